@@ -1,0 +1,157 @@
+package berth
+
+import "time"
+
+// DeploymentType says what an order changed. A start is recorded as a restart,
+// as in the seed.
+type DeploymentType string
+
+const (
+	DeployProvision   DeploymentType = "provision"
+	DeployUpdate      DeploymentType = "update"
+	DeployRestart     DeploymentType = "restart"
+	DeployScale       DeploymentType = "scale"
+	DeployRollback    DeploymentType = "rollback"
+	DeployConfig      DeploymentType = "config"
+	DeployStop        DeploymentType = "stop"
+	DeployDeprovision DeploymentType = "deprovision"
+)
+
+// DeploymentStatus is how far a deployment has come.
+type DeploymentStatus string
+
+const (
+	DeploymentPending    DeploymentStatus = "pending"    // recorded; the loop has not got there
+	DeploymentCompleted  DeploymentStatus = "completed"  // what it asked for was seen
+	DeploymentFailed     DeploymentStatus = "failed"     // Error says why
+	DeploymentSuperseded DeploymentStatus = "superseded" // a stop or a deprovision came before it was over
+)
+
+// Deployment is one change of generation and its outcome. Once over it is
+// never rewritten.
+type Deployment struct {
+	ID             string
+	TenantID       string // of the tenant's record
+	OrganizationID string
+	Type           DeploymentType
+	Status         DeploymentStatus
+	Generation     int // that it leads to
+
+	Previous *Spec // nil for the first
+	New      Spec  // ImageDigest is what really ran, once that was seen
+	Want     Want  // what the tenant is to be afterwards
+
+	// PreviousWant is what the tenant was to be before, so that a failed
+	// deployment can leave it as it was. Empty for the first.
+	PreviousWant Want
+
+	CanRollback bool   // whether a rollback can lead back to it
+	RollbackOf  string // the deployment that a rollback restores; "" otherwise
+	Volumes     VolumePolicy
+	Error       string // one sentence; "" unless failed or superseded
+	By          string // actor id
+	Notes       string
+
+	CreatedAt   time.Time
+	StartedAt   time.Time // when the loop took it up; zero before
+	CompletedAt time.Time // zero until it is over
+}
+
+// Over reports whether d has reached its outcome.
+func (d Deployment) Over() bool { return d.Status != DeploymentPending }
+
+// Reverts reports whether the tenant goes back to the previous spec when d
+// fails: a change of what runs does, because the tenant ran before and must
+// afterwards. The others have nothing to go back to.
+func (d Deployment) Reverts() bool {
+	switch d.Type {
+	case DeployUpdate, DeployRollback, DeployConfig, DeployScale:
+		return d.Previous != nil
+	default:
+		return false
+	}
+}
+
+// VolumePolicy says what a deprovisioning does with a tenant's volumes.
+type VolumePolicy string
+
+const (
+	VolumesKeep   VolumePolicy = "keep"
+	VolumesDelete VolumePolicy = "delete"
+)
+
+// VolumeRecord is a volume that Berth made for an organization. It outlives
+// the tenant: a volume goes only on an explicit order.
+type VolumeRecord struct {
+	OrganizationID string
+	Name           string // in the engine
+	Mount          string // path in the container
+	EngineID       string
+	CreatedAt      time.Time
+	KeptAt         time.Time // when its tenant was deprovisioned without it; zero while in use
+	DeletedAt      time.Time // zero until it is gone by order
+}
+
+// RollbackTarget picks the deployment to return to: the one named, or the last
+// good one before the present one. history is newest first. Repeating a
+// rollback goes one further back: a rollback to D counts as being at D.
+func RollbackTarget(history []Deployment, id string) (Deployment, error) {
+	if id != "" {
+		for _, d := range history {
+			if d.ID == id {
+				return checkRollbackTarget(d)
+			}
+		}
+		return Deployment{}, Errorf(CodeDeploymentNotFound, "Deployment not found").WithField("deploymentId").
+			WithHint("choose one from the tenant's deployments; %s was given", Quote(id))
+	}
+	good := map[string]int{} // id to its place in history
+	present := ""
+	for i, d := range history {
+		if d.Status != DeploymentCompleted || !d.CanRollback {
+			continue
+		}
+		good[d.ID] = i
+		if present == "" {
+			present = d.ID
+		}
+	}
+	at, ok := good[present]
+	// Follow rollbacks to the deployment that they brought back.
+	for ok && history[at].RollbackOf != "" {
+		at, ok = good[history[at].RollbackOf]
+	}
+	if ok {
+		from := history[at].New
+		for _, d := range history[at+1:] {
+			if _, isGood := good[d.ID]; isGood && d.RollbackOf == "" && !sameRelease(d.New, from) {
+				return checkRollbackTarget(d)
+			}
+		}
+	}
+	return Deployment{}, Errorf(CodeNothingToRollBack, "No earlier good deployment to roll back to").
+		WithHint("deploy the version you want instead")
+}
+
+func checkRollbackTarget(d Deployment) (Deployment, error) {
+	if d.Status != DeploymentCompleted || !d.CanRollback || d.New.ImageDigest == "" {
+		return Deployment{}, Errorf(CodeNothingToRollBack, "Deployment %s can't be rolled back to", d.ID).WithField("deploymentId").
+			WithHint("its status is %s; choose a completed one whose canRollback is true", d.Status)
+	}
+	return d, nil
+}
+
+// sameRelease reports whether two specs run the same thing, so that going from
+// one to the other would change nothing.
+func sameRelease(a, b Spec) bool {
+	if a.ImageDigest != b.ImageDigest || a.Blueprint != b.Blueprint || a.Limits != b.Limits ||
+		a.Replicas != b.Replicas || len(a.Environment) != len(b.Environment) {
+		return false
+	}
+	for name, version := range a.Environment {
+		if b.Environment[name] != version {
+			return false
+		}
+	}
+	return true
+}

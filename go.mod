@@ -1,0 +1,3 @@
+module github.com/unite-hub/berth
+
+go 1.26.8

@@ -1,0 +1,67 @@
+package reconcile
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/unite-hub/berth"
+)
+
+// Engine runs stacks. Every method is idempotent, safe to repeat after a
+// crash at any point, and returns by ctx's deadline. Errors are *berth.Error:
+// CodeEngineUnavailable may be retried; CodeForeignObject, CodeDataMissing,
+// CodeImageNotFound, CodeRegistryDenied and CodeEngineRefused need an operator;
+// CodeSubnetTaken asks for another subnet.
+type Engine interface {
+	Info(ctx context.Context) (berth.EngineInfo, error)
+
+	// Resolve makes an image available, pulling it if the engine does not have
+	// it, and returns what it is pinned by: "repository@sha256:…", or the
+	// engine's image id for an image that never was in a registry. Given such
+	// a pin, it returns the same one. cred may be nil. progress may be nil and
+	// is called from the calling goroutine.
+	Resolve(ctx context.Context, reference string, cred *berth.Credential, progress func(berth.Progress)) (pin string, err error)
+
+	// Observe looks at one tenant, limits in force included.
+	Observe(ctx context.Context, organizationID string) (berth.Observed, error)
+
+	// List looks at everything that is ours or claims to be. It costs a few
+	// calls however many tenants there are, and so leaves limits out.
+	List(ctx context.Context) (berth.Inventory, error)
+
+	// Apply makes the engine hold exactly this stack for the tenant: network,
+	// volumes, containers, in a state that follows stack.Run. Containers made
+	// from another spec are removed before their successors are made; those
+	// that match are left alone, and changed limits are put in force without a
+	// restart. It returns what is there afterwards.
+	Apply(ctx context.Context, stack berth.Stack) (berth.Observed, error)
+
+	// Remove removes a tenant's containers and network, and exactly the volumes
+	// named, then checks that they are gone. What is not provably ours stays
+	// and is an error.
+	Remove(ctx context.Context, r berth.Removal) error
+
+	// Watch calls hint with the organization id of tenants that may have
+	// changed, until ctx ends or the engine's stream breaks. Hints may be lost.
+	Watch(ctx context.Context, hint func(organizationID string)) error
+}
+
+// Edge brings requests to tenants.
+type Edge interface {
+	// Apply puts a route set in force and returns once it is. Routes that could
+	// not be put in force are returned, each with its error (CodePortTaken);
+	// all others are in force. A set with a version that is not above the one
+	// in force changes nothing.
+	Apply(set berth.RouteSet) []berth.RouteError
+}
+
+// Prober asks a container whether it is well.
+type Prober interface {
+	Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe
+}
+
+// Stacks turns a tenant into what an engine runs, secrets in clear.
+type Stacks interface {
+	// recorded are the volumes that were made before; cores is what the engine has.
+	Stack(t berth.Tenant, env map[string]string, recorded []string, cores int) (berth.Stack, error)
+}

@@ -1,0 +1,174 @@
+// Package store is the seam between Berth and its database: what the use
+// cases and the loop ask of it. store/sqlite implements it, store/postgres
+// will; store/storetest is the suite that every implementation passes.
+//
+// It stands between its two consumers, tenancy and reconcile, because both
+// work inside the same transactions. It holds no code.
+package store
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// Store is a database. Every call states the actor; what the actor may not
+// see looks as if it did not exist.
+type Store interface {
+	// InTx runs fn in one write transaction. When InTx returns nil, all that fn
+	// wrote survives kill -9 and power loss; when it returns an error, nothing
+	// of it is there. Write transactions are serialised: what fn reads is
+	// current until it commits. fn may be run more than once and must not have
+	// other effects.
+	InTx(ctx context.Context, actor berth.Actor, fn func(Tx) error) error
+
+	// View runs fn on one consistent snapshot. It never waits for a writer.
+	View(ctx context.Context, actor berth.Actor, fn func(Tx) error) error
+
+	// Backup writes a complete, consistent copy of the database to a new file,
+	// while the store is in use. A failed backup leaves no file.
+	Backup(ctx context.Context, path string) error
+}
+
+// Tx is a transaction, by noun.
+type Tx interface {
+	Tenants
+	Deployments
+	Secrets
+	Credentials
+	Volumes
+	Requests
+	Tokens
+	Journal
+	// Installation is the id of this Berth, made with the database.
+	Installation(ctx context.Context) (string, error)
+}
+
+// Tenants are found by organization id or slug. Errors: CodeContainerNotFound,
+// CodeTenantExists, CodeSlugTaken, CodePortTaken, CodeStale.
+type Tenants interface {
+	// Tenant returns the living tenant.
+	Tenant(ctx context.Context, ref string) (berth.Tenant, error)
+	// Tombstone returns the latest deprovisioned tenant of an organization.
+	Tombstone(ctx context.Context, organizationID string) (berth.Tenant, error)
+	// ListTenants returns a page of living tenants, oldest first, and the cursor of the
+	// next page, "" after the last.
+	ListTenants(ctx context.Context, f TenantFilter) (page []berth.Tenant, next string, err error)
+	// InsertTenant stores a new living tenant. Unique constraints decide races.
+	InsertTenant(ctx context.Context, t berth.Tenant) error
+	// UpdateTenant stores t if its Revision is still the stored one, and raises
+	// it in t; otherwise the error is CodeStale and nothing is stored.
+	UpdateTenant(ctx context.Context, t *berth.Tenant) error
+	// TakenPorts returns the external ports of living tenants, ascending.
+	TakenPorts(ctx context.Context) ([]int, error)
+	// TakenSubnets returns the subnets of living tenants, ascending.
+	TakenSubnets(ctx context.Context) ([]netip.Prefix, error)
+}
+
+// TenantFilter narrows a list. Zero fields do not.
+type TenantFilter struct {
+	Status berth.Status
+	Health berth.Health
+	Text   string // in name or slug, case-insensitive
+	Cursor string // from the page before; a bad one is CodeInvalidRequest
+	Limit  int    // 0 means 100; at most 1000
+}
+
+// Deployments are history: over once, never rewritten (CodeStale). They are
+// found as long as the database lives, tombstones included.
+type Deployments interface {
+	Deployment(ctx context.Context, id string) (berth.Deployment, error)
+	// OpenDeployment returns the deployment of the organization's living tenant
+	// that is not over; ok is false if there is none. There is at most one.
+	OpenDeployment(ctx context.Context, organizationID string) (d berth.Deployment, ok bool, err error)
+	// ListDeployments returns a page of an organization's deployments, newest first.
+	ListDeployments(ctx context.Context, organizationID, cursor string, limit int) (page []berth.Deployment, next string, err error)
+	InsertDeployment(ctx context.Context, d berth.Deployment) error
+	UpdateDeployment(ctx context.Context, d berth.Deployment) error
+	// OpenDeployments returns the organizations that have one, sorted.
+	OpenDeployments(ctx context.Context) ([]string, error)
+}
+
+// SecretVersion is one value of one environment variable, encrypted. Versions
+// are added, never changed: history refers to them by id.
+type SecretVersion struct {
+	ID             string
+	OrganizationID string
+	Name           string
+	Ciphertext     []byte
+	CreatedAt      time.Time
+}
+
+// Secrets hold the values that specs refer to.
+type Secrets interface {
+	InsertSecret(ctx context.Context, v SecretVersion) error
+	// Secrets returns the versions named, in any order. A missing one is CodeNotFound.
+	Secrets(ctx context.Context, organizationID string, ids []string) ([]SecretVersion, error)
+}
+
+// StoredCredential opens a registry; the password is encrypted.
+type StoredCredential struct {
+	Registry   string
+	Username   string
+	Ciphertext []byte
+	UpdatedAt  time.Time
+}
+
+// Credentials are the operator's, one per registry.
+type Credentials interface {
+	PutCredential(ctx context.Context, c StoredCredential) error
+	// Credential reports ok false if there is none for the registry.
+	Credential(ctx context.Context, registry string) (c StoredCredential, ok bool, err error)
+	ListCredentials(ctx context.Context) ([]StoredCredential, error)
+	DeleteCredential(ctx context.Context, registry string) error // CodeNotFound
+}
+
+// Volumes are recorded before they are made and until they are gone by order.
+type Volumes interface {
+	// PutVolume inserts or replaces by name.
+	PutVolume(ctx context.Context, v berth.VolumeRecord) error
+	// ListVolumes returns the volumes that are not deleted, by name; of every
+	// organization the actor sees if organizationID is "".
+	ListVolumes(ctx context.Context, organizationID string) ([]berth.VolumeRecord, error)
+}
+
+// Request is a mutation that came with an idempotency key, stored in the
+// transaction of the order it caused.
+type Request struct {
+	Key          string
+	Fingerprint  []byte // of method, path and body: another body under the same key is an error
+	DeploymentID string
+	Status       int    // of the final answer; 0 until it was given
+	Answer       []byte // its body
+	CreatedAt    time.Time
+}
+
+// Requests are kept per actor.
+type Requests interface {
+	Request(ctx context.Context, key string) (r Request, ok bool, err error)
+	// PutRequest inserts or replaces by actor and key.
+	PutRequest(ctx context.Context, r Request) error
+	// ForgetRequests drops those created before a time.
+	ForgetRequests(ctx context.Context, before time.Time) error
+}
+
+// Tokens authenticate the API.
+type Tokens interface {
+	InsertToken(ctx context.Context, t berth.Token) error
+	// TokenByHash reports ok false for an unknown one. Revoked and expired ones are returned.
+	TokenByHash(ctx context.Context, hash []byte) (t berth.Token, ok bool, err error)
+	ListTokens(ctx context.Context) ([]berth.Token, error) // oldest first
+	// UpdateToken stores last use and revocation. CodeNotFound.
+	UpdateToken(ctx context.Context, t berth.Token) error
+}
+
+// Journal is what was observed over time.
+type Journal interface {
+	InsertEvent(ctx context.Context, e berth.Event) error
+	// ListEvents returns the newest events of an organization, or of all if "", newest first.
+	ListEvents(ctx context.Context, organizationID string, limit int) ([]berth.Event, error)
+	InsertProbe(ctx context.Context, p berth.Probe) error
+	ListProbes(ctx context.Context, organizationID string, limit int) ([]berth.Probe, error) // newest first
+}

@@ -1,0 +1,110 @@
+package berth
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Observed is what an engine was seen to hold of one tenant.
+type Observed struct {
+	OrganizationID string
+	Network        bool         // the tenant's network exists and is ours
+	Subnet         netip.Prefix // of that network
+	Containers     []Container  // ours, sorted by name
+	Volumes        []string     // names, sorted
+	Foreign        []Foreign    // what carries the tenant's names or labels without proof
+}
+
+// ContainerState is an engine-neutral summary of a container's state.
+type ContainerState string
+
+const (
+	ContainerCreated    ContainerState = "created"
+	ContainerRunning    ContainerState = "running"
+	ContainerRestarting ContainerState = "restarting" // died; the engine waits before it starts it again
+	ContainerExited     ContainerState = "exited"
+	ContainerUnknown    ContainerState = "unknown" // nothing destructive happens on it
+)
+
+// Container is one container as seen.
+type Container struct {
+	ID         string
+	Name       string
+	Service    string
+	Replica    int
+	Generation int
+	Hash       string // Service.Hash of what it was made from
+	Image      string // digest or engine id it really runs
+	State      ContainerState
+	ExitCode   int
+	OOMKilled  bool
+	Restarts   int
+	StartedAt  time.Time
+
+	// Address is where the edge reaches the service's port; the zero value
+	// while the container does not run.
+	Address netip.AddrPort
+
+	// CPU (cores) and MemoryMB are the limits in force; 0 where they were not
+	// looked at, as in a list of everything.
+	CPU      float64
+	MemoryMB int
+}
+
+// Foreign is an object that stands where one of ours would, or carries our
+// labels, and can't be proven ours. It is reported, never touched.
+type Foreign struct {
+	Kind           string // "container", "network" or "volume"
+	ID             string
+	Name           string
+	OrganizationID string // that it claims; may be empty
+	Reason         string
+}
+
+// Inventory is everything of ours that an engine holds.
+type Inventory struct {
+	Tenants []Observed // sorted by organization id
+	Foreign []Foreign  // whose organization isn't among Tenants, or isn't stated
+}
+
+// EngineInfo identifies an engine.
+type EngineInfo struct {
+	ID      string // stable; volumes belong to it
+	Name    string // "docker", "fake"
+	Version string
+	Cores   int
+	// Routed tells whether the host reaches container addresses directly. If
+	// not, the engine publishes each service on the loopback address.
+	Routed bool
+}
+
+// Credential opens a registry.
+type Credential struct {
+	Registry string // host[:port]
+	Username string
+	Password string
+}
+
+// Progress is how far a long step of an engine has come.
+type Progress struct {
+	Step  string // such as "pull registry.example.com/app:v2"
+	Done  int64  // bytes
+	Total int64  // bytes; 0 if not known
+}
+
+// Removal says what of a tenant an engine is to remove: its containers, its
+// network, and exactly the volumes that are named.
+type Removal struct {
+	OrganizationID string
+	Volumes        []string
+}
+
+// Event is something that happened to a tenant outside an order: drift found
+// and repaired, a foreign object, a failure of the engine.
+type Event struct {
+	ID             string
+	OrganizationID string
+	At             time.Time
+	Kind           string // "drift", "foreign", "engine", "port", "gave_up"
+	Message        string
+}

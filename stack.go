@@ -1,0 +1,101 @@
+package berth
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/netip"
+	"strconv"
+)
+
+// Stack is what a blueprint becomes for one tenant at one generation. It is
+// engine-neutral and complete: an engine needs nothing else to make it real.
+type Stack struct {
+	OrganizationID string
+	Name           string // of the tenant
+	Generation     int
+	Project        string // the compose project, tenant_<organizationId>
+	Run            bool   // whether its containers run, or only exist
+	Subnet         netip.Prefix
+	Network        string // name of the tenant's own network
+	Services       []Service
+	Volumes        []Volume
+}
+
+// Service is one program of a stack.
+type Service struct {
+	Name        string
+	Main        bool   // answers the tenant's requests
+	Image       string // digest or engine id; never a tag
+	Reference   string // what the digest was resolved from, for people
+	Replicas    int
+	Port        int // where it listens, 0 if it does not
+	User        string
+	Environment []EnvVar // sorted by name
+	Limits      Limits
+	PidsLimit   int64
+	Mounts      []Mount
+	Tmpfs       []Tmpfs
+	Health      HealthCheck
+	Labels      map[string]string
+	StopGrace   int // seconds between the stop signal and the kill
+}
+
+// EnvVar is one variable, its value in clear.
+type EnvVar struct{ Name, Value string }
+
+// Mount puts a named volume at a path.
+type Mount struct{ Volume, Target string }
+
+// Tmpfs is memory-backed scratch space.
+type Tmpfs struct {
+	Target string
+	SizeMB int
+}
+
+// Volume is a named volume of a stack.
+type Volume struct {
+	Name string // in the engine
+	// Recorded means that the store knows the volume was made before. If the
+	// engine does not have it, data is missing: nothing may start on an empty
+	// one in its place.
+	Recorded bool
+}
+
+// Containers names the containers of s, in the order in which they start.
+func (s Stack) Containers() []ContainerSpec {
+	var list []ContainerSpec
+	for i := range s.Services {
+		svc := &s.Services[i]
+		hash := svc.Hash()
+		for n := 1; n <= svc.Replicas; n++ {
+			name := ContainerName(s.OrganizationID)
+			if !svc.Main || n > 1 {
+				name += "_" + svc.Name + "_" + strconv.Itoa(n)
+			}
+			list = append(list, ContainerSpec{Name: name, Service: svc, Replica: n, Hash: hash})
+		}
+	}
+	return list
+}
+
+// ContainerSpec is one container that a stack calls for.
+type ContainerSpec struct {
+	Name    string
+	Service *Service
+	Replica int // from 1
+	Hash    string
+}
+
+// Hash identifies what a container was made from. What an engine can change on
+// a living container (CPU, memory, number of replicas) and what no container
+// carries (disk) is left out.
+func (s Service) Hash() string {
+	s.Limits, s.Replicas, s.Reference = Limits{}, 0, ""
+	data, err := json.Marshal(s) // maps are encoded in key order
+	if err != nil {
+		panic(err) // a Service holds only strings, numbers and slices of them
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:16])
+}
