@@ -64,3 +64,10 @@ func IsSecretName(name string) bool {
 	}
 	return false
 }
+
+// SecretContext binds an encrypted value to the tenant and variable it belongs
+// to: moved to another row, it does not open.
+func SecretContext(organizationID, name string) string { return organizationID + "|" + name }
+
+// RegistryContext binds an encrypted password to its registry.
+func RegistryContext(registry string) string { return "registry|" + registry }

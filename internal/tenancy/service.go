@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
 
 // Loop is what the use cases need of package reconcile.
@@ -28,6 +29,26 @@ type Loop interface {
 	EngineInfo() (info berth.EngineInfo, ok bool)
 }
 
+// Blueprint is the app that every tenant gets a copy of.
+type Blueprint interface {
+	ID() string // name@version
+	Image(imageTag string) (reference string, err error)
+	Port() int
+	Health() berth.HealthCheck
+	Volumes(organizationID string) []berth.VolumeRecord
+	Compose(t berth.Tenant) ([]byte, error)
+}
+
+// Ports tells whether a port of the host is free to listen on.
+type Ports interface {
+	PortFree(port int) bool
+}
+
+// Secrets encrypts what is stored. ad binds a ciphertext to its place.
+type Secrets interface {
+	Seal(plaintext []byte, ad string) (ciphertext []byte, err error)
+}
+
 // Prober asks a container whether it is well.
 type Prober interface {
 	Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe
@@ -37,15 +58,45 @@ type Prober interface {
 type Logs interface {
 	// Logs returns lines of all containers of a tenant as plain text, each
 	// prefixed by its container's service and replica where there are several.
-	Logs(ctx context.Context, organizationID string, o LogOptions) (io.ReadCloser, error)
+	Logs(ctx context.Context, organizationID string, o berth.LogOptions) (io.ReadCloser, error)
 }
 
-// LogOptions narrow logs.
-type LogOptions struct {
-	Follow bool
-	Tail   int // lines from the end; 0 means 100, -1 all
-	Since  time.Time
+// Config is what an operator decides about all tenants.
+type Config struct {
+	FirstPort     int
+	LastPort      int
+	ReservedPorts []int        // never given to a tenant: the API's own among them
+	Pool          netip.Prefix // that tenants' subnets are taken from
+	PublicHost    string       // of tenants' URLs
+
+	// HostNetworks returns what the host is connected to: a subnet that
+	// overlaps one of these is not given to a tenant.
+	HostNetworks func() ([]netip.Prefix, error)
+	// ComposePath is where a tenant's rendered file lies.
+	ComposePath func(organizationID string) string
+	Now         func() time.Time
 }
+
+// Parts are what a Service works with. Logs may be nil: then the engine can't
+// show them.
+type Parts struct {
+	Store     store.Store
+	Loop      Loop
+	Ports     Ports
+	Secrets   Secrets
+	Blueprint Blueprint
+	Prober    Prober
+	Logs      Logs
+}
+
+// Service holds the use cases. Its methods may be called concurrently.
+type Service struct {
+	Config
+	Parts
+}
+
+// New returns a Service.
+func New(c Config, p Parts) *Service { return &Service{Config: c, Parts: p} }
 
 // Call says how an order came.
 type Call struct {

@@ -1,0 +1,164 @@
+package tenancy
+
+import (
+	"context"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// rollbackDepth is how many deployments back a rollback without a target looks.
+const rollbackDepth = 500
+
+// Start makes a tenant run.
+func (s *Service) Start(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
+	return s.order(ctx, actor, call, ref, berth.OrderStart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.Type, t.Want = berth.DeployRestart, berth.WantRunning
+		return nil
+	})
+}
+
+// Stop ends a tenant's containers and keeps them.
+func (s *Service) Stop(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
+	return s.order(ctx, actor, call, ref, berth.OrderStop, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.Type, d.CanRollback, t.Want = berth.DeployStop, false, berth.WantStopped
+		return nil
+	})
+}
+
+// Restart stops a tenant's containers and starts them again.
+func (s *Service) Restart(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
+	return s.order(ctx, actor, call, ref, berth.OrderRestart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.Type, t.Want = berth.DeployRestart, berth.WantRunning
+		return nil
+	})
+}
+
+// Scale changes limits and replicas.
+func (s *Service) Scale(ctx context.Context, actor berth.Actor, call Call, ref string, c Scale) (Receipt, error) {
+	if c.CPU == nil && c.MemoryMB == nil && c.Replicas == nil {
+		return Receipt{}, nothingToChange("cpuLimit, memoryLimitMb or replicas")
+	}
+	return s.order(ctx, actor, call, ref, berth.OrderScale, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.Type = berth.DeployScale
+		set(&t.Spec.Limits.CPU, c.CPU)
+		set(&t.Spec.Limits.MemoryMB, c.MemoryMB)
+		set(&t.Spec.Replicas, c.Replicas)
+		if err := t.Spec.Limits.Validate(); err != nil {
+			return err
+		}
+		t.Spec.Limits = t.Spec.Limits.Rounded()
+		return berth.ValidateReplicas(t.Spec.Replicas)
+	})
+}
+
+// Deploy changes the image, the environment or both. Without an image it
+// looks again at what the tenant's tag stands for.
+func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref string, c Deploy) (Receipt, error) {
+	if err := validateDelta(c.Environment); err != nil {
+		return Receipt{}, err
+	}
+	if c.ImageTag != nil {
+		if _, err := s.Blueprint.Image(*c.ImageTag); err != nil {
+			return Receipt{}, err
+		}
+	}
+	return s.order(ctx, actor, call, ref, berth.OrderDeploy, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.Type = berth.DeployUpdate
+		set(&t.Spec.ImageTag, c.ImageTag)
+		t.Spec.ImageDigest = ""
+		t.Spec.Blueprint = s.Blueprint.ID()
+		env, err := s.mergeEnvironment(ctx, tx, *t, c.Environment)
+		t.Spec.Environment = env
+		return err
+	})
+}
+
+// Rollback returns to an earlier deployment: the one named, or the last good
+// one before the present one.
+func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, ref, deploymentID string) (Receipt, error) {
+	return s.order(ctx, actor, call, ref, berth.OrderRollback, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		target, err := s.rollbackTarget(ctx, tx, *t, deploymentID)
+		if err != nil {
+			return err
+		}
+		d.Type, d.RollbackOf = berth.DeployRollback, target.ID
+		disk := t.Spec.Limits.DiskMB
+		env := rolledBackEnvironment(t.Spec.Environment, target.New.Environment)
+		t.Spec = target.New
+		t.Spec.Environment = env
+		t.Spec.Limits.DiskMB = max(disk, t.Spec.Limits.DiskMB) // never below what the data may have grown to
+		return nil
+	})
+}
+
+func (s *Service) rollbackTarget(ctx context.Context, tx store.Tx, t berth.Tenant, id string) (berth.Deployment, error) {
+	if id != "" {
+		d, err := tx.Deployment(ctx, id)
+		if err != nil && !berth.Is(err, berth.CodeDeploymentNotFound) {
+			return berth.Deployment{}, err
+		}
+		if err == nil && d.TenantID == t.ID {
+			return berth.RollbackTarget([]berth.Deployment{d}, id)
+		}
+		return berth.RollbackTarget(nil, id)
+	}
+	history, _, err := tx.ListDeployments(ctx, t.OrganizationID, "", rollbackDepth)
+	if err != nil {
+		return berth.Deployment{}, err
+	}
+	var own []berth.Deployment // an earlier life of the organization is not this tenant's past
+	for _, d := range history {
+		if d.TenantID == t.ID {
+			own = append(own, d)
+		}
+	}
+	return berth.RollbackTarget(own, "")
+}
+
+// Configure changes what a tenant is called and holds.
+func (s *Service) Configure(ctx context.Context, actor berth.Actor, call Call, ref string, c Configure) (Receipt, error) {
+	if c.Name == nil && c.DiskMB == nil && c.Environment == nil && c.Domains == nil {
+		return Receipt{}, nothingToChange("tenantName, diskLimitMb or environment")
+	}
+	if len(c.Domains) > 0 {
+		return Receipt{}, noDomainsYet()
+	}
+	if c.Name != nil {
+		if err := berth.ValidateName(*c.Name); err != nil {
+			return Receipt{}, err
+		}
+	}
+	if err := validateDelta(c.Environment); err != nil {
+		return Receipt{}, err
+	}
+	return s.order(ctx, actor, call, ref, berth.OrderConfigure, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.Type = berth.DeployConfig
+		set(&t.Name, c.Name)
+		set(&t.Spec.Limits.DiskMB, c.DiskMB)
+		if err := t.Spec.Limits.Validate(); err != nil {
+			return err
+		}
+		env, err := s.mergeEnvironment(ctx, tx, *t, c.Environment)
+		t.Spec.Environment = env
+		return err
+	})
+}
+
+// Deprovision removes a tenant. The order to delete its volumes is part of the
+// deployment's record.
+func (s *Service) Deprovision(ctx context.Context, actor berth.Actor, call Call, ref string, volumes berth.VolumePolicy) (Receipt, error) {
+	if volumes != berth.VolumesKeep && volumes != berth.VolumesDelete {
+		return Receipt{}, berth.Errorf(berth.CodeInvalidRequest, "Volumes must be keep or delete").WithField("volumes").
+			WithHint("keep leaves the tenant's data for a later provision; %s was given", berth.Quote(string(volumes)))
+	}
+	return s.order(ctx, actor, call, ref, berth.OrderDeprovision, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.Type, d.CanRollback, d.Volumes = berth.DeployDeprovision, false, volumes
+		t.Want, t.Status, t.Health = berth.WantGone, berth.StatusDeprovisioning, berth.HealthUnknown
+		return nil
+	})
+}
+
+func nothingToChange(fields string) error {
+	return berth.Errorf(berth.CodeInvalidRequest, "Nothing to change").WithHint("give at least one of %s", fields)
+}

@@ -1,0 +1,93 @@
+package tenancy
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// sealEnvironment encrypts values. It returns what a spec refers to (name to
+// version id) and the versions to store.
+func (s *Service) sealEnvironment(organizationID string, env map[string]string) (map[string]string, []store.SecretVersion, error) {
+	refs := make(map[string]string, len(env))
+	versions := make([]store.SecretVersion, 0, len(env))
+	now := s.Now()
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		sealed, err := s.Secrets.Seal([]byte(env[name]), berth.SecretContext(organizationID, name))
+		if err != nil {
+			return nil, nil, err
+		}
+		v := store.SecretVersion{ID: berth.NewID(), OrganizationID: organizationID, Name: name, Ciphertext: sealed, CreatedAt: now}
+		refs[name] = v.ID
+		versions = append(versions, v)
+	}
+	return refs, versions, nil
+}
+
+func insertSecrets(ctx context.Context, tx store.Tx, versions []store.SecretVersion) error {
+	for _, v := range versions {
+		if err := tx.InsertSecret(ctx, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mergeEnvironment stores the new values of a change and returns the whole
+// environment after it. A nil value removes.
+func (s *Service) mergeEnvironment(ctx context.Context, tx store.Tx, t berth.Tenant, delta map[string]*string) (map[string]string, error) {
+	env := maps.Clone(t.Spec.Environment)
+	if env == nil {
+		env = map[string]string{}
+	}
+	values := map[string]string{}
+	for name, value := range delta {
+		if value == nil {
+			delete(env, name)
+			continue
+		}
+		values[name] = *value
+	}
+	refs, versions, err := s.sealEnvironment(t.OrganizationID, values)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(env, refs)
+	if len(env) > berth.MaxEnvironmentVars {
+		return nil, berth.Errorf(berth.CodeInvalidEnvironment, "Environment must have at most %d variables", berth.MaxEnvironmentVars).
+			WithField("environment").WithHint("with this change there would be %d", len(env))
+	}
+	return env, insertSecrets(ctx, tx, versions)
+}
+
+// validateDelta checks the values that a change sets.
+func validateDelta(delta map[string]*string) error {
+	values := make(map[string]string, len(delta))
+	for name, value := range delta {
+		if value != nil {
+			values[name] = *value
+		}
+	}
+	return berth.ValidateEnvironment(values)
+}
+
+// rolledBackEnvironment is the environment after a return to an earlier spec:
+// plain variables as they were then, secrets as they are now. A secret that
+// was removed since stays removed.
+func rolledBackEnvironment(now, then map[string]string) map[string]string {
+	env := map[string]string{}
+	for name, version := range then {
+		if !berth.IsSecretName(name) {
+			env[name] = version
+		}
+	}
+	for name, version := range now {
+		if berth.IsSecretName(name) {
+			env[name] = version
+		}
+	}
+	return env
+}

@@ -1,0 +1,209 @@
+package tenancy
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// lookDeadline bounds how long an order waits for a look at the engine. If the
+// engine does not answer by then, what was last seen decides.
+const lookDeadline = 3 * time.Second
+
+// change is what an order does to a tenant, inside its transaction. It fills
+// in the deployment's type and edits the tenant's desired half.
+type change func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error
+
+// order records one order: the change of the desired state, the deployment
+// and the idempotency key, all in one transaction. The order is durable when
+// order returns; the loop does the rest.
+func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref string, o berth.Order, do change) (Receipt, error) {
+	if err := s.refresh(ctx, actor, ref, o); err != nil {
+		return Receipt{}, err
+	}
+	var r Receipt
+	err := s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+		var err error
+		if r, err = s.earlier(ctx, tx, call); err != nil || r.Earlier {
+			return err
+		}
+		t, err := tx.Tenant(ctx, ref)
+		if err != nil {
+			return err
+		}
+		open, busy, err := tx.OpenDeployment(ctx, t.OrganizationID)
+		if err != nil {
+			return err
+		}
+		if busy && open.Type == berth.DeployDeprovision && o == berth.OrderDeprovision {
+			r = s.receipt(t, open)
+			return nil
+		}
+		if err := t.Status.Refusal(o); err != nil {
+			return err
+		}
+		if busy {
+			if err := s.override(ctx, tx, &t, open, o); err != nil {
+				return err
+			}
+		}
+		d := s.newDeployment(actor, call, t)
+		if err := do(tx, &t, &d); err != nil {
+			return err
+		}
+		r, err = s.record(ctx, tx, call, t, d)
+		return err
+	})
+	if err != nil {
+		return Receipt{}, err
+	}
+	s.Loop.Ring(r.Tenant.OrganizationID)
+	return r, nil
+}
+
+// refresh asks the engine before an order is refused for what a tenant was
+// last seen to be: a container that died since is not "already running".
+func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, o berth.Order) error {
+	t, err := s.Tenant(ctx, actor, ref)
+	if err != nil {
+		return err
+	}
+	if t.Status.Refusal(o) == nil {
+		return nil
+	}
+	look, cancel := context.WithTimeout(ctx, lookDeadline)
+	defer cancel()
+	// What can't be seen now leaves the stored status in force.
+	_, _ = s.Loop.Look(look, t.OrganizationID)
+	return ctx.Err()
+}
+
+// override ends a deployment that another order replaces, or refuses the order.
+func (s *Service) override(ctx context.Context, tx store.Tx, t *berth.Tenant, open berth.Deployment, o berth.Order) error {
+	if !o.Overrides() {
+		return berth.Errorf(berth.CodeDeploymentInProgress, "A deployment (%s) of this tenant is under way", open.Type).
+			WithHint("wait until deployment %s is over; stop and deprovision don't wait", open.ID)
+	}
+	if open.Reverts() {
+		t.Spec = *open.Previous
+	}
+	open.Status = berth.DeploymentSuperseded
+	open.Error = "replaced by an order to " + string(o) + " before it was over"
+	open.CompletedAt = s.Now()
+	return tx.UpdateDeployment(ctx, open)
+}
+
+func (s *Service) newDeployment(actor berth.Actor, call Call, t berth.Tenant) berth.Deployment {
+	previous := t.Spec
+	return berth.Deployment{
+		ID:             berth.NewID(),
+		TenantID:       t.ID,
+		OrganizationID: t.OrganizationID,
+		Status:         berth.DeploymentPending,
+		Previous:       &previous,
+		PreviousWant:   t.Want,
+		CanRollback:    true,
+		Volumes:        berth.VolumesKeep,
+		By:             actor.ID,
+		Notes:          call.Notes,
+		CreatedAt:      s.Now(),
+	}
+}
+
+// record stores the tenant's next generation, the deployment that leads there
+// and the call's idempotency key.
+func (s *Service) record(ctx context.Context, tx store.Tx, call Call, t berth.Tenant, d berth.Deployment) (Receipt, error) {
+	t.Generation++
+	t.UpdatedAt = d.CreatedAt
+	d.Generation, d.New, d.Want = t.Generation, t.Spec, t.Want
+	if err := tx.UpdateTenant(ctx, &t); err != nil {
+		return Receipt{}, err
+	}
+	if err := tx.InsertDeployment(ctx, d); err != nil {
+		return Receipt{}, err
+	}
+	return s.receipt(t, d), s.claim(ctx, tx, call, d)
+}
+
+func (s *Service) receipt(t berth.Tenant, d berth.Deployment) Receipt {
+	return Receipt{Tenant: t, Deployment: d, ComposePath: s.ComposePath(t.OrganizationID)}
+}
+
+// earlier returns the receipt of the call that used the same idempotency key
+// before, if any.
+func (s *Service) earlier(ctx context.Context, tx store.Tx, call Call) (Receipt, error) {
+	if call.IdempotencyKey == "" {
+		return Receipt{}, nil
+	}
+	first, ok, err := tx.Request(ctx, call.IdempotencyKey)
+	if err != nil || !ok {
+		return Receipt{}, err
+	}
+	if !bytes.Equal(first.Fingerprint, call.Fingerprint) {
+		return Receipt{}, berth.Errorf(berth.CodeIdempotencyMismatch, "Idempotency-Key was used for another request").
+			WithField("Idempotency-Key").WithHint("use a new key for each new request; repeat a request unchanged under its own key")
+	}
+	r, err := s.revisit(ctx, tx, first.DeploymentID)
+	r.Earlier, r.Answer, r.AnswerStatus = true, first.Answer, first.Status
+	return r, err
+}
+
+// revisit makes the receipt of a deployment as it stands now.
+func (s *Service) revisit(ctx context.Context, tx store.Tx, deploymentID string) (Receipt, error) {
+	d, err := tx.Deployment(ctx, deploymentID)
+	if err != nil {
+		return Receipt{}, err
+	}
+	t, err := tx.Tenant(ctx, d.OrganizationID)
+	if err != nil || t.ID != d.TenantID {
+		if t, err = tx.Tombstone(ctx, d.OrganizationID); err != nil {
+			return Receipt{}, err
+		}
+	}
+	return s.receipt(t, d), nil
+}
+
+func (s *Service) claim(ctx context.Context, tx store.Tx, call Call, d berth.Deployment) error {
+	if call.IdempotencyKey == "" {
+		return nil
+	}
+	return tx.PutRequest(ctx, store.Request{
+		Key: call.IdempotencyKey, Fingerprint: call.Fingerprint, DeploymentID: d.ID, CreatedAt: d.CreatedAt,
+	})
+}
+
+// Answered stores the final answer to a call with an idempotency key, to be
+// repeated byte for byte.
+func (s *Service) Answered(ctx context.Context, actor berth.Actor, key string, status int, body []byte) error {
+	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+		r, ok, err := tx.Request(ctx, key)
+		if err != nil || !ok || r.Status != 0 {
+			return err
+		}
+		r.Status, r.Answer = status, body
+		return tx.PutRequest(ctx, r)
+	})
+}
+
+// Await returns when the deployment of r is over or ctx ends, whichever comes
+// first, with a receipt that is current. That ctx ended is not an error.
+func (s *Service) Await(ctx context.Context, actor berth.Actor, r Receipt) (Receipt, error) {
+	if !r.Deployment.Over() {
+		if err := s.Loop.Await(ctx, r.Deployment.ID); err != nil && ctx.Err() == nil {
+			return r, err
+		}
+	}
+	// The answer is due even if the time to wait for it is over.
+	ctx = context.WithoutCancel(ctx)
+	next := r
+	err := s.Store.View(ctx, actor, func(tx store.Tx) error {
+		var err error
+		next, err = s.revisit(ctx, tx, r.Deployment.ID)
+		return err
+	})
+	next.Earlier, next.Answer, next.AnswerStatus = r.Earlier, r.Answer, r.AnswerStatus
+	return next, err
+}

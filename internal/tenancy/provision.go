@@ -1,0 +1,205 @@
+package tenancy
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// Provision records a new tenant: its name, limits, port, subnet, volumes and
+// first deployment, in one transaction.
+func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p Provision) (Receipt, error) {
+	t, err := s.newTenant(actor, p)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if !actor.MaySee(t.OrganizationID) {
+		return Receipt{}, berth.Errorf(berth.CodeForbidden, "Not allowed to provision this organization").
+			WithHint("ask an operator")
+	}
+	env, versions, err := s.sealEnvironment(t.OrganizationID, p.Environment)
+	if err != nil {
+		return Receipt{}, err
+	}
+	t.Spec.Environment = env
+	host, err := s.HostNetworks()
+	if err != nil {
+		return Receipt{}, berth.Errorf(berth.CodeInternal, "list the host's networks: %w", err)
+	}
+	var r Receipt
+	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+		var err error
+		if r, err = s.earlier(ctx, tx, call); err != nil || r.Earlier {
+			return err
+		}
+		t := t // a transaction that is run again begins anew
+		if err := s.place(ctx, tx, &t, host, p.Slug == ""); err != nil {
+			return err
+		}
+		if err := tx.InsertTenant(ctx, t); err != nil {
+			return err
+		}
+		if err := insertSecrets(ctx, tx, versions); err != nil {
+			return err
+		}
+		if err := s.recordVolumes(ctx, tx, t.OrganizationID); err != nil {
+			return err
+		}
+		d := s.newDeployment(actor, call, t)
+		d.Type, d.Previous, d.PreviousWant = berth.DeployProvision, nil, ""
+		d.Generation, d.New, d.Want = t.Generation, t.Spec, t.Want
+		if err := tx.InsertDeployment(ctx, d); err != nil {
+			return err
+		}
+		r = s.receipt(t, d)
+		return s.claim(ctx, tx, call, d)
+	})
+	if err != nil {
+		return Receipt{}, err
+	}
+	s.Loop.Ring(t.OrganizationID)
+	return r, nil
+}
+
+// newTenant checks a request and fills in the defaults: everything that needs
+// no transaction.
+func (s *Service) newTenant(actor berth.Actor, p Provision) (berth.Tenant, error) {
+	org, err := berth.ParseOrganizationID(p.OrganizationID)
+	if err != nil {
+		return berth.Tenant{}, err
+	}
+	if err := berth.ValidateName(p.Name); err != nil {
+		return berth.Tenant{}, err
+	}
+	limits := berth.DefaultLimits()
+	set(&limits.CPU, p.CPU)
+	set(&limits.MemoryMB, p.MemoryMB)
+	set(&limits.DiskMB, p.DiskMB)
+	if err := limits.Validate(); err != nil {
+		return berth.Tenant{}, err
+	}
+	replicas := 1
+	set(&replicas, p.Replicas)
+	if err := berth.ValidateReplicas(replicas); err != nil {
+		return berth.Tenant{}, err
+	}
+	if len(p.Domains) > 0 {
+		return berth.Tenant{}, noDomainsYet()
+	}
+	slug := p.Slug
+	if slug == "" {
+		slug = berth.SlugFrom(p.Name, org)
+	} else if err := berth.ValidateSlug(slug); err != nil {
+		return berth.Tenant{}, err
+	}
+	tag := p.ImageTag
+	if tag == "" {
+		tag = berth.DefaultTag
+	}
+	if _, err := s.Blueprint.Image(tag); err != nil {
+		return berth.Tenant{}, err
+	}
+	if err := berth.ValidateEnvironment(p.Environment); err != nil {
+		return berth.Tenant{}, err
+	}
+	want := berth.WantStopped
+	if p.Start {
+		want = berth.WantRunning
+	}
+	now := s.Now()
+	return berth.Tenant{
+		ID: berth.NewID(), OrganizationID: org, Name: p.Name, Slug: slug,
+		Want: want, Generation: 1, Status: berth.StatusProvisioning, Health: berth.HealthUnknown,
+		Spec: berth.Spec{
+			ImageTag: tag, Blueprint: s.Blueprint.ID(), Limits: limits.Rounded(),
+			Replicas: replicas, InternalPort: s.Blueprint.Port(),
+		},
+		CreatedAt: now, UpdatedAt: now, CreatedBy: actor.ID,
+	}, nil
+}
+
+// place gives t what only one living tenant may have: port, subnet and slug.
+func (s *Service) place(ctx context.Context, tx store.Tx, t *berth.Tenant, host []netip.Prefix, makeSlug bool) error {
+	taken, err := tx.TakenPorts(ctx)
+	if err != nil {
+		return err
+	}
+	if t.ExternalPort, err = s.freePort(taken); err != nil {
+		return err
+	}
+	t.URL = "http://" + s.PublicHost + ":" + strconv.Itoa(t.ExternalPort)
+	subnets, err := tx.TakenSubnets(ctx)
+	if err != nil {
+		return err
+	}
+	if t.Subnet, err = berth.FreeSubnet(s.Pool, append(subnets, host...)); err != nil {
+		return err
+	}
+	if !makeSlug {
+		return nil
+	}
+	base := t.Slug
+	for n := 2; ; n++ {
+		other, err := tx.Tenant(ctx, t.Slug)
+		if berth.Is(err, berth.CodeContainerNotFound) || err == nil && other.OrganizationID == t.OrganizationID {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		t.Slug = base + "-" + strconv.Itoa(n)
+	}
+}
+
+// freePort returns the smallest port in range that no tenant has, that is not
+// reserved, and that the host has not in use. taken is ascending.
+func (s *Service) freePort(taken []int) (int, error) {
+	used := make(map[int]bool, len(taken)+len(s.ReservedPorts))
+	for _, p := range append(taken, s.ReservedPorts...) {
+		used[p] = true
+	}
+	for port := s.FirstPort; port <= s.LastPort; port++ {
+		if !used[port] && s.Ports.PortFree(port) {
+			return port, nil
+		}
+	}
+	return 0, berth.Errorf(berth.CodeNoPorts, "No available ports in valid range").
+		WithHint("%d-%d are all taken by tenants, reserved, or in use on the host; deprovision a tenant, or serve with a wider --ports", s.FirstPort, s.LastPort)
+}
+
+// recordVolumes writes down the volumes that the tenant will have before they
+// are made. Those that an earlier tenant of the organization left are found
+// again and are no longer kept aside.
+func (s *Service) recordVolumes(ctx context.Context, tx store.Tx, organizationID string) error {
+	have, err := tx.ListVolumes(ctx, organizationID)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]berth.VolumeRecord, len(have))
+	for _, v := range have {
+		known[v.Name] = v
+	}
+	for _, v := range s.Blueprint.Volumes(organizationID) {
+		if old, ok := known[v.Name]; ok {
+			v.CreatedAt, v.EngineID = old.CreatedAt, old.EngineID
+		}
+		if err := tx.PutVolume(ctx, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func noDomainsYet() error {
+	return berth.Errorf(berth.CodeNotSupportedYet, "Domains are not supported yet").WithField("domains").
+		WithHint("leave domains out; the tenant is reached through its external port")
+}
+
+func set[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}

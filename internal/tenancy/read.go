@@ -1,0 +1,220 @@
+package tenancy
+
+import (
+	"context"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// stateDeadline bounds the look at the engine that State takes.
+const stateDeadline = 5 * time.Second
+
+// Tenant returns a living tenant by organization id or slug.
+func (s *Service) Tenant(ctx context.Context, actor berth.Actor, ref string) (t berth.Tenant, err error) {
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		t, err = tx.Tenant(ctx, ref)
+		return err
+	})
+	return t, err
+}
+
+// Tenants returns a page of living tenants and the next cursor.
+func (s *Service) Tenants(ctx context.Context, actor berth.Actor, f store.TenantFilter) (page []berth.Tenant, next string, err error) {
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		page, next, err = tx.ListTenants(ctx, f)
+		return err
+	})
+	return page, next, err
+}
+
+// Deployment returns one deployment of an organization, tombstones included.
+func (s *Service) Deployment(ctx context.Context, actor berth.Actor, ref, id string) (d berth.Deployment, err error) {
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		org, err := organization(ctx, tx, ref)
+		if err != nil {
+			return err
+		}
+		if d, err = tx.Deployment(ctx, id); err == nil && d.OrganizationID != org {
+			err = berth.Errorf(berth.CodeDeploymentNotFound, "Deployment not found").
+				WithHint("list the tenant's deployments")
+		}
+		return err
+	})
+	return d, err
+}
+
+// Deployments returns a page of an organization's deployments, newest first,
+// tombstones included.
+func (s *Service) Deployments(ctx context.Context, actor berth.Actor, ref, cursor string, limit int) (page []berth.Deployment, next string, err error) {
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		org, err := organization(ctx, tx, ref)
+		if err != nil {
+			return err
+		}
+		page, next, err = tx.ListDeployments(ctx, org, cursor, limit)
+		return err
+	})
+	return page, next, err
+}
+
+// organization finds the organization that ref stands for: a living tenant's,
+// or, by id, one whose tenants are all gone.
+func organization(ctx context.Context, tx store.Tx, ref string) (string, error) {
+	t, err := tx.Tenant(ctx, ref)
+	if berth.Is(err, berth.CodeContainerNotFound) {
+		if id, bad := berth.ParseOrganizationID(ref); bad == nil {
+			if gone, noTombstone := tx.Tombstone(ctx, id); noTombstone == nil {
+				return gone.OrganizationID, nil
+			}
+		}
+	}
+	return t.OrganizationID, err
+}
+
+// State looks at the engine and probes the tenant once.
+func (s *Service) State(ctx context.Context, actor berth.Actor, ref string) (State, error) {
+	t, err := s.Tenant(ctx, actor, ref)
+	if err != nil {
+		return State{}, err
+	}
+	look, cancel := context.WithTimeout(ctx, stateDeadline)
+	defer cancel()
+	seen, lookErr := s.Loop.Look(look, t.OrganizationID)
+	st := State{Tenant: t, EngineReachable: lookErr == nil, Observed: seen}
+	if lookErr == nil {
+		if err := s.probe(ctx, actor, &st); err != nil {
+			return State{}, err
+		}
+	}
+	info, _ := s.Loop.EngineInfo()
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		fresh, err := tx.Tenant(ctx, t.OrganizationID)
+		if err != nil {
+			return err
+		}
+		st.Tenant = fresh
+		open, busy, err := tx.OpenDeployment(ctx, t.OrganizationID)
+		if err == nil && busy {
+			st.OpenDeployment = &open
+			if p, ok := s.Loop.Progress(open.ID); ok {
+				st.Progress = &p
+			}
+		}
+		return err
+	})
+	if !st.EngineReachable {
+		st.Tenant.Health = berth.HealthUnknown
+	}
+	st.EffectiveCPU = st.Tenant.Spec.Limits.EffectiveCPU(info.Cores)
+	st.EnvironmentNames = slices.Sorted(maps.Keys(st.Tenant.Spec.Environment))
+	return st, err
+}
+
+// probe asks every running replica of the service that answers requests and
+// records the worst answer.
+func (s *Service) probe(ctx context.Context, actor berth.Actor, st *State) error {
+	running := 0
+	check := s.Blueprint.Health()
+	for _, c := range st.Observed.Containers {
+		if c.State != berth.ContainerRunning || !c.Address.IsValid() {
+			continue
+		}
+		running++
+		p := s.Prober.Probe(ctx, c.Address, check)
+		p.OrganizationID = st.Tenant.OrganizationID
+		if st.Probe == nil || st.Probe.Status == berth.ProbeHealthy {
+			st.Probe = &p
+		}
+	}
+	st.Running = running > 0 && running >= st.Tenant.Spec.Replicas
+	if st.Probe == nil {
+		return nil
+	}
+	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+		t, err := tx.Tenant(ctx, st.Tenant.OrganizationID)
+		if err != nil {
+			return err
+		}
+		t.LastProbedAt = st.Probe.CheckedAt
+		t.Health = berth.HealthUnhealthy
+		if st.Probe.Status == berth.ProbeHealthy {
+			t.Health = berth.HealthHealthy
+		}
+		if err := tx.UpdateTenant(ctx, &t); err != nil {
+			return err
+		}
+		return tx.InsertProbe(ctx, *st.Probe)
+	})
+}
+
+// Probes returns the newest probes of a tenant.
+func (s *Service) Probes(ctx context.Context, actor berth.Actor, ref string, limit int) (list []berth.Probe, err error) {
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		t, err := tx.Tenant(ctx, ref)
+		if err != nil {
+			return err
+		}
+		list, err = tx.ListProbes(ctx, t.OrganizationID, limit)
+		return err
+	})
+	return list, err
+}
+
+// Logs returns what the tenant's containers wrote.
+func (s *Service) Logs(ctx context.Context, actor berth.Actor, ref string, o berth.LogOptions) (io.ReadCloser, error) {
+	t, err := s.Tenant(ctx, actor, ref)
+	if err != nil {
+		return nil, err
+	}
+	if s.Parts.Logs == nil {
+		return nil, berth.Errorf(berth.CodeNotSupportedYet, "This engine does not show logs").
+			WithHint("read them with the engine's own tools")
+	}
+	return s.Parts.Logs.Logs(ctx, t.OrganizationID, o)
+}
+
+// Compose renders the tenant's compose file. It holds no values of the
+// tenant's own environment.
+func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) ([]byte, error) {
+	t, err := s.Tenant(ctx, actor, ref)
+	if err != nil {
+		return nil, err
+	}
+	return s.Blueprint.Compose(t)
+}
+
+// Volumes lists the volumes of an organization, or of all ("").
+func (s *Service) Volumes(ctx context.Context, actor berth.Actor, ref string) (list []berth.VolumeRecord, err error) {
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		org := ""
+		if ref != "" {
+			if org, err = organization(ctx, tx, ref); err != nil {
+				return err
+			}
+		}
+		list, err = tx.ListVolumes(ctx, org)
+		return err
+	})
+	return list, err
+}
+
+// Events lists what happened to a tenant outside orders, newest first; to all
+// of them if ref is "".
+func (s *Service) Events(ctx context.Context, actor berth.Actor, ref string, limit int) (list []berth.Event, err error) {
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		org := ""
+		if ref != "" {
+			if org, err = organization(ctx, tx, ref); err != nil {
+				return err
+			}
+		}
+		list, err = tx.ListEvents(ctx, org, limit)
+		return err
+	})
+	return list, err
+}
