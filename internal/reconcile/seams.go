@@ -65,3 +65,19 @@ type Stacks interface {
 	// recorded are the volumes that were made before; cores is what the engine has.
 	Stack(t berth.Tenant, env map[string]string, recorded []string, cores int) (berth.Stack, error)
 }
+
+// Secrets opens what tenancy sealed.
+type Secrets interface {
+	Open(ciphertext []byte, ad string) ([]byte, error)
+}
+
+// Images turns an imageTag into a full reference.
+type Images interface {
+	Image(imageTag string) (reference string, err error)
+}
+
+// Files keeps each tenant's rendered compose file on disk.
+type Files interface {
+	Write(t berth.Tenant) error
+	Remove(organizationID string) error
+}

@@ -1,0 +1,193 @@
+// Package reconcile compares what should be with what is, and takes the next
+// step. It is the only writer of engines and routes.
+//
+// Orders ring the loop, engine events hint to it, and a full scan at an
+// interval finds whatever both missed: rings and hints may be lost, the scan
+// is the truth.
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// Config is how the loop paces itself. Zero fields take the defaults.
+type Config struct {
+	ScanInterval time.Duration // between full scans; 10 s
+	Patience     time.Duration // for a deployment's first healthy answer; 60 s
+	CallDeadline time.Duration // of one whole engine operation; 2 min
+	PullDeadline time.Duration // of making an image available; 10 min
+	LookDeadline time.Duration // of observing one tenant; 15 s
+	ProbeRound   time.Duration // of probing a starting tenant in quick succession; 2 s
+	Width        int           // tenants that are started at a time, and as many stopped; 8
+	Pool         netip.Prefix  // that another subnet is taken from if one clashes
+	HostNetworks func() ([]netip.Prefix, error)
+	Health       berth.HealthCheck // of the service that answers requests
+}
+
+func (c Config) withDefaults() Config {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&c.ScanInterval, 10*time.Second)
+	def(&c.Patience, time.Minute)
+	def(&c.CallDeadline, 2*time.Minute)
+	def(&c.PullDeadline, 10*time.Minute)
+	def(&c.LookDeadline, 15*time.Second)
+	def(&c.ProbeRound, 2*time.Second)
+	if c.Width == 0 {
+		c.Width = 8
+	}
+	if !c.Pool.IsValid() {
+		c.Pool = berth.DefaultPool()
+	}
+	return c
+}
+
+// Parts are what the loop works with.
+type Parts struct {
+	Store   store.Store
+	Engine  Engine
+	Edge    Edge
+	Prober  Prober
+	Stacks  Stacks
+	Images  Images
+	Files   Files
+	Secrets Secrets
+	Log     *slog.Logger
+}
+
+// Loop is the control loop. Make it with New; Ring, Await, Look, Progress and
+// EngineInfo may be called at any time, before and during Run.
+type Loop struct {
+	Config
+	Parts
+	queue   *queue
+	lanes   lanes
+	routes  *routes
+	engine  engineState
+	memory  memory
+	waiters waiters
+	rescan  chan struct{}  // asks for a scan now
+	strays  map[string]int // what the sweeper saw last time, and for how many scans; only the scan touches it
+}
+
+// New returns a loop that does nothing until Run.
+func New(c Config, p Parts) *Loop {
+	l := &Loop{Config: c.withDefaults(), Parts: p, routes: newRoutes(p.Edge), strays: make(map[string]int), rescan: make(chan struct{}, 1)}
+	l.lanes = newLanes(l.Width)
+	l.queue = newQueue(l.pass)
+	l.memory.byOrg = make(map[string]remembered)
+	l.waiters.byID = make(map[string]*waiter)
+	l.engine.broken = make(chan struct{}, 1)
+	return l
+}
+
+// Run reconciles until ctx ends. It returns when no pass runs any more.
+// ready is called once the routes of all tenants are in force, or the engine
+// did not answer in time.
+func (l *Loop) Run(ctx context.Context, ready func()) error {
+	first, cancel := context.WithTimeout(ctx, l.LookDeadline)
+	l.contact(first)
+	l.restore(first)
+	cancel()
+	ready()
+	g, ctx := errgroup.WithContext(ctx)
+	l.queue.open(ctx)
+	g.Go(func() error { return l.scanAll(ctx) })
+	g.Go(func() error { return l.follow(ctx) })
+	g.Go(func() error { return l.mind(ctx) })
+	err := g.Wait()
+	l.queue.close()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// Ring says that a tenant's desired state changed.
+func (l *Loop) Ring(organizationID string) { l.queue.ring(organizationID) }
+
+// awaitPoll is how often Await looks at the store, for deployments that ended
+// without the loop: superseded ones.
+const awaitPoll = 500 * time.Millisecond
+
+// Await returns when the deployment is over, or with ctx's error.
+func (l *Loop) Await(ctx context.Context, deploymentID string) error {
+	over, release := l.waiters.join(deploymentID)
+	defer release()
+	tick := time.NewTicker(awaitPoll)
+	defer tick.Stop()
+	for {
+		var d berth.Deployment
+		err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+			var err error
+			d, err = tx.Deployment(ctx, deploymentID)
+			return err
+		})
+		if err != nil || d.Over() {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-over:
+			over = nil // the store says so too: looked at above
+		case <-tick.C:
+		}
+	}
+}
+
+// Progress tells how far a deployment under way has come.
+func (l *Loop) Progress(deploymentID string) (berth.Progress, bool) {
+	return l.memory.progress(deploymentID)
+}
+
+// EngineInfo is what was last known of the engine; ok is false while it does
+// not answer.
+func (l *Loop) EngineInfo() (info berth.EngineInfo, ok bool) { return l.engine.get() }
+
+// Look observes one tenant now. If what is seen contradicts what was last
+// recorded, it is recorded, and the loop is rung.
+func (l *Loop) Look(ctx context.Context, organizationID string) (berth.Observed, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.LookDeadline)
+	defer cancel()
+	seen, err := l.Engine.Observe(ctx, organizationID)
+	if err != nil {
+		return seen, err
+	}
+	return seen, l.note(ctx, seen)
+}
+
+// note records that a tenant thought to run does not. Everything else is left
+// to a pass.
+func (l *Loop) note(ctx context.Context, seen berth.Observed) error {
+	contradicted := false
+	err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		t, err := tx.Tenant(ctx, seen.OrganizationID)
+		contradicted = err == nil && t.Status == berth.StatusRunning && len(upstreams(seen)) == 0
+		return err
+	})
+	if err != nil || !contradicted {
+		return err
+	}
+	err = l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		t, err := tx.Tenant(ctx, seen.OrganizationID)
+		if err != nil || t.Status != berth.StatusRunning {
+			return err
+		}
+		t.Status, t.Health, t.Cause = berth.StatusFailed, berth.HealthUnhealthy, "found not running; being started again"
+		return tx.UpdateTenant(ctx, &t)
+	})
+	l.queue.remind(seen.OrganizationID, 0)
+	return err
+}

@@ -1,0 +1,256 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// rounds bounds how often one pass decides: each round does something, and no
+// tenant needs more.
+const rounds = 16
+
+// hopeless is how long the loop leaves a tenant alone whose trouble only an
+// order can end.
+const hopeless = time.Minute
+
+// pass brings one tenant a part of the way. It holds nothing between passes
+// but what memory keeps of a deployment.
+type pass struct {
+	*Loop
+	soft context.Context // ends when the tenant is rung
+	situation
+}
+
+// situation is Decide's, and what the steps need beside it.
+type situation struct {
+	Situation
+	secrets []store.SecretVersion
+	volumes []berth.VolumeRecord
+}
+
+func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
+	p := &pass{Loop: l, soft: soft}
+	err := p.load(ctx, organizationID)
+	switch {
+	case berth.Is(err, berth.CodeContainerNotFound):
+		l.routes.drop(organizationID)
+		return verdict{then: Done}
+	case err == nil && !p.reachable():
+		return verdict{then: Retry} // mind looks at every tenant once it answers again
+	case err == nil:
+		var v verdict
+		if v, err = p.advance(ctx); err == nil {
+			return v
+		}
+	}
+	return p.failed(ctx, organizationID, err)
+}
+
+// reachable reports whether the engine is thought to answer.
+func (p *pass) reachable() bool {
+	_, up := p.engine.get()
+	return up
+}
+
+// advance decides and acts until there is nothing more to do now.
+func (p *pass) advance(ctx context.Context) (verdict, error) {
+	if err := p.checkEngine(); err != nil {
+		return verdict{}, err
+	}
+	if err := p.observe(ctx); err != nil {
+		return verdict{}, err
+	}
+	for range rounds {
+		if err := p.prepare(); err != nil {
+			return verdict{}, err
+		}
+		plan := Decide(p.Situation)
+		for _, step := range plan.Steps {
+			if err := p.do(ctx, step); err != nil {
+				return verdict{}, err
+			}
+		}
+		if plan.Then != Again {
+			return verdict{plan.Then, plan.After}, nil
+		}
+	}
+	return verdict{then: Retry}, nil
+}
+
+// load reads the tenant and all that belongs to it in one snapshot.
+func (p *pass) load(ctx context.Context, organizationID string) error {
+	return p.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		t, err := tx.Tenant(ctx, organizationID)
+		if err != nil {
+			return err
+		}
+		d, ok, err := tx.OpenDeployment(ctx, organizationID)
+		if err != nil {
+			return err
+		}
+		ids := make([]string, 0, len(t.Spec.Environment))
+		for _, id := range t.Spec.Environment {
+			ids = append(ids, id)
+		}
+		secrets, err := tx.Secrets(ctx, organizationID, ids)
+		if err != nil {
+			return err
+		}
+		volumes, err := tx.ListVolumes(ctx, organizationID)
+		p.situation = situation{secrets: secrets, volumes: volumes}
+		p.Tenant, p.Situation.Patience = t, p.Loop.Patience
+		p.Verified = t.Health == berth.HealthHealthy && !ok
+		if ok {
+			p.Deployment = &d
+		}
+		return err
+	})
+}
+
+// checkEngine refuses to plan a tenant whose volumes lie elsewhere.
+func (p *pass) checkEngine() error {
+	info, _ := p.engine.get()
+	engines := []string{p.Tenant.EngineID}
+	for _, v := range p.volumes {
+		engines = append(engines, v.EngineID)
+	}
+	for _, id := range engines {
+		if id != "" && id != info.ID {
+			return berth.Errorf(berth.CodeEngineMismatch, "the tenant's data is on engine %s, not on %s", id, info.ID).
+				WithHint("serve with the engine that holds the tenant's volumes")
+		}
+	}
+	return nil
+}
+
+// prepare brings the parts of the situation that follow from others up to date.
+func (p *pass) prepare() error {
+	if p.Deployment != nil {
+		r := p.memory.recall(p.Deployment)
+		p.Restarted, p.Waited = r.restarted, 0
+		if !r.applied.IsZero() {
+			p.Waited = time.Since(r.applied)
+		}
+	}
+	if p.Stack.Services != nil || p.Tenant.Want == berth.WantGone || p.Tenant.Spec.ImageDigest == "" {
+		return nil
+	}
+	env := make(map[string]string, len(p.secrets))
+	for _, v := range p.secrets {
+		value, err := p.Secrets.Open(v.Ciphertext, berth.SecretContext(v.OrganizationID, v.Name))
+		if err != nil {
+			return err
+		}
+		env[v.Name] = string(value)
+	}
+	var recorded []string
+	for _, v := range p.volumes {
+		if !v.CreatedAt.IsZero() {
+			recorded = append(recorded, v.Name)
+		}
+	}
+	info, _ := p.engine.get()
+	stack, err := p.Stacks.Stack(p.Tenant, env, recorded, info.Cores)
+	p.Stack = stack
+	return err
+}
+
+// observe looks at the tenant, unless it was never applied and so is expected
+// to be absent: Apply looks for itself.
+func (p *pass) observe(ctx context.Context) error {
+	if p.Tenant.EngineID == "" || p.Tenant.Want == berth.WantGone {
+		p.Seen = berth.Observed{OrganizationID: p.Tenant.OrganizationID}
+		return nil
+	}
+	return p.call(ctx, p.lanes.look, p.LookDeadline, func(ctx context.Context) error {
+		seen, err := p.Engine.Observe(ctx, p.Tenant.OrganizationID)
+		if err != nil {
+			return err
+		}
+		p.Seen = seen
+		for _, c := range seen.Containers {
+			if c.StartedAt.Truncate(time.Microsecond).After(p.Tenant.LastStartedAt) {
+				p.Verified = false // the engine started it again by itself
+			}
+		}
+		return nil
+	})
+}
+
+// call does one engine operation in its lane, with a deadline. Waiting for a
+// place in the lane ends when the tenant is rung; the operation does not.
+func (p *pass) call(ctx context.Context, lane chan struct{}, deadline time.Duration, f func(context.Context) error) error {
+	leave, err := enter(p.soft, lane)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	return f(ctx)
+}
+
+// failed turns an error into what comes next, and records it where it is the
+// tenant's.
+func (p *pass) failed(ctx context.Context, organizationID string, err error) verdict {
+	switch {
+	case ctx.Err() != nil || p.soft.Err() != nil && errors.Is(err, context.Canceled):
+		return verdict{then: Retry} // ending, or rung: another pass follows
+	case berth.Is(err, berth.CodeStale):
+		return verdict{then: Wait} // an order came in between
+	case berth.Is(err, berth.CodeSubnetTaken):
+		err = p.moveSubnet(ctx, err)
+	}
+	if err == nil {
+		return verdict{then: Wait}
+	}
+	p.Log.Warn("tenant could not be reconciled", "tenant", organizationID, "error", err, "code", berth.CodeOf(err))
+	code := berth.CodeOf(err)
+	if code == berth.CodeEngineUnavailable {
+		p.doubt(ctx)
+		return verdict{then: Retry}
+	}
+	if p.Tenant.OrganizationID == "" || code == berth.CodeStorageUnavailable {
+		return verdict{then: Retry}
+	}
+	recorded, again := p.recordFailure(ctx, err)
+	if recorded != nil && ctx.Err() == nil {
+		p.Log.Warn("failure could not be recorded", "tenant", organizationID, "error", recorded)
+	}
+	return again
+}
+
+// recordFailure fails the deployment if err is final or patience is over, and
+// marks the tenant as failed.
+func (p *pass) recordFailure(ctx context.Context, err error) (error, verdict) {
+	final := isFinal(err)
+	p.memory.update(p.Deployment, func(r *remembered) {
+		if r.applied.IsZero() {
+			r.applied = time.Now() // patience with what can't even be applied
+		}
+		p.Waited = time.Since(r.applied)
+	})
+	if p.Deployment != nil && p.Tenant.Want != berth.WantGone && (final || p.Waited >= p.Loop.Patience) {
+		return p.fail(ctx, err.Error()), verdict{then: Wait}
+	}
+	retry := verdict{then: Retry}
+	if final {
+		retry.after = hopeless
+	}
+	return p.mark(ctx, err.Error()), retry
+}
+
+// isFinal reports whether trying again is pointless until an operator acts.
+func isFinal(err error) bool {
+	switch berth.CodeOf(err) {
+	case berth.CodeImageNotFound, berth.CodeRegistryDenied, berth.CodeEngineRefused, berth.CodeForeignObject,
+		berth.CodeDataMissing, berth.CodeEngineMismatch, berth.CodeInvalidImage, berth.CodeNoSubnets:
+		return true
+	default:
+		return false
+	}
+}

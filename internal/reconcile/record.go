@@ -1,0 +1,253 @@
+package reconcile
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// commit changes the tenant and its open deployment (nil if there is none) in
+// one transaction, if nobody else changed them since they were loaded, and
+// keeps the result in the situation.
+func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error) error {
+	var t berth.Tenant
+	var d *berth.Deployment
+	err := p.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		t, d = p.Tenant, nil
+		if p.Deployment != nil {
+			c := *p.Deployment
+			d = &c
+		}
+		if err := change(tx, &t, d); err != nil {
+			return err
+		}
+		t.UpdatedAt = now()
+		if d != nil {
+			if err := tx.UpdateDeployment(ctx, *d); err != nil {
+				return err
+			}
+		}
+		return tx.UpdateTenant(ctx, &t)
+	})
+	if err != nil {
+		return err
+	}
+	p.Tenant, p.Deployment = t, d
+	if d != nil && d.Over() {
+		p.memory.forget(d.OrganizationID)
+		p.waiters.wake(d.ID)
+		p.Deployment = nil
+	}
+	return nil
+}
+
+// begin records that a deployment was taken up, and by which engine.
+func (p *pass) begin(ctx context.Context) error {
+	info, _ := p.engine.get()
+	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.StartedAt = now()
+		if t.EngineID == "" && t.Want != berth.WantGone {
+			t.EngineID = info.ID
+		}
+		if t.Status == berth.StatusPending {
+			t.Status = berth.StatusProvisioning
+		}
+		if t.Want == berth.WantRunning {
+			t.Health = berth.HealthStarting
+		}
+		return nil
+	})
+}
+
+// settle records what is seen, and that the deployment reached it. Nothing is
+// written if nothing changed.
+func (p *pass) settle(ctx context.Context, s Step) error {
+	succeeded := p.Deployment != nil && (s.Status == berth.StatusStopped || s.Health == berth.HealthHealthy)
+	next := p.Tenant
+	next.Status, next.Health, next.Cause = s.Status, s.Health, s.Reason
+	next.ContainerID = p.mainContainer()
+	if err := p.routes.error(next.OrganizationID); err != nil && next.Cause == "" {
+		next.Cause = err.Error() // it runs, but its port is someone else's
+	}
+	same := next.Status == p.Tenant.Status && next.Health == p.Tenant.Health &&
+		next.Cause == p.Tenant.Cause && next.ContainerID == p.Tenant.ContainerID
+	if same && !succeeded && p.Probe == nil {
+		return nil
+	}
+	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		*t = p.settled(next)
+		if p.Probe != nil {
+			t.LastProbedAt = p.Probe.CheckedAt
+			if err := tx.InsertProbe(ctx, *p.Probe); err != nil {
+				return err
+			}
+		}
+		if err := p.recordVolumes(ctx, tx); err != nil {
+			return err
+		}
+		if succeeded {
+			d.Status, d.CompletedAt = berth.DeploymentCompleted, now()
+		}
+		return nil
+	})
+}
+
+// settled stamps the times at which the tenant started and stopped.
+func (p *pass) settled(t berth.Tenant) berth.Tenant {
+	switch {
+	case t.Status == berth.StatusRunning:
+		for _, c := range p.Seen.Containers {
+			if c.ID == t.ContainerID && c.StartedAt.After(t.LastStartedAt) {
+				t.LastStartedAt = c.StartedAt
+			}
+		}
+		if t.LastStartedAt.IsZero() {
+			t.LastStartedAt = now()
+		}
+	case t.Status == berth.StatusStopped && p.Tenant.Status == berth.StatusRunning:
+		t.LastStoppedAt = now()
+	}
+	return t
+}
+
+// recordVolumes writes down that the stack's volumes exist now: from here on
+// their absence is a loss.
+func (p *pass) recordVolumes(ctx context.Context, tx store.Tx) error {
+	exists := make(map[string]bool, len(p.Seen.Volumes))
+	for _, name := range p.Seen.Volumes {
+		exists[name] = true
+	}
+	for i, v := range p.volumes {
+		if !exists[v.Name] || !v.CreatedAt.IsZero() {
+			continue
+		}
+		v.CreatedAt, v.EngineID = now(), p.Tenant.EngineID
+		if err := tx.PutVolume(ctx, v); err != nil {
+			return err
+		}
+		p.volumes[i] = v
+	}
+	return nil
+}
+
+// fail records that the deployment failed. A change of what runs leaves the
+// tenant as it was: its former spec becomes the next generation.
+func (p *pass) fail(ctx context.Context, cause string) error {
+	if p.Deployment == nil {
+		return p.mark(ctx, cause)
+	}
+	running := len(upstreams(p.Seen)) > 0
+	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.Status, d.Error, d.CompletedAt, d.CanRollback = berth.DeploymentFailed, cause, now(), false
+		t.Cause = cause
+		if d.Reverts() {
+			t.Spec, t.Want = *d.Previous, d.PreviousWant
+			t.Generation++
+			t.Health = berth.HealthUnknown
+			return nil
+		}
+		t.ContainerID = p.mainContainer()
+		t.Status, t.Health = berth.StatusFailed, berth.HealthUnhealthy
+		if running && t.Want == berth.WantRunning {
+			*t = p.settled(withStatus(*t, berth.StatusRunning))
+		}
+		return nil
+	})
+}
+
+func withStatus(t berth.Tenant, s berth.Status) berth.Tenant {
+	t.Status = s
+	return t
+}
+
+// mark records why a tenant is not as it should be, outside a deployment's end.
+func (p *pass) mark(ctx context.Context, cause string) error {
+	if p.Tenant.Cause == cause {
+		return nil
+	}
+	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		t.Cause = cause
+		if d == nil && t.Status != berth.StatusDeprovisioning {
+			t.Status, t.Health = berth.StatusFailed, berth.HealthUnknown
+		}
+		return nil
+	})
+}
+
+// bury turns the tenant into a tombstone. Its containers and network were seen
+// to be gone, and so were the volumes that were ordered gone; the others are
+// kept and stay listed.
+func (p *pass) bury(ctx context.Context) error {
+	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		deleted := d != nil && d.Volumes == berth.VolumesDelete
+		for _, v := range p.volumes {
+			if deleted || v.CreatedAt.IsZero() {
+				v.DeletedAt = now()
+			} else {
+				v.KeptAt = now()
+			}
+			if err := tx.PutVolume(ctx, v); err != nil {
+				return err
+			}
+		}
+		t.DeprovisionedAt, t.LastStoppedAt = now(), now()
+		t.Health, t.ContainerID, t.Cause = berth.HealthUnknown, "", ""
+		if d != nil {
+			d.Status, d.CompletedAt = berth.DeploymentCompleted, now()
+		}
+		return nil
+	})
+}
+
+// drift records that a tenant was found changed by other means, and that it
+// is being repaired.
+func (p *pass) drift(ctx context.Context, reason string) error {
+	p.Log.Warn("drift found", "tenant", p.Tenant.OrganizationID, "reason", reason)
+	return p.journal(ctx, "drift", reason+"; being repaired")
+}
+
+func (p *pass) journal(ctx context.Context, kind, message string) error {
+	return p.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		return tx.InsertEvent(ctx, berth.Event{
+			ID: berth.NewID(), OrganizationID: p.Tenant.OrganizationID, At: now(), Kind: kind, Message: message,
+		})
+	})
+}
+
+// moveSubnet gives a tenant that has no network yet another subnet, after the
+// engine said that the one it has clashes with something of its own.
+func (p *pass) moveSubnet(ctx context.Context, cause error) error {
+	host, err := p.HostNetworks()
+	if err != nil {
+		return berth.Errorf(berth.CodeInternal, "list the host's networks: %w", err)
+	}
+	err = p.commit(ctx, func(tx store.Tx, t *berth.Tenant, _ *berth.Deployment) error {
+		taken, err := tx.TakenSubnets(ctx) // the one that clashes among them
+		if err != nil {
+			return err
+		}
+		t.Subnet, err = berth.FreeSubnet(p.Pool, append(append([]netip.Prefix(nil), host...), taken...))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return p.journal(ctx, "engine", "moved to subnet "+p.Tenant.Subnet.String()+": "+cause.Error())
+}
+
+func (p *pass) mainContainer() string {
+	name := p.Tenant.ContainerName()
+	for _, c := range p.Seen.Containers {
+		if c.Name == name {
+			return c.ID
+		}
+	}
+	return ""
+}
+
+// now is the time that is recorded, in the precision that is stored. Durations
+// are measured with the monotonic clock, never with this.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -1,0 +1,124 @@
+package reconcile
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/unite-hub/berth"
+)
+
+// routes is the loop's view of the edge: every route, handed over as a whole
+// with a rising version.
+type routes struct {
+	edge Edge
+
+	mu      sync.Mutex
+	version int64
+	byOrg   map[string]berth.Route
+	refused map[string]error // by organization id, from the last hand-over
+}
+
+func newRoutes(edge Edge) *routes {
+	return &routes{edge: edge, byOrg: make(map[string]berth.Route), refused: make(map[string]error)}
+}
+
+// put puts one route in force and returns once it is. Only a change reaches
+// the edge.
+func (r *routes) put(route berth.Route) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	org := route.OrganizationID
+	if old, ok := r.byOrg[org]; !ok || !sameRoute(old, route) || r.refused[org] != nil {
+		r.byOrg[org] = route
+		r.apply()
+	}
+	return r.refused[org]
+}
+
+// drop takes a route away.
+func (r *routes) drop(organizationID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.byOrg[organizationID]; ok {
+		delete(r.byOrg, organizationID)
+		r.apply()
+	}
+}
+
+// replace puts many routes in force at once, and takes all others away.
+func (r *routes) replace(all []berth.Route) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.byOrg)
+	for _, route := range all {
+		r.byOrg[route.OrganizationID] = route
+	}
+	r.apply()
+}
+
+// error is why the tenant's route is not in force, nil if it is.
+func (r *routes) error(organizationID string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.refused[organizationID]
+}
+
+// retry puts routes in force that were refused before, and returns the
+// organizations whose routes now are.
+func (r *routes) retry() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.refused) == 0 {
+		return nil
+	}
+	before := slices.Sorted(maps.Keys(r.refused))
+	r.apply()
+	return slices.DeleteFunc(before, func(org string) bool { return r.refused[org] != nil })
+}
+
+// leadsTo reports whether the tenant's route is in force and leads to exactly
+// these addresses, in any order.
+func (r *routes) leadsTo(organizationID string, upstreams []netip.AddrPort) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	route, ok := r.byOrg[organizationID]
+	return ok && r.refused[organizationID] == nil && slices.Equal(sorted(route.Upstreams), sorted(upstreams))
+}
+
+func (r *routes) apply() {
+	r.version++
+	set := berth.RouteSet{Version: r.version, Routes: make([]berth.Route, 0, len(r.byOrg))}
+	for _, route := range r.byOrg {
+		set.Routes = append(set.Routes, route)
+	}
+	slices.SortFunc(set.Routes, func(a, b berth.Route) int { return a.Port - b.Port })
+	clear(r.refused)
+	for _, e := range r.edge.Apply(set) {
+		r.refused[e.OrganizationID] = e.Err
+	}
+}
+
+func sameRoute(a, b berth.Route) bool {
+	return a.Name == b.Name && a.Port == b.Port && a.State == b.State && a.Generation == b.Generation &&
+		a.Subnet == b.Subnet && slices.Equal(a.Upstreams, b.Upstreams)
+}
+
+func sorted(list []netip.AddrPort) []netip.AddrPort {
+	list = slices.Clone(list)
+	slices.SortFunc(list, netip.AddrPort.Compare)
+	return list
+}
+
+// upstreams are the addresses of the containers that answer requests: those
+// of the main service, which is the one with an address.
+func upstreams(seen berth.Observed) []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, c := range seen.Containers {
+		if c.State == berth.ContainerRunning && c.Address.IsValid() {
+			list = append(list, c.Address)
+		}
+	}
+	return list
+}

@@ -1,0 +1,209 @@
+package reconcile
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// do carries out one step and brings the situation up to date.
+func (p *pass) do(ctx context.Context, s Step) error {
+	switch s.Kind {
+	case StepBegin:
+		return p.begin(ctx)
+	case StepResolve:
+		return p.resolve(ctx)
+	case StepDrift:
+		return p.drift(ctx, s.Reason)
+	case StepRoute:
+		return p.route(ctx, s)
+	case StepHalt:
+		return p.halt(ctx)
+	case StepApply:
+		return p.apply(ctx)
+	case StepProbe:
+		p.probe()
+		return p.soft.Err()
+	case StepSettle:
+		return p.settle(ctx, s)
+	case StepFail:
+		return p.fail(ctx, s.Reason)
+	case StepRemove:
+		return p.remove(ctx)
+	case StepBury:
+		return p.bury(ctx)
+	default:
+		return berth.Errorf(berth.CodeInternal, "unknown step %q", s.Kind)
+	}
+}
+
+// resolve pins the image and records the pin, so that every later generation
+// that means this image gets exactly it.
+func (p *pass) resolve(ctx context.Context) error {
+	reference, err := p.Images.Image(p.Tenant.Spec.ImageTag)
+	if err != nil {
+		return err
+	}
+	cred, err := p.credential(ctx, reference)
+	if err != nil {
+		return err
+	}
+	var pin string
+	// A new order ends the pull: what it was for may no longer be wanted.
+	err = p.call(p.soft, p.lanes.look, p.PullDeadline, func(ctx context.Context) error {
+		pin, err = p.Engine.Resolve(ctx, reference, cred, func(pr berth.Progress) {
+			p.memory.update(p.Deployment, func(r *remembered) { r.progress = pr })
+		})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		t.Spec.ImageDigest = pin
+		if d != nil {
+			d.New.ImageDigest = pin
+		}
+		return nil
+	})
+}
+
+// credential finds what opens the registry that a reference names.
+func (p *pass) credential(ctx context.Context, reference string) (*berth.Credential, error) {
+	host, _, ok := strings.Cut(reference, "/")
+	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		host = "docker.io"
+	}
+	var found store.StoredCredential
+	err := p.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		var err error
+		found, ok, err = tx.Credential(ctx, host)
+		return err
+	})
+	if err != nil || !ok {
+		return nil, err
+	}
+	password, err := p.Secrets.Open(found.Ciphertext, berth.RegistryContext(found.Registry))
+	if err != nil {
+		return nil, err
+	}
+	return &berth.Credential{Registry: host, Username: found.Username, Password: string(password)}, nil
+}
+
+// route tells the edge where the tenant's requests go. A port that someone
+// else has taken is the tenant's trouble, not its deployment's.
+func (p *pass) route(ctx context.Context, s Step) error {
+	r := berth.Route{
+		OrganizationID: p.Tenant.OrganizationID, Name: p.Tenant.Name, Port: p.Tenant.ExternalPort,
+		State: s.Route, Generation: p.Tenant.Generation, Subnet: p.Tenant.Subnet,
+	}
+	if !s.Drain && s.Route != berth.RouteStopped {
+		r.Upstreams = upstreams(p.Seen)
+	}
+	err := p.routes.put(r)
+	if err == nil || strings.Contains(p.Tenant.Cause, err.Error()) {
+		return nil
+	}
+	return p.journal(ctx, "port", err.Error())
+}
+
+// halt stops the containers for a restart.
+func (p *pass) halt(ctx context.Context) error {
+	stack := p.Stack
+	stack.Run = false
+	return p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error {
+		seen, err := p.Engine.Apply(ctx, stack)
+		if err == nil {
+			p.Seen = seen
+			p.memory.update(p.Deployment, func(r *remembered) { r.restarted = true })
+		}
+		return err
+	})
+}
+
+// apply makes the engine hold the stack. The engine that does it is recorded
+// first: from then on the tenant's data may lie there.
+func (p *pass) apply(ctx context.Context) error {
+	lane := p.lanes.start
+	if !p.Stack.Run {
+		lane = p.lanes.end
+	}
+	p.memory.update(p.Deployment, func(r *remembered) { r.progress = berth.Progress{Step: "apply"} })
+	err := p.call(ctx, lane, p.CallDeadline, func(ctx context.Context) error {
+		seen, err := p.Engine.Apply(ctx, p.Stack)
+		if err == nil {
+			p.Seen, p.Applied, p.Verified, p.Probe = seen, true, false, nil
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.memory.update(p.Deployment, func(r *remembered) {
+		if r.applied.IsZero() {
+			r.applied = time.Now()
+		}
+	})
+	return p.Files.Write(p.Tenant)
+}
+
+const (
+	probeFirst = 2 * time.Millisecond
+	probeMost  = 50 * time.Millisecond
+)
+
+// probe asks every container in quick succession until all are well or the
+// round is over; a tenant in which nothing changed is asked once. It ends
+// early when the tenant is rung.
+func (p *pass) probe() {
+	p.memory.update(p.Deployment, func(r *remembered) { r.progress = berth.Progress{Step: "health check"} })
+	round, cancel := context.WithTimeout(p.soft, p.ProbeRound)
+	defer cancel()
+	for pause := probeFirst; ; pause = min(pause*2, probeMost) {
+		var worst *berth.Probe
+		for _, addr := range upstreams(p.Seen) {
+			if pr := p.ask(addr); worst == nil || pr.Status != berth.ProbeHealthy {
+				worst = &pr
+			}
+		}
+		p.Probe = worst
+		if worst != nil && worst.Status == berth.ProbeHealthy {
+			return
+		}
+		if p.Deployment == nil && !p.Applied {
+			return
+		}
+		select {
+		case <-round.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (p *pass) ask(addr netip.AddrPort) berth.Probe {
+	pr := p.Prober.Probe(p.soft, addr, p.Health)
+	pr.OrganizationID = p.Tenant.OrganizationID
+	return pr
+}
+
+// remove takes the tenant out of the engine: containers, network, and the
+// volumes if the order says so.
+func (p *pass) remove(ctx context.Context) error {
+	p.routes.drop(p.Tenant.OrganizationID)
+	r := berth.Removal{OrganizationID: p.Tenant.OrganizationID}
+	if p.Deployment != nil && p.Deployment.Volumes == berth.VolumesDelete {
+		for _, v := range p.volumes {
+			r.Volumes = append(r.Volumes, v.Name)
+		}
+	}
+	err := p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error { return p.Engine.Remove(ctx, r) })
+	if err != nil {
+		return err
+	}
+	return p.Files.Remove(p.Tenant.OrganizationID)
+}
