@@ -116,21 +116,27 @@ func RollbackTarget(history []Deployment, id string) (Deployment, error) {
 			present = d.ID
 		}
 	}
-	at, ok := good[present]
-	// Follow rollbacks to the deployment that they brought back.
-	for ok && history[at].RollbackOf != "" {
-		at, ok = good[history[at].RollbackOf]
-	}
+	at, ok := settleOn(history, good, present)
 	if ok {
 		from := history[at].New
 		for _, d := range history[at+1:] {
-			if _, isGood := good[d.ID]; isGood && d.RollbackOf == "" && !sameRelease(d.New, from) {
-				return checkRollbackTarget(d)
+			if i, isGood := settleOn(history, good, d.ID); isGood && !sameRelease(history[i].New, from) {
+				return checkRollbackTarget(history[i])
 			}
 		}
 	}
 	return Deployment{}, Errorf(CodeNothingToRollBack, "No earlier good deployment to roll back to").
 		WithHint("deploy the version you want instead")
+}
+
+// settleOn follows rollbacks from a good deployment to the one that they
+// brought back, and returns its place in history.
+func settleOn(history []Deployment, good map[string]int, id string) (place int, ok bool) {
+	place, ok = good[id]
+	for ok && history[place].RollbackOf != "" {
+		place, ok = good[history[place].RollbackOf]
+	}
+	return place, ok
 }
 
 func checkRollbackTarget(d Deployment) (Deployment, error) {

@@ -1,0 +1,67 @@
+package berth_test
+
+import (
+	"testing"
+
+	"github.com/unite-hub/berth"
+)
+
+// The table is written out a second time, in another form, so that a slip in
+// one of them shows.
+func TestEveryTransitionIsAllowedOrNotAsTheTableSays(t *testing.T) {
+	//                        pending provisioning running stopped sleeping failed deprovisioning
+	want := map[berth.Status]string{
+		berth.StatusPending:        "yy...yy",
+		berth.StatusProvisioning:   ".yyy.yy",
+		berth.StatusRunning:        "..yyyyy",
+		berth.StatusStopped:        "..yy.yy",
+		berth.StatusSleeping:       "..yyyyy",
+		berth.StatusFailed:         ".yyy.yy",
+		berth.StatusDeprovisioning: "......y",
+	}
+	for _, from := range berth.Statuses() {
+		for i, to := range berth.Statuses() {
+			if got := from.MayBecome(to); got != (want[from][i] == 'y') {
+				t.Errorf("%s → %s: allowed %v", from, to, got)
+			}
+		}
+	}
+	if berth.Status("exploded").MayBecome("exploded") {
+		t.Error("an unknown status may become itself")
+	}
+}
+
+func TestEveryOrderIsTakenOrRefusedAsTheTableSays(t *testing.T) {
+	const ok = berth.Code("")
+	gone, running, stopped := berth.CodeDeprovisioning, berth.CodeAlreadyRunning, berth.CodeAlreadyStopped
+	want := map[berth.Order][]berth.Code{
+		//                       pending provisioning running stopped sleeping failed deprovisioning
+		berth.OrderStart:       {ok, ok, running, ok, ok, ok, gone},
+		berth.OrderStop:        {ok, ok, ok, stopped, ok, ok, gone},
+		berth.OrderRestart:     {ok, ok, ok, ok, ok, ok, gone},
+		berth.OrderScale:       {ok, ok, ok, ok, ok, ok, gone},
+		berth.OrderDeploy:      {ok, ok, ok, ok, ok, ok, gone},
+		berth.OrderRollback:    {ok, ok, ok, ok, ok, ok, gone},
+		berth.OrderConfigure:   {ok, ok, ok, ok, ok, ok, gone},
+		berth.OrderDeprovision: {ok, ok, ok, ok, ok, ok, ok},
+	}
+	if len(want) != len(berth.Orders()) {
+		t.Fatalf("the table has %d orders, there are %d", len(want), len(berth.Orders()))
+	}
+	for _, order := range berth.Orders() {
+		for i, status := range berth.Statuses() {
+			if got := berth.CodeOf(status.Refusal(order)); got != want[order][i] {
+				t.Errorf("%s while %s: %q, want %q", order, status, got, want[order][i])
+			}
+		}
+	}
+}
+
+func TestOnlyStopAndDeprovisionReplaceADeploymentUnderWay(t *testing.T) {
+	for _, o := range berth.Orders() {
+		want := o == berth.OrderStop || o == berth.OrderDeprovision
+		if o.Overrides() != want {
+			t.Errorf("%s overrides: %v", o, o.Overrides())
+		}
+	}
+}
