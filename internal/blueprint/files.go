@@ -1,0 +1,95 @@
+package blueprint
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/unite-hub/berth"
+)
+
+// Files keeps each tenant's rendered compose file below the state directory:
+// docker/tenants/tenant_<organizationId>/docker-compose.yml. It never follows
+// a link out of that directory.
+type Files struct {
+	dir  string
+	root *os.Root
+}
+
+const composeName = "docker-compose.yml"
+
+// NewFiles makes the directory if it is not there. Close it after use.
+func NewFiles(stateDir string) (*Files, error) {
+	dir := filepath.Join(stateDir, "docker", "tenants")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, unwritable(dir, err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, unwritable(dir, err)
+	}
+	return &Files{dir: dir, root: root}, nil
+}
+
+// Close releases the directory.
+func (f *Files) Close() error { return f.root.Close() }
+
+// Path is where an organization's file lies, whether it is there or not.
+func (f *Files) Path(organizationID string) string {
+	return filepath.Join(f.dir, berth.ContainerName(organizationID), composeName)
+}
+
+// Write replaces an organization's file, at once and durably. A file that is
+// the same already is left alone.
+func (f *Files) Write(organizationID string, data []byte) error {
+	dir := berth.ContainerName(organizationID)
+	name := dir + "/" + composeName
+	if old, err := f.root.ReadFile(name); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	err := f.root.Mkdir(dir, 0o700)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return unwritable(f.Path(organizationID), err)
+	}
+	if err := f.replace(name, data); err != nil {
+		return unwritable(f.Path(organizationID), err)
+	}
+	return nil
+}
+
+func (f *Files) replace(name string, data []byte) error {
+	temp := name + ".tmp"
+	out, err := f.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(data)
+	if err == nil {
+		err = out.Sync()
+	}
+	if err = errors.Join(err, out.Close()); err != nil {
+		return err
+	}
+	return f.root.Rename(temp, name)
+}
+
+// Remove takes an organization's file away, and its directory if nothing else
+// is in it. It is no error if they are not there.
+func (f *Files) Remove(organizationID string) error {
+	dir := berth.ContainerName(organizationID)
+	for _, name := range []string{dir + "/" + composeName + ".tmp", dir + "/" + composeName} {
+		if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return unwritable(f.Path(organizationID), err)
+		}
+	}
+	// What an operator put beside the file keeps the directory.
+	_ = f.root.Remove(dir)
+	return nil
+}
+
+func unwritable(path string, err error) error {
+	return berth.Errorf(berth.CodeStorageUnavailable, "write %s: %w", path, err).
+		WithHint("check the state directory's owner, its mode and the space left on its disk")
+}
