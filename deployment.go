@@ -87,7 +87,7 @@ type VolumeRecord struct {
 	Name           string // in the engine
 	Mount          string // path in the container
 	EngineID       string
-	CreatedAt      time.Time
+	CreatedAt      time.Time // when it was first seen to exist; zero before: recorded ahead of being made
 	KeptAt         time.Time // when its tenant was deprovisioned without it; zero while in use
 	DeletedAt      time.Time // zero until it is gone by order
 }

@@ -217,16 +217,16 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	if p.Tenant.OrganizationID == "" || code == berth.CodeStorageUnavailable {
 		return verdict{then: Retry}
 	}
-	recorded, again := p.recordFailure(ctx, err)
-	if recorded != nil && ctx.Err() == nil {
-		p.Log.Warn("failure could not be recorded", "tenant", organizationID, "error", recorded)
+	again, err := p.recordFailure(ctx, err)
+	if err != nil && ctx.Err() == nil {
+		p.Log.Warn("failure could not be recorded", "tenant", organizationID, "error", err)
 	}
 	return again
 }
 
 // recordFailure fails the deployment if err is final or patience is over, and
 // marks the tenant as failed.
-func (p *pass) recordFailure(ctx context.Context, err error) (error, verdict) {
+func (p *pass) recordFailure(ctx context.Context, err error) (verdict, error) {
 	final := isFinal(err)
 	p.memory.update(p.Deployment, func(r *remembered) {
 		if r.applied.IsZero() {
@@ -235,13 +235,13 @@ func (p *pass) recordFailure(ctx context.Context, err error) (error, verdict) {
 		p.Waited = time.Since(r.applied)
 	})
 	if p.Deployment != nil && p.Tenant.Want != berth.WantGone && (final || p.Waited >= p.Loop.Patience) {
-		return p.fail(ctx, err.Error()), verdict{then: Wait}
+		return verdict{then: Wait}, p.fail(ctx, err.Error())
 	}
 	retry := verdict{then: Retry}
 	if final {
 		retry.after = hopeless
 	}
-	return p.mark(ctx, err.Error()), retry
+	return retry, p.mark(ctx, err.Error())
 }
 
 // isFinal reports whether trying again is pointless until an operator acts.

@@ -1,0 +1,62 @@
+# Berth. `make help` lists what can be made.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+export GOFLAGS := -buildvcs=false
+
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+tool := go tool -modfile=tools/go.mod
+# -p 1 for packages: those that use the Engine would slow each other down.
+go_test := go test -race -timeout 15m
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## make bin/berth, one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/unite-hub/berth/internal/cli.version=$(version)" -o bin/berth ./cmd/berth
+
+.PHONY: demo
+demo: ## the main job on real containers: provision, call, scale, deploy, roll back
+	@scripts/demo.sh
+
+.PHONY: test
+test: lint build engine ## every test, on real components; starts what it needs
+	$(tool) gotestsum --format pkgname -- -race -timeout 15m ./...
+
+.PHONY: test-long
+test-long: build engine ## the randomized tests for many more steps, and the fuzzers
+	BERTH_LONG=1 go test -race -timeout 60m -run 'Model|Crash' ./test/...
+	for target in $$(grep -rlE 'func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
+		for f in $$(grep -ohE 'func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | sed 's/func //'); do \
+			go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$target; done; done
+
+.PHONY: bench
+bench: build engine ## Berth beside the raw Engine API, interleaved in one run
+	go run ./bench
+
+.PHONY: lint
+lint: ## format, vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	$(tool) staticcheck ./...
+
+.PHONY: vuln
+vuln: ## known vulnerabilities of what is linked; needs the Go vulnerability database
+	$(tool) govulncheck ./...
+
+.PHONY: golden
+golden: ## write the golden files anew; read the diff
+	go test ./internal/... -run Golden -update
+
+.PHONY: fmt
+fmt: ## format the code
+	gofmt -w .
+
+.PHONY: engine
+engine: ## make sure that a Docker Engine answers
+	@scripts/engine.sh
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,429 @@
+package docker
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/volume"
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/unite-hub/berth"
+)
+
+// atOnce bounds the calls that run at the same time for one tenant.
+const atOnce = 4
+
+// application is one Apply: the stack, what the Engine had at the beginning,
+// and what became of it.
+type application struct {
+	*Engine
+	stack berth.Stack
+	specs []berth.ContainerSpec
+	facts *facts
+	have  holding
+
+	network *network.Summary // that is kept, nil if one has to be made
+	kept    map[string]container.Summary
+	adrift  map[string]bool // kept and running, but without the tenant's network
+
+	mu        sync.Mutex
+	networkID string
+	ids       map[string]string                    // container name to id, of all that exist
+	inspected map[string]container.InspectResponse // by name; gone once it is no longer true
+}
+
+// Apply makes the Engine hold exactly this stack. Nothing is lost if it is cut
+// off anywhere: the next one starts from what is there.
+func (e *Engine) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, error) {
+	f, err := e.facts(ctx)
+	if err != nil {
+		return berth.Observed{}, err
+	}
+	have, err := e.look(ctx, stack.OrganizationID, byName)
+	if err != nil {
+		return berth.Observed{}, err
+	}
+	a := &application{
+		Engine: e, stack: stack, specs: stack.Containers(), facts: f, have: have,
+		kept: map[string]container.Summary{}, adrift: map[string]bool{},
+		ids: map[string]string{}, inspected: map[string]container.InspectResponse{},
+	}
+	// Stop-first: nothing new is made before what it replaces is gone, so two
+	// generations never write to one volume.
+	for _, next := range []func(context.Context) error{a.check, a.retire, a.build, a.limit, a.run} {
+		if err := next(ctx); err != nil {
+			return berth.Observed{}, err
+		}
+	}
+	return a.observed(ctx)
+}
+
+// check refuses what must not be done at all, before anything is.
+func (a *application) check(context.Context) error {
+	op := step{"check what is there", a.stack.OrganizationID}
+	wanted := map[[2]string]bool{{kindNetwork, a.stack.Network}: true}
+	for _, spec := range a.specs {
+		wanted[[2]string{kindContainer, spec.Name}] = true
+	}
+	for _, v := range a.stack.Volumes {
+		wanted[[2]string{kindVolume, v.Name}] = true
+	}
+	for _, f := range a.have.foreign {
+		if wanted[[2]string{f.Kind, f.Name}] {
+			return foreignError(f).WithOp(op.op, op.tenant)
+		}
+	}
+	for _, v := range a.stack.Volumes {
+		if v.Recorded && !slices.ContainsFunc(a.have.volumes, func(h volume.Volume) bool { return h.Name == v.Name }) {
+			return berth.Errorf(berth.CodeDataMissing, "Volume %s was made before and is not there", v.Name).
+				WithHint("restore it from a backup, or deprovision the tenant with volumes=delete to give the data up; Berth starts nothing on an empty volume in its place").
+				WithOp(op.op, op.tenant)
+		}
+	}
+	a.chooseNetwork()
+	return nil
+}
+
+// chooseNetwork keeps the network of ours that has the wanted subnet. One with
+// another subnet stays only while something runs in it: then it is the truth,
+// and what is observed says so.
+func (a *application) chooseNetwork() {
+	running := slices.ContainsFunc(a.have.containers, func(c container.Summary) bool { return isUp(c.State) })
+	for i, n := range a.have.networks {
+		if subnetOf(n.Network) == a.stack.Subnet {
+			a.network = &a.have.networks[i]
+			return
+		}
+	}
+	if running && len(a.have.networks) > 0 {
+		a.network = &a.have.networks[0]
+	}
+}
+
+// retire removes the containers and networks of ours that the stack does not
+// call for.
+func (a *application) retire(ctx context.Context) error {
+	g := bounded()
+	for _, c := range a.have.containers {
+		name := nameOf(c)
+		i := slices.IndexFunc(a.specs, func(s berth.ContainerSpec) bool { return s.Name == name })
+		if i >= 0 && a.usable(c, a.specs[i]) {
+			a.kept[name], a.ids[name] = c, c.ID
+			continue
+		}
+		g.Go(func() error { return a.discard(ctx, a.stack.OrganizationID, c) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, n := range a.have.networks {
+		if a.network == nil || n.ID != a.network.ID {
+			if err := a.removeNetwork(ctx, a.stack.OrganizationID, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// usable reports whether a container can become what spec asks for without
+// being made anew.
+func (a *application) usable(c container.Summary, spec berth.ContainerSpec) bool {
+	if c.Labels[berth.LabelSpecHash] != spec.Hash || c.State == container.StateDead || c.State == container.StateRemoving {
+		return false
+	}
+	if published(spec.Service, a.facts) && c.Labels[labelPublished] == "" {
+		return false
+	}
+	if a.connected(c) {
+		return true
+	}
+	// A running container that was cut off is connected again. One whose
+	// record still names a network that is gone can't be, nor can one that
+	// does not run: the Engine would look for the old network's id.
+	if c.State == container.StateRunning && c.Labels[labelPublished] == "" && endpointOf(c, a.stack.Network) == nil {
+		a.adrift[nameOf(c)] = true
+		return true
+	}
+	return false
+}
+
+// connected reports whether a container is in the tenant's network, or will be
+// when it starts.
+func (a *application) connected(c container.Summary) bool {
+	end := endpointOf(c, a.stack.Network)
+	switch {
+	case end == nil:
+		return false
+	case c.State == container.StateCreated && end.NetworkID == "":
+		return true // never started: the Engine will look the network up by name
+	default:
+		return a.network != nil && end.NetworkID == a.network.ID
+	}
+}
+
+func endpointOf(c container.Summary, networkName string) *network.EndpointSettings {
+	if c.NetworkSettings == nil {
+		return nil
+	}
+	return c.NetworkSettings.Networks[networkName]
+}
+
+// build makes the network and the missing containers, at the same time: an
+// Engine looks a container's network up only when it starts.
+func (a *application) build(ctx context.Context) error {
+	networkMade := make(chan struct{})
+	g := bounded()
+	if a.network != nil {
+		a.networkID = a.network.ID
+		close(networkMade)
+	} else {
+		g.Go(func() (err error) {
+			defer close(networkMade)
+			a.networkID, err = a.makeNetwork(ctx, a.stack)
+			return err
+		})
+	}
+	for _, spec := range a.specs {
+		if _, ok := a.kept[spec.Name]; ok {
+			continue
+		}
+		g.Go(func() error {
+			id, err := a.create(ctx, spec, networkMade)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.ids[spec.Name] = id
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, spec := range a.specs {
+		if a.adrift[spec.Name] {
+			if err := a.attach(ctx, a.stack, a.networkID, a.ids[spec.Name], spec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// create makes one container and returns its id.
+func (a *application) create(ctx context.Context, spec berth.ContainerSpec, networkMade <-chan struct{}) (string, error) {
+	body, err := a.body(a.stack, spec, a.facts)
+	if err != nil {
+		return "", err
+	}
+	s := step{"create container " + spec.Name, a.stack.OrganizationID}
+	deadline := time.Now().Add(a.ChangeTimeout)
+	for waited := false; ; {
+		var id string
+		err := a.do(ctx, s, a.ChangeTimeout, func(ctx context.Context) error {
+			got, err := a.api.ContainerCreate(ctx, body)
+			id = got.ID
+			return err
+		})
+		switch {
+		case errdefs.IsConflict(err):
+			// The name is taken, since we looked, or by a call of ours whose
+			// answer was lost.
+			id, err = a.adopt(ctx, s, spec)
+			if id == "" && err == nil && time.Now().Before(deadline) {
+				continue
+			}
+		case errdefs.IsNotFound(err) && !waited:
+			// An Engine that wants the network first, or the image is missing.
+			waited = true
+			<-networkMade
+			continue
+		case errdefs.IsNotFound(err):
+			return "", berth.Errorf(berth.CodeImageNotFound, "The Engine does not have the image %s of service %s: %w", spec.Service.Image, spec.Service.Name, err).
+				WithHint("deploy again, so that %s is pulled", spec.Service.Reference).WithOp(s.op, s.tenant)
+		}
+		if err == nil && id == "" {
+			err = berth.Errorf(berth.CodeEngineUnavailable, "The name %s stays taken by a container that can't be seen", spec.Name).
+				WithHint(engineHint).WithOp(s.op, s.tenant)
+		}
+		return id, err
+	}
+}
+
+// adopt looks who has the name of a container that could not be made. It
+// returns its id if it is what spec asks for, and "" if the name may be free
+// by now.
+func (a *application) adopt(ctx context.Context, s step, spec berth.ContainerSpec) (string, error) {
+	h, err := a.look(ctx, a.stack.OrganizationID, byName)
+	if err != nil {
+		return "", err
+	}
+	for _, f := range h.foreign {
+		if f.Kind == kindContainer && f.Name == spec.Name {
+			return "", foreignError(f).WithOp(s.op, s.tenant)
+		}
+	}
+	for _, c := range h.containers {
+		if nameOf(c) != spec.Name {
+			continue
+		}
+		if c.Labels[berth.LabelSpecHash] == spec.Hash && c.State == container.StateCreated {
+			return c.ID, nil
+		}
+		return "", a.discard(ctx, a.stack.OrganizationID, c)
+	}
+	// The Engine reserves a name before it shows the container.
+	pause := time.NewTimer(50 * time.Millisecond)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return "", nil
+	case <-ctx.Done():
+		return "", a.explain(ctx, ctx, a.ChangeTimeout, ctx.Err()).WithOp(s.op, s.tenant)
+	}
+}
+
+// limit puts changed limits in force on the containers that were kept.
+func (a *application) limit(ctx context.Context) error {
+	g := bounded()
+	for _, spec := range a.specs {
+		if _, ok := a.kept[spec.Name]; !ok {
+			continue
+		}
+		g.Go(func() error {
+			now, err := a.inspect(ctx, a.stack.OrganizationID, a.ids[spec.Name])
+			if err != nil {
+				return err
+			}
+			want := resources(spec.Service.Limits, a.facts.info.Cores)
+			if h := now.HostConfig; h != nil && (h.Memory != want.Memory || h.MemorySwap != want.MemorySwap || h.NanoCPUs != want.NanoCPUs) {
+				if err := a.update(ctx, spec, want); err != nil {
+					return err
+				}
+				h.Memory, h.MemorySwap, h.NanoCPUs = want.Memory, want.MemorySwap, want.NanoCPUs
+			}
+			if !a.adrift[spec.Name] {
+				a.remember(spec.Name, now)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (a *application) update(ctx context.Context, spec berth.ContainerSpec, want container.Resources) error {
+	s := step{"change limits of container " + spec.Name, a.stack.OrganizationID}
+	err := a.do(ctx, s, a.ChangeTimeout, func(ctx context.Context) error {
+		// Memory and swap go together: the Engine refuses a memory limit
+		// above the swap limit in force.
+		_, err := a.api.ContainerUpdate(ctx, a.ids[spec.Name], client.ContainerUpdateOptions{Resources: &want})
+		return err
+	})
+	if berth.Is(err, berth.CodeEngineRefused) {
+		return berth.Errorf(berth.CodeEngineRefused, "The limits of service %s can't be changed: %w", spec.Service.Name, err).
+			WithHint("the kernel takes no memory limit below what is in use: choose a higher one, or restart the tenant first").WithOp(s.op, s.tenant)
+	}
+	return err
+}
+
+// run starts or stops containers, as the stack says.
+func (a *application) run(ctx context.Context) error {
+	g := bounded()
+	for _, spec := range a.specs {
+		c := a.kept[spec.Name] // the zero value for a new one: created
+		c.ID = a.ids[spec.Name]
+		switch {
+		case a.stack.Run && c.State == container.StatePaused:
+			g.Go(func() error { return a.resume(ctx, spec) })
+		case a.stack.Run && !isUp(c.State):
+			g.Go(func() error { return a.start(ctx, spec) })
+		case !a.stack.Run && isUp(c.State):
+			g.Go(func() error {
+				defer a.forget(spec.Name)
+				return a.stop(ctx, step{"stop container " + spec.Name, a.stack.OrganizationID}, c, spec.Service.StopGrace)
+			})
+		}
+	}
+	return g.Wait()
+}
+
+func (a *application) start(ctx context.Context, spec berth.ContainerSpec) error {
+	defer a.forget(spec.Name)
+	return a.do(ctx, step{"start container " + spec.Name, a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
+		_, err := a.api.ContainerStart(ctx, a.ids[spec.Name], client.ContainerStartOptions{})
+		return err
+	})
+}
+
+func (a *application) resume(ctx context.Context, spec berth.ContainerSpec) error {
+	defer a.forget(spec.Name)
+	return a.do(ctx, step{"resume container " + spec.Name, a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
+		_, err := a.api.ContainerUnpause(ctx, a.ids[spec.Name], client.ContainerUnpauseOptions{})
+		return err
+	})
+}
+
+// observed returns what is there now. Only what changed is looked at again.
+func (a *application) observed(ctx context.Context) (berth.Observed, error) {
+	o := berth.Observed{OrganizationID: a.stack.OrganizationID, Network: true, Subnet: a.stack.Subnet, Foreign: a.have.foreign}
+	if a.network != nil {
+		o.Subnet = subnetOf(a.network.Network)
+	}
+	for _, v := range a.have.volumes {
+		o.Volumes = append(o.Volumes, v.Name)
+	}
+	for _, spec := range a.specs { // the Engine made these with the containers
+		for _, m := range spec.Service.Mounts {
+			o.Volumes = append(o.Volumes, m.Volume)
+		}
+	}
+	slices.Sort(o.Volumes)
+	o.Volumes = slices.Compact(o.Volumes)
+
+	o.Containers = make([]berth.Container, len(a.specs))
+	g := bounded()
+	for i, spec := range a.specs {
+		if now, ok := a.inspected[spec.Name]; ok {
+			o.Containers[i] = inspected(now, a.facts)
+			continue
+		}
+		g.Go(func() error {
+			now, err := a.inspect(ctx, a.stack.OrganizationID, a.ids[spec.Name])
+			if err == nil {
+				o.Containers[i] = inspected(now, a.facts)
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return berth.Observed{}, err
+	}
+	slices.SortFunc(o.Containers, func(x, y berth.Container) int { return strings.Compare(x.Name, y.Name) })
+	return o, nil
+}
+
+func (a *application) remember(name string, now container.InspectResponse) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.inspected[name] = now
+}
+
+func (a *application) forget(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.inspected, name)
+}
+
+// bounded returns a group whose members do not end each other: a call that was
+// begun is seen to its end.
+func bounded() *errgroup.Group {
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	return &g
+}

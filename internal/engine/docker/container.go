@@ -1,0 +1,187 @@
+package docker
+
+import (
+	"context"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth"
+)
+
+// openFiles is the limit of open files of one process in a container. An Engine
+// without the right to raise limits (CAP_SYS_RESOURCE, often missing where it
+// runs inside something else) refuses one above its own, which is seldom
+// below 20,000.
+const openFiles = 16384
+
+// body is a container as it is asked for. Every field is set from a typed
+// field of the stack; what is not named here, such as binds, devices, added
+// capabilities and the host's namespaces, no stack can have.
+func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, f *facts) (client.ContainerCreateOptions, error) {
+	svc := spec.Service
+	if isRoot(svc.User) {
+		return client.ContainerCreateOptions{}, berth.Errorf(berth.CodeEngineRefused, "Service %s would run as root", svc.Name).
+			WithHint("name a user other than 0 in the blueprint, such as 65532:65532; %s was given", berth.Quote(svc.User))
+	}
+	env := make([]string, 0, len(svc.Environment))
+	for _, v := range svc.Environment {
+		env = append(env, v.Name+"="+v.Value)
+	}
+	cfg := &container.Config{
+		User:        svc.User,
+		Env:         env,
+		Image:       svc.Image,
+		StopTimeout: &svc.StopGrace,
+		Labels:      e.containerLabels(s, spec, f),
+	}
+	pids := svc.PidsLimit
+	host := &container.HostConfig{
+		NetworkMode:    container.NetworkMode(s.Network),
+		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyUnlessStopped},
+		CapDrop:        []string{"ALL"},
+		SecurityOpt:    []string{"no-new-privileges:true"},
+		ReadonlyRootfs: true,
+		IpcMode:        container.IPCModePrivate,
+		CgroupnsMode:   container.CgroupnsModePrivate,
+		Runtime:        e.Runtime,
+		Tmpfs:          map[string]string{},
+		LogConfig: container.LogConfig{Type: "local", Config: map[string]string{
+			"max-size": strconv.Itoa(e.LogMaxMB) + "m", "max-file": "3",
+		}},
+		Resources: resources(svc.Limits, f.info.Cores),
+	}
+	host.PidsLimit = &pids
+	host.Ulimits = []*container.Ulimit{{Name: "nofile", Soft: openFiles, Hard: openFiles}}
+	if f.hasInit {
+		yes := true
+		host.Init = &yes
+	}
+	for _, t := range svc.Tmpfs {
+		host.Tmpfs[t.Target] = "rw,noexec,nosuid,nodev,mode=1777,size=" + strconv.Itoa(t.SizeMB) + "m"
+	}
+	for _, m := range svc.Mounts {
+		host.Mounts = append(host.Mounts, mount.Mount{
+			Type: mount.TypeVolume, Source: m.Volume, Target: m.Target,
+			// The Engine makes a volume that is absent, with these labels.
+			VolumeOptions: &mount.VolumeOptions{Labels: e.sealed(map[string]string{}, kindVolume, m.Volume, s, "")},
+		})
+	}
+	if published(svc, f) {
+		port, _ := network.PortFrom(uint16(svc.Port), network.TCP)
+		cfg.ExposedPorts = network.PortSet{port: {}}
+		host.PortBindings = network.PortMap{port: {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}}}
+	}
+	return client.ContainerCreateOptions{
+		Name: spec.Name, Config: cfg, HostConfig: host,
+		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{s.Network: endpoint(spec)}},
+	}, nil
+}
+
+// published reports whether a service's port has to be published on the
+// loopback address for the edge to reach it.
+func published(svc *berth.Service, f *facts) bool {
+	return svc.Main && svc.Port > 0 && !f.info.Routed
+}
+
+func (e *Engine) containerLabels(s berth.Stack, spec berth.ContainerSpec, f *facts) map[string]string {
+	svc := spec.Service
+	labels := make(map[string]string, len(svc.Labels)+10)
+	for k, v := range svc.Labels {
+		labels[k] = v
+	}
+	labels[berth.LabelTenantName] = s.Name
+	labels[berth.LabelService] = svc.Name
+	labels[berth.LabelReplica] = strconv.Itoa(spec.Replica)
+	labels[berth.LabelPort] = strconv.Itoa(svc.Port)
+	labels[labelGrace] = strconv.Itoa(svc.StopGrace)
+	if published(svc, f) {
+		labels[labelPublished] = "true"
+	}
+	return e.sealed(labels, kindContainer, spec.Name, s, spec.Hash)
+}
+
+// endpoint gives a container its names inside the tenant's network.
+func endpoint(spec berth.ContainerSpec) *network.EndpointSettings {
+	return &network.EndpointSettings{Aliases: []string{
+		spec.Service.Name, spec.Service.Name + "-" + strconv.Itoa(spec.Replica),
+	}}
+}
+
+// resources are the limits that can be changed on a living container. Memory
+// and swap are equal: no swap.
+func resources(l berth.Limits, cores int) container.Resources {
+	bytes := int64(l.MemoryMB) * berth.BytesPerMB
+	return container.Resources{
+		Memory: bytes, MemorySwap: bytes, NanoCPUs: berth.NanoCPUs(l.EffectiveCPU(cores)),
+	}
+}
+
+// isRoot reports whether a container with this user would run as user 0. An
+// empty one would: the image decides then.
+func isRoot(user string) bool {
+	name, _, _ := strings.Cut(user, ":")
+	n, err := strconv.ParseUint(name, 10, 32)
+	return name == "" || name == "root" || err == nil && n == 0
+}
+
+// stop ends a container with its stop signal, and by force after grace
+// seconds. One that does not run is left as it is.
+func (e *Engine) stop(ctx context.Context, s step, c container.Summary, grace int) error {
+	if c.State == container.StatePaused {
+		// A paused process can't take the stop signal.
+		err := e.do(ctx, s, e.ChangeTimeout, func(ctx context.Context) error {
+			_, err := e.api.ContainerUnpause(ctx, c.ID, client.ContainerUnpauseOptions{})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	limit := seconds(grace) + e.StopSlack
+	return e.do(ctx, s, limit, func(ctx context.Context) error {
+		_, err := e.api.ContainerStop(ctx, c.ID, client.ContainerStopOptions{Timeout: &grace})
+		return err
+	})
+}
+
+// discard stops a container and removes it. Its volumes stay. That it is gone
+// already is what was wanted.
+func (e *Engine) discard(ctx context.Context, tenant string, c container.Summary) error {
+	s := step{"remove container " + nameOf(c), tenant}
+	if isUp(c.State) {
+		if err := e.stop(ctx, s, c, graceOf(c)); err != nil && !errdefs.IsNotFound(err) {
+			return err
+		}
+	}
+	err := e.do(ctx, s, e.ChangeTimeout, func(ctx context.Context) error {
+		// By force, because the restart policy may have started it again. Anonymous volumes
+		// stay too: nobody ordered them gone.
+		_, err := e.api.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true})
+		return err
+	})
+	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // 409: it is being removed already
+		return nil
+	}
+	return err
+}
+
+// isUp reports whether a container has a process, or will by itself.
+func isUp(s container.ContainerState) bool {
+	return s == container.StateRunning || s == container.StateRestarting || s == container.StatePaused
+}
+
+// graceOf is how long a container of ours may take to stop, in seconds.
+func graceOf(c container.Summary) int {
+	n, err := strconv.Atoi(c.Labels[labelGrace])
+	if err != nil {
+		return 10 // the Engine's default
+	}
+	return n
+}

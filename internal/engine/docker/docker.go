@@ -1,0 +1,174 @@
+// Package docker runs stacks on one Docker Engine, API 1.41 and later.
+//
+// It imports the root package and the Engine's own client, nothing else of
+// Berth. What it relies on and where that was found out:
+//
+//   - An Engine before API 1.44 does not keep network names unique, so a name
+//     is always looked up before a network is made.
+//   - A container can be created before its network exists: the Engine looks
+//     the network up when the container starts.
+//   - A container that ran remembers the id of its network. When the network
+//     was removed and made again, the container can't start any more and has
+//     to be made anew; its data is in volumes.
+package docker
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth"
+)
+
+// Options say which Engine to use and how. Installation and SealKey are
+// required.
+type Options struct {
+	// Host of the Engine, such as unix:///var/run/docker.sock. "" means
+	// DOCKER_HOST, and the client's default without it. It must be on this
+	// machine.
+	Host string
+
+	// Installation is the id of this Berth; SealKey proves that an object is
+	// its own. Both must stay the same as long as objects live: with others,
+	// every object is foreign.
+	Installation string
+	SealKey      []byte
+
+	// Deadlines of one call each; 0 means the default.
+	ReadTimeout   time.Duration // list, inspect, info: 10 s
+	ChangeTimeout time.Duration // create, start, update, remove: 60 s
+	StopSlack     time.Duration // stop: the service's grace and this: 15 s
+	PullTimeout   time.Duration // pull, from the first call to the last layer: 10 min
+
+	LogMaxMB int    // size of one log file of a container, three are kept; 0 means 10
+	Runtime  string // such as "runsc"; "" means the Engine's default
+
+	// InterfaceAddrs returns the addresses of this host, to find out whether
+	// it reaches containers directly. nil means net.InterfaceAddrs.
+	InterfaceAddrs func() ([]net.Addr, error)
+
+	// BeforeRequest is called before each request to the Engine; an error ends
+	// the request. nil for none. It may be called concurrently.
+	BeforeRequest func(*http.Request) error
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, def time.Duration) {
+		if *d == 0 {
+			*d = def
+		}
+	}
+	set(&o.ReadTimeout, 10*time.Second)
+	set(&o.ChangeTimeout, 60*time.Second)
+	set(&o.StopSlack, 15*time.Second)
+	set(&o.PullTimeout, 10*time.Minute)
+	if o.LogMaxMB == 0 {
+		o.LogMaxMB = 10
+	}
+	if o.InterfaceAddrs == nil {
+		o.InterfaceAddrs = net.InterfaceAddrs
+	}
+	if o.Host == "" {
+		o.Host = os.Getenv(client.EnvOverrideHost)
+	}
+	if o.Host == "" {
+		o.Host = client.DefaultDockerHost
+	}
+	return o
+}
+
+// Engine is a Docker Engine. Its methods may be called concurrently; for one
+// tenant, the caller sees to it that only one of Apply and Remove runs.
+type Engine struct {
+	Options
+	api *client.Client
+
+	// known is what was learned of the Engine at the last contact; nil before
+	// the first, and after a call that the Engine did not answer.
+	known atomic.Pointer[facts]
+}
+
+// New returns an Engine. It does not connect yet.
+func New(o Options) (*Engine, error) {
+	o = o.withDefaults()
+	if o.Installation == "" || len(o.SealKey) < 16 {
+		return nil, berth.Errorf(berth.CodeInternal, "docker engine needs an installation id and a seal key of at least 16 bytes")
+	}
+	if err := checkHost(o.Host); err != nil {
+		return nil, err
+	}
+	// Copied by the client, a transport that may speak HTTP/2 gets a TLS
+	// configuration, and the client then takes every host for an https one.
+	var http1 http.Protocols
+	http1.SetHTTP1(true)
+	transport := &http.Transport{
+		Protocols: &http1,
+		// Eight tenants at a time, each with up to four calls.
+		MaxIdleConns: 32, MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second,
+	}
+	opts := []client.Opt{
+		client.WithHTTPClient(&http.Client{Transport: transport, CheckRedirect: client.CheckRedirect}),
+		client.WithTLSClientConfigFromEnv(),
+		client.WithAPIVersionFromEnv(),
+		client.WithHost(o.Host),
+	}
+	if o.BeforeRequest != nil {
+		opts = append(opts, client.WithHTTPRequestHook(o.BeforeRequest))
+	}
+	api, err := client.New(opts...)
+	if err != nil {
+		return nil, berth.Errorf(berth.CodeEngineUnavailable, "Docker client can't be set up: %w", err).
+			WithHint("check DOCKER_HOST and the other DOCKER_ variables")
+	}
+	return &Engine{Options: o, api: api}, nil
+}
+
+// Close releases idle connections. Calls under way go on.
+func (e *Engine) Close() error { return e.api.Close() }
+
+// checkHost refuses an Engine on another machine: its container addresses are
+// not reachable from here, nor is what it publishes on its loopback address,
+// and publishing anywhere else would go round the edge.
+func checkHost(host string) error {
+	u, err := url.Parse(host)
+	if err != nil {
+		return berth.Errorf(berth.CodeEngineRefused, "Docker host %s is not a valid address", berth.Quote(host)).
+			WithHint("set DOCKER_HOST to unix:///PATH, or leave it out")
+	}
+	switch u.Scheme {
+	case "unix":
+		return nil
+	case "tcp", "http", "https":
+		name := u.Hostname()
+		if addr, err := netip.ParseAddr(name); name == "localhost" || err == nil && addr.IsLoopback() {
+			return nil
+		}
+	}
+	return berth.Errorf(berth.CodeEngineRefused, "Docker host %s is not on this machine", berth.Quote(host)).
+		WithHint("run berth on the Engine's machine with DOCKER_HOST=unix:///PATH: tenants of a remote Engine can't be reached safely")
+}
+
+// step names what is being done, and for whom, in errors.
+type step struct{ op, tenant string }
+
+// do makes one call with its own deadline and turns its error into ours.
+func (e *Engine) do(ctx context.Context, s step, limit time.Duration, call func(context.Context) error) error {
+	callCtx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := call(callCtx)
+	if err == nil {
+		return nil
+	}
+	out := e.explain(ctx, callCtx, limit, err)
+	if out.Code == berth.CodeEngineUnavailable && ctx.Err() == nil {
+		e.known.Store(nil)
+	}
+	return out.WithOp(s.op, s.tenant)
+}

@@ -1,0 +1,71 @@
+package docker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth"
+)
+
+// Watch calls hint with the tenants that something happened to. It returns
+// when ctx ends or the Engine's stream does; the error is never nil.
+func (e *Engine) Watch(ctx context.Context, hint func(organizationID string)) error {
+	s := step{op: "watch the engine"}
+	stream, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The deadline is on the beginning of the answer only: the stream itself
+	// has no end.
+	overdue := time.AfterFunc(e.ReadTimeout, cancel)
+	got := e.api.Events(stream, client.EventsListOptions{Filters: watched()})
+	if !overdue.Stop() && ctx.Err() == nil {
+		e.known.Store(nil)
+		return berth.Errorf(berth.CodeEngineUnavailable, "The Engine did not answer within %s", e.ReadTimeout).
+			WithHint(engineHint).WithOp(s.op, "")
+	}
+	for {
+		select {
+		case m := <-got.Messages:
+			if org := tenantOf(m); org != "" {
+				hint(org)
+			}
+		case err := <-got.Err:
+			if ctx.Err() == nil {
+				e.known.Store(nil) // another Engine may answer next time
+			}
+			return e.explain(ctx, stream, e.ReadTimeout, err).WithOp(s.op, "")
+		}
+	}
+}
+
+// watched are the events that may mean drift. There is no filter by label: the
+// events of networks and volumes carry none.
+func watched() client.Filters {
+	return client.Filters{}.
+		Add("type", string(events.ContainerEventType), string(events.NetworkEventType), string(events.VolumeEventType)).
+		Add("event", "start", "die", "stop", "oom", "pause", "unpause", "destroy", "rename", "update", "disconnect")
+}
+
+// tenantOf returns the organization id of the tenant that an event is about,
+// "" if it is none's. It believes names and labels: a hint proves nothing.
+func tenantOf(m events.Message) string {
+	if org := m.Actor.Attributes[berth.LabelTenantID]; berth.IsUUID(org) {
+		return org
+	}
+	name := m.Actor.Attributes["name"]
+	if m.Type == events.VolumeEventType {
+		name = m.Actor.ID
+	}
+	rest, ok := strings.CutPrefix(name, berth.ContainerName(""))
+	if !ok {
+		return ""
+	}
+	org, _, _ := strings.Cut(rest, "_")
+	if !berth.IsUUID(org) {
+		return ""
+	}
+	return org
+}

@@ -1,0 +1,192 @@
+package docker_test
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth"
+)
+
+// testRegistry is a registry on the loopback address, which an Engine asks
+// without TLS.
+type testRegistry struct {
+	host  string
+	real  http.Handler
+	fault atomic.Pointer[http.HandlerFunc] // answers in its place
+}
+
+func newRegistry(t *testing.T, user, password string) *testRegistry {
+	t.Helper()
+	r := &testRegistry{real: registry.New(registry.Logger(log.New(io.Discard, "", 0)))}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if f := r.fault.Load(); f != nil {
+			(*f)(w, req)
+			return
+		}
+		if u, p, _ := req.BasicAuth(); user != "" && (u != user || p != password) {
+			w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`)
+			return
+		}
+		r.real.ServeHTTP(w, req)
+	}))
+	t.Cleanup(server.Close)
+	r.host = strings.TrimPrefix(server.URL, "http://")
+	return r
+}
+
+// push puts an image into the registry and returns its reference and digest.
+func (r *testRegistry) push(t *testing.T, repository string, auth authn.Authenticator) (ref, digest string) {
+	t.Helper()
+	ref = r.host + "/" + repository + ":v1"
+	tag, err := name.NewTag(ref)
+	must(t, err)
+	img, err := makeImage(ref, "/app")
+	must(t, err)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	must(t, remote.Write(tag, img, remote.WithAuth(auth), remote.WithTransport(transport)))
+	hash, err := img.Digest()
+	must(t, err)
+	t.Cleanup(func() {
+		for _, name := range []string{ref, r.host + "/" + repository + "@" + hash.String()} {
+			_, err := shared.api.ImageRemove(context.Background(), name, client.ImageRemoveOptions{Force: true})
+			_ = err // gone with the first name, or never pulled
+		}
+	})
+	return ref, hash.String()
+}
+
+func TestAnImageIsPulledWithProgressAndPinnedByItsDigest(t *testing.T) {
+	e := open(t, options())
+	r := newRegistry(t, "", "")
+	ref, digest := r.push(t, "some/app", authn.Anonymous)
+	var seen []berth.Progress
+	pin, err := e.Resolve(t.Context(), ref, nil, func(p berth.Progress) { seen = append(seen, p) })
+	want := r.host + "/some/app@" + digest
+	if err != nil || pin != want {
+		t.Fatalf("resolved to %q, not %q: %v", pin, want, err)
+	}
+	if len(seen) == 0 || seen[0].Step != "pull "+ref || !slices.ContainsFunc(seen, func(p berth.Progress) bool { return p.Done > 0 && p.Done == p.Total }) {
+		t.Errorf("progress %+v", seen)
+	}
+	// The Engine has it now: the registry is asked no more, and the pin stays.
+	fail := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	r.fault.Store(&fail)
+	for _, again := range []string{ref, pin} {
+		if got, err := e.Resolve(t.Context(), again, nil, nil); err != nil || got != pin {
+			t.Errorf("%s resolved to %q, %v", again, got, err)
+		}
+	}
+	s := stack(t)
+	s.Services[0].Image = pin
+	o, err := e.Apply(t.Context(), s)
+	if err != nil || o.Containers[0].Image != pin {
+		t.Errorf("applied %+v, %v", o, err)
+	}
+	hands{}.Sweep(t, s.OrganizationID) // its image is removed before it otherwise
+}
+
+func TestAPinOfAnImageThatIsNotThereIsPulled(t *testing.T) {
+	e := open(t, options())
+	r := newRegistry(t, "", "")
+	_, digest := r.push(t, "pinned", authn.Anonymous)
+	pin := r.host + "/pinned@" + digest
+	if got, err := e.Resolve(t.Context(), pin, nil, nil); err != nil || got != pin {
+		t.Errorf("resolved to %q, %v", got, err)
+	}
+}
+
+func TestACredentialOpensARegistryAndWithoutItTheErrorIsFinal(t *testing.T) {
+	e := open(t, options())
+	r := newRegistry(t, "ada", "secret")
+	ref, digest := r.push(t, "private", &authn.Basic{Username: "ada", Password: "secret"})
+	_, err := e.Resolve(t.Context(), ref, nil, nil)
+	wantError(t, err, berth.CodeRegistryDenied, ref)
+	_, err = e.Resolve(t.Context(), ref, &berth.Credential{Registry: r.host, Username: "ada", Password: "wrong"}, nil)
+	wantError(t, err, berth.CodeRegistryDenied, ref)
+	if strings.Contains(err.Error(), "wrong") {
+		t.Errorf("the error shows the password: %v", err)
+	}
+	pin, err := e.Resolve(t.Context(), ref, &berth.Credential{Registry: r.host, Username: "ada", Password: "secret"}, nil)
+	if err != nil || pin != r.host+"/private@"+digest {
+		t.Errorf("resolved to %q, %v", pin, err)
+	}
+}
+
+func TestAFailedPullSaysWhoseFaultItIs(t *testing.T) {
+	answer := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+		}
+	}
+	for name, test := range map[string]struct {
+		fault http.HandlerFunc
+		code  berth.Code
+	}{
+		"no such tag":     {nil, berth.CodeImageNotFound},
+		"401":             {answer(401, `{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}`), berth.CodeRegistryDenied},
+		"403":             {answer(403, `{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}`), berth.CodeRegistryDenied},
+		"404 of a proxy":  {answer(404, `{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry"}]}`), berth.CodeImageNotFound},
+		"500":             {answer(500, `{"errors":[{"code":"UNKNOWN","message":"oops"}]}`), berth.CodeRegistryUnavailable},
+		"503 and no JSON": {answer(503, `<html>busy</html>`), berth.CodeRegistryUnavailable},
+		"it breaks off":   {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, berth.CodeRegistryUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRegistry(t, "", "")
+			if test.fault != nil {
+				r.fault.Store(&test.fault)
+			}
+			ref := r.host + "/nothing:v1"
+			_, err := open(t, options()).Resolve(t.Context(), ref, nil, nil)
+			wantError(t, err, test.code, ref)
+		})
+	}
+}
+
+func TestALayerThatBreaksOffFailsThePull(t *testing.T) {
+	e := open(t, options())
+	r := newRegistry(t, "", "")
+	ref, _ := r.push(t, "torn", authn.Anonymous)
+	fault := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.Contains(req.URL.Path, "/blobs/") {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		r.real.ServeHTTP(w, req)
+	})
+	r.fault.Store(&fault)
+	_, err := e.Resolve(t.Context(), ref, nil, nil)
+	wantError(t, err, berth.CodeRegistryUnavailable, ref)
+}
+
+func TestASlowRegistryIsGivenUpAtTheDeadline(t *testing.T) {
+	o := options()
+	o.PullTimeout = 500 * time.Millisecond
+	r := newRegistry(t, "", "")
+	slow := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		<-req.Context().Done()
+		panic(http.ErrAbortHandler)
+	})
+	r.fault.Store(&slow)
+	_, err := open(t, o).Resolve(t.Context(), r.host+"/slow:v1", nil, nil)
+	wantError(t, err, berth.CodeRegistryUnavailable, "did not end within 500ms")
+}

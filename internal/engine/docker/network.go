@@ -1,0 +1,126 @@
+package docker
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth"
+)
+
+// networkBody is the tenant's own network as it is asked for: a bridge with
+// exactly the stack's subnet, IPv4 only.
+func (e *Engine) networkBody(s berth.Stack) client.NetworkCreateOptions {
+	no := false
+	return client.NetworkCreateOptions{
+		Driver:     "bridge",
+		EnableIPv6: &no,
+		IPAM:       &network.IPAM{Driver: "default", Config: []network.IPAMConfig{{Subnet: s.Subnet}}},
+		Labels: e.sealed(map[string]string{
+			berth.LabelTenantName:        s.Name,
+			"com.docker.compose.project": s.Project,
+			"com.docker.compose.network": "default",
+		}, kindNetwork, s.Network, s, ""),
+	}
+}
+
+// makeNetwork makes the tenant's network and returns its id. The caller has
+// seen that there is none.
+func (e *Engine) makeNetwork(ctx context.Context, s berth.Stack) (id string, err error) {
+	at := step{"create network", s.OrganizationID}
+	err = e.do(ctx, at, e.ChangeTimeout, func(ctx context.Context) error {
+		got, err := e.api.NetworkCreate(ctx, s.Network, e.networkBody(s))
+		id = got.ID
+		return err
+	})
+	if err == nil || !subnetOverlaps(err) && !errdefs.IsConflict(err) {
+		return id, err
+	}
+	// A call of ours that was cut off before its answer may have made it.
+	h, lookErr := e.look(ctx, s.OrganizationID, byName)
+	if lookErr != nil {
+		return "", lookErr
+	}
+	for _, n := range h.networks {
+		if subnetOf(n.Network) == s.Subnet {
+			return n.ID, nil
+		}
+	}
+	for _, f := range h.foreign {
+		if f.Kind == kindNetwork && f.Name == s.Network {
+			return "", foreignError(f).WithOp(at.op, at.tenant)
+		}
+	}
+	if !subnetOverlaps(err) {
+		return "", err
+	}
+	return "", berth.Errorf(berth.CodeSubnetTaken, "Subnet %s overlaps another network: %w", s.Subnet, errdefsOnly{err}).
+		WithHint("another subnet will do").WithOp(at.op, at.tenant)
+}
+
+// subnetOverlaps reports whether the Engine refused a network because of its
+// addresses. It answers 403 for that and for other things, so the text
+// decides: the first two are the Engine's own ("Pool overlaps with other one on
+// this address space"; since Engine 28 "invalid pool request: …"), the last is
+// the bridge driver's, for a network whose record is gone.
+func subnetOverlaps(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "Pool overlaps with other one") ||
+		strings.Contains(text, "invalid pool request") ||
+		strings.Contains(text, "conflicts with network") ||
+		strings.Contains(text, "networks have overlapping IPv4")
+}
+
+// attach connects a running container to the tenant's network.
+func (e *Engine) attach(ctx context.Context, s berth.Stack, networkID, containerID string, spec berth.ContainerSpec) error {
+	return e.do(ctx, step{"connect container " + spec.Name, s.OrganizationID}, e.ChangeTimeout, func(ctx context.Context) error {
+		_, err := e.api.NetworkConnect(ctx, networkID, client.NetworkConnectOptions{Container: containerID, EndpointConfig: endpoint(spec)})
+		return err
+	})
+}
+
+// removeNetwork removes a network of ours.
+func (e *Engine) removeNetwork(ctx context.Context, tenant string, n network.Summary) error {
+	s := step{"remove network " + n.Name, tenant}
+	err := e.do(ctx, s, e.ChangeTimeout, func(ctx context.Context) error {
+		_, err := e.api.NetworkRemove(ctx, n.ID, client.NetworkRemoveOptions{})
+		return err
+	})
+	if err == nil || errdefs.IsNotFound(err) {
+		return nil
+	}
+	if !errdefs.IsPermissionDenied(err) {
+		return err
+	}
+	// 403: something is still connected. Say what.
+	var names []string
+	inspectErr := e.do(ctx, s, e.ReadTimeout, func(ctx context.Context) error {
+		got, err := e.api.NetworkInspect(ctx, n.ID, client.NetworkInspectOptions{})
+		for _, c := range got.Network.Containers {
+			names = append(names, c.Name)
+		}
+		return err
+	})
+	if inspectErr != nil || len(names) == 0 {
+		return err
+	}
+	return berth.Errorf(berth.CodeForeignObject, "Network %s is still used by %s: %w", n.Name, strings.Join(names, ", "), errdefsOnly{err}).
+		WithHint("disconnect it: docker network disconnect -f %s %s", n.Name, names[0]).WithOp(s.op, s.tenant)
+}
+
+// subnetOf returns the IPv4 subnet of a network, the zero value if it has none.
+func subnetOf(n network.Network) netip.Prefix {
+	for _, c := range n.IPAM.Config {
+		if c.Subnet.IsValid() && c.Subnet.Addr().Is4() {
+			return c.Subnet
+		}
+	}
+	return netip.Prefix{}
+}
+
+func seconds(n int) time.Duration { return time.Duration(n) * time.Second }

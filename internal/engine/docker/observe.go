@@ -1,0 +1,389 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/volume"
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/unite-hub/berth"
+)
+
+// holding is what the Engine has of one tenant, or of all.
+type holding struct {
+	containers []container.Summary // ours, sorted by name
+	networks   []network.Summary   // ours, sorted by id
+	volumes    []volume.Volume     // ours, sorted by name
+	foreign    []berth.Foreign     // sorted by kind and name
+}
+
+// view says how objects are looked for.
+type view int
+
+const (
+	byName  view = iota // what has the tenant's names: cheap, and all that can stand in the way
+	byLabel             // and what carries its label
+)
+
+// Observe looks at one tenant, limits in force included.
+func (e *Engine) Observe(ctx context.Context, organizationID string) (berth.Observed, error) {
+	h, err := e.look(ctx, organizationID, byLabel)
+	if err != nil {
+		return berth.Observed{}, err
+	}
+	f, err := e.facts(ctx)
+	if err != nil {
+		return berth.Observed{}, err
+	}
+	o := h.observed(organizationID, f)
+	return o, e.inspectAll(ctx, &o, f)
+}
+
+// List looks at everything that carries the tenant label, with three calls.
+func (e *Engine) List(ctx context.Context) (berth.Inventory, error) {
+	f, err := e.facts(ctx)
+	if err != nil {
+		return berth.Inventory{}, err
+	}
+	all, err := e.search(ctx, step{op: "list everything"}, client.Filters{}.Add("label", berth.LabelTenantID))
+	if err != nil {
+		return berth.Inventory{}, err
+	}
+	h := e.sort(all)
+	tenants := map[string]*holding{}
+	of := func(labels map[string]string) *holding {
+		org := labels[berth.LabelTenantID]
+		if tenants[org] == nil {
+			tenants[org] = &holding{}
+		}
+		return tenants[org]
+	}
+	for _, c := range h.containers {
+		t := of(c.Labels)
+		t.containers = append(t.containers, c)
+	}
+	for _, n := range h.networks {
+		t := of(n.Labels)
+		t.networks = append(t.networks, n)
+	}
+	for _, v := range h.volumes {
+		t := of(v.Labels)
+		t.volumes = append(t.volumes, v)
+	}
+	var inv berth.Inventory
+	for _, x := range h.foreign {
+		if t := tenants[x.OrganizationID]; t != nil {
+			t.foreign = append(t.foreign, x)
+		} else {
+			inv.Foreign = append(inv.Foreign, x)
+		}
+	}
+	for org, t := range tenants {
+		inv.Tenants = append(inv.Tenants, t.observed(org, f))
+	}
+	slices.SortFunc(inv.Tenants, func(a, b berth.Observed) int { return cmp.Compare(a.OrganizationID, b.OrganizationID) })
+	return inv, nil
+}
+
+// look finds what the Engine has of one tenant.
+func (e *Engine) look(ctx context.Context, organizationID string, v view) (holding, error) {
+	s := step{"look at the tenant", organizationID}
+	filters := []client.Filters{client.Filters{}.Add("name", berth.ContainerName(organizationID))}
+	if v == byLabel {
+		filters = append(filters, client.Filters{}.Add("label", berth.LabelTenantID+"="+organizationID))
+	}
+	lists := make([]found, len(filters))
+	var g errgroup.Group
+	for i, f := range filters {
+		g.Go(func() (err error) {
+			lists[i], err = e.search(ctx, s, f)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return holding{}, err
+	}
+	// The name filter finds every name that contains the text.
+	lists[0].keep(func(name string) bool { return nameFits(name, organizationID) })
+	for _, f := range lists[1:] {
+		lists[0].add(f)
+	}
+	h := e.sort(lists[0])
+	for i := range h.foreign {
+		h.foreign[i].OrganizationID = organizationID
+	}
+	return h, nil
+}
+
+// found is what three lists gave.
+type found struct {
+	containers []container.Summary
+	networks   []network.Summary
+	volumes    []volume.Volume
+}
+
+// search makes the three lists at the same time.
+func (e *Engine) search(ctx context.Context, s step, f client.Filters) (out found, err error) {
+	var g errgroup.Group
+	g.Go(func() error {
+		return e.do(ctx, s, e.ReadTimeout, func(ctx context.Context) error {
+			got, err := e.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: f})
+			out.containers = got.Items
+			return err
+		})
+	})
+	g.Go(func() error {
+		return e.do(ctx, s, e.ReadTimeout, func(ctx context.Context) error {
+			got, err := e.api.NetworkList(ctx, client.NetworkListOptions{Filters: f})
+			out.networks = got.Items
+			return err
+		})
+	})
+	g.Go(func() error {
+		return e.do(ctx, s, e.ReadTimeout, func(ctx context.Context) error {
+			got, err := e.api.VolumeList(ctx, client.VolumeListOptions{Filters: f})
+			out.volumes = got.Items
+			return err
+		})
+	})
+	return out, g.Wait()
+}
+
+func (f *found) keep(fits func(name string) bool) {
+	f.containers = slices.DeleteFunc(f.containers, func(c container.Summary) bool { return !fits(nameOf(c)) })
+	f.networks = slices.DeleteFunc(f.networks, func(n network.Summary) bool { return !fits(n.Name) })
+	f.volumes = slices.DeleteFunc(f.volumes, func(v volume.Volume) bool { return !fits(v.Name) })
+}
+
+// add merges other into f; what both have stays once.
+func (f *found) add(other found) {
+	for _, c := range other.containers {
+		if !slices.ContainsFunc(f.containers, func(o container.Summary) bool { return o.ID == c.ID }) {
+			f.containers = append(f.containers, c)
+		}
+	}
+	for _, n := range other.networks {
+		if !slices.ContainsFunc(f.networks, func(o network.Summary) bool { return o.ID == n.ID }) {
+			f.networks = append(f.networks, n)
+		}
+	}
+	for _, v := range other.volumes {
+		if !slices.ContainsFunc(f.volumes, func(o volume.Volume) bool { return o.Name == v.Name }) {
+			f.volumes = append(f.volumes, v)
+		}
+	}
+}
+
+// sort parts what is ours from what is not, and orders both.
+func (e *Engine) sort(all found) holding {
+	var h holding
+	ours := func(kind, id, name string, labels map[string]string) bool {
+		reason := e.disproof(kind, name, labels)
+		if reason != "" {
+			h.foreign = append(h.foreign, berth.Foreign{
+				Kind: kind, ID: id, Name: name, OrganizationID: labels[berth.LabelTenantID], Reason: reason,
+			})
+		}
+		return reason == ""
+	}
+	for _, c := range all.containers {
+		if ours(kindContainer, c.ID, nameOf(c), c.Labels) {
+			h.containers = append(h.containers, c)
+		}
+	}
+	for _, n := range all.networks {
+		if ours(kindNetwork, n.ID, n.Name, n.Labels) {
+			h.networks = append(h.networks, n)
+		}
+	}
+	for _, v := range all.volumes {
+		if ours(kindVolume, v.Name, v.Name, v.Labels) {
+			h.volumes = append(h.volumes, v)
+		}
+	}
+	slices.SortFunc(h.containers, func(a, b container.Summary) int { return cmp.Compare(nameOf(a), nameOf(b)) })
+	slices.SortFunc(h.networks, func(a, b network.Summary) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(h.volumes, func(a, b volume.Volume) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(h.foreign, func(a, b berth.Foreign) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return h
+}
+
+// observed puts h in Berth's words. What a list does not tell is left out.
+func (h holding) observed(organizationID string, f *facts) berth.Observed {
+	o := berth.Observed{OrganizationID: organizationID, Foreign: h.foreign}
+	if len(h.networks) > 0 {
+		o.Network, o.Subnet = true, subnetOf(h.networks[0].Network)
+	}
+	for _, v := range h.volumes {
+		o.Volumes = append(o.Volumes, v.Name)
+	}
+	for _, c := range h.containers {
+		seen := labelled(c.ID, nameOf(c), c.Labels)
+		seen.Image, seen.State = c.Image, stateOf(c.State)
+		if seen.State == berth.ContainerRunning {
+			seen.Address = listedAddress(c, f)
+		}
+		o.Containers = append(o.Containers, seen)
+	}
+	return o
+}
+
+// inspectAll fills in what a list does not tell. A container that has gone in
+// the meantime is dropped.
+func (e *Engine) inspectAll(ctx context.Context, o *berth.Observed, f *facts) error {
+	seen := make([]*berth.Container, len(o.Containers))
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for i, c := range o.Containers {
+		g.Go(func() error {
+			got, err := e.inspect(ctx, o.OrganizationID, c.ID)
+			if errdefs.IsNotFound(err) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			now := inspected(got, f)
+			seen[i] = &now
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	o.Containers = nil
+	for _, c := range seen {
+		if c != nil {
+			o.Containers = append(o.Containers, *c)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) inspect(ctx context.Context, tenant, id string) (out container.InspectResponse, err error) {
+	err = e.do(ctx, step{"inspect container " + id[:min(12, len(id))], tenant}, e.ReadTimeout, func(ctx context.Context) error {
+		got, err := e.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+		out = got.Container
+		return err
+	})
+	return out, err
+}
+
+// inspected puts an inspected container in Berth's words.
+func inspected(i container.InspectResponse, f *facts) berth.Container {
+	c := labelled(i.ID, strings.TrimPrefix(i.Name, "/"), i.Config.Labels)
+	c.Image = i.Config.Image
+	c.Restarts = i.RestartCount
+	if i.State != nil {
+		c.State = stateOf(i.State.Status)
+		c.ExitCode, c.OOMKilled = i.State.ExitCode, i.State.OOMKilled
+		if t, err := time.Parse(time.RFC3339Nano, i.State.StartedAt); err == nil && t.Year() > 1 {
+			c.StartedAt = t.UTC()
+		}
+	}
+	if i.HostConfig != nil {
+		c.CPU = float64(i.HostConfig.NanoCPUs/10_000_000) / 100
+		c.MemoryMB = int(i.HostConfig.Memory / berth.BytesPerMB)
+	}
+	if c.State == berth.ContainerRunning {
+		c.Address = inspectedAddress(i, f)
+	}
+	return c
+}
+
+func labelled(id, name string, labels map[string]string) berth.Container {
+	number := func(label string) int {
+		n, _ := strconv.Atoi(labels[label]) // sealed or checked on the way in; 0 if it is not there
+		return n
+	}
+	return berth.Container{
+		ID: id, Name: name, Service: labels[berth.LabelService], Replica: number(berth.LabelReplica),
+		Generation: number(berth.LabelGeneration), Hash: labels[berth.LabelSpecHash],
+	}
+}
+
+// stateOf maps the Engine's state. Paused, removing and dead are none of ours.
+func stateOf(s container.ContainerState) berth.ContainerState {
+	switch s {
+	case container.StateCreated:
+		return berth.ContainerCreated
+	case container.StateRunning:
+		return berth.ContainerRunning
+	case container.StateRestarting:
+		return berth.ContainerRestarting
+	case container.StateExited:
+		return berth.ContainerExited
+	default:
+		return berth.ContainerUnknown
+	}
+}
+
+func nameOf(c container.Summary) string {
+	for _, n := range c.Names {
+		// A name with a second slash is a link.
+		if n = strings.TrimPrefix(n, "/"); !strings.Contains(n, "/") {
+			return n
+		}
+	}
+	return ""
+}
+
+func portOf(labels map[string]string) uint16 {
+	n, _ := strconv.ParseUint(labels[berth.LabelPort], 10, 16)
+	return uint16(n)
+}
+
+func listedAddress(c container.Summary, f *facts) netip.AddrPort {
+	port := portOf(c.Labels)
+	if !f.info.Routed {
+		for _, p := range c.Ports {
+			if p.PrivatePort == port && p.PublicPort > 0 && p.IP.IsLoopback() {
+				return netip.AddrPortFrom(p.IP, p.PublicPort)
+			}
+		}
+		return netip.AddrPort{}
+	}
+	if c.NetworkSettings == nil {
+		return netip.AddrPort{}
+	}
+	return containerAddress(c.NetworkSettings.Networks, c.Labels, port)
+}
+
+func inspectedAddress(i container.InspectResponse, f *facts) netip.AddrPort {
+	port := portOf(i.Config.Labels)
+	if i.NetworkSettings == nil {
+		return netip.AddrPort{}
+	}
+	if f.info.Routed {
+		return containerAddress(i.NetworkSettings.Networks, i.Config.Labels, port)
+	}
+	inside, _ := network.PortFrom(port, network.TCP)
+	for _, b := range i.NetworkSettings.Ports[inside] {
+		if n, err := strconv.ParseUint(b.HostPort, 10, 16); err == nil && n > 0 && b.HostIP.IsLoopback() {
+			return netip.AddrPortFrom(b.HostIP, uint16(n))
+		}
+	}
+	return netip.AddrPort{}
+}
+
+// containerAddress is a service's address in the tenant's own network, never
+// in another one that someone connected the container to.
+func containerAddress(networks map[string]*network.EndpointSettings, labels map[string]string, port uint16) netip.AddrPort {
+	own := networks[berth.NetworkName(labels[berth.LabelTenantID])]
+	if port == 0 || own == nil || !own.IPAddress.IsValid() {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(own.IPAddress, port)
+}

@@ -1,0 +1,67 @@
+package docker
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"github.com/unite-hub/berth"
+)
+
+// Kinds of objects, as they stand in seals and in berth.Foreign.
+const (
+	kindContainer = "container"
+	kindNetwork   = "network"
+	kindVolume    = "volume"
+)
+
+// Labels that only this package reads.
+const (
+	labelGrace     = "com.unite-hub.berth.grace"     // seconds; how long a stop may take
+	labelPublished = "com.unite-hub.berth.published" // the port is published on the loopback address
+)
+
+// seal proves that this installation made the object: it covers what no one
+// else may choose, and needs the key.
+func (e *Engine) seal(kind, name, organizationID, generation, hash string) string {
+	mac := hmac.New(sha256.New, e.SealKey)
+	mac.Write([]byte(strings.Join([]string{kind, name, organizationID, generation, hash}, "|")))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// sealed adds to labels what makes an object ours, and returns them. hash is
+// "" for objects that are not made from a spec.
+func (e *Engine) sealed(labels map[string]string, kind, name string, s berth.Stack, hash string) map[string]string {
+	generation := strconv.Itoa(s.Generation)
+	labels[berth.LabelTenantID] = s.OrganizationID
+	labels[berth.LabelInstallation] = e.Installation
+	labels[berth.LabelGeneration] = generation
+	if hash != "" {
+		labels[berth.LabelSpecHash] = hash
+	}
+	labels[berth.LabelSeal] = e.seal(kind, name, s.OrganizationID, generation, hash)
+	return labels
+}
+
+// disproof returns why an object is not provably ours, "" if it is.
+func (e *Engine) disproof(kind, name string, labels map[string]string) string {
+	switch seal := labels[berth.LabelSeal]; {
+	case seal == "":
+		return "it carries no seal"
+	case labels[berth.LabelInstallation] != e.Installation:
+		return "it belongs to another installation of Berth"
+	case !hmac.Equal([]byte(seal), []byte(e.seal(kind, name, labels[berth.LabelTenantID], labels[berth.LabelGeneration], labels[berth.LabelSpecHash]))):
+		return "its seal does not fit: its labels were copied or changed, or the key is another one"
+	case !nameFits(name, labels[berth.LabelTenantID]):
+		return "its name is not one of its tenant's"
+	}
+	return ""
+}
+
+// nameFits reports whether name is one that the tenant's objects have.
+func nameFits(name, organizationID string) bool {
+	rest, ok := strings.CutPrefix(name, berth.ContainerName(organizationID))
+	return ok && (rest == "" || rest[0] == '_')
+}

@@ -1,0 +1,39 @@
+package docker_test
+
+import (
+	"net"
+	"testing"
+
+	"github.com/unite-hub/berth/internal/engine/docker"
+	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/reconcile"
+)
+
+var _ reconcile.Engine = (*docker.Engine)(nil)
+
+func TestAnEngineWhoseContainersTheHostReachesPassesTheSuite(t *testing.T) {
+	suite(t, options(), true)
+}
+
+func TestAnEngineWhoseContainersTheHostDoesNotReachPassesTheSuite(t *testing.T) {
+	o := options()
+	o.InterfaceAddrs = func() ([]net.Addr, error) { return nil, nil }
+	suite(t, o, false)
+}
+
+func suite(t *testing.T, o docker.Options, routed bool) {
+	p := newProxy(t)
+	o.Host = p.host
+	stranger := o
+	stranger.Installation, stranger.SealKey = "other-installation", []byte("another key, of another Berth")
+	e := open(t, o)
+	info, err := e.Info(t.Context())
+	if err != nil || info.Routed != routed || info.ID == "" || info.Cores == 0 || info.Name != "docker" {
+		t.Fatalf("info %+v, %v", info, err)
+	}
+	h := enginetest.Harness{Engine: e, Stranger: open(t, stranger), Hands: newHands(t), Images: shared.images, Subnet: subnet}
+	if routed { // the calls are the same without
+		h.Cut = p.cut
+	}
+	enginetest.Run(t, h)
+}

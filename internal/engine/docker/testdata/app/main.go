@@ -1,0 +1,43 @@
+// Command app is what the tests of the engine run in containers.
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+)
+
+const file = "/data/value"
+
+func main() {
+	for _, arg := range os.Args[1:] { // what the tests of logs ask for
+		if text, ok := strings.CutPrefix(arg, "err:"); ok {
+			fmt.Fprintln(os.Stderr, text)
+		} else {
+			fmt.Println(arg)
+		}
+	}
+	http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
+	http.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, os.Getenv(r.FormValue("name")))
+	})
+	http.HandleFunc("/put", func(w http.ResponseWriter, r *http.Request) {
+		if err := os.WriteFile(file, []byte(r.FormValue("v")), 0o600); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	http.HandleFunc("/get", func(w http.ResponseWriter, _ *http.Request) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(data)
+	})
+	if err := http.ListenAndServe(":"+os.Getenv("PORT"), nil); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

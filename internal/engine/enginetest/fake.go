@@ -1,0 +1,439 @@
+package enginetest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// Fake is an engine in memory. It passes the same suite as the real ones, and
+// lets a test do what people, kernels and networks do. Everything is
+// deterministic: ids are numbered, and steps are taken one after another.
+//
+// Whether a container answers is asked of the fake: a prober of a test calls
+// Healthy. Its time is the zero time plus one second per start, so that it
+// needs no clock.
+type Fake struct {
+	*machine
+	installation string
+}
+
+// Step is one small step of the fake, as Faults sees it.
+type Step struct {
+	Op     string // such as "create container tenant_…"; reads are "info", "resolve", "observe", "list"
+	Tenant string // organization id; "" for list, info and resolve
+	Read   bool   // it changes nothing
+	After  bool   // false: about to be taken; true: taken, its answer on the way
+}
+
+// Faults is called before and after each step, without any lock held. An error
+// before a step keeps it from being taken; after it, only the answer is lost.
+// Either ends the call with that error. To hang, wait for ctx and return its
+// error. To crash, return ErrCrash and let go of what called.
+type Faults func(ctx context.Context, s Step) error
+
+// ErrCrash marks the end of the process that called. The fake does nothing
+// special with it.
+var ErrCrash = berth.Errorf(berth.CodeInternal, "crashed here")
+
+// Program is how containers of an image behave.
+type Program struct {
+	ExitCode int  // not 0: it ends at once with this code, and is started again and again
+	Deaf     bool // it runs and never listens
+	Sick     bool // it answers, and is not well
+}
+
+// machine is what every installation on the same engine shares.
+type machine struct {
+	mu         sync.Mutex
+	id         string
+	cores      int
+	unrouted   bool
+	down       bool
+	faults     Faults
+	last       int // number of the latest id
+	containers map[string]*fakeContainer
+	networks   map[string]*fakeNetwork
+	volumes    map[string]*fakeVolume
+	images     map[string]Program       // by pin
+	local      map[string]string        // reference to pin
+	remote     map[string]remoteImage   // reference to what its registry says
+	watchers   map[chan string]struct{} // of hints
+	data       map[string]string        // "volume path" to content, as /put wrote it
+}
+
+type remoteImage struct {
+	pin string
+	err error
+}
+
+type fakeObject struct {
+	id, name string
+	labels   map[string]string
+}
+
+type fakeContainer struct {
+	fakeObject
+	service  berth.Service
+	replica  int
+	state    berth.ContainerState
+	exit     int
+	oom      bool
+	restarts int
+	started  time.Time
+	network  string     // id; "" while not connected
+	detached bool       // was cut off from its network by hand
+	address  netip.Addr // while it runs
+	port     int        // on the loopback address, if the engine is not routed
+	limits   berth.Limits
+}
+
+type fakeNetwork struct {
+	fakeObject
+	subnet netip.Prefix
+}
+
+type fakeVolume struct{ fakeObject }
+
+// NewFake returns an engine with two cores that has no images.
+func NewFake() *Fake {
+	return &Fake{installation: "fake-installation", machine: &machine{
+		id: "fake-engine", cores: 2,
+		containers: map[string]*fakeContainer{}, networks: map[string]*fakeNetwork{}, volumes: map[string]*fakeVolume{},
+		images: map[string]Program{}, local: map[string]string{}, remote: map[string]remoteImage{},
+		watchers: map[chan string]struct{}{}, data: map[string]string{},
+	}}
+}
+
+// Stranger returns another installation of Berth on the same engine.
+func (f *Fake) Stranger(installation string) *Fake {
+	return &Fake{installation: installation, machine: f.machine}
+}
+
+// SetImage gives the engine an image.
+func (f *Fake) SetImage(pin string, p Program) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.images[pin] = p
+}
+
+// Tag lets a reference lead to an image that the engine has.
+func (f *Fake) Tag(reference, pin string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.local[reference] = pin
+}
+
+// InRegistry lets a reference lead to an image that has to be pulled, or fail
+// with err when it is.
+func (f *Fake) InRegistry(reference, pin string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.remote[reference] = remoteImage{pin, err}
+}
+
+// SetFaults puts faults in force; nil ends them.
+func (f *Fake) SetFaults(faults Faults) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = faults
+}
+
+// SetRouted tells whether the host reaches container addresses.
+func (f *Fake) SetRouted(routed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unrouted = !routed
+}
+
+// SetDown stops the engine, so that every call fails, or starts it again.
+// Containers go on.
+func (f *Fake) SetDown(down bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down = down
+	if down {
+		for w := range f.watchers {
+			close(w)
+			delete(f.watchers, w)
+		}
+	}
+}
+
+// step takes one step between its faults. fn runs under the lock.
+func (f *Fake) step(ctx context.Context, s Step, fn func() error) error {
+	f.mu.Lock()
+	faults := f.faults
+	f.mu.Unlock()
+	around := func(after bool) error {
+		if err := ctx.Err(); err != nil && !after {
+			return err
+		}
+		if faults == nil {
+			return nil
+		}
+		s.After = after
+		return faults(ctx, s)
+	}
+	err := around(false)
+	if err == nil {
+		err = f.locked(fn)
+		if late := around(true); late != nil && err == nil {
+			err = late
+		}
+	}
+	return asError(err, s)
+}
+
+func (f *Fake) locked(fn func() error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return berth.Errorf(berth.CodeEngineUnavailable, "The engine can't be reached").WithHint("start it")
+	}
+	return fn()
+}
+
+func asError(err error, s Step) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := err.(*berth.Error); ok {
+		return e.WithOp(s.Op, s.Tenant)
+	}
+	return berth.Errorf(berth.CodeEngineUnavailable, "The engine did not answer: %w", err).
+		WithHint("it is safe to repeat").WithOp(s.Op, s.Tenant)
+}
+
+// nextID returns a new id. The lock is held.
+func (f *Fake) nextID(kind string) string {
+	f.last++
+	return kind + "-" + strconv.Itoa(f.last)
+}
+
+// hint tells the watchers that something happened to whom an object belongs
+// to. The lock is held.
+func (f *Fake) hint(o fakeObject) {
+	org := o.labels[berth.LabelTenantID]
+	if org == "" {
+		rest, _ := strings.CutPrefix(o.name, berth.ContainerName(""))
+		org, _, _ = strings.Cut(rest, "_")
+	}
+	for w := range f.watchers {
+		select {
+		case w <- org:
+		default: // a slow watcher loses hints
+		}
+	}
+}
+
+// Info identifies the engine.
+func (f *Fake) Info(ctx context.Context) (info berth.EngineInfo, err error) {
+	err = f.step(ctx, Step{Op: "info", Read: true}, func() error {
+		info = berth.EngineInfo{ID: f.id, Name: "fake", Version: "1", Cores: f.cores, Routed: !f.unrouted}
+		return nil
+	})
+	return info, err
+}
+
+// Resolve finds an image, or gets it from its registry.
+func (f *Fake) Resolve(ctx context.Context, reference string, _ *berth.Credential, progress func(berth.Progress)) (pin string, err error) {
+	pulled := false
+	err = f.step(ctx, Step{Op: "resolve", Read: true}, func() error {
+		if _, ok := f.images[reference]; ok {
+			pin = reference
+			return nil
+		}
+		if pin = f.local[reference]; pin != "" {
+			return nil
+		}
+		r, ok := f.remote[reference]
+		if !ok {
+			return berth.Errorf(berth.CodeImageNotFound, "There is no image %s", berth.Quote(reference)).WithHint("check the name")
+		}
+		if r.err != nil {
+			return r.err
+		}
+		pin, pulled = r.pin, true
+		f.local[reference] = pin
+		if _, ok := f.images[pin]; !ok {
+			f.images[pin] = Program{}
+		}
+		return nil
+	})
+	if err == nil && pulled && progress != nil {
+		progress(berth.Progress{Step: "pull " + reference, Done: 1, Total: 1})
+	}
+	return pin, err
+}
+
+// Observe looks at one tenant.
+func (f *Fake) Observe(ctx context.Context, organizationID string) (o berth.Observed, err error) {
+	err = f.step(ctx, Step{Op: "observe", Tenant: organizationID, Read: true}, func() error {
+		o = f.observed(organizationID)
+		return nil
+	})
+	return o, err
+}
+
+// List looks at everything.
+func (f *Fake) List(ctx context.Context) (inv berth.Inventory, err error) {
+	err = f.step(ctx, Step{Op: "list", Read: true}, func() error {
+		orgs := map[string]bool{}
+		f.each(func(_ string, o fakeObject) {
+			if org, ok := o.labels[berth.LabelTenantID]; ok {
+				orgs[org] = true
+			}
+		})
+		for _, org := range slices.Sorted(maps.Keys(orgs)) {
+			o := f.observed(org)
+			for i := range o.Containers {
+				c := &o.Containers[i]
+				c.CPU, c.MemoryMB = 0, 0
+			}
+			if o.Network || len(o.Containers)+len(o.Volumes) > 0 {
+				inv.Tenants = append(inv.Tenants, o)
+			} else {
+				inv.Foreign = append(inv.Foreign, o.Foreign...)
+			}
+		}
+		return nil
+	})
+	return inv, err
+}
+
+// Watch passes hints on until ctx ends or the engine goes down.
+func (f *Fake) Watch(ctx context.Context, hint func(organizationID string)) error {
+	hints := make(chan string, 64)
+	s := Step{Op: "watch", Read: true}
+	if err := f.step(ctx, s, func() error {
+		f.watchers[hints] = struct{}{}
+		return nil
+	}); err != nil {
+		return err
+	}
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.watchers, hints)
+	}()
+	for {
+		select {
+		case org, ok := <-hints:
+			if !ok {
+				return asError(fmt.Errorf("the stream ended"), s)
+			}
+			hint(org)
+		case <-ctx.Done():
+			return asError(ctx.Err(), s)
+		}
+	}
+}
+
+// each calls fn with every object, by kind and name. The lock is held.
+func (f *Fake) each(fn func(kind string, o fakeObject)) {
+	for _, c := range f.sortedContainers() {
+		fn(kindContainer, c.fakeObject)
+	}
+	for _, n := range f.sortedNetworks() {
+		fn(kindNetwork, n.fakeObject)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.volumes)) {
+		fn(kindVolume, f.volumes[name].fakeObject)
+	}
+}
+
+func (f *Fake) sortedContainers() []*fakeContainer {
+	return slices.SortedFunc(maps.Values(f.containers), func(a, b *fakeContainer) int { return cmp.Compare(a.name, b.name) })
+}
+
+func (f *Fake) sortedNetworks() []*fakeNetwork {
+	return slices.SortedFunc(maps.Values(f.networks), func(a, b *fakeNetwork) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
+	})
+}
+
+// seal stands for the real engine's: it says what it covers.
+func (f *Fake) seal(kind, name, org, generation, hash string) string {
+	return strings.Join([]string{f.installation, kind, name, org, generation, hash}, "|")
+}
+
+func (f *Fake) sealed(labels map[string]string, kind, name string, s berth.Stack, hash string) map[string]string {
+	generation := strconv.Itoa(s.Generation)
+	labels[berth.LabelTenantID], labels[berth.LabelInstallation] = s.OrganizationID, f.installation
+	labels[berth.LabelGeneration], labels[berth.LabelSpecHash] = generation, hash
+	labels[berth.LabelSeal] = f.seal(kind, name, s.OrganizationID, generation, hash)
+	return labels
+}
+
+func (f *Fake) ours(kind string, o fakeObject) bool {
+	l := o.labels
+	return l[berth.LabelSeal] != "" &&
+		l[berth.LabelSeal] == f.seal(kind, o.name, l[berth.LabelTenantID], l[berth.LabelGeneration], l[berth.LabelSpecHash])
+}
+
+// concerns reports whether an object has a name or the label of a tenant.
+func concerns(o fakeObject, org string) bool {
+	rest, ok := strings.CutPrefix(o.name, berth.ContainerName(org))
+	return ok && (rest == "" || rest[0] == '_') || o.labels[berth.LabelTenantID] == org
+}
+
+// observed is what there is of one tenant. The lock is held.
+func (f *Fake) observed(org string) berth.Observed {
+	o := berth.Observed{OrganizationID: org}
+	f.each(func(kind string, x fakeObject) {
+		if concerns(x, org) && !f.ours(kind, x) {
+			o.Foreign = append(o.Foreign, berth.Foreign{Kind: kind, ID: x.id, Name: x.name, OrganizationID: org, Reason: "its seal does not fit"})
+		}
+	})
+	for _, n := range f.sortedNetworks() {
+		if !o.Network && concerns(n.fakeObject, org) && f.ours(kindNetwork, n.fakeObject) {
+			o.Network, o.Subnet = true, n.subnet
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.volumes)) {
+		if v := f.volumes[name]; concerns(v.fakeObject, org) && f.ours(kindVolume, v.fakeObject) {
+			o.Volumes = append(o.Volumes, name)
+		}
+	}
+	for _, c := range f.sortedContainers() {
+		if concerns(c.fakeObject, org) && f.ours(kindContainer, c.fakeObject) {
+			o.Containers = append(o.Containers, f.seen(c))
+		}
+	}
+	return o
+}
+
+func (f *Fake) seen(c *fakeContainer) berth.Container {
+	generation, _ := strconv.Atoi(c.labels[berth.LabelGeneration]) // the fake wrote it
+	return berth.Container{
+		ID: c.id, Name: c.name, Service: c.service.Name, Replica: c.replica, Generation: generation,
+		Hash: c.labels[berth.LabelSpecHash], Image: c.service.Image, State: c.state, ExitCode: c.exit, OOMKilled: c.oom,
+		Restarts: c.restarts, StartedAt: c.started, Address: f.addressOf(c), CPU: c.limits.CPU, MemoryMB: c.limits.MemoryMB,
+	}
+}
+
+func (f *Fake) addressOf(c *fakeContainer) netip.AddrPort {
+	switch {
+	case c.state != berth.ContainerRunning || c.service.Port == 0:
+		return netip.AddrPort{}
+	case f.unrouted:
+		if c.port == 0 {
+			return netip.AddrPort{}
+		}
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(c.port))
+	case f.networks[c.network] == nil:
+		return netip.AddrPort{}
+	default:
+		return netip.AddrPortFrom(c.address, uint16(c.service.Port))
+	}
+}

@@ -1,0 +1,334 @@
+package enginetest
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// Apply takes the same steps as the real engine, one after another.
+func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, error) {
+	org := stack.OrganizationID
+	specs := stack.Containers()
+	if err := f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error { return f.check(stack, specs) }); err != nil {
+		return berth.Observed{}, err
+	}
+	if err := f.retire(ctx, stack, specs); err != nil {
+		return berth.Observed{}, err
+	}
+	if err := f.ensureNetwork(ctx, stack); err != nil {
+		return berth.Observed{}, err
+	}
+	for _, spec := range specs {
+		if err := f.ensureContainer(ctx, stack, spec); err != nil {
+			return berth.Observed{}, err
+		}
+	}
+	for _, spec := range specs {
+		if err := f.ensureState(ctx, stack, spec); err != nil {
+			return berth.Observed{}, err
+		}
+	}
+	var o berth.Observed
+	err := f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error {
+		o = f.observed(org)
+		// Like the real engine, it does not look for copied labels here.
+		o.Foreign = slices.DeleteFunc(o.Foreign, func(x berth.Foreign) bool { return !strings.HasPrefix(x.Name, berth.ContainerName(org)) })
+		return nil
+	})
+	if len(o.Foreign) == 0 {
+		o.Foreign = nil
+	}
+	return o, err
+}
+
+// check refuses what must not be done at all. The lock is held.
+func (f *Fake) check(stack berth.Stack, specs []berth.ContainerSpec) error {
+	wanted := map[[2]string]bool{{kindNetwork, stack.Network}: true}
+	for _, spec := range specs {
+		if u := strings.Split(spec.Service.User, ":")[0]; u == "root" || strings.Trim(u, "0") == "" {
+			return berth.Errorf(berth.CodeEngineRefused, "Service %s would run as root", spec.Service.Name).WithHint("name another user")
+		}
+		wanted[[2]string{kindContainer, spec.Name}] = true
+	}
+	for _, v := range stack.Volumes {
+		wanted[[2]string{kindVolume, v.Name}] = true
+	}
+	for _, x := range f.observed(stack.OrganizationID).Foreign {
+		if wanted[[2]string{x.Kind, x.Name}] {
+			return berth.Errorf(berth.CodeForeignObject, "There is a %s named %s that Berth did not make", x.Kind, x.Name).WithHint("remove it yourself")
+		}
+	}
+	for _, v := range stack.Volumes {
+		if v.Recorded && f.volumes[v.Name] == nil {
+			return berth.Errorf(berth.CodeDataMissing, "Volume %s was made before and is not there", v.Name).WithHint("restore it")
+		}
+	}
+	return nil
+}
+
+// retire removes the containers that the stack does not call for.
+func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.ContainerSpec) error {
+	var old []*fakeContainer
+	f.mu.Lock()
+	for _, c := range f.sortedContainers() {
+		if !concerns(c.fakeObject, stack.OrganizationID) || !f.ours(kindContainer, c.fakeObject) {
+			continue
+		}
+		i := slices.IndexFunc(specs, func(s berth.ContainerSpec) bool { return s.Name == c.name })
+		stale := c.network != "" && f.networks[c.network] == nil && c.state != berth.ContainerRunning
+		unpublished := f.unrouted && c.service.Main && c.port == 0 && c.state == berth.ContainerRunning
+		if i < 0 || c.labels[berth.LabelSpecHash] != specs[i].Hash || stale || unpublished {
+			old = append(old, c)
+		}
+	}
+	f.mu.Unlock()
+	for _, c := range old {
+		if err := f.discard(ctx, stack.OrganizationID, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// discard stops a container, then removes it.
+func (f *Fake) discard(ctx context.Context, org string, c *fakeContainer) error {
+	if err := f.step(ctx, Step{Op: "stop container " + c.name, Tenant: org}, func() error {
+		f.halt(c, 0)
+		return nil
+	}); err != nil {
+		return err
+	}
+	return f.step(ctx, Step{Op: "remove container " + c.name, Tenant: org}, func() error {
+		delete(f.containers, c.id)
+		f.hint(c.fakeObject)
+		return nil
+	})
+}
+
+func (f *Fake) ensureNetwork(ctx context.Context, stack berth.Stack) error {
+	f.mu.Lock()
+	exists := f.networkOf(stack.OrganizationID) != nil
+	f.mu.Unlock()
+	if exists {
+		return nil
+	}
+	return f.step(ctx, Step{Op: "create network", Tenant: stack.OrganizationID}, func() error {
+		for _, n := range f.networks {
+			if n.subnet.Overlaps(stack.Subnet) {
+				return berth.Errorf(berth.CodeSubnetTaken, "Subnet %s overlaps network %s", stack.Subnet, n.name).WithHint("another subnet will do")
+			}
+		}
+		n := &fakeNetwork{subnet: stack.Subnet, fakeObject: fakeObject{
+			id: f.nextID(kindNetwork), name: stack.Network, labels: f.sealed(map[string]string{}, kindNetwork, stack.Network, stack, ""),
+		}}
+		f.networks[n.id] = n
+		return nil
+	})
+}
+
+// networkOf returns a tenant's own network, nil if it has none. The lock is held.
+func (f *Fake) networkOf(org string) *fakeNetwork {
+	for _, n := range f.sortedNetworks() {
+		if concerns(n.fakeObject, org) && f.ours(kindNetwork, n.fakeObject) {
+			return n
+		}
+	}
+	return nil
+}
+
+func (f *Fake) named(name string) *fakeContainer {
+	for _, c := range f.containers {
+		if c.name == name {
+			return c
+		}
+	}
+	return nil
+}
+
+func (f *Fake) ensureContainer(ctx context.Context, stack berth.Stack, spec berth.ContainerSpec) error {
+	f.mu.Lock()
+	exists := f.named(spec.Name) != nil
+	f.mu.Unlock()
+	if exists {
+		return nil
+	}
+	return f.step(ctx, Step{Op: "create container " + spec.Name, Tenant: stack.OrganizationID}, func() error {
+		if _, ok := f.images[spec.Service.Image]; !ok {
+			return berth.Errorf(berth.CodeImageNotFound, "The engine does not have the image %s", spec.Service.Image).WithHint("deploy again")
+		}
+		labels := map[string]string{}
+		for k, v := range spec.Service.Labels {
+			labels[k] = v
+		}
+		labels[berth.LabelTenantName], labels[berth.LabelService] = stack.Name, spec.Service.Name
+		c := &fakeContainer{
+			fakeObject: fakeObject{
+				id: f.nextID(kindContainer), name: spec.Name, labels: f.sealed(labels, kindContainer, spec.Name, stack, spec.Hash),
+			},
+			service: *spec.Service, replica: spec.Replica, state: berth.ContainerCreated, limits: f.effective(spec.Service.Limits),
+		}
+		f.containers[c.id] = c
+		for _, m := range spec.Service.Mounts {
+			if f.volumes[m.Volume] == nil {
+				f.volumes[m.Volume] = &fakeVolume{fakeObject{id: m.Volume, name: m.Volume, labels: f.sealed(map[string]string{}, kindVolume, m.Volume, stack, "")}}
+			}
+		}
+		return nil
+	})
+}
+
+// effective is what the engine can give of limits.
+func (f *Fake) effective(l berth.Limits) berth.Limits {
+	return berth.Limits{CPU: l.EffectiveCPU(f.cores), MemoryMB: l.MemoryMB}
+}
+
+// ensureState connects, limits, starts or stops one container.
+func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, spec berth.ContainerSpec) error {
+	f.mu.Lock()
+	c := f.named(spec.Name)
+	if c == nil { // removed by hand in the meantime
+		f.mu.Unlock()
+		return asError(berth.Errorf(berth.CodeEngineUnavailable, "container %s has gone meanwhile", spec.Name).WithHint("try again"),
+			Step{Op: "look at container", Tenant: stack.OrganizationID})
+	}
+	up := c.state == berth.ContainerRunning || c.state == berth.ContainerRestarting
+	adrift := up && f.networks[c.network] == nil
+	limits := f.effective(spec.Service.Limits)
+	limit := c.limits != limits
+	f.mu.Unlock()
+
+	take := func(op string, fn func() error) error {
+		return f.step(ctx, Step{Op: op + " container " + spec.Name, Tenant: stack.OrganizationID}, fn)
+	}
+	if adrift {
+		if err := take("connect", func() error { return f.connect(c, stack.OrganizationID) }); err != nil {
+			return err
+		}
+	}
+	if limit {
+		if err := take("limit", func() error { c.limits = limits; return nil }); err != nil {
+			return err
+		}
+	}
+	switch {
+	case stack.Run && !up:
+		return take("start", func() error { return f.start(c, stack.OrganizationID) })
+	case !stack.Run && up:
+		return take("stop", func() error { f.halt(c, 0); return nil })
+	}
+	return nil
+}
+
+// connect gives a container the lowest free address of its tenant's network.
+// The lock is held.
+func (f *Fake) connect(c *fakeContainer, org string) error {
+	n := f.networkOf(org)
+	if n == nil {
+		return berth.Errorf(berth.CodeEngineUnavailable, "network of %s has gone meanwhile", c.name).WithHint("try again")
+	}
+	taken := map[netip.Addr]bool{n.subnet.Addr(): true, n.subnet.Addr().Next(): true} // network and gateway
+	for _, other := range f.containers {
+		if other.network == n.id && other.id != c.id {
+			taken[other.address] = true
+		}
+	}
+	for a := n.subnet.Addr(); n.subnet.Contains(a); a = a.Next() {
+		if !taken[a] && n.subnet.Contains(a.Next()) { // the last one is for broadcast
+			c.network, c.address = n.id, a
+			return nil
+		}
+	}
+	return berth.Errorf(berth.CodeEngineRefused, "no free address in %s", n.subnet).WithHint("use fewer replicas")
+}
+
+// start starts a container. The lock is held.
+func (f *Fake) start(c *fakeContainer, org string) error {
+	if strings.Trim(c.service.User, "0123456789:") != "" {
+		return berth.Errorf(berth.CodeEngineRefused, "unable to find user %s", c.service.User).WithHint("name a user that the image has")
+	}
+	if err := f.connect(c, org); err != nil {
+		return err
+	}
+	f.last++
+	c.started = time.Time{}.AddDate(2000, 0, 0).Add(time.Duration(f.last) * time.Second)
+	if f.unrouted && c.service.Main {
+		c.port = 40000 + f.last%20000
+	}
+	c.state, c.exit, c.oom = berth.ContainerRunning, 0, false
+	if code := f.images[c.service.Image].ExitCode; code != 0 {
+		c.state, c.exit, c.restarts = berth.ContainerRestarting, code, c.restarts+1
+	}
+	f.hint(c.fakeObject)
+	return nil
+}
+
+// halt ends a container's process. The lock is held.
+func (f *Fake) halt(c *fakeContainer, code int) {
+	if c.state == berth.ContainerRunning || c.state == berth.ContainerRestarting {
+		c.state, c.exit, c.port, c.address = berth.ContainerExited, code, 0, netip.Addr{}
+		f.hint(c.fakeObject)
+	}
+}
+
+// Remove removes what the real engine would, in the same order.
+func (f *Fake) Remove(ctx context.Context, r berth.Removal) error {
+	org := r.OrganizationID
+	var containers []*fakeContainer
+	if err := f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error {
+		for _, c := range f.sortedContainers() {
+			if concerns(c.fakeObject, org) && f.ours(kindContainer, c.fakeObject) {
+				containers = append(containers, c)
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, c := range containers {
+		if err := f.discard(ctx, org, c); err != nil {
+			return err
+		}
+	}
+	if err := f.step(ctx, Step{Op: "remove network", Tenant: org}, func() error {
+		for n := f.networkOf(org); n != nil; n = f.networkOf(org) {
+			delete(f.networks, n.id)
+			f.hint(n.fakeObject)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, name := range r.Volumes {
+		if err := f.step(ctx, Step{Op: "remove volume " + name, Tenant: org}, func() error {
+			if v := f.volumes[name]; v != nil && f.ours(kindVolume, v.fakeObject) {
+				f.dropVolume(name)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error {
+		for _, x := range f.observed(org).Foreign {
+			inWay := strings.HasPrefix(x.Name, berth.ContainerName(org)) && (x.Kind != kindVolume || slices.Contains(r.Volumes, x.Name))
+			if inWay {
+				return berth.Errorf(berth.CodeForeignObject, "There is a %s named %s that Berth did not make", x.Kind, x.Name).WithHint("remove it yourself")
+			}
+		}
+		return nil
+	})
+}
+
+func (f *Fake) dropVolume(name string) {
+	delete(f.volumes, name)
+	for key := range f.data {
+		if strings.HasPrefix(key, name+" ") {
+			delete(f.data, key)
+		}
+	}
+}

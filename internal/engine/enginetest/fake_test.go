@@ -1,0 +1,125 @@
+package enginetest_test
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/reconcile"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var _ reconcile.Engine = (*enginetest.Fake)(nil)
+
+func pin(n string) string { return "sha256:" + strings.Repeat(n, 64) }
+
+func newFake() *enginetest.Fake {
+	f := enginetest.NewFake()
+	f.SetImage(pin("a"), enginetest.Program{})
+	f.SetImage(pin("b"), enginetest.Program{})
+	f.SetImage(pin("c"), enginetest.Program{ExitCode: 127})
+	f.Tag("app:v1", pin("a"))
+	return f
+}
+
+func harness(f *enginetest.Fake) enginetest.Harness {
+	var subnets atomic.Uint32
+	return enginetest.Harness{
+		Engine: f, Stranger: f.Stranger("other-installation"), Hands: f.Hands(),
+		Images: enginetest.Images{App: pin("a"), Next: pin("b"), Broken: pin("c"), Local: "app:v1"},
+		Subnet: func() netip.Prefix {
+			n := subnets.Add(1)
+			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 70, byte(n >> 4), byte(n&15) << 4}), berth.SubnetBits)
+		},
+		Cut: func(n int, after bool) func() bool {
+			var left atomic.Int64
+			left.Store(int64(n))
+			f.SetFaults(func(_ context.Context, s enginetest.Step) error {
+				if s.After == after && left.Add(-1) == 0 {
+					return enginetest.ErrCrash
+				}
+				return nil
+			})
+			return func() bool {
+				f.SetFaults(nil)
+				return left.Load() <= 0
+			}
+		},
+	}
+}
+
+func TestTheFakePassesTheSuite(t *testing.T) { enginetest.Run(t, harness(newFake())) }
+
+func TestTheFakePassesTheSuiteWhenItsAddressesCantBeReached(t *testing.T) {
+	f := newFake()
+	f.SetRouted(false)
+	enginetest.Run(t, harness(f))
+}
+
+func stack(f *enginetest.Fake) berth.Stack {
+	org := "550e8400-e29b-41d4-a716-446655440001"
+	return berth.Stack{
+		OrganizationID: org, Generation: 1, Run: true, Network: berth.NetworkName(org), Subnet: netip.MustParsePrefix("10.70.0.0/28"),
+		Services: []berth.Service{{Name: "app", Main: true, Image: pin("a"), Replicas: 1, Port: 3000, User: "1000"}},
+	}
+}
+
+func TestAHangingStepEndsWithItsContext(t *testing.T) {
+	f := newFake()
+	f.SetFaults(func(ctx context.Context, s enginetest.Step) error {
+		if s.Op == "create network" && !s.After {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := f.Apply(ctx, stack(f))
+		done <- err
+	}()
+	cancel(errors.New("enough"))
+	if err := <-done; !berth.Is(err, berth.CodeEngineUnavailable) || !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestAnEngineThatIsDownFailsEveryCallAndKeepsItsContainers(t *testing.T) {
+	f := newFake()
+	if _, err := f.Apply(t.Context(), stack(f)); err != nil {
+		t.Fatal(err)
+	}
+	before := f.Dump()
+	f.SetDown(true)
+	_, err := f.List(t.Context())
+	if !berth.Is(err, berth.CodeEngineUnavailable) {
+		t.Errorf("error %v", err)
+	}
+	f.SetDown(false)
+	if after := f.Dump(); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+func TestAProgramThatIsSickOrDeafIsNotHealthy(t *testing.T) {
+	for name, p := range map[string]enginetest.Program{"sick": {Sick: true}, "deaf": {Deaf: true}, "well": {}} {
+		f := newFake()
+		f.SetImage(pin("a"), p)
+		o, err := f.Apply(t.Context(), stack(f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := f.Healthy(o.Containers[0].Address); got != (name == "well") {
+			t.Errorf("%s: healthy is %t", name, got)
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/blueprint"
+	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/reconcile"
+	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/sqlite"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a whole Berth on a fake engine: real use cases, real loop, real
+// database. It can crash and come back.
+type world struct {
+	t       testing.TB
+	engine  *enginetest.Fake
+	hands   enginetest.FakeHands
+	edge    *recorder
+	store   *sqlite.Store
+	box     *secret.Box
+	loop    *reconcile.Loop
+	service *tenancy.Service
+	actor   berth.Actor
+	config  reconcile.Config
+	stop    func()
+}
+
+const (
+	imageV1, imageV2 = "sha256:1111111111111111111111111111111111111111111111111111111111111111", "sha256:2222222222222222222222222222222222222222222222222222222222222222"
+	imageSick        = "sha256:3333333333333333333333333333333333333333333333333333333333333333"
+	imageCrash       = "sha256:4444444444444444444444444444444444444444444444444444444444444444"
+)
+
+func newWorld(t testing.TB, dir string) *world {
+	w := &world{t: t, engine: enginetest.NewFake(), edge: &recorder{}, actor: berth.Actor{ID: "op", Role: berth.RoleOperator},
+		config: reconcile.Config{Patience: 20 * time.Second}}
+	w.hands = w.engine.Hands()
+	for ref, image := range map[string]struct {
+		pin string
+		enginetest.Program
+	}{
+		"app:1": {imageV1, enginetest.Program{}}, "app:2": {imageV2, enginetest.Program{}},
+		"app:sick": {imageSick, enginetest.Program{Sick: true}}, "app:crash": {imageCrash, enginetest.Program{ExitCode: 3}},
+	} {
+		w.engine.SetImage(image.pin, image.Program)
+		w.engine.Tag(ref, image.pin)
+	}
+	var err error
+	w.box, err = secret.Create(dir)
+	w.must(err)
+	w.store, err = sqlite.Open(context.Background(), sqlite.Options{Path: filepath.Join(dir, "berth.db")})
+	w.must(err)
+	w.wire()
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// wire makes a new loop and new use cases on what lasts: engine and database.
+func (w *world) wire() {
+	builtin := blueprint.Builtin()
+	w.config.Health = builtin.Health()
+	noNetworks := func() ([]netip.Prefix, error) { return nil, nil }
+	w.config.HostNetworks = noNetworks
+	w.edge.reset()
+	w.loop = reconcile.New(w.config, reconcile.Parts{
+		Store: w.store, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine}, Stacks: builtin, Images: builtin,
+		Files: noFiles{}, Secrets: w.box, Log: slog.New(slog.DiscardHandler),
+	})
+	w.service = tenancy.New(tenancy.Config{
+		FirstPort: 3001, LastPort: 3999, ReservedPorts: []int{3008}, Pool: berth.DefaultPool(), PublicHost: "localhost",
+		HostNetworks: noNetworks, ComposePath: func(org string) string { return "/" + org }, Now: func() time.Time { return time.Now().UTC() },
+	}, tenancy.Parts{Store: w.store, Loop: w.loop, Ports: w.edge, Secrets: w.box, Blueprint: builtin, Prober: prober{w.engine}})
+}
+
+// run runs the loop until the returned function is called.
+func (w *world) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- w.loop.Run(ctx, func() { close(ready) }) }()
+	<-ready
+	w.stop = func() {
+		cancel()
+		w.must(<-ended)
+		w.stop = nil
+	}
+}
+
+func (w *world) close() {
+	if w.stop != nil {
+		w.stop()
+	}
+	w.must(w.store.Close())
+}
+
+// inBubble runs a test in a world of its own, on a clock of its own.
+func inBubble(t *testing.T, f func(w *world)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, dir)
+		defer w.close()
+		f(w)
+	})
+}
+
+func orgID(n int) string { return fmt.Sprintf("550e8400-e29b-41d4-a716-%012d", n) }
+
+// done waits for an order's end and returns the deployment.
+func (w *world) done(r tenancy.Receipt, err error) berth.Deployment {
+	w.t.Helper()
+	w.must(err)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	r, err = w.service.Await(ctx, w.actor, r)
+	w.must(err)
+	if !r.Deployment.Over() {
+		w.t.Fatalf("%s is not over after ten minutes", r.Deployment.Type)
+	}
+	return r.Deployment
+}
+
+// completed waits for an order's end and wants it to be a success.
+func (w *world) completed(r tenancy.Receipt, err error) berth.Deployment {
+	w.t.Helper()
+	d := w.done(r, err)
+	if d.Status != berth.DeploymentCompleted {
+		w.t.Fatalf("%s ended %s: %s", d.Type, d.Status, d.Error)
+	}
+	return d
+}
+
+func (w *world) provision(n int, image string, start bool) (tenancy.Receipt, error) {
+	return w.service.Provision(context.Background(), w.actor, tenancy.Call{},
+		tenancy.Provision{OrganizationID: orgID(n), Name: fmt.Sprint("Tenant ", n), ImageTag: image, Start: start})
+}
+
+func (w *world) tenant(n int) berth.Tenant {
+	w.t.Helper()
+	t, err := w.service.Tenant(context.Background(), w.actor, orgID(n))
+	w.must(err)
+	return t
+}
+
+func (w *world) observed(n int) berth.Observed {
+	w.t.Helper()
+	o, err := w.engine.Observe(context.Background(), orgID(n))
+	w.must(err)
+	return o
+}
+
+// eventually waits, in the bubble's time, until what is wanted holds.
+func (w *world) eventually(within time.Duration, what string, holds func() bool) {
+	w.t.Helper()
+	for deadline := time.Now().Add(within); !holds(); {
+		if time.Now().After(deadline) {
+			w.t.Fatalf("after %v, not yet: %s", within, what)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+func (w *world) running(n int) bool {
+	o := w.observed(n)
+	return len(o.Containers) > 0 && o.Containers[0].State == berth.ContainerRunning
+}
+
+// recorder is an edge that keeps the routes that it was given.
+type recorder struct {
+	mu      sync.Mutex
+	set     berth.RouteSet
+	taken   map[int]bool
+	history []berth.Route
+}
+
+func (r *recorder) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.set = berth.RouteSet{}
+}
+
+func (r *recorder) Apply(set berth.RouteSet) (refused []berth.RouteError) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if set.Version <= r.set.Version {
+		return nil
+	}
+	r.set = set
+	for _, route := range set.Routes {
+		r.history = append(r.history, route)
+		if r.taken[route.Port] {
+			refused = append(refused, berth.RouteError{OrganizationID: route.OrganizationID, Port: route.Port,
+				Err: berth.Errorf(berth.CodePortTaken, "port %d is in use", route.Port)})
+		}
+	}
+	return refused
+}
+
+func (r *recorder) route(n int) (berth.Route, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, route := range r.set.Routes {
+		if route.OrganizationID == orgID(n) {
+			return route, true
+		}
+	}
+	return berth.Route{}, false
+}
+
+func (r *recorder) PortFree(port int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.taken[port]
+}
+
+func (r *recorder) take(port int, taken bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.taken == nil {
+		r.taken = map[int]bool{}
+	}
+	r.taken[port] = taken
+}
+
+type prober struct{ engine *enginetest.Fake }
+
+func (p prober) Probe(_ context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe {
+	pr := berth.Probe{CheckedAt: time.Now().UTC().Truncate(time.Microsecond), Status: berth.ProbeHealthy, Type: "http", Endpoint: check.Path, HTTPStatus: 200}
+	if !p.engine.Healthy(addr) {
+		pr.Status, pr.HTTPStatus, pr.Cause = berth.ProbeUnhealthy, 500, "answered 500"
+	}
+	return pr
+}
+
+type noFiles struct{}
+
+func (noFiles) Write(berth.Tenant) error { return nil }
+func (noFiles) Remove(string) error      { return nil }
+
+var _ store.Store = (*sqlite.Store)(nil)

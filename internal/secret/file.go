@@ -1,0 +1,94 @@
+package secret
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// largest bounds what is read; a file of hundreds of keys stays far below it.
+const largest = 1 << 20
+
+// read returns the content of a key file that only its owner can reach.
+func read(path string) ([]byte, error) {
+	named, err := os.Lstat(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	if !named.Mode().IsRegular() {
+		return nil, unusable(path, nil, "Key file %s is not a regular file but %s", path, kindOf(named.Mode())).
+			WithHint("put the file itself in its place: a link could lead to one that others can change")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	defer f.Close() // read only
+	opened, err := f.Stat()
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	if !os.SameFile(named, opened) {
+		return nil, unusable(path, nil, "Key file %s was replaced while it was opened", path).WithHint("start again")
+	}
+	if perm := opened.Mode().Perm(); perm&0o077 != 0 {
+		return nil, unusable(path, nil, "Key file %s has mode %#o: others can reach it", path, perm).
+			WithHint("chmod 600 %s; if others may have read it, treat every secret as known", path)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, largest))
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	return data, nil
+}
+
+func unreadable(path string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return err // the caller knows what that means
+	}
+	return unusable(path, err, "Key file %s can't be read", path).WithHint("the user that runs Berth must own it")
+}
+
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
+	case m.IsDir():
+		return "a directory"
+	default:
+		return "something else"
+	}
+}
+
+// place writes a new file whole, or leaves the one that is there. After it
+// returns nil, one complete file is on disk.
+func place(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+FileName+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if gone := os.Remove(f.Name()); gone != nil && err == nil {
+			err = gone
+		}
+	}()
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	// Link, not rename: whoever comes second finds the first one's file.
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

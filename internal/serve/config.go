@@ -1,0 +1,121 @@
+// Package serve wires the parts of one Berth process together: database,
+// engine, edge, loop and API. It decides nothing else.
+package serve
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// Config is everything an operator can decide about a Berth process. Default
+// returns the defaults.
+type Config struct {
+	StateDir     string        // database, keys, operator token, rendered files; made 0700
+	Listen       string        // address of the API; port 0 takes a free one
+	DatabaseURL  string        // "sqlite:" for berth.db in the state directory, "sqlite:PATH" for another file
+	Engine       string        // "docker"; DOCKER_HOST says which
+	Ports        string        // FIRST-LAST, the range that tenants' external ports are taken from
+	TenantListen string        // address that external ports listen on
+	PublicHost   string        // host name in tenants' URLs
+	Pool         string        // IPv4 prefix that tenants' subnets are taken from
+	Patience     time.Duration // how long a started tenant has to answer its health check
+	Drain        time.Duration // how long requests under way may take after SIGTERM
+	LogFormat    string        // "text" or "json"
+	LogLevel     string        // "debug", "info", "warn" or "error"
+	Version      string
+}
+
+// Default returns the defaults.
+func Default() Config {
+	return Config{
+		Listen: "127.0.0.1:3008", DatabaseURL: "sqlite:", Engine: "docker", Ports: "3001-32767",
+		TenantListen: "0.0.0.0", PublicHost: "localhost", Pool: berth.DefaultPool().String(),
+		Patience: time.Minute, Drain: 25 * time.Second, LogFormat: "text", LogLevel: "info",
+	}
+}
+
+// wellKnownPort is the control plane's own by contract: no tenant ever gets it.
+const wellKnownPort = 3008
+
+// parsed is a Config that was checked.
+type parsed struct {
+	Config
+	first, last int
+	pool        netip.Prefix
+	database    string // file
+	query       string // of the database's URL
+}
+
+func (c Config) parse() (parsed, error) {
+	p := parsed{Config: c}
+	var err error
+	if p.first, p.last, err = parsePorts(c.Ports); err != nil {
+		return p, err
+	}
+	if p.pool, err = parsePool(c.Pool); err != nil {
+		return p, err
+	}
+	if p.database, p.query, err = parseDatabase(c); err != nil {
+		return p, err
+	}
+	switch {
+	case c.StateDir == "":
+		return p, invalid("state-dir", c.StateDir, "must be a directory", "give one that only you can read, such as /var/lib/berth")
+	case c.Engine == "kubernetes":
+		return p, invalid("engine", c.Engine, "is not supported yet", "use docker")
+	case c.Engine != "docker":
+		return p, invalid("engine", c.Engine, "must be docker", "leave it out")
+	case net.ParseIP(c.TenantListen) == nil:
+		return p, invalid("tenant-listen", c.TenantListen, "must be an IP address", "use 0.0.0.0 for all, or 127.0.0.1 for this machine only")
+	case c.PublicHost == "" || strings.ContainsAny(c.PublicHost, "/:@ `"):
+		return p, invalid("public-host", c.PublicHost, "must be a host name", "give the name or IPv4 address under which customers reach this machine, without http:// and port")
+	case c.Patience <= 0:
+		return p, invalid("deploy-deadline", c.Patience.String(), "must be above 0", "give a duration such as 60s")
+	case c.Drain < 0:
+		return p, invalid("drain", c.Drain.String(), "must not be below 0", "give a duration such as 25s")
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return p, invalid("listen", c.Listen, "must be HOST:PORT", "use 127.0.0.1:3008")
+	}
+	return p, nil
+}
+
+func parsePorts(s string) (first, last int, err error) {
+	a, b, ok := strings.Cut(s, "-")
+	first, errA := strconv.Atoi(a)
+	last, errB := strconv.Atoi(b)
+	if !ok || errA != nil || errB != nil || first < 1 || last > 65535 || first > last {
+		return 0, 0, invalid("ports", s, "must be FIRST-LAST within 1-65535", "use 3001-32767: higher ports clash with outgoing connections")
+	}
+	return first, last, nil
+}
+
+func parsePool(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil || !p.Addr().Is4() || !p.Addr().IsPrivate() || p.Bits() > berth.SubnetBits || p != p.Masked() {
+		return netip.Prefix{}, invalid("pool", s, "must be a private IPv4 prefix of /28 or wider", "use 10.64.0.0/12, or another range that nothing else in your network uses")
+	}
+	return p, nil
+}
+
+func parseDatabase(c Config) (path, query string, err error) {
+	rest, ok := strings.CutPrefix(c.DatabaseURL, "sqlite:")
+	if !ok {
+		return "", "", invalid("database-url", c.DatabaseURL, "must begin with sqlite:", "leave it out; PostgreSQL is not supported yet")
+	}
+	path, query, _ = strings.Cut(rest, "?")
+	if path == "" {
+		path = c.StateDir + "/berth.db"
+	}
+	return path, query, nil
+}
+
+func invalid(flag, value, rule, way string) error {
+	return berth.Errorf(berth.CodeInvalidRequest, "--%s %s", flag, rule).WithField(flag).
+		WithHint("%s was given; %s", berth.Quote(value), way)
+}

@@ -1,0 +1,168 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/unite-hub/berth"
+)
+
+const deploymentColumns = `d.id, d.container_id, d.organization_id, d.deployment_type, d.status, d.generation, d.previous_config,
+	d.new_config, d.want, d.previous_want, d.can_rollback, d.rollback_deployment_id, d.volumes, d.error_message,
+	d.deployed_by, d.deployment_notes, d.created_at, d.started_at, d.completed_at`
+
+func deploymentRow(d *berth.Deployment) []any {
+	return []any{&d.ID, &d.TenantID, &d.OrganizationID, text(&d.Type), text(&d.Status), &d.Generation, specOrNil(&d.Previous),
+		spec(&d.New), text(&d.Want), text(&d.PreviousWant), &d.CanRollback, text(&d.RollbackOf), text(&d.Volumes), text(&d.Error),
+		text(&d.By), text(&d.Notes), instant(&d.CreatedAt), instant(&d.StartedAt), instant(&d.CompletedAt)}
+}
+
+// deploymentValues are the parameters ?1 … ?17 of both an insert and an update.
+func deploymentValues(d berth.Deployment) ([]any, error) {
+	next, err := encodeSpec(d.New)
+	if err != nil {
+		return nil, err
+	}
+	var previousTag, previous any
+	if d.Previous != nil {
+		previousTag = d.Previous.ImageTag
+		if previous, err = encodeSpec(*d.Previous); err != nil {
+			return nil, err
+		}
+	}
+	return []any{d.ID, d.OrganizationID, string(d.Status), d.Generation, previousTag, d.New.ImageTag, previous, next,
+		string(d.Want), orNull(string(d.PreviousWant)), d.CanRollback, orNull(d.RollbackOf), orNull(string(d.Volumes)),
+		orNull(d.Error), orNull(d.Notes), stamp(d.StartedAt), stamp(d.CompletedAt)}, nil
+}
+
+// Deployment implements store.Deployments.
+func (t *tx) Deployment(ctx context.Context, id string) (berth.Deployment, error) {
+	var d berth.Deployment
+	ok, err := t.one(ctx, deploymentRow(&d), `SELECT `+deploymentColumns+` FROM tenant_deployments d WHERE d.id = ?`, id)
+	if err != nil {
+		return berth.Deployment{}, fault(ctx, err, "read deployment")
+	}
+	if !ok || !t.actor.MaySee(d.OrganizationID) {
+		return berth.Deployment{}, errNoDeployment(id)
+	}
+	return d, nil
+}
+
+// OpenDeployment implements store.Deployments.
+func (t *tx) OpenDeployment(ctx context.Context, organizationID string) (d berth.Deployment, ok bool, err error) {
+	if !t.actor.MaySee(organizationID) {
+		return berth.Deployment{}, false, nil
+	}
+	ok, err = t.one(ctx, deploymentRow(&d), `SELECT `+deploymentColumns+` FROM tenant_containers c
+		JOIN tenant_deployments d ON d.container_id = c.id AND d.status = 'pending'
+		WHERE c.organization_id = ? AND c.deprovisioned_at IS NULL`, organizationID)
+	if err != nil || !ok {
+		return berth.Deployment{}, false, fault(ctx, err, "read open deployment")
+	}
+	return d, true, nil
+}
+
+// ListDeployments implements store.Deployments.
+func (t *tx) ListDeployments(ctx context.Context, organizationID, cursor string, limit int) ([]berth.Deployment, string, error) {
+	size, err := pageSize(limit)
+	if err != nil {
+		return nil, "", err
+	}
+	before, err := beforeCursor("deployments", cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	page := []berth.Deployment{}
+	if !t.actor.MaySee(organizationID) {
+		return page, "", nil
+	}
+	var last int64
+	more := false
+	err = t.many(ctx, func(rows *sql.Rows) error {
+		if len(page) == size { // the row behind the page: there is a next one
+			more = true
+			return nil
+		}
+		page = append(page, berth.Deployment{})
+		return rows.Scan(append(deploymentRow(&page[len(page)-1]), &last)...)
+	}, `SELECT `+deploymentColumns+`, d.seq FROM tenant_deployments d
+		WHERE d.organization_id = ? AND d.seq < ? ORDER BY d.seq DESC LIMIT ?`, organizationID, before, size+1)
+	if err != nil {
+		return nil, "", fault(ctx, err, "list deployments")
+	}
+	if !more {
+		return page, "", nil
+	}
+	return page, cursorAfter("deployments", last), nil
+}
+
+// InsertDeployment implements store.Deployments.
+func (t *tx) InsertDeployment(ctx context.Context, d berth.Deployment) error {
+	if err := t.mayWrite(d.OrganizationID); err != nil {
+		return err
+	}
+	values, err := deploymentValues(d)
+	if err != nil {
+		return fault(ctx, err, "insert deployment")
+	}
+	_, err = t.exec(ctx, `INSERT INTO tenant_deployments (id, organization_id, status, generation, previous_image_tag, new_image_tag,
+		previous_config, new_config, want, previous_want, can_rollback, rollback_deployment_id, volumes, error_message,
+		deployment_notes, started_at, completed_at, container_id, deployment_type, deployed_by, created_at, seq)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+		(SELECT coalesce(max(seq), 0) + 1 FROM tenant_deployments))`,
+		append(values, d.TenantID, string(d.Type), orNull(d.By), stamp(d.CreatedAt))...)
+	switch {
+	// Of the table's two unique indices, seq can't clash: it was just chosen.
+	case isDuplicate(err):
+		return berth.Errorf(berth.CodeDeploymentInProgress, "Another deployment of this tenant is under way").
+			WithHint("wait until it is over, or stop the tenant")
+	case isDangling(err):
+		return errNoTenant(d.OrganizationID)
+	}
+	return fault(ctx, err, "insert deployment")
+}
+
+// UpdateDeployment implements store.Deployments. Whose it is, what type it
+// has, who ordered it and when stay as they were inserted.
+func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
+	if err := t.mayWrite(d.OrganizationID); err != nil {
+		return err
+	}
+	values, err := deploymentValues(d)
+	if err != nil {
+		return fault(ctx, err, "update deployment")
+	}
+	changed, err := t.exec(ctx, `UPDATE tenant_deployments SET status = ?3, generation = ?4, previous_image_tag = ?5, new_image_tag = ?6,
+		previous_config = ?7, new_config = ?8, want = ?9, previous_want = ?10, can_rollback = ?11, rollback_deployment_id = ?12,
+		volumes = ?13, error_message = ?14, deployment_notes = ?15, started_at = ?16, completed_at = ?17
+		WHERE id = ?1 AND organization_id = ?2 AND status = 'pending'`, values...)
+	if err != nil || changed > 0 {
+		return fault(ctx, err, "update deployment")
+	}
+	var there int
+	ok, err := t.one(ctx, []any{&there}, `SELECT 1 FROM tenant_deployments WHERE id = ? AND organization_id = ?`, d.ID, d.OrganizationID)
+	if err != nil {
+		return fault(ctx, err, "update deployment")
+	}
+	if !ok {
+		return errNoDeployment(d.ID)
+	}
+	return errStale("The deployment")
+}
+
+// OpenDeployments implements store.Deployments.
+func (t *tx) OpenDeployments(ctx context.Context) ([]string, error) {
+	all, org := t.scope()
+	list := []string{}
+	err := t.many(ctx, func(rows *sql.Rows) error {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		list = append(list, id)
+		return nil
+	}, `SELECT d.organization_id FROM tenant_deployments d
+		JOIN tenant_containers c ON c.id = d.container_id AND c.deprovisioned_at IS NULL
+		WHERE d.status = 'pending' AND (?1 OR d.organization_id = ?2) ORDER BY d.organization_id`, all, org)
+	return list, fault(ctx, err, "list open deployments")
+}

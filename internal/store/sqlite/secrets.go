@@ -1,0 +1,112 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"slices"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// InsertSecret implements store.Secrets.
+func (t *tx) InsertSecret(ctx context.Context, v store.SecretVersion) error {
+	if err := t.mayWrite(v.OrganizationID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `INSERT INTO secret_versions (id, organization_id, name, ciphertext, created_at) VALUES (?, ?, ?, ?, ?)`,
+		v.ID, v.OrganizationID, v.Name, v.Ciphertext, stamp(v.CreatedAt))
+	return fault(ctx, err, "insert secret")
+}
+
+// Secrets implements store.Secrets.
+func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) ([]store.SecretVersion, error) {
+	wanted := slices.Compact(slices.Sorted(slices.Values(ids)))
+	list := make([]store.SecretVersion, 0, len(wanted))
+	if len(wanted) == 0 {
+		return list, nil
+	}
+	if !t.actor.MaySee(organizationID) {
+		return nil, errNotFound("Secret")
+	}
+	named, err := encodeJSON(wanted)
+	if err != nil {
+		return nil, fault(ctx, err, "read secrets")
+	}
+	err = t.many(ctx, func(rows *sql.Rows) error {
+		var v store.SecretVersion
+		if err := rows.Scan(&v.ID, &v.OrganizationID, &v.Name, &v.Ciphertext, instant(&v.CreatedAt)); err != nil {
+			return err
+		}
+		list = append(list, v)
+		return nil
+	}, `SELECT id, organization_id, name, ciphertext, created_at FROM secret_versions
+		WHERE id IN (SELECT value FROM json_each(?)) AND organization_id = ? ORDER BY id`, named, organizationID)
+	if err != nil {
+		return nil, fault(ctx, err, "read secrets")
+	}
+	if len(list) < len(wanted) {
+		return nil, errNotFound("Secret")
+	}
+	return list, nil
+}
+
+// Credentials belong to the operator: an actor who sees one organization only
+// sees none of them.
+
+// PutCredential implements store.Credentials.
+func (t *tx) PutCredential(ctx context.Context, c store.StoredCredential) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `INSERT INTO registry_credentials (registry, username, ciphertext, updated_at) VALUES (?, ?, ?, ?)
+		ON CONFLICT (registry) DO UPDATE SET username = excluded.username, ciphertext = excluded.ciphertext, updated_at = excluded.updated_at`,
+		c.Registry, c.Username, c.Ciphertext, stamp(c.UpdatedAt))
+	return fault(ctx, err, "write credential")
+}
+
+func credentialRow(c *store.StoredCredential) []any {
+	return []any{&c.Registry, &c.Username, &c.Ciphertext, instant(&c.UpdatedAt)}
+}
+
+// Credential implements store.Credentials.
+func (t *tx) Credential(ctx context.Context, registry string) (c store.StoredCredential, ok bool, err error) {
+	if !t.everything() {
+		return store.StoredCredential{}, false, nil
+	}
+	ok, err = t.one(ctx, credentialRow(&c), `SELECT registry, username, ciphertext, updated_at FROM registry_credentials WHERE registry = ?`, registry)
+	return c, ok, fault(ctx, err, "read credential")
+}
+
+// ListCredentials implements store.Credentials.
+func (t *tx) ListCredentials(ctx context.Context) ([]store.StoredCredential, error) {
+	list := []store.StoredCredential{}
+	if !t.everything() {
+		return list, nil
+	}
+	err := t.many(ctx, func(rows *sql.Rows) error {
+		var c store.StoredCredential
+		if err := rows.Scan(credentialRow(&c)...); err != nil {
+			return err
+		}
+		list = append(list, c)
+		return nil
+	}, `SELECT registry, username, ciphertext, updated_at FROM registry_credentials ORDER BY registry`)
+	return list, fault(ctx, err, "list credentials")
+}
+
+// DeleteCredential implements store.Credentials.
+func (t *tx) DeleteCredential(ctx context.Context, registry string) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	n, err := t.exec(ctx, `DELETE FROM registry_credentials WHERE registry = ?`, registry)
+	if err != nil {
+		return fault(ctx, err, "delete credential")
+	}
+	if n == 0 {
+		return berth.Errorf(berth.CodeNotFound, "Credential not found").
+			WithHint("no credential for %s; list them to see what there is", berth.Quote(registry))
+	}
+	return nil
+}

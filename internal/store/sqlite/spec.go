@@ -1,0 +1,84 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/unite-hub/berth"
+)
+
+// specJSON is a spec as history keeps it. The names are part of the stored
+// format: they are added to, never renamed.
+type specJSON struct {
+	ImageTag      string            `json:"imageTag"`
+	ImageDigest   string            `json:"imageDigest,omitempty"`
+	Blueprint     string            `json:"blueprint"`
+	CPULimit      float64           `json:"cpuLimit"`
+	MemoryLimitMB int               `json:"memoryLimitMb"`
+	DiskLimitMB   int               `json:"diskLimitMb"`
+	Replicas      int               `json:"replicas"`
+	InternalPort  int               `json:"internalPort"`
+	Environment   map[string]string `json:"environment"` // variable name to secret version id
+}
+
+func encodeSpec(s berth.Spec) (string, error) {
+	return encodeJSON(specJSON{
+		ImageTag: s.ImageTag, ImageDigest: s.ImageDigest, Blueprint: s.Blueprint,
+		CPULimit: s.Limits.CPU, MemoryLimitMB: s.Limits.MemoryMB, DiskLimitMB: s.Limits.DiskMB,
+		Replicas: s.Replicas, InternalPort: s.InternalPort, Environment: orEmpty(s.Environment),
+	})
+}
+
+// spec reads a spec column.
+func spec(dst *berth.Spec) any {
+	return column[berth.Spec]{dst, decodeSpec}
+}
+
+// specOrNil reads a spec column that may be NULL.
+func specOrNil(dst **berth.Spec) any {
+	return column[*berth.Spec]{dst, func(v any) (*berth.Spec, error) {
+		s, err := decodeSpec(v)
+		return &s, err
+	}}
+}
+
+func decodeSpec(v any) (berth.Spec, error) {
+	var j specJSON
+	if err := decodeJSON(v, &j); err != nil {
+		return berth.Spec{}, err
+	}
+	return berth.Spec{
+		ImageTag: j.ImageTag, ImageDigest: j.ImageDigest, Blueprint: j.Blueprint,
+		Limits:   berth.Limits{CPU: j.CPULimit, MemoryMB: j.MemoryLimitMB, DiskMB: j.DiskLimitMB},
+		Replicas: j.Replicas, InternalPort: j.InternalPort, Environment: orEmpty(j.Environment),
+	}, nil
+}
+
+// environment reads an environment_vars column. The map is never nil.
+func environment(dst *map[string]string) any {
+	return column[map[string]string]{dst, func(v any) (map[string]string, error) {
+		var env map[string]string
+		err := decodeJSON(v, &env)
+		return orEmpty(env), err
+	}}
+}
+
+func orEmpty(env map[string]string) map[string]string {
+	if env == nil {
+		return map[string]string{}
+	}
+	return env
+}
+
+func encodeJSON(v any) (string, error) {
+	data, err := json.Marshal(v) // maps are encoded in key order
+	return string(data), err
+}
+
+func decodeJSON(v, dst any) error {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("JSON column holds a %T", v)
+	}
+	return json.Unmarshal([]byte(s), dst)
+}

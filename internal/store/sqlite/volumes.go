@@ -1,0 +1,53 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/unite-hub/berth"
+)
+
+// PutVolume implements store.Volumes. It keeps the seed's volume_mounts of the
+// living tenant in step.
+func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
+	if err := t.mayWrite(v.OrganizationID); err != nil {
+		return err
+	}
+	n, err := t.exec(ctx, `INSERT INTO volumes (name, organization_id, mount, engine_id, created_at, kept_at, deleted_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (name) DO UPDATE SET mount = excluded.mount, engine_id = excluded.engine_id,
+		created_at = excluded.created_at, kept_at = excluded.kept_at, deleted_at = excluded.deleted_at
+		WHERE organization_id = excluded.organization_id`,
+		v.Name, v.OrganizationID, v.Mount, orNull(v.EngineID), stamp(v.CreatedAt), stamp(v.KeptAt), stamp(v.DeletedAt))
+	if err != nil {
+		return fault(ctx, err, "write volume")
+	}
+	if n == 0 { // the name is another organization's
+		return errForbidden()
+	}
+	_, err = t.exec(ctx, `UPDATE tenant_containers SET volume_mounts = `+mountsOf+`
+		WHERE organization_id = ?1 AND deprovisioned_at IS NULL`, v.OrganizationID)
+	return fault(ctx, err, "write volume")
+}
+
+// ListVolumes implements store.Volumes.
+func (t *tx) ListVolumes(ctx context.Context, organizationID string) ([]berth.VolumeRecord, error) {
+	list := []berth.VolumeRecord{}
+	all, org := t.scope()
+	if organizationID != "" {
+		if !t.actor.MaySee(organizationID) {
+			return list, nil
+		}
+		all, org = false, organizationID
+	}
+	err := t.many(ctx, func(rows *sql.Rows) error {
+		var v berth.VolumeRecord
+		if err := rows.Scan(&v.OrganizationID, &v.Name, &v.Mount, text(&v.EngineID), instant(&v.CreatedAt), instant(&v.KeptAt)); err != nil {
+			return err
+		}
+		list = append(list, v)
+		return nil
+	}, `SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM volumes
+		WHERE deleted_at IS NULL AND (?1 OR organization_id = ?2) ORDER BY name`, all, org)
+	return list, fault(ctx, err, "list volumes")
+}

@@ -1,0 +1,279 @@
+package storetest
+
+import (
+	"context"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+var recordTests = []test{
+	{"secrets come back by id, whatever bytes they hold", func(f fixture) {
+		a := store.SecretVersion{ID: "a" + berth.NewID()[1:], OrganizationID: org(1), Name: "KEY", Ciphertext: []byte{0, 1, 0xff, '\'', 0}, CreatedAt: noon}
+		b := store.SecretVersion{ID: "b" + berth.NewID()[1:], OrganizationID: org(1), Name: "KEY", Ciphertext: []byte("x"), CreatedAt: noon.Add(time.Second)}
+		foreign := store.SecretVersion{ID: berth.NewID(), OrganizationID: org(2), Name: "KEY", Ciphertext: []byte("y"), CreatedAt: noon}
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			for _, v := range []store.SecretVersion{a, b, foreign} {
+				if err := tx.InsertSecret(ctx, v); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		f.view(operator, func(ctx context.Context, tx store.Tx) error {
+			for _, c := range []struct {
+				ids  []string
+				want []store.SecretVersion
+			}{{[]string{a.ID}, []store.SecretVersion{a}}, {[]string{b.ID, a.ID, b.ID}, []store.SecretVersion{a, b}}, {nil, nil}} {
+				got, err := tx.Secrets(ctx, org(1), c.ids)
+				if err != nil {
+					return err
+				}
+				f.same(byID(got), c.want)
+			}
+			for _, ids := range [][]string{{a.ID, berth.NewID()}, {foreign.ID}, {""}} {
+				_, err := tx.Secrets(ctx, org(1), ids)
+				f.code(err, berth.CodeNotFound)
+			}
+			return nil
+		})
+		// A version is never changed.
+		again := a
+		again.Ciphertext = []byte("changed")
+		if err := f.try(operator, func(ctx context.Context, tx store.Tx) error { return tx.InsertSecret(ctx, again) }); err == nil {
+			f.Error("a secret version was stored twice")
+		}
+	}},
+	{"there is one credential per registry", func(f fixture) {
+		a := store.StoredCredential{Registry: "b.example:5000", Username: "u", Ciphertext: []byte{0, 1}, UpdatedAt: noon}
+		b := store.StoredCredential{Registry: "a.example", Username: "v", Ciphertext: []byte{2}, UpdatedAt: noon}
+		changed := a
+		changed.Username, changed.Ciphertext, changed.UpdatedAt = "w", []byte{3}, noon.Add(time.Hour)
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			for _, c := range []store.StoredCredential{a, b, changed} {
+				if err := tx.PutCredential(ctx, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		f.view(operator, func(ctx context.Context, tx store.Tx) error {
+			list, err := tx.ListCredentials(ctx)
+			f.same(list, []store.StoredCredential{b, changed})
+			if err != nil {
+				return err
+			}
+			got, ok, err := tx.Credential(ctx, a.Registry)
+			f.same(got, changed)
+			if _, absent, _ := tx.Credential(ctx, "c.example"); !ok || absent {
+				f.Errorf("found %v, and one that is not there %v", ok, absent)
+			}
+			return err
+		})
+		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.DeleteCredential(ctx, a.Registry) })
+		f.code(f.try(operator, func(ctx context.Context, tx store.Tx) error { return tx.DeleteCredential(ctx, a.Registry) }), berth.CodeNotFound)
+	}},
+	{"volumes are listed until they are gone by order", func(f fixture) {
+		v := func(n int, name string) berth.VolumeRecord {
+			return berth.VolumeRecord{OrganizationID: org(n), Name: name, Mount: "/data", EngineID: "e", CreatedAt: noon}
+		}
+		a, b, c := v(1, "z"), v(1, "a"), v(2, "m")
+		kept := a
+		kept.KeptAt = noon.Add(time.Hour)
+		gone := c
+		gone.DeletedAt = noon.Add(time.Hour)
+		put := func(list ...berth.VolumeRecord) {
+			f.tx(func(ctx context.Context, tx store.Tx) error {
+				for _, r := range list {
+					if err := tx.PutVolume(ctx, r); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		check := func(organizationID string, want ...berth.VolumeRecord) {
+			f.Helper()
+			f.view(operator, func(ctx context.Context, tx store.Tx) error {
+				got, err := tx.ListVolumes(ctx, organizationID)
+				f.same(got, want)
+				return err
+			})
+		}
+		put(a, b, c)
+		check(org(1), b, a)
+		check("", b, c, a)
+		put(kept, gone)
+		check("", b, kept)
+		check(org(2))
+		put(c) // made again
+		check(org(2), c)
+	}},
+	{"requests are kept per actor and key", func(f fixture) {
+		n := tenant(1)
+		f.insert(n)
+		d := deployment(n)
+		f.order(d)
+		r := store.Request{Key: "k", Fingerprint: []byte{0, 9}, DeploymentID: d.ID, CreatedAt: noon}
+		other := berth.Actor{ID: "token-2", Role: berth.RoleOperator}
+		put := func(actor berth.Actor, r store.Request) {
+			if err := f.try(actor, func(ctx context.Context, tx store.Tx) error { return tx.PutRequest(ctx, r) }); err != nil {
+				f.Fatal(err)
+			}
+		}
+		check := func(actor berth.Actor, key string, want *store.Request) {
+			f.Helper()
+			f.view(actor, func(ctx context.Context, tx store.Tx) error {
+				got, ok, err := tx.Request(ctx, key)
+				if ok != (want != nil) {
+					f.Fatalf("request found: %v, want %v", ok, want != nil)
+				}
+				if ok {
+					f.same(got, *want)
+				}
+				return err
+			})
+		}
+		put(operator, r)
+		check(operator, "k", &r)
+		check(operator, "K", nil)
+		check(other, "k", nil)
+		answered := r
+		answered.Status, answered.Answer = 201, []byte(`{"success":true}`)
+		put(operator, answered)
+		check(operator, "k", &answered)
+		theirs := store.Request{Key: "k", Fingerprint: []byte{1}, CreatedAt: noon.Add(time.Hour)}
+		put(other, theirs)
+		check(operator, "k", &answered)
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			return tx.ForgetRequests(ctx, noon.Add(time.Microsecond))
+		})
+		check(operator, "k", nil)
+		check(other, "k", &theirs)
+	}},
+	{"tokens are found by hash and never come back from revocation", func(f fixture) {
+		a := berth.Token{ID: berth.NewID(), Name: "ops 🚢", Prefix: "berth_ab", Hash: []byte{0, 1, 2}, Role: berth.RoleOperator, CreatedAt: noon}
+		b := berth.Token{ID: berth.NewID(), Name: "ci", Prefix: "berth_cd", Hash: []byte{3}, Role: berth.RoleOperator,
+			CreatedAt: noon.Add(-time.Hour), ExpiresAt: noon.Add(time.Hour), LastUsedAt: noon, RevokedAt: noon}
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			if err := tx.InsertToken(ctx, a); err != nil {
+				return err
+			}
+			return tx.InsertToken(ctx, b)
+		})
+		check := func(want ...berth.Token) {
+			f.Helper()
+			f.view(berth.System(), func(ctx context.Context, tx store.Tx) error {
+				list, err := tx.ListTokens(ctx)
+				if err != nil {
+					return err
+				}
+				f.same(list, want)
+				for _, w := range want {
+					got, ok, err := tx.TokenByHash(ctx, w.Hash)
+					if err != nil || !ok {
+						f.Fatalf("token %s: found %v, %v", w.Name, ok, err)
+					}
+					f.same(got, w)
+				}
+				if _, ok, err := tx.TokenByHash(ctx, []byte{0, 1}); ok || err != nil {
+					f.Errorf("a hash nobody has: found %v, %v", ok, err)
+				}
+				return nil
+			})
+		}
+		update := func(k berth.Token) {
+			f.tx(func(ctx context.Context, tx store.Tx) error { return tx.UpdateToken(ctx, k) })
+		}
+		check(a, b)
+		used, revoked := a, a
+		used.LastUsedAt = noon.Add(time.Minute)
+		revoked.RevokedAt = noon.Add(time.Hour)
+		update(revoked) // meanwhile
+		update(used)    // a late note of use
+		update(a)       // and one from before
+		both := revoked
+		both.LastUsedAt = used.LastUsedAt
+		check(both, b)
+		f.code(f.try(operator, func(ctx context.Context, tx store.Tx) error {
+			return tx.UpdateToken(ctx, berth.Token{ID: berth.NewID(), Role: berth.RoleOperator})
+		}), berth.CodeNotFound)
+	}},
+}
+
+func byID(list []store.SecretVersion) []store.SecretVersion {
+	if len(list) == 2 && list[0].ID > list[1].ID {
+		list[0], list[1] = list[1], list[0]
+	}
+	return list
+}
+
+var journalTests = []test{
+	{"events are listed newest first", func(f fixture) {
+		e := func(n int, organizationID string) berth.Event {
+			return berth.Event{ID: berth.NewID(), OrganizationID: organizationID, At: noon.Add(-time.Duration(n) * time.Hour), Kind: "drift", Message: "m 🚢"}
+		}
+		a, b, c, d := e(1, org(1)), e(2, ""), e(3, org(2)), e(4, org(1))
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			for _, v := range []berth.Event{a, b, c, d} {
+				if err := tx.InsertEvent(ctx, v); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		for _, q := range []struct {
+			organizationID string
+			limit          int
+			want           []berth.Event
+		}{{org(1), 0, []berth.Event{d, a}}, {"", 0, []berth.Event{d, c, b, a}}, {"", 2, []berth.Event{d, c}}, {org(1), 1, []berth.Event{d}}, {org(3), 0, nil}} {
+			f.view(operator, func(ctx context.Context, tx store.Tx) error {
+				got, err := tx.ListEvents(ctx, q.organizationID, q.limit)
+				f.same(got, q.want)
+				return err
+			})
+		}
+	}},
+	{"probes are the living tenant's, newest first, and outlive it", func(f fixture) {
+		p := berth.Probe{OrganizationID: org(1), CheckedAt: noon, Status: berth.ProbeHealthy, ResponseTime: 12 * time.Millisecond,
+			HTTPStatus: 200, Type: "http", Endpoint: "/api/health"}
+		q := berth.Probe{OrganizationID: org(1), CheckedAt: noon.Add(time.Second), Status: berth.ProbeTimeout, Cause: "no answer in 5s", Type: "http", Endpoint: "/"}
+		put := func(p berth.Probe) error {
+			return f.try(berth.System(), func(ctx context.Context, tx store.Tx) error { return tx.InsertProbe(ctx, p) })
+		}
+		f.code(put(p), berth.CodeContainerNotFound)
+		f.insert(tenant(1))
+		for _, probe := range []berth.Probe{p, q} {
+			if err := put(probe); err != nil {
+				f.Fatal(err)
+			}
+		}
+		check := func(limit int, want ...berth.Probe) {
+			f.Helper()
+			f.view(operator, func(ctx context.Context, tx store.Tx) error {
+				got, err := tx.ListProbes(ctx, org(1), limit)
+				f.same(got, want)
+				return err
+			})
+		}
+		check(0, q, p)
+		check(1, q)
+		f.bury(org(1))
+		check(0, q, p)
+		f.code(put(p), berth.CodeContainerNotFound)
+	}},
+	{"an answer within a millisecond is not taken for none", func(f fixture) {
+		f.insert(tenant(1))
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			return tx.InsertProbe(ctx, berth.Probe{OrganizationID: org(1), CheckedAt: noon, Status: berth.ProbeHealthy, ResponseTime: 40 * time.Microsecond, HTTPStatus: 200})
+		})
+		f.view(operator, func(ctx context.Context, tx store.Tx) error {
+			got, err := tx.ListProbes(ctx, org(1), 0)
+			if len(got) != 1 || got[0].ResponseTime != time.Millisecond {
+				f.Errorf("got %v, want one answer after 1ms", got)
+			}
+			return err
+		})
+	}},
+}
