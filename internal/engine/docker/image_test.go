@@ -182,8 +182,10 @@ func TestASlowRegistryIsGivenUpAtTheDeadline(t *testing.T) {
 	o := options()
 	o.PullTimeout = 500 * time.Millisecond
 	r := newRegistry(t, "", "")
-	slow := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-		<-req.Context().Done()
+	over := make(chan struct{})
+	t.Cleanup(func() { close(over) }) // the Engine stays on the line for a while
+	slow := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		<-over
 		panic(http.ErrAbortHandler)
 	})
 	r.fault.Store(&slow)

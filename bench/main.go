@@ -1,0 +1,90 @@
+// Bench measures Berth beside the raw Engine API, interleaved in one run: what
+// matters are the ratios, because both sides meet the same machine in the same
+// minute.
+//
+//	go run ./bench [-run REGEXP] [-quick]
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"regexp"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/unite-hub/berth/internal/testbed"
+)
+
+const image = "berth-bench:1"
+
+// bench is one run: the two sides and where they are written to.
+type bench struct {
+	raw   *raw
+	berth *berthSide
+	quick bool
+}
+
+func main() {
+	log.SetFlags(0)
+	pattern := flag.String("run", "", "only scenarios whose name matches")
+	quick := flag.Bool("quick", false, "fewer tenants and shorter waits: to see that it works, not to quote")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *pattern, *quick); err != nil {
+		log.Fatal("bench: ", err)
+	}
+}
+
+func run(ctx context.Context, pattern string, quick bool) (err error) {
+	match, err := regexp.Compile(pattern)
+	if err != nil {
+		return err
+	}
+	if err := testbed.LoadTenantImage(ctx, image, "1"); err != nil {
+		return err
+	}
+	// What was made goes, whatever ends the run.
+	defer func() { err = errors.Join(err, testbed.RemoveImage(context.WithoutCancel(ctx), image)) }()
+	b := &bench{quick: quick}
+	if b.raw, err = newRaw(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.raw.close()) }()
+	if b.berth, err = startBerth(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.berth.close()) }()
+	fmt.Printf("%d cores, %s, Engine %s (API %s), one run, both sides interleaved\n\n", runtime.NumCPU(), runtime.Version(), b.raw.version, apiVersion)
+	for _, s := range b.scenarios() {
+		if !match.MatchString(s.name) {
+			continue
+		}
+		start := time.Now()
+		fmt.Printf("## %s\n", s.name)
+		if err := s.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		fmt.Printf("   (%.0f s)\n\n", time.Since(start).Seconds())
+	}
+	return nil
+}
+
+type scenario struct {
+	name string
+	run  func(context.Context) error
+}
+
+func (b *bench) scenarios() []scenario {
+	return []scenario{
+		{"start-one-after-another: provision + start to the first 200, 20 tenants", b.oneAfterAnother},
+		{"start-and-remove-4-at-a-time: 24 tenants", b.fourAtATime},
+		{"idle: the control plane, and what it makes the Engine burn, at 0 and 100 tenants", b.idle},
+	}
+}

@@ -1,0 +1,191 @@
+package testbed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Process is a real control plane, run from its binary. Fill in the first
+// block, then Start; it can be stopped or killed and started again on the same
+// state.
+type Process struct {
+	Binary   string   // bin/berth, from the module's root
+	StateDir string   //
+	Ports    string   // FIRST-LAST
+	Pool     string   // of subnets
+	Args     []string // more flags of serve
+	Env      []string // more variables
+
+	URL   string // of the API, once started
+	Token string // the operator's
+
+	cmd   *exec.Cmd
+	ended chan error
+	log   logBuffer
+}
+
+// readyWithin is how long a control plane may take to start.
+const readyWithin = 60 * time.Second
+
+// Start runs the binary and returns once it says that it is ready.
+func (p *Process) Start(ctx context.Context) error {
+	binary := p.Binary
+	if !filepath.IsAbs(binary) {
+		root, err := ModuleRoot()
+		if err != nil {
+			return err
+		}
+		binary = filepath.Join(root, binary)
+	}
+	listen := p.Args
+	if !strings.Contains(strings.Join(p.Args, " "), "--listen") {
+		listen = append([]string{"--listen", "127.0.0.1:0"}, p.Args...)
+	}
+	args := append([]string{"serve", "--state-dir", p.StateDir, "--ports", p.Ports, "--pool", p.Pool}, listen...)
+	p.cmd = exec.Command(binary, args...) // ctx bounds the start, not the process
+	p.cmd.Env = append(os.Environ(), p.Env...)
+	p.cmd.Stderr = &p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // never outlives the test
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	ready := make(chan string, 1)
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		readReady(stdout, ready)
+	}()
+	p.ended = make(chan error, 1)
+	go func(cmd *exec.Cmd, ended chan<- error) {
+		<-read // Wait closes the pipe
+		ended <- cmd.Wait()
+	}(p.cmd, p.ended)
+	select {
+	case p.URL = <-ready:
+	case err := <-p.ended:
+		p.ended <- err
+		return fmt.Errorf("berth serve ended: %w\n%s", err, p.Log())
+	case <-time.After(readyWithin):
+		return errors.Join(fmt.Errorf("berth serve is not ready after %v\n%s", readyWithin, p.Log()), p.Kill())
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), p.Kill())
+	}
+	token, err := os.ReadFile(filepath.Join(p.StateDir, "operator-token"))
+	p.Token = strings.TrimSpace(string(token))
+	return err
+}
+
+func readReady(stdout io.Reader, ready chan<- string) {
+	var seen []byte
+	buf := make([]byte, 4096)
+	for {
+		n, err := stdout.Read(buf)
+		seen = append(seen, buf[:n]...)
+		for {
+			line, rest, ok := bytes.Cut(seen, []byte("\n"))
+			if !ok {
+				break
+			}
+			seen = rest
+			if url, ok := strings.CutPrefix(string(line), "ready "); ok {
+				ready <- strings.TrimSpace(url)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Pid is the process id.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+// Ended is closed over to those who wait for the process to end by itself.
+func (p *Process) Wait() error {
+	err := <-p.ended
+	p.ended <- err
+	return err
+}
+
+// Stop sends SIGTERM and returns the process's error, nil for exit code 0.
+func (p *Process) Stop() error { return p.signal(syscall.SIGTERM) }
+
+// Kill ends the process at once.
+func (p *Process) Kill() error {
+	if err := p.signal(syscall.SIGKILL); err != nil && !strings.Contains(err.Error(), "killed") {
+		return err
+	}
+	return nil
+}
+
+func (p *Process) signal(s syscall.Signal) error {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return nil
+	}
+	if err := p.cmd.Process.Signal(s); errors.Is(err, os.ErrProcessDone) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return p.Wait()
+}
+
+// Command is the same binary as a client of this control plane.
+func (p *Process) Command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.cmd.Path, args...)
+	cmd.Env = append(os.Environ(), "BERTH_URL="+p.URL, "BERTH_TOKEN="+p.Token)
+	return cmd
+}
+
+// Log is what the process wrote to stderr.
+func (p *Process) Log() string { return p.log.String() }
+
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(data []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(data)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// FreePorts returns a range of n consecutive ports that nothing listens on,
+// below those that the kernel gives to outgoing connections.
+func FreePorts(n int) (string, error) {
+	for first := 20000 + os.Getpid()%100*100; first < 32000; first += n {
+		free := true
+		for port := first; port < first+n && free; port++ {
+			l, err := net.Listen("tcp", fmt.Sprintf("0.0.0.0:%d", port))
+			if free = err == nil; free {
+				_ = l.Close()
+			}
+		}
+		if free {
+			return fmt.Sprintf("%d-%d", first, first+n-1), nil
+		}
+	}
+	return "", errors.New("no free range of ports")
+}
