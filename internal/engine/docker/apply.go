@@ -276,9 +276,12 @@ func (a *application) adopt(ctx context.Context, s step, spec berth.ContainerSpe
 		if c.Labels[berth.LabelSpecHash] == spec.Hash && c.State == container.StateCreated {
 			return c.ID, nil
 		}
-		return "", a.discard(ctx, a.stack.OrganizationID, c)
+		if err := a.discard(ctx, a.stack.OrganizationID, c); err != nil {
+			return "", err
+		}
 	}
-	// The Engine reserves a name before it shows the container.
+	// The Engine reserves a name before it shows the container, and frees it
+	// after it has stopped showing it.
 	pause := time.NewTimer(50 * time.Millisecond)
 	defer pause.Stop()
 	select {

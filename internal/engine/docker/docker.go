@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
 
 	"github.com/unite-hub/berth"
@@ -167,8 +168,8 @@ func (e *Engine) do(ctx context.Context, s step, limit time.Duration, call func(
 		return nil
 	}
 	out := e.explain(ctx, callCtx, limit, err)
-	if out.Code == berth.CodeEngineUnavailable && ctx.Err() == nil {
-		e.known.Store(nil)
+	if out.Code == berth.CodeEngineUnavailable && ctx.Err() == nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
+		e.known.Store(nil) // it may be another one when it answers again
 	}
 	return out.WithOp(s.op, s.tenant)
 }

@@ -16,6 +16,12 @@ import (
 // named, and looks whether they are gone. What is not ours stays, and is an
 // error once everything else is gone.
 func (e *Engine) Remove(ctx context.Context, r berth.Removal) error {
+	for _, name := range r.Volumes {
+		if !nameFits(name, r.OrganizationID) {
+			return berth.Errorf(berth.CodeForeignObject, "Volume %s is not one of this tenant's", berth.Quote(name)).
+				WithHint("name volumes that begin with %s_", berth.ContainerName(r.OrganizationID)).WithOp("remove tenant", r.OrganizationID)
+		}
+	}
 	h, err := e.look(ctx, r.OrganizationID, byName)
 	if err != nil {
 		return err

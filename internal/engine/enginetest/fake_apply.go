@@ -278,6 +278,11 @@ func (f *Fake) halt(c *fakeContainer, code int) {
 // Remove removes what the real engine would, in the same order.
 func (f *Fake) Remove(ctx context.Context, r berth.Removal) error {
 	org := r.OrganizationID
+	for _, name := range r.Volumes {
+		if !strings.HasPrefix(name, berth.ContainerName(org)+"_") {
+			return berth.Errorf(berth.CodeForeignObject, "Volume %s is not one of this tenant's", name).WithHint("name its own").WithOp("remove tenant", org)
+		}
+	}
 	var containers []*fakeContainer
 	if err := f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error {
 		for _, c := range f.sortedContainers() {

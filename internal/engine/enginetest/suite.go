@@ -1,9 +1,11 @@
 package enginetest
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,6 +24,8 @@ func Run(t *testing.T, h Harness) {
 		"limits change both ways without a restart":                 liveLimits,
 		"environment arrives byte for byte":                         environment,
 		"a half-made stack is finished":                             halfMade,
+		"an apply whose context ends is finished by the next":       contextEnds,
+		"removal refuses another tenant's volume":                   removeOthersVolume,
 		"removal leaves the volumes that are not named":             removeKeepsVolumes,
 		"removal of nothing is no error":                            removeNothing,
 		"a recorded volume that is gone stops everything":           dataMissing,
@@ -255,6 +259,38 @@ func cutAnywhere(t *testing.T, h Harness) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// contextEnds leaves calls behind that the engine still works on when the next
+// apply begins.
+func contextEnds(t *testing.T, h Harness) {
+	x := h.tenant(t)
+	for _, after := range []time.Duration{0, 5, 15, 40, 80, 130, 200, 300} {
+		ctx, cancel := context.WithTimeout(x.ctx, after*time.Millisecond)
+		_, err := h.Engine.Apply(ctx, x.stack)
+		cancel()
+		if err != nil {
+			wantCode(t, err, berth.CodeEngineUnavailable)
+		}
+		o := x.apply(x.stack)
+		x.runs(o)
+		if len(o.Containers) != 1 || len(o.Foreign) != 0 || o.Subnet != x.stack.Subnet {
+			t.Errorf("ended after %d ms: %+v", after, o)
+		}
+		if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: o.Volumes}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func removeOthersVolume(t *testing.T, h Harness) {
+	x, y := h.tenant(t), h.tenant(t)
+	y.apply(y.stack)
+	theirs := y.stack.Volumes[0].Name
+	wantCode(t, h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: []string{theirs}}), berth.CodeForeignObject)
+	if _, ok := h.Hands.Labels(t, kindVolume, theirs); !ok {
+		t.Error("it was removed")
 	}
 }
 
