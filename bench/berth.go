@@ -108,9 +108,18 @@ func (b *berthSide) remove(ctx context.Context, org string) error {
 func (b *berthSide) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
+	if len(b.left) > 0 && !b.Running() {
+		if err := b.Start(ctx); err != nil {
+			return err
+		}
+	}
 	var errs []error
 	for org := range b.left {
 		errs = append(errs, b.remove(ctx, org))
 	}
-	return errors.Join(append(errs, b.Stop(), os.RemoveAll(b.StateDir))...)
+	// While anything is left, the state directory is what proves it ours.
+	if err := errors.Join(append(errs, b.Stop())...); err != nil {
+		return fmt.Errorf("state is kept in %s: %w", b.StateDir, err)
+	}
+	return os.RemoveAll(b.StateDir)
 }

@@ -18,26 +18,30 @@ func (b *bench) pick(full, quick int) int {
 
 func (b *bench) oneAfterAnother(ctx context.Context) error {
 	var rawTimes, berthTimes sample
-	for range b.pick(20, 4) {
-		t, took, err := b.raw.start(ctx)
-		if err != nil {
-			return err
+	for i := range b.pick(20, 4) {
+		sides := []func() error{
+			func() error { return one(ctx, &rawTimes, b.raw.start, b.raw.remove) },
+			func() error { return one(ctx, &berthTimes, b.berth.start, b.berth.remove) },
 		}
-		rawTimes = append(rawTimes, took)
-		if err := b.raw.remove(ctx, t); err != nil {
-			return err
-		}
-		org, took, err := b.berth.start(ctx)
-		if err != nil {
-			return err
-		}
-		berthTimes = append(berthTimes, took)
-		if err := b.berth.remove(ctx, org); err != nil {
-			return err
+		// Neither side always goes first.
+		for k := range sides {
+			if err := sides[(i+k)%2](); err != nil {
+				return err
+			}
 		}
 	}
 	compare("provision + start", rawTimes, berthTimes)
 	return nil
+}
+
+// one starts one tenant, notes how long it took, and removes it.
+func one[T any](ctx context.Context, times *sample, start func(context.Context) (T, time.Duration, error), remove func(context.Context, T) error) error {
+	t, took, err := start(ctx)
+	if err != nil {
+		return err
+	}
+	*times = append(*times, took)
+	return remove(ctx, t)
 }
 
 // block starts n tenants at four at a time, then removes them alike.
@@ -85,9 +89,9 @@ func (b *bench) fourAtATime(ctx context.Context) error {
 		}
 		berthEach, berthUp, berthDown = append(berthEach, each...), append(berthUp, up), append(berthDown, down)
 	}
-	compare("provision + start, each", rawEach, berthEach)
-	compareTotals("provision + start, 24 of them", rawUp, berthUp)
-	compareTotals("deprovision, 24 of them", rawDown, berthDown)
+	compareMedians("provision + start, each", rawEach, berthEach)
+	compareTotals("provision + start, whole blocks", rawUp, berthUp)
+	compareTotals("deprovision, whole blocks", rawDown, berthDown)
 	return nil
 }
 

@@ -38,6 +38,13 @@ func compare(what string, raw, berth sample) {
 		ms(raw.median()), ms(raw.quantile(.95)), ms(berth.median()), ms(berth.quantile(.95)))
 }
 
+// compareMedians prints both sides where no two samples belong together.
+func compareMedians(what string, raw, berth sample) {
+	fmt.Printf("   %-34s %.2f × raw (medians)   raw %s, p95 %s; berth %s, p95 %s\n", what,
+		float64(berth.median())/float64(raw.median()),
+		ms(raw.median()), ms(raw.quantile(.95)), ms(berth.median()), ms(berth.quantile(.95)))
+}
+
 // compareTotals prints how long each side took for whole blocks.
 func compareTotals(what string, raw, berth sample) {
 	sum := func(s sample) (total time.Duration) {

@@ -213,4 +213,23 @@ func TestALinkInTheWayIsNotFollowed(t *testing.T) {
 	if left, _ := os.ReadDir(outside); len(left) != 0 {
 		t.Errorf("outside there is %v", left)
 	}
+	const other = "550e8400-e29b-41d4-a716-446655440002"
+	tenants := filepath.Join(dir, "docker", "tenants")
+	if err := files.Write(other, []byte("other's")); err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{"tenant_" + org: "tenant_" + other} {
+		if err := os.Remove(filepath.Join(tenants, link)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(target, filepath.Join(tenants, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := files.Write(org, []byte("x")); !berth.Is(err, berth.CodeStorageUnavailable) {
+		t.Errorf("written through a link to another tenant: %v", err)
+	}
+	if got, err := os.ReadFile(files.Path(other)); err != nil || string(got) != "other's" {
+		t.Errorf("the other tenant's file holds %q, %v", got, err)
+	}
 }

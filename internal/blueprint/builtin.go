@@ -94,6 +94,9 @@ func (b *Blueprint) Stack(t berth.Tenant, env map[string]string, recorded []stri
 	if err != nil {
 		return berth.Stack{}, err
 	}
+	if !t.Subnet.IsValid() || t.Subnet.Bits() > berth.SubnetBits {
+		return berth.Stack{}, berth.Errorf(berth.CodeInternal, "the tenant's subnet %s is none", t.Subnet).WithOp("make stack", t.OrganizationID)
+	}
 	limits := t.Spec.Limits
 	limits.CPU = limits.EffectiveCPU(cores)
 	s := berth.Stack{
@@ -155,5 +158,8 @@ func (b *Blueprint) labels(t berth.Tenant) (map[string]string, error) {
 		"com.docker.compose.project":                                     project,
 		"com.docker.compose.service":                                     b.service,
 		"com.docker.compose.oneoff":                                      "False",
+		// Compose lists only containers that have one. What it holds matters
+		// to compose alone: any other value than its own means "made anew".
+		"com.docker.compose.config-hash": b.id,
 	}, nil
 }

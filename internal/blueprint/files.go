@@ -53,15 +53,35 @@ func (f *Files) Write(organizationID string, data []byte) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return unwritable(f.Path(organizationID), err)
 	}
+	// A link to another tenant's directory stays inside the root, and is as
+	// wrong as one that leads out of it.
+	if info, err := f.root.Lstat(dir); err != nil || !info.IsDir() {
+		return unwritable(f.Path(organizationID), errors.Join(err, fs.ErrInvalid))
+	}
 	if err := f.replace(name, data); err != nil {
 		return unwritable(f.Path(organizationID), err)
+	}
+	return errors.Join(f.sync(dir), f.sync("."))
+}
+
+// sync makes the names in a directory durable.
+func (f *Files) sync(dir string) error {
+	d, err := f.root.Open(dir)
+	if err == nil {
+		err = errors.Join(d.Sync(), d.Close())
+	}
+	if err != nil {
+		return unwritable(filepath.Join(f.dir, dir), err)
 	}
 	return nil
 }
 
 func (f *Files) replace(name string, data []byte) error {
 	temp := name + ".tmp"
-	out, err := f.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := f.root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	out, err := f.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

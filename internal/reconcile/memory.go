@@ -18,7 +18,7 @@ type memory struct {
 type remembered struct {
 	deployment string // id
 	restarted  bool
-	applied    time.Time // when its stack was first applied, or that was first tried
+	since      time.Time // when patience with it began
 	progress   berth.Progress
 }
 
@@ -46,6 +46,18 @@ func (m *memory) update(d *berth.Deployment, f func(*remembered)) {
 	r := m.get(d)
 	f(&r)
 	m.byOrg[d.OrganizationID] = r
+}
+
+// impatient begins to count how long a deployment takes, if that was not begun
+// before.
+func (m *memory) impatient(d *berth.Deployment) (waited time.Duration) {
+	m.update(d, func(r *remembered) {
+		if r.since.IsZero() {
+			r.since = time.Now()
+		}
+		waited = time.Since(r.since)
+	})
+	return waited
 }
 
 func (m *memory) progress(deploymentID string) (berth.Progress, bool) {

@@ -132,8 +132,8 @@ func (p *pass) prepare() error {
 	if p.Deployment != nil {
 		r := p.memory.recall(p.Deployment)
 		p.Restarted, p.Waited = r.restarted, 0
-		if !r.applied.IsZero() {
-			p.Waited = time.Since(r.applied)
+		if !r.since.IsZero() {
+			p.Waited = time.Since(r.since)
 		}
 	}
 	if p.Stack.Services != nil || p.Tenant.Want == berth.WantGone || p.Tenant.Spec.ImageDigest == "" {
@@ -228,12 +228,7 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 // marks the tenant as failed.
 func (p *pass) recordFailure(ctx context.Context, err error) (verdict, error) {
 	final := isFinal(err)
-	p.memory.update(p.Deployment, func(r *remembered) {
-		if r.applied.IsZero() {
-			r.applied = time.Now() // patience with what can't even be applied
-		}
-		p.Waited = time.Since(r.applied)
-	})
+	p.Waited = p.memory.impatient(p.Deployment)
 	if p.Deployment != nil && p.Tenant.Want != berth.WantGone && (final || p.Waited >= p.Loop.Patience) {
 		return verdict{then: Wait}, p.fail(ctx, err.Error())
 	}

@@ -19,7 +19,7 @@ type Situation struct {
 	Restarted bool          // the containers were restarted for Deployment
 	Probe     *berth.Probe  // the last probe of this pass; nil before the first
 	Verified  bool          // the tenant is known to answer and nothing was changed since
-	Waited    time.Duration // since the stack was first applied for Deployment
+	Waited    time.Duration // since patience with Deployment began
 	Patience  time.Duration // how long a deployment may wait for a healthy answer
 }
 

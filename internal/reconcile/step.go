@@ -143,11 +143,7 @@ func (p *pass) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.memory.update(p.Deployment, func(r *remembered) {
-		if r.applied.IsZero() {
-			r.applied = time.Now()
-		}
-	})
+	p.memory.impatient(p.Deployment)
 	return p.Files.Write(p.Tenant)
 }
 
@@ -160,6 +156,7 @@ const (
 // round is over; a tenant in which nothing changed is asked once. It ends
 // early when the tenant is rung.
 func (p *pass) probe() {
+	p.memory.impatient(p.Deployment) // after a crash nothing may need to be applied
 	p.memory.update(p.Deployment, func(r *remembered) { r.progress = berth.Progress{Step: "health check"} })
 	round, cancel := context.WithTimeout(p.soft, p.ProbeRound)
 	defer cancel()

@@ -56,7 +56,7 @@ func (p *Process) Start(ctx context.Context) error {
 	p.cmd = exec.Command(binary, args...) // ctx bounds the start, not the process
 	p.cmd.Env = append(os.Environ(), p.Env...)
 	p.cmd.Stderr = &p.log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // never outlives the test
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true} // never outlives the test; a terminal's Ctrl-C is not for it
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -115,11 +115,25 @@ func readReady(stdout io.Reader, ready chan<- string) {
 // Pid is the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Ended is closed over to those who wait for the process to end by itself.
+// Wait returns when the process has ended, with its error.
 func (p *Process) Wait() error {
 	err := <-p.ended
 	p.ended <- err
 	return err
+}
+
+// Running reports whether the process has been started and has not ended.
+func (p *Process) Running() bool {
+	if p.cmd == nil {
+		return false
+	}
+	select {
+	case err := <-p.ended:
+		p.ended <- err
+		return false
+	default:
+		return true
+	}
 }
 
 // Stop sends SIGTERM and returns the process's error, nil for exit code 0.
