@@ -282,14 +282,10 @@ func (a *application) adopt(ctx context.Context, s step, spec berth.ContainerSpe
 	}
 	// The Engine reserves a name before it shows the container, and frees it
 	// after it has stopped showing it.
-	pause := time.NewTimer(50 * time.Millisecond)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-		return "", nil
-	case <-ctx.Done():
-		return "", a.explain(ctx, ctx, a.ChangeTimeout, ctx.Err()).WithOp(s.op, s.tenant)
+	if err := pause(ctx); err != nil {
+		return "", a.explain(ctx, ctx, a.ChangeTimeout, err).WithOp(s.op, s.tenant)
 	}
+	return "", nil
 }
 
 // limit puts changed limits in force on the containers that were kept.

@@ -99,17 +99,19 @@ func TestAChangeThatHangsEndsByItsDeadlineAndIsRepeated(t *testing.T) {
 	p := newProxy(t)
 	o := options()
 	o.Host, o.ChangeTimeout = p.host, 300*time.Millisecond
-	e := open(t, o)
-	s := stack(t)
-	for _, path := range []string{"/networks/create", "/containers/create", "/start"} {
-		p.hang(func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, path) })
-		_, err := e.Apply(t.Context(), s)
-		wantError(t, err, berth.CodeEngineUnavailable, "did not answer within 300ms")
-	}
-	p.breakWith(nil)
+	hasty := open(t, o)
 	o.ChangeTimeout = 0
-	if _, err := open(t, o).Apply(t.Context(), s); err != nil {
-		t.Error(err)
+	patient := open(t, o)
+	for _, path := range []string{"/networks/create", "/containers/create", "/start"} {
+		s := stack(t)
+		p.hang(func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, path) })
+		_, err := hasty.Apply(t.Context(), s)
+		wantError(t, err, berth.CodeEngineUnavailable, "did not answer within 300ms")
+		p.breakWith(nil)
+		o, err := patient.Apply(t.Context(), s)
+		if err != nil || len(o.Containers) != 1 || o.Containers[0].State != berth.ContainerRunning {
+			t.Errorf("after %s hung: %+v, %v", path, o, err)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -31,6 +32,7 @@ var shared struct {
 	images enginetest.Images
 	layer  v1.Layer
 	api    *client.Client // the hands
+	id     string         // of this run's installation, and the beginning of the stranger's
 }
 
 var subnets atomic.Uint32
@@ -61,6 +63,7 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) (code int, err error) {
 	ctx := context.Background()
+	shared.id = "test-" + berth.NewID()[:8]
 	shared.api, err = client.New(client.FromEnv)
 	if err != nil {
 		return 1, err
@@ -96,7 +99,32 @@ func run(m *testing.M) (code int, err error) {
 			return 1, err
 		}
 	}
-	return m.Run(), nil
+	code = m.Run()
+	return code, sweepAll(ctx)
+}
+
+// sweepAll removes what a call that was cut off made after its test was over.
+func sweepAll(ctx context.Context) error {
+	var errs []error
+	for _, installation := range []string{shared.id, shared.id + "-stranger"} {
+		f := client.Filters{}.Add("label", berth.LabelInstallation+"="+installation)
+		containers, err := shared.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: f})
+		errs = append(errs, err)
+		for _, c := range containers.Items {
+			errs = append(errs, remove(ctx, "container", c.ID))
+		}
+		networks, err := shared.api.NetworkList(ctx, client.NetworkListOptions{Filters: f})
+		errs = append(errs, err)
+		for _, n := range networks.Items {
+			errs = append(errs, remove(ctx, "network", n.ID))
+		}
+		volumes, err := shared.api.VolumeList(ctx, client.VolumeListOptions{Filters: f})
+		errs = append(errs, err)
+		for _, v := range volumes.Items {
+			errs = append(errs, remove(ctx, "volume", v.Name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // buildApp compiles the program and returns the layer that holds it.
@@ -174,7 +202,7 @@ func load(ctx context.Context, ref string, img v1.Image) (string, error) {
 
 // options of an engine under test. Every call has the same installation.
 func options() docker.Options {
-	return docker.Options{Installation: "test-installation", SealKey: bytes.Repeat([]byte{7}, 32)}
+	return docker.Options{Installation: shared.id, SealKey: bytes.Repeat([]byte{7}, 32)}
 }
 
 func open(t testing.TB, o docker.Options) *docker.Engine {

@@ -33,27 +33,27 @@ func (e *Engine) networkBody(s berth.Stack) client.NetworkCreateOptions {
 // seen that there is none.
 func (e *Engine) makeNetwork(ctx context.Context, s berth.Stack) (id string, err error) {
 	at := step{"create network", s.OrganizationID}
-	err = e.do(ctx, at, e.ChangeTimeout, func(ctx context.Context) error {
-		got, err := e.api.NetworkCreate(ctx, s.Network, e.networkBody(s))
-		id = got.ID
-		return err
-	})
-	if err == nil || !subnetOverlaps(err) && !errdefs.IsConflict(err) {
-		return id, err
-	}
-	// A call of ours that was cut off before its answer may have made it.
-	h, lookErr := e.look(ctx, s.OrganizationID, byName)
-	if lookErr != nil {
-		return "", lookErr
-	}
-	for _, n := range h.networks {
-		if subnetOf(n.Network) == s.Subnet {
-			return n.ID, nil
+	deadline := time.Now().Add(e.ReadTimeout)
+	for {
+		err = e.do(ctx, at, e.ChangeTimeout, func(ctx context.Context) error {
+			got, err := e.api.NetworkCreate(ctx, s.Network, e.networkBody(s))
+			id = got.ID
+			return err
+		})
+		if err == nil || !subnetOverlaps(err) && !errdefs.IsConflict(err) {
+			return id, err
 		}
-	}
-	for _, f := range h.foreign {
-		if f.Kind == kindNetwork && f.Name == s.Network {
-			return "", foreignError(f).WithOp(at.op, at.tenant)
+		id, known, lookErr := e.whoHas(ctx, at, s)
+		if id != "" || lookErr != nil {
+			return id, lookErr
+		}
+		// An Engine takes a subnet before it shows the network. If it shows
+		// none, a call of ours that was cut off may still be at work.
+		if known || !time.Now().Before(deadline) {
+			break
+		}
+		if err := pause(ctx); err != nil {
+			return "", e.explain(ctx, ctx, e.ReadTimeout, err).WithOp(at.op, at.tenant)
 		}
 	}
 	if !subnetOverlaps(err) {
@@ -61,6 +61,44 @@ func (e *Engine) makeNetwork(ctx context.Context, s berth.Stack) (id string, err
 	}
 	return "", berth.Errorf(berth.CodeSubnetTaken, "Subnet %s overlaps another network: %w", s.Subnet, errdefsOnly{err}).
 		WithHint("another subnet will do").WithOp(at.op, at.tenant)
+}
+
+// whoHas looks for the network that stands in the way of the stack's. id is
+// set if it is the stack's own; known if it is someone else's.
+func (e *Engine) whoHas(ctx context.Context, at step, s berth.Stack) (id string, known bool, err error) {
+	var all client.NetworkListResult
+	err = e.do(ctx, at, e.ReadTimeout, func(ctx context.Context) (err error) {
+		all, err = e.api.NetworkList(ctx, client.NetworkListOptions{})
+		return err
+	})
+	if err != nil {
+		return "", false, err
+	}
+	for _, n := range all.Items {
+		reason := e.disproof(kindNetwork, n.Name, n.Labels)
+		switch {
+		case n.Name == s.Network && reason != "":
+			f := berth.Foreign{Kind: kindNetwork, ID: n.ID, Name: n.Name, Reason: reason}
+			return "", true, foreignError(f).WithOp(at.op, at.tenant)
+		case n.Name == s.Network && subnetOf(n.Network) == s.Subnet:
+			return n.ID, false, nil
+		case subnetOf(n.Network).Overlaps(s.Subnet):
+			known = true
+		}
+	}
+	return "", known, nil
+}
+
+// pause waits a moment for the Engine to finish what it does not show yet.
+func pause(ctx context.Context) error {
+	t := time.NewTimer(50 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // subnetOverlaps reports whether the Engine refused a network because of its

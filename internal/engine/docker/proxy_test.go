@@ -107,6 +107,7 @@ func (p *proxy) hang(matches func(*http.Request) bool) {
 			through.ServeHTTP(w, r)
 			return
 		}
+		_, _ = io.Copy(io.Discard, r.Body) // a server sees that its caller has gone only once the body is read
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	})

@@ -25,7 +25,7 @@ func suite(t *testing.T, o docker.Options, routed bool) {
 	p := newProxy(t)
 	o.Host = p.host
 	stranger := o
-	stranger.Installation, stranger.SealKey = "other-installation", []byte("another key, of another Berth")
+	stranger.Installation, stranger.SealKey = shared.id+"-stranger", []byte("another key, of another Berth")
 	e := open(t, o)
 	info, err := e.Info(t.Context())
 	if err != nil || info.Routed != routed || info.ID == "" || info.Cores == 0 || info.Name != "docker" {

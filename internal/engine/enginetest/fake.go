@@ -91,7 +91,6 @@ type fakeContainer struct {
 	restarts int
 	started  time.Time
 	network  string     // id; "" while not connected
-	detached bool       // was cut off from its network by hand
 	address  netip.Addr // while it runs
 	port     int        // on the loopback address, if the engine is not routed
 	limits   berth.Limits

@@ -38,6 +38,7 @@ func Run(t *testing.T, h Harness) {
 
 		"what stands in the way is refused and left alone": foreignInTheWay,
 		"copied labels are foreign":                        copiedLabels,
+		"copied labels under a name of ours are foreign":   forgedLabels,
 		"another installation's tenants are foreign":       otherInstallation,
 		"a foreign object outlives removal":                foreignOutlivesRemoval,
 		"a killed container is started by apply":           killed,

@@ -83,6 +83,25 @@ func copiedLabels(t *testing.T, h Harness) {
 	}
 }
 
+// forgedLabels copies labels to another name of the same tenant, where only the
+// seal tells them from the real ones.
+func forgedLabels(t *testing.T, h Harness) {
+	x := h.tenant(t)
+	x.apply(x.stack)
+	for kind, suffix := range map[string]string{kindContainer: "_app_2", kindNetwork: "_network_2", kindVolume: "_more"} {
+		labels, _ := h.Hands.Labels(t, kind, x.names()[kind])
+		h.Hands.Add(t, kind, berth.ContainerName(x.org)+suffix, labels)
+	}
+	if o := x.observe(); len(o.Foreign) != 3 || len(o.Containers) != 1 || len(o.Volumes) != 1 {
+		t.Errorf("observed %+v", o)
+	}
+	x.fails(berth.CodeForeignObject, x.next(func(s *berth.Stack) { s.Services[0].Replicas = 2 }))
+	x.fails(berth.CodeForeignObject, x.next(func(s *berth.Stack) {
+		s.Services[0].Replicas = 1
+		s.Volumes = append(s.Volumes, berth.Volume{Name: berth.ContainerName(x.org) + "_more"})
+	}))
+}
+
 func otherInstallation(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	theirs, err := h.Stranger.Apply(x.ctx, x.stack)

@@ -1,0 +1,155 @@
+package client
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// ServerHealth is Berth's own health. Without a token, only Status is told.
+type ServerHealth struct {
+	Status          string  `json:"status"` // "ok" or "degraded"
+	Version         *string `json:"version"`
+	EngineReachable *bool   `json:"engineReachable"`
+	EngineName      *string `json:"engineName"`
+	EngineVersion   *string `json:"engineVersion"`
+}
+
+// ServerHealth asks Berth how it is.
+func (c *Client) ServerHealth(ctx context.Context) (out ServerHealth, err error) {
+	return out, c.get(ctx, "/api/health", nil, &out)
+}
+
+// Volume is a volume that Berth made and did not delete.
+type Volume struct {
+	Name           string     `json:"name"`
+	OrganizationID string     `json:"organizationId"`
+	Mount          string     `json:"mount"`
+	CreatedAt      *time.Time `json:"createdAt"` // nil until it was seen
+	KeptAt         *time.Time `json:"keptAt"`    // nil while in use
+}
+
+// Volumes lists the volumes of an organization, of all if org is "".
+func (c *Client) Volumes(ctx context.Context, org string) ([]Volume, error) {
+	q := url.Values{}
+	if org != "" {
+		q.Set("organizationId", org)
+	}
+	var out struct {
+		Volumes []Volume `json:"volumes"`
+	}
+	return out.Volumes, c.get(ctx, "/api/volumes", q, &out)
+}
+
+// Registry is a registry that Berth has a credential for.
+type Registry struct {
+	Host      string    `json:"host"`
+	Username  string    `json:"username"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// Registries lists the registries with a credential.
+func (c *Client) Registries(ctx context.Context) ([]Registry, error) {
+	var out struct {
+		Registries []Registry `json:"registries"`
+	}
+	return out.Registries, c.get(ctx, "/api/registries", nil, &out)
+}
+
+// PutRegistry stores a credential. The password can't be read back.
+func (c *Client) PutRegistry(ctx context.Context, host, username, password string) error {
+	in := struct {
+		Username string `json:"username"`
+		Password string `json:"password"`
+	}{username, password}
+	_, err := c.do(ctx, request{method: http.MethodPut, path: "/api/registries/" + url.PathEscape(host), in: in}, nil)
+	return err
+}
+
+// DeleteRegistry forgets a credential.
+func (c *Client) DeleteRegistry(ctx context.Context, host string) error {
+	_, err := c.do(ctx, request{method: http.MethodDelete, path: "/api/registries/" + url.PathEscape(host)}, nil)
+	return err
+}
+
+// Token is an API token without its text.
+type Token struct {
+	ID         string     `json:"id"`
+	Name       string     `json:"name"`
+	Prefix     string     `json:"prefix"`
+	Role       string     `json:"role"`
+	CreatedAt  time.Time  `json:"createdAt"`
+	ExpiresAt  *time.Time `json:"expiresAt"`
+	LastUsedAt *time.Time `json:"lastUsedAt"`
+	RevokedAt  *time.Time `json:"revokedAt"`
+}
+
+// CreatedToken is a new token with its text, which is shown only once.
+type CreatedToken struct {
+	Token
+	Text string `json:"token"`
+}
+
+// Tokens lists all tokens, oldest first.
+func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
+	var out struct {
+		Tokens []Token `json:"tokens"`
+	}
+	return out.Tokens, c.get(ctx, "/api/tokens", nil, &out)
+}
+
+// CreateToken makes a token; a zero expires means never.
+func (c *Client) CreateToken(ctx context.Context, name string, expires time.Time) (out CreatedToken, err error) {
+	in := struct {
+		Name      string     `json:"name"`
+		ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	}{Name: name}
+	if !expires.IsZero() {
+		in.ExpiresAt = &expires
+	}
+	_, err = c.do(ctx, request{method: http.MethodPost, path: "/api/tokens", in: in}, &out)
+	return out, err
+}
+
+// RevokeToken ends a token for good.
+func (c *Client) RevokeToken(ctx context.Context, id string) error {
+	_, err := c.do(ctx, request{method: http.MethodDelete, path: "/api/tokens/" + url.PathEscape(id)}, nil)
+	return err
+}
+
+// Backup is a copy of the database under way. The caller closes it.
+type Backup struct {
+	io.ReadCloser
+	Size   int64  // bytes
+	SHA256 []byte // of the whole
+}
+
+// Backup streams a consistent copy of the database. The key that opens its
+// secrets is not in it.
+func (c *Client) Backup(ctx context.Context) (*Backup, error) {
+	resp, err := c.send(ctx, request{method: http.MethodPost, path: "/api/backup", accept: "application/octet-stream"})
+	if err != nil {
+		return nil, err
+	}
+	sum, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(resp.Header.Get("Digest"), "sha-256="))
+	if err != nil || len(sum) != 32 || resp.ContentLength < 0 {
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("the answer is not Berth's: it does not state size and checksum")
+	}
+	return &Backup{ReadCloser: resp.Body, Size: resp.ContentLength, SHA256: sum}, nil
+}
+
+// OpenAPI returns the API's own description.
+func (c *Client) OpenAPI(ctx context.Context) ([]byte, error) {
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/openapi.json"})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+}

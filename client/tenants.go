@@ -1,0 +1,262 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Tenant is a tenant as the API shows it. A nil field is not known, or does
+// not apply.
+type Tenant struct {
+	ID                string        `json:"id"` // of the record
+	OrganizationID    string        `json:"organizationId"`
+	TenantName        string        `json:"tenantName"`
+	Slug              string        `json:"slug"`
+	ContainerID       *string       `json:"containerId"` // the engine's
+	ContainerName     string        `json:"containerName"`
+	ImageTag          string        `json:"imageTag"`
+	ImageDigest       *string       `json:"imageDigest"`
+	ExternalPort      int           `json:"externalPort"`
+	InternalPort      int           `json:"internalPort"`
+	TenantURL         string        `json:"tenantUrl"`
+	CPULimit          float64       `json:"cpuLimit"`
+	EffectiveCPULimit *float64      `json:"effectiveCpuLimit"`
+	MemoryLimitMB     int           `json:"memoryLimitMb"`
+	DiskLimitMB       int           `json:"diskLimitMb"`
+	Replicas          int           `json:"replicas"`
+	Generation        int           `json:"generation"`
+	Status            string        `json:"status"`
+	Cause             *string       `json:"cause"`
+	HealthStatus      string        `json:"healthStatus"`
+	LastStartedAt     *time.Time    `json:"lastStartedAt"`
+	LastStoppedAt     *time.Time    `json:"lastStoppedAt"`
+	LastHealthCheckAt *time.Time    `json:"lastHealthCheckAt"`
+	EnvironmentVars   []string      `json:"environmentVars"` // names; values are write-only
+	VolumeMounts      []VolumeMount `json:"volumeMounts"`
+	CreatedAt         time.Time     `json:"createdAt"`
+	UpdatedAt         time.Time     `json:"updatedAt"`
+	CreatedBy         string        `json:"createdBy"`
+}
+
+// VolumeMount is a volume and its path in the container.
+type VolumeMount struct {
+	Name  string `json:"name"`
+	Mount string `json:"mount"`
+}
+
+// TenantList is a page of tenants, oldest first.
+type TenantList struct {
+	Tenants    []Tenant `json:"tenants"`
+	NextCursor *string  `json:"nextCursor"` // nil after the last page
+}
+
+// TenantFilter narrows a list; zero fields do not.
+type TenantFilter struct {
+	Status string
+	Health string
+	Text   string // in name or slug
+	Cursor string // NextCursor of the page before
+	Limit  int    // 0: 100; at most 1000
+}
+
+// Provision is a request for a tenant; what is left out has a default.
+type Provision struct {
+	OrganizationID string            `json:"organizationId"`
+	TenantName     string            `json:"tenantName"`
+	Slug           string            `json:"slug,omitempty"`
+	CPULimit       *float64          `json:"cpuLimit,omitempty"`
+	MemoryLimitMB  *int              `json:"memoryLimitMb,omitempty"`
+	DiskLimitMB    *int              `json:"diskLimitMb,omitempty"`
+	ImageTag       string            `json:"imageTag,omitempty"`
+	Environment    map[string]string `json:"environment,omitempty"`
+	Domains        []string          `json:"domains,omitempty"`
+	Replicas       *int              `json:"replicas,omitempty"`
+	Start          bool              `json:"start,omitempty"`
+}
+
+// Provisioned is the answer to a Provision.
+type Provisioned struct {
+	Success        bool   `json:"success"`
+	ContainerID    string `json:"containerId"` // the record's
+	ContainerName  string `json:"containerName"`
+	ExternalPort   int    `json:"externalPort"`
+	TenantURL      string `json:"tenantUrl"`
+	ComposePath    string `json:"composePath"`
+	OrganizationID string `json:"organizationId"`
+	Slug           string `json:"slug"`
+	Status         string `json:"status"`
+	DeploymentID   string `json:"deploymentId"`
+	Done           bool   `json:"-"` // the outcome was reached within the wait
+}
+
+// Changed is the answer to a change of a tenant.
+type Changed struct {
+	Success      bool   `json:"success"`
+	DeploymentID string `json:"deploymentId"`
+	Tenant
+	Done bool `json:"-"` // the outcome was reached within the wait
+}
+
+// Scale changes limits and replicas; nil leaves a field as it is.
+type Scale struct {
+	CPULimit      *float64 `json:"cpuLimit,omitempty"`
+	MemoryLimitMB *int     `json:"memoryLimitMb,omitempty"`
+	Replicas      *int     `json:"replicas,omitempty"`
+}
+
+// Deploy changes what runs. The environment is merged; nil removes.
+type Deploy struct {
+	ImageTag    *string            `json:"imageTag,omitempty"`
+	Environment map[string]*string `json:"environment,omitempty"`
+}
+
+// Configure changes what a tenant is called and holds.
+type Configure struct {
+	TenantName  *string            `json:"tenantName,omitempty"`
+	DiskLimitMB *int               `json:"diskLimitMb,omitempty"`
+	Environment map[string]*string `json:"environment,omitempty"`
+	Domains     []string           `json:"domains,omitempty"`
+}
+
+// Deprovisioned is the answer to Deprovision.
+type Deprovisioned struct {
+	Success        bool     `json:"success"`
+	OrganizationID string   `json:"organizationId"`
+	DeploymentID   string   `json:"deploymentId"`
+	Volumes        string   `json:"volumes"` // "keep" or "delete"
+	KeptVolumes    []string `json:"keptVolumes"`
+	Done           bool     `json:"-"`
+}
+
+// Provision makes a tenant.
+func (c *Client) Provision(ctx context.Context, p Provision, call Call) (out Provisioned, err error) {
+	status, err := c.do(ctx, request{method: http.MethodPost, path: "/api/tenants/provision",
+		query: call.query(nil), in: p, key: call.IdempotencyKey}, &out)
+	out.Done = status == http.StatusCreated
+	return out, err
+}
+
+// Tenants lists living tenants.
+func (c *Client) Tenants(ctx context.Context, f TenantFilter) (out TenantList, err error) {
+	q := page(f.Cursor, f.Limit)
+	for name, v := range map[string]string{"status": f.Status, "health": f.Health, "q": f.Text} {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	return out, c.get(ctx, "/api/tenants", q, &out)
+}
+
+// Tenant returns one tenant. Here and below, org is an organization id or a slug.
+func (c *Client) Tenant(ctx context.Context, org string) (out Tenant, err error) {
+	return out, c.get(ctx, tenantPath(org), nil, &out)
+}
+
+// change orders a change of one tenant.
+func (c *Client) change(ctx context.Context, r request, call Call) (out Changed, err error) {
+	r.query, r.key = call.query(r.query), call.IdempotencyKey
+	status, err := c.do(ctx, r, &out)
+	out.Done = status == http.StatusOK
+	return out, err
+}
+
+func (c *Client) post(ctx context.Context, org, verb string, in any, call Call) (Changed, error) {
+	return c.change(ctx, request{method: http.MethodPost, path: tenantPath(org, verb), in: in}, call)
+}
+
+// Start makes a tenant run.
+func (c *Client) Start(ctx context.Context, org string, call Call) (Changed, error) {
+	return c.post(ctx, org, "start", nil, call)
+}
+
+// Stop ends a tenant's containers and keeps them.
+func (c *Client) Stop(ctx context.Context, org string, call Call) (Changed, error) {
+	return c.post(ctx, org, "stop", nil, call)
+}
+
+// Restart stops a tenant and starts it again.
+func (c *Client) Restart(ctx context.Context, org string, call Call) (Changed, error) {
+	return c.post(ctx, org, "restart", nil, call)
+}
+
+// Scale changes limits and replicas.
+func (c *Client) Scale(ctx context.Context, org string, s Scale, call Call) (Changed, error) {
+	return c.post(ctx, org, "scale", s, call)
+}
+
+// Deploy changes image and environment.
+func (c *Client) Deploy(ctx context.Context, org string, d Deploy, call Call) (Changed, error) {
+	return c.post(ctx, org, "deploy", d, call)
+}
+
+// Rollback returns to a deployment; to the last good one before the present
+// one if deploymentID is "".
+func (c *Client) Rollback(ctx context.Context, org, deploymentID string, call Call) (Changed, error) {
+	in := struct {
+		DeploymentID string `json:"deploymentId,omitempty"`
+	}{deploymentID}
+	return c.post(ctx, org, "rollback", in, call)
+}
+
+// Configure changes name, disk limit and environment.
+func (c *Client) Configure(ctx context.Context, org string, in Configure, call Call) (Changed, error) {
+	return c.change(ctx, request{method: http.MethodPatch, path: tenantPath(org), in: in}, call)
+}
+
+// Deprovision removes a tenant. volumes is "keep", the default if empty, or
+// "delete".
+func (c *Client) Deprovision(ctx context.Context, org, volumes string, call Call) (out Deprovisioned, err error) {
+	q := url.Values{}
+	if volumes != "" {
+		q.Set("volumes", volumes)
+	}
+	status, err := c.do(ctx, request{method: http.MethodDelete, path: tenantPath(org),
+		query: call.query(q), key: call.IdempotencyKey}, &out)
+	out.Done = status == http.StatusOK
+	return out, err
+}
+
+// LogOptions narrow what Logs returns.
+type LogOptions struct {
+	Follow bool
+	Tail   int // lines of each container; 0: 100, negative: all
+	Since  time.Time
+}
+
+// Logs streams what a tenant's containers wrote. The caller closes it; it also
+// ends with ctx.
+func (c *Client) Logs(ctx context.Context, org string, o LogOptions) (io.ReadCloser, error) {
+	q := url.Values{}
+	if o.Follow {
+		q.Set("follow", "true")
+	}
+	switch {
+	case o.Tail < 0:
+		q.Set("tail", "all")
+	case o.Tail > 0:
+		q.Set("tail", strconv.Itoa(o.Tail))
+	}
+	if !o.Since.IsZero() {
+		q.Set("since", o.Since.UTC().Format(time.RFC3339Nano))
+	}
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: tenantPath(org, "logs"), query: q, accept: "text/plain"})
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
+// Compose returns a tenant's compose file. It holds no values of the tenant's
+// own environment.
+func (c *Client) Compose(ctx context.Context, org string) ([]byte, error) {
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: tenantPath(org, "compose"), accept: "application/yaml"})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+}

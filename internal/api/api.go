@@ -1,0 +1,166 @@
+// Package api is the REST API: it turns HTTP into use cases and their outcomes
+// into HTTP. It decides nothing that a use case could decide.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/auth"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+// Config is what an API works with.
+type Config struct {
+	Service  *tenancy.Service
+	Auth     *auth.Auth
+	Log      *slog.Logger
+	Version  string
+	StateDir string // for files that live as long as one request
+}
+
+// maxBody bounds a request's body, in bytes.
+const maxBody = 1 << 20
+
+type server struct {
+	Config
+	api huma.API
+	mux *http.ServeMux
+}
+
+// problems makes huma's own errors look like ours. It is huma's documented
+// hook, and process-wide.
+var problems = sync.OnceFunc(func() {
+	huma.NewErrorWithContext = func(_ huma.Context, status int, message string, errs ...error) huma.StatusError {
+		return fromHuma(status, message, errs...)
+	}
+	huma.NewError = fromHuma
+})
+
+func newServer(c Config) *server {
+	problems()
+	s := &server{Config: c, mux: http.NewServeMux()}
+	hc := huma.DefaultConfig("Berth", c.Version)
+	hc.OpenAPIPath, hc.DocsPath, hc.SchemasPath, hc.CreateHooks = "", "", "", nil
+	hc.Info.Description = "Berth gives every customer of a SaaS product its own isolated stack of containers. " +
+		"Errors are problem details (RFC 9457) with a stable code and a hint."
+	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	s.api = humago.New(s.mux, hc)
+	s.tenantRoutes()
+	s.readRoutes()
+	s.operatorRoutes()
+	s.openRoutes()
+	return s
+}
+
+// New returns the API's handler.
+func New(c Config) http.Handler {
+	s := newServer(c)
+	protected := http.NewCrossOriginProtection()
+	protected.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, berth.Errorf(berth.CodeForbidden, "Cross-origin requests are not allowed").
+			WithHint("call the API from a program, not from another site's page"))
+	}))
+	return s.outermost(protected.Handler(http.HandlerFunc(s.route)))
+}
+
+// OpenAPI returns the API's description, as /openapi.json serves it.
+func OpenAPI(version string) ([]byte, error) {
+	return newServer(Config{Version: version}).describe()
+}
+
+func (s *server) describe() ([]byte, error) {
+	data, err := json.MarshalIndent(s.api.OpenAPI(), "", "  ")
+	return append(data, '\n'), err
+}
+
+// outermost gives each request an id, bounds its body, and turns a panic into
+// a 500 that is logged once.
+func (s *server) outermost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := berth.NewID()
+		w.Header().Set("X-Request-Id", id)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody+1)
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				s.Log.Error("panic in a request", "request", id, "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				writeProblem(w, berth.Errorf(berth.CodeInternal, "Internal error").WithHint("look for request %s in Berth's log", id))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// route answers what no route takes with a problem, in place of the mux's
+// plain text.
+func (s *server) route(w http.ResponseWriter, r *http.Request) {
+	h, pattern := s.mux.Handler(r)
+	if pattern != "" {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	plain := httptest.NewRecorder()
+	h.ServeHTTP(plain, r)
+	if plain.Code == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", plain.Header().Get("Allow"))
+		writeProblem(w, problemOf(http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed").
+			hinted("this path takes %s", plain.Header().Get("Allow")))
+		return
+	}
+	writeProblem(w, berth.Errorf(berth.CodeNotFound, "No such path").WithHint("GET /openapi.json lists all of them"))
+}
+
+type actorKey struct{}
+
+// secured registers a route that needs a token. The actor is known before
+// anything else of the request is looked at.
+func secured[I, O any](s *server, op huma.Operation, h func(ctx context.Context, actor berth.Actor, in *I) (*O, error)) {
+	op.Security = []map[string][]string{{"token": {}}}
+	op.Middlewares = append(op.Middlewares, func(hctx huma.Context, next func(huma.Context)) {
+		text, ok := strings.CutPrefix(hctx.Header("Authorization"), "Bearer ")
+		if !ok {
+			text = ""
+		}
+		actor, err := s.Auth.Authenticate(hctx.Context(), text)
+		if err != nil {
+			writeHuma(hctx, problemFrom(err))
+			return
+		}
+		next(huma.WithValue(hctx, actorKey{}, actor))
+	})
+	op.SkipValidateBody = true
+	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+		// Without the middleware there is no actor, and the zero one may do nothing.
+		actor, _ := ctx.Value(actorKey{}).(berth.Actor)
+		out, err := h(ctx, actor, in)
+		if err != nil {
+			return nil, s.problem(err)
+		}
+		return out, nil
+	})
+}
+
+// problem turns an error into what the client sees. What is Berth's own fault
+// is logged, and not shown.
+func (s *server) problem(err error) *problem {
+	p := problemFrom(err)
+	if p.Status == http.StatusInternalServerError {
+		s.Log.Error("request failed", "error", err)
+	}
+	return p
+}

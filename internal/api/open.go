@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"html/template"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+type ownHealth struct {
+	Status          string  `json:"status"`
+	Version         string  `json:"version"`
+	EngineReachable bool    `json:"engineReachable"`
+	EngineID        *string `json:"engineId,omitempty" doc:"for those with a token"`
+	EngineVersion   *string `json:"engineVersion,omitempty" doc:"for those with a token"`
+	EngineRouted    *bool   `json:"engineRouted,omitempty" doc:"whether the host reaches containers directly; for those with a token"`
+}
+
+type ownHealthInput struct {
+	Authorization string `header:"Authorization" hidden:"true"`
+}
+
+// openRoutes need no token.
+func (s *server) openRoutes() {
+	op := huma.Operation{Method: http.MethodGet, Path: "/api/health", OperationID: "own-health", Summary: "Whether Berth itself is well", Tags: []string{"open"}}
+	huma.Register(s.api, op, func(ctx context.Context, in *ownHealthInput) (*body[ownHealth], error) {
+		info, up := s.Service.Loop.EngineInfo()
+		out := ownHealth{Status: "ok", Version: s.Version, EngineReachable: up}
+		text, _ := strings.CutPrefix(in.Authorization, "Bearer ")
+		if _, err := s.Auth.Authenticate(ctx, text); err == nil && info.ID != "" {
+			out.EngineID, out.EngineVersion, out.EngineRouted = &info.ID, &info.Version, &info.Routed
+		}
+		return &body[ownHealth]{out}, nil
+	})
+	s.mux.HandleFunc("GET /openapi.json", s.openAPI)
+	s.mux.HandleFunc("GET /docs", s.docs)
+}
+
+func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
+	data, err := s.describe()
+	if err != nil {
+		writeProblem(w, s.problem(err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/openapi+json")
+	_, _ = w.Write(data) // the client may be gone
+}
+
+// page needs nothing but itself: no script, no style sheet from elsewhere.
+var page = template.Must(template.New("docs").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Berth API</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
+code{font:14px ui-monospace,monospace}dt{margin-top:1rem}.m{display:inline-block;width:4.5rem;font-weight:bold}</style>
+<h1>Berth API</h1>
+<p>{{.Description}} The whole description is <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
+<dl>{{range .Routes}}
+<dt><code><span class="m">{{.Method}}</span>{{.Path}}</code></dt>
+<dd>{{.Summary}}{{if .Parameters}}<ul>{{range .Parameters}}<li><code>{{.Name}}</code> ({{.In}}) {{.Doc}}</li>{{end}}</ul>{{end}}</dd>{{end}}
+</dl></html>
+`))
+
+type docRoute struct {
+	Method, Path, Summary string
+	Parameters            []docParameter
+}
+
+type docParameter struct{ Name, In, Doc string }
+
+func (s *server) docs(w http.ResponseWriter, _ *http.Request) {
+	var routes []docRoute
+	for path, item := range s.api.OpenAPI().Paths {
+		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete} {
+			if op == nil {
+				continue
+			}
+			r := docRoute{Method: method, Path: path, Summary: op.Summary}
+			for _, p := range op.Parameters {
+				r.Parameters = append(r.Parameters, docParameter{p.Name, p.In, p.Description})
+			}
+			routes = append(routes, r)
+		}
+	}
+	slices.SortFunc(routes, func(a, b docRoute) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	err := page.Execute(w, map[string]any{"Description": s.api.OpenAPI().Info.Description, "Routes": routes})
+	if err != nil {
+		s.Log.Debug("docs page was cut off", "error", err)
+	}
+}

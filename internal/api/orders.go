@@ -1,0 +1,227 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+// target names the tenant of a request: by organization id or by slug.
+type target struct {
+	Ref string `path:"organizationId" doc:"organization id, or the tenant's slug"`
+}
+
+// order is what every mutation may carry.
+type order struct {
+	Wait    int    `query:"wait" default:"60" minimum:"0" maximum:"600" doc:"seconds to wait for the end; 202 if it takes longer"`
+	Key     string `header:"Idempotency-Key" maxLength:"255" pattern:"^[!-~ ]*$" doc:"the same key repeats the first answer"`
+	RawBody []byte `contentType:"application/json"`
+
+	fingerprint []byte
+}
+
+// Resolve keeps what identifies the request; huma calls it before the handler.
+func (o *order) Resolve(ctx huma.Context) []error {
+	u := ctx.URL()
+	query := u.Query()
+	query.Del("wait") // how long a client waits does not change what it asks for
+	h := sha256.New()
+	for _, part := range []string{ctx.Method(), u.Path, url.Values(query).Encode(), string(o.RawBody)} {
+		_, _ = h.Write(append([]byte(part), 0)) // a hash never fails
+	}
+	o.fingerprint = h.Sum(nil)
+	return nil
+}
+
+func (o *order) call(notes string) tenancy.Call {
+	return tenancy.Call{IdempotencyKey: o.Key, Fingerprint: o.fingerprint, Notes: notes}
+}
+
+// answer is a response whose bytes are known, so that they can be repeated.
+type answer struct {
+	Status      int
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+// finish waits for an order's end, as long as the client wants, and answers.
+func (s *server) finish(ctx context.Context, actor berth.Actor, o *order, r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (*answer, error) {
+	if r.Answer != nil {
+		return answerOf(r.AnswerStatus, r.Answer), nil
+	}
+	wait, cancel := context.WithTimeout(ctx, time.Duration(o.Wait)*time.Second)
+	defer cancel()
+	r, err := s.Service.Await(wait, actor, r)
+	if err != nil {
+		return nil, err
+	}
+	a, final, err := render(r, done, body)
+	if err != nil || !final || o.Key == "" {
+		return a, err
+	}
+	return a, s.Service.Answered(context.WithoutCancel(ctx), actor, o.Key, a.Status, a.Body)
+}
+
+// render makes the answer to an order as it stands; final tells whether it is
+// over.
+func render(r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (a *answer, final bool, err error) {
+	d := r.Deployment
+	if d.Status == berth.DeploymentFailed || d.Status == berth.DeploymentSuperseded {
+		p := problemFrom(&berth.Error{
+			Code: berth.CodeDeploymentFailed, Message: "The " + string(d.Type) + " failed: " + d.Error, Deployment: d.ID,
+			Hint: "mend the cause and try again; berth logs and berth deployments tell more",
+		})
+		return answerOf(p.Status, p.body()), true, nil
+	}
+	data, err := json.Marshal(body(r))
+	if err != nil {
+		return nil, false, berth.Errorf(berth.CodeInternal, "encode answer: %w", err)
+	}
+	status := http.StatusAccepted
+	if d.Over() {
+		status = done
+	}
+	return answerOf(status, append(data, '\n')), d.Over(), nil
+}
+
+func answerOf(status int, body []byte) *answer {
+	kind := "application/json"
+	if status >= 400 {
+		kind = "application/problem+json"
+	}
+	return &answer{Status: status, ContentType: kind, Body: body}
+}
+
+// changed answers a change of a tenant.
+func (s *server) changed(r tenancy.Receipt) any {
+	return changedWire{Success: true, DeploymentID: r.Deployment.ID, tenantWire: s.tenantWire(r.Tenant)}
+}
+
+// mutation describes a route that takes an order.
+func (s *server) mutation(method, path, id, summary string, body, reply any) huma.Operation {
+	reg := s.api.OpenAPI().Components.Schemas
+	schema := func(v any) *huma.Schema { return reg.Schema(reflect.TypeOf(v), true, "") }
+	content := map[string]*huma.MediaType{"application/json": {Schema: schema(reply)}}
+	failed := map[string]*huma.MediaType{"application/problem+json": {Schema: schema(problem{})}}
+	done := "200"
+	if id == "provision" {
+		done = "201"
+	}
+	op := huma.Operation{
+		Method: method, Path: path, OperationID: id, Summary: summary, MaxBodyBytes: maxBody, Tags: []string{"tenants"},
+		Responses: map[string]*huma.Response{
+			done:      {Description: "done", Content: content},
+			"202":     {Description: "recorded, and under way", Content: content},
+			"409":     {Description: "wrong state, or it failed", Content: failed},
+			"default": {Description: "refused; nothing was changed", Content: failed},
+		},
+		RequestBody: &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: schema(body)}}},
+	}
+	return op
+}
+
+type provisionInput struct{ order }
+
+type orderInput struct {
+	target
+	order
+}
+
+type deleteInput struct {
+	target
+	order
+	Volumes string `query:"volumes" default:"keep" enum:"keep,delete" doc:"what becomes of the tenant's data"`
+}
+
+const tenantPath = "/api/tenants/{organizationId}"
+
+// tenantRoutes are those that change a tenant.
+func (s *server) tenantRoutes() {
+	secured(s, s.mutation(http.MethodPost, "/api/tenants/provision", "provision", "Provision a tenant", provisionBody{}, provisionedWire{}),
+		func(ctx context.Context, actor berth.Actor, in *provisionInput) (*answer, error) {
+			var b provisionBody
+			if err := decode(in.RawBody, &b); err != nil {
+				return nil, err
+			}
+			r, err := s.Service.Provision(ctx, actor, in.call(""), tenancy.Provision{
+				OrganizationID: b.OrganizationID, Name: b.TenantName, Slug: b.Slug, CPU: b.CPULimit, MemoryMB: b.MemoryLimitMB,
+				DiskMB: b.DiskLimitMB, ImageTag: b.ImageTag, Environment: b.Environment, Domains: b.Domains, Replicas: b.Replicas, Start: b.Start,
+			})
+			if err != nil {
+				return nil, err
+			}
+			return s.finish(ctx, actor, &in.order, r, http.StatusCreated, func(r tenancy.Receipt) any { return provisionedOf(r) })
+		})
+	plain := func(id, summary string, do func(context.Context, berth.Actor, tenancy.Call, string) (tenancy.Receipt, error)) {
+		change(s, s.mutation(http.MethodPost, tenantPath+"/"+id, id, summary, emptyBody{}, changedWire{}),
+			func(ctx context.Context, actor berth.Actor, in *orderInput, _ emptyBody) (tenancy.Receipt, error) {
+				return do(ctx, actor, in.call(""), in.Ref)
+			})
+	}
+	// Service is nil where only the description is wanted.
+	plain("start", "Start a tenant", func(ctx context.Context, a berth.Actor, c tenancy.Call, ref string) (tenancy.Receipt, error) {
+		return s.Service.Start(ctx, a, c, ref)
+	})
+	plain("stop", "Stop a tenant", func(ctx context.Context, a berth.Actor, c tenancy.Call, ref string) (tenancy.Receipt, error) {
+		return s.Service.Stop(ctx, a, c, ref)
+	})
+	plain("restart", "Stop a tenant's containers and start them again", func(ctx context.Context, a berth.Actor, c tenancy.Call, ref string) (tenancy.Receipt, error) {
+		return s.Service.Restart(ctx, a, c, ref)
+	})
+	s.changeRoutes()
+}
+
+// changeRoutes are those whose body says what to change.
+func (s *server) changeRoutes() {
+	change(s, s.mutation(http.MethodPost, tenantPath+"/scale", "scale", "Change limits and replicas", scaleBody{}, changedWire{}),
+		func(ctx context.Context, actor berth.Actor, in *orderInput, b scaleBody) (tenancy.Receipt, error) {
+			return s.Service.Scale(ctx, actor, in.call(""), in.Ref, tenancy.Scale{CPU: b.CPULimit, MemoryMB: b.MemoryLimitMB, Replicas: b.Replicas})
+		})
+	change(s, s.mutation(http.MethodPost, tenantPath+"/deploy", "deploy", "Deploy an image, an environment or both", deployBody{}, changedWire{}),
+		func(ctx context.Context, actor berth.Actor, in *orderInput, b deployBody) (tenancy.Receipt, error) {
+			return s.Service.Deploy(ctx, actor, in.call(b.Notes), in.Ref, tenancy.Deploy{ImageTag: b.ImageTag, Environment: b.Environment})
+		})
+	change(s, s.mutation(http.MethodPost, tenantPath+"/rollback", "rollback", "Return to an earlier deployment", rollbackBody{}, changedWire{}),
+		func(ctx context.Context, actor berth.Actor, in *orderInput, b rollbackBody) (tenancy.Receipt, error) {
+			return s.Service.Rollback(ctx, actor, in.call(b.Notes), in.Ref, b.DeploymentID)
+		})
+	change(s, s.mutation(http.MethodPatch, tenantPath, "configure", "Change name, disk limit or environment", configureBody{}, changedWire{}),
+		func(ctx context.Context, actor berth.Actor, in *orderInput, b configureBody) (tenancy.Receipt, error) {
+			return s.Service.Configure(ctx, actor, in.call(""), in.Ref, tenancy.Configure{
+				Name: b.TenantName, DiskMB: b.DiskLimitMB, Environment: b.Environment, Domains: b.Domains,
+			})
+		})
+	op := s.mutation(http.MethodDelete, tenantPath, "deprovision", "Remove a tenant", emptyBody{}, changedWire{})
+	op.RequestBody = nil
+	secured(s, op, func(ctx context.Context, actor berth.Actor, in *deleteInput) (*answer, error) {
+		r, err := s.Service.Deprovision(ctx, actor, in.call(""), in.Ref, berth.VolumePolicy(in.Volumes))
+		if err != nil {
+			return nil, err
+		}
+		return s.finish(ctx, actor, &in.order, r, http.StatusOK, s.changed)
+	})
+}
+
+// change registers an order whose body is a B.
+func change[B any](s *server, op huma.Operation, do func(ctx context.Context, actor berth.Actor, in *orderInput, b B) (tenancy.Receipt, error)) {
+	secured(s, op, func(ctx context.Context, actor berth.Actor, in *orderInput) (*answer, error) {
+		var b B
+		if err := decode(in.RawBody, &b); err != nil {
+			return nil, err
+		}
+		r, err := do(ctx, actor, in, b)
+		if err != nil {
+			return nil, err
+		}
+		return s.finish(ctx, actor, &in.order, r, http.StatusOK, s.changed)
+	})
+}

@@ -1,0 +1,275 @@
+package api
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+// What requests carry. Fields are the contract's; a pointer that is nil was
+// not given.
+
+type provisionBody struct {
+	OrganizationID string            `json:"organizationId" doc:"UUID of the customer"`
+	TenantName     string            `json:"tenantName" doc:"1-100 characters"`
+	Slug           string            `json:"slug,omitempty" doc:"one DNS label; made from the name if left out"`
+	CPULimit       *float64          `json:"cpuLimit,omitempty" doc:"cores, above 0 to 4.0; 0.50"`
+	MemoryLimitMB  *int              `json:"memoryLimitMb,omitempty" doc:"256 to 8192; 512"`
+	DiskLimitMB    *int              `json:"diskLimitMb,omitempty" doc:"1024 or more; 2048"`
+	ImageTag       string            `json:"imageTag,omitempty" doc:"a tag of the blueprint's image, or a full reference; latest"`
+	Environment    map[string]string `json:"environment,omitempty" doc:"encrypted at rest, never shown again"`
+	Domains        []string          `json:"domains,omitempty" doc:"not supported yet"`
+	Replicas       *int              `json:"replicas,omitempty" doc:"1 to 8; 1"`
+	Start          bool              `json:"start,omitempty" doc:"start it at once"`
+}
+
+type scaleBody struct {
+	CPULimit      *float64 `json:"cpuLimit,omitempty"`
+	MemoryLimitMB *int     `json:"memoryLimitMb,omitempty"`
+	Replicas      *int     `json:"replicas,omitempty"`
+}
+
+type deployBody struct {
+	ImageTag    *string            `json:"imageTag,omitempty"`
+	Environment map[string]*string `json:"environment,omitempty" doc:"merged; null removes"`
+	Notes       string             `json:"deploymentNotes,omitempty"`
+}
+
+type rollbackBody struct {
+	DeploymentID string `json:"deploymentId,omitempty" doc:"to return to; the last good one before the present one if left out"`
+	Notes        string `json:"deploymentNotes,omitempty"`
+}
+
+type configureBody struct {
+	TenantName  *string            `json:"tenantName,omitempty"`
+	DiskLimitMB *int               `json:"diskLimitMb,omitempty"`
+	Environment map[string]*string `json:"environment,omitempty" doc:"merged; null removes"`
+	Domains     []string           `json:"domains,omitempty" doc:"not supported yet"`
+}
+
+type emptyBody struct{}
+
+// tenantWire is a tenant: the seed's columns, and what Berth adds. Unknown is
+// null.
+type tenantWire struct {
+	ID                string      `json:"id"`
+	OrganizationID    string      `json:"organizationId"`
+	TenantName        string      `json:"tenantName"`
+	Slug              string      `json:"slug"`
+	ContainerID       *string     `json:"containerId" doc:"the engine's"`
+	ContainerName     string      `json:"containerName"`
+	ImageTag          string      `json:"imageTag"`
+	ImageDigest       *string     `json:"imageDigest" doc:"what the tag stands for"`
+	ExternalPort      int         `json:"externalPort"`
+	InternalPort      int         `json:"internalPort"`
+	TenantURL         string      `json:"tenantUrl"`
+	CPULimit          float64     `json:"cpuLimit" doc:"cores"`
+	EffectiveCPULimit float64     `json:"effectiveCpuLimit" doc:"cores; what the engine can give of cpuLimit"`
+	MemoryLimitMB     int         `json:"memoryLimitMb"`
+	DiskLimitMB       int         `json:"diskLimitMb"`
+	Replicas          int         `json:"replicas"`
+	Generation        int         `json:"generation"`
+	Status            string      `json:"status"`
+	HealthStatus      string      `json:"healthStatus"`
+	Cause             *string     `json:"cause" doc:"why it is not well"`
+	LastStartedAt     *time.Time  `json:"lastStartedAt"`
+	LastStoppedAt     *time.Time  `json:"lastStoppedAt"`
+	LastHealthCheckAt *time.Time  `json:"lastHealthCheckAt"`
+	EnvironmentVars   []string    `json:"environmentVars" doc:"names; values are never shown"`
+	VolumeMounts      []mountWire `json:"volumeMounts"`
+	CreatedAt         time.Time   `json:"createdAt"`
+	UpdatedAt         time.Time   `json:"updatedAt"`
+	CreatedBy         *string     `json:"createdBy"`
+}
+
+type mountWire struct {
+	Volume string `json:"volume"`
+	Mount  string `json:"mount"`
+}
+
+func (s *server) tenantWire(t berth.Tenant) tenantWire {
+	mounts := []mountWire{}
+	for _, v := range s.Service.Blueprint.Volumes(t.OrganizationID) {
+		mounts = append(mounts, mountWire{v.Name, v.Mount})
+	}
+	info, _ := s.Service.Loop.EngineInfo()
+	return tenantWire{
+		ID: t.ID, OrganizationID: t.OrganizationID, TenantName: t.Name, Slug: t.Slug,
+		ContainerID: orNull(t.ContainerID), ContainerName: t.ContainerName(),
+		ImageTag: t.Spec.ImageTag, ImageDigest: orNull(t.Spec.ImageDigest),
+		ExternalPort: t.ExternalPort, InternalPort: t.Spec.InternalPort, TenantURL: t.URL,
+		CPULimit: t.Spec.Limits.CPU, EffectiveCPULimit: t.Spec.Limits.EffectiveCPU(info.Cores),
+		MemoryLimitMB: t.Spec.Limits.MemoryMB, DiskLimitMB: t.Spec.Limits.DiskMB, Replicas: t.Spec.Replicas,
+		Generation: t.Generation, Status: string(t.Status), HealthStatus: string(t.Health), Cause: orNull(t.Cause),
+		LastStartedAt: orNullTime(t.LastStartedAt), LastStoppedAt: orNullTime(t.LastStoppedAt), LastHealthCheckAt: orNullTime(t.LastProbedAt),
+		EnvironmentVars: names(t.Spec.Environment), VolumeMounts: mounts,
+		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, CreatedBy: orNull(t.CreatedBy),
+	}
+}
+
+func names(env map[string]string) []string {
+	list := slices.Sorted(maps.Keys(env))
+	if list == nil {
+		list = []string{}
+	}
+	return list
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func orNullTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// specWire is a deployment's previousConfig or newConfig.
+type specWire struct {
+	ImageTag        string   `json:"imageTag"`
+	ImageDigest     *string  `json:"imageDigest"`
+	Blueprint       string   `json:"blueprint"`
+	CPULimit        float64  `json:"cpuLimit"`
+	MemoryLimitMB   int      `json:"memoryLimitMb"`
+	DiskLimitMB     int      `json:"diskLimitMb"`
+	Replicas        int      `json:"replicas"`
+	EnvironmentVars []string `json:"environmentVars" doc:"names"`
+}
+
+func specOf(s berth.Spec) specWire {
+	return specWire{
+		ImageTag: s.ImageTag, ImageDigest: orNull(s.ImageDigest), Blueprint: s.Blueprint, CPULimit: s.Limits.CPU,
+		MemoryLimitMB: s.Limits.MemoryMB, DiskLimitMB: s.Limits.DiskMB, Replicas: s.Replicas, EnvironmentVars: names(s.Environment),
+	}
+}
+
+// deploymentWire is a deployment: the seed's columns, and what Berth adds.
+type deploymentWire struct {
+	ID                   string     `json:"id"`
+	ContainerID          string     `json:"containerId" doc:"the tenant's record"`
+	OrganizationID       string     `json:"organizationId"`
+	DeploymentType       string     `json:"deploymentType"`
+	Status               string     `json:"status"`
+	Generation           int        `json:"generation"`
+	PreviousImageTag     *string    `json:"previousImageTag"`
+	NewImageTag          string     `json:"newImageTag"`
+	ImageDigest          *string    `json:"imageDigest" doc:"what really ran"`
+	PreviousConfig       *specWire  `json:"previousConfig"`
+	NewConfig            specWire   `json:"newConfig"`
+	StartedAt            *time.Time `json:"startedAt"`
+	CompletedAt          *time.Time `json:"completedAt"`
+	ErrorMessage         *string    `json:"errorMessage"`
+	CanRollback          bool       `json:"canRollback"`
+	RollbackDeploymentID *string    `json:"rollbackDeploymentId"`
+	DeployedBy           *string    `json:"deployedBy"`
+	DeploymentNotes      *string    `json:"deploymentNotes"`
+	CreatedAt            time.Time  `json:"createdAt"`
+	Step                 *string    `json:"step,omitempty" doc:"what is being done, while it is under way"`
+	ProgressDone         int64      `json:"progressDone,omitempty" doc:"bytes"`
+	ProgressTotal        int64      `json:"progressTotal,omitempty" doc:"bytes"`
+}
+
+func deploymentOf(d berth.Deployment) deploymentWire {
+	w := deploymentWire{
+		ID: d.ID, ContainerID: d.TenantID, OrganizationID: d.OrganizationID, DeploymentType: string(d.Type), Status: string(d.Status),
+		Generation: d.Generation, NewImageTag: d.New.ImageTag, ImageDigest: orNull(d.New.ImageDigest), NewConfig: specOf(d.New),
+		StartedAt: orNullTime(d.StartedAt), CompletedAt: orNullTime(d.CompletedAt), ErrorMessage: orNull(d.Error),
+		CanRollback: d.CanRollback, RollbackDeploymentID: orNull(d.RollbackOf), DeployedBy: orNull(d.By),
+		DeploymentNotes: orNull(d.Notes), CreatedAt: d.CreatedAt,
+	}
+	if d.Previous != nil {
+		spec := specOf(*d.Previous)
+		w.PreviousConfig, w.PreviousImageTag = &spec, &spec.ImageTag
+	}
+	return w
+}
+
+// provisionedWire is the seed's answer to a provision, and a little more.
+type provisionedWire struct {
+	Success        bool   `json:"success"`
+	OrganizationID string `json:"organizationId"`
+	ContainerID    string `json:"containerId" doc:"the tenant's record"`
+	ContainerName  string `json:"containerName"`
+	ExternalPort   int    `json:"externalPort"`
+	TenantURL      string `json:"tenantUrl"`
+	ComposePath    string `json:"composePath"`
+	Slug           string `json:"slug"`
+	Status         string `json:"status"`
+	DeploymentID   string `json:"deploymentId"`
+}
+
+func provisionedOf(r tenancy.Receipt) provisionedWire {
+	return provisionedWire{
+		Success: true, OrganizationID: r.Tenant.OrganizationID, ContainerID: r.Tenant.ID, ContainerName: r.Tenant.ContainerName(),
+		ExternalPort: r.Tenant.ExternalPort, TenantURL: r.Tenant.URL, ComposePath: r.ComposePath, Slug: r.Tenant.Slug,
+		Status: string(r.Tenant.Status), DeploymentID: r.Deployment.ID,
+	}
+}
+
+// changedWire answers every other change.
+type changedWire struct {
+	Success      bool   `json:"success"`
+	DeploymentID string `json:"deploymentId"`
+	tenantWire
+}
+
+// stateWire is a tenant as the engine has it now, with one probe.
+type stateWire struct {
+	tenantWire
+	Running         bool            `json:"running"`
+	Healthy         bool            `json:"healthy"`
+	ResponseTimeMs  *int64          `json:"responseTimeMs"`
+	HTTPStatusCode  *int            `json:"httpStatusCode"`
+	ProbeStatus     *string         `json:"probeStatus" doc:"healthy, unhealthy or timeout"`
+	ProbeError      *string         `json:"probeError"`
+	EngineReachable bool            `json:"engineReachable"`
+	Containers      []containerWire `json:"containers"`
+	DeploymentID    *string         `json:"deploymentId" doc:"of the deployment under way"`
+	Step            *string         `json:"step"`
+}
+
+type containerWire struct {
+	ID        string     `json:"containerId"`
+	Name      string     `json:"containerName"`
+	State     string     `json:"state"`
+	ExitCode  *int       `json:"exitCode"`
+	OOMKilled bool       `json:"oomKilled"`
+	Restarts  int        `json:"restarts"`
+	StartedAt *time.Time `json:"startedAt"`
+}
+
+func (s *server) stateWire(st tenancy.State) stateWire {
+	w := stateWire{
+		tenantWire: s.tenantWire(st.Tenant), Running: st.Running, EngineReachable: st.EngineReachable, Containers: []containerWire{},
+	}
+	if p := st.Probe; p != nil {
+		took := p.ResponseTime.Milliseconds()
+		w.Healthy, w.ResponseTimeMs, w.ProbeError = p.Status == berth.ProbeHealthy, &took, orNull(p.Cause)
+		w.ProbeStatus = orNull(string(p.Status))
+		if p.HTTPStatus != 0 {
+			w.HTTPStatusCode = &p.HTTPStatus
+		}
+	}
+	for _, c := range st.Observed.Containers {
+		cw := containerWire{ID: c.ID, Name: c.Name, State: string(c.State), OOMKilled: c.OOMKilled, Restarts: c.Restarts, StartedAt: orNullTime(c.StartedAt)}
+		if c.State != berth.ContainerRunning {
+			cw.ExitCode = &c.ExitCode
+		}
+		w.Containers = append(w.Containers, cw)
+	}
+	if st.OpenDeployment != nil {
+		w.DeploymentID = &st.OpenDeployment.ID
+	}
+	if st.Progress != nil {
+		w.Step = orNull(st.Progress.Step)
+	}
+	return w
+}

@@ -1,0 +1,228 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/wall"
+)
+
+// backlog is how long a closing door goes on accepting: closing a listener
+// resets what the kernel has accepted and we have not.
+const backlog = 20 * time.Millisecond
+
+// door is one open port of one tenant, with the connections that came in by it.
+type door struct {
+	edge   *Edge
+	org    string
+	port   int
+	raw    *net.TCPListener
+	server http.Server
+	served chan struct{} // closed when the accept loop has ended; nil before serve
+
+	mu       sync.Mutex
+	conns    map[*conn]struct{}
+	requests int           // handlers that run, upgraded connections included
+	closing  bool          // responses end their connections
+	sealed   bool          // the accept loop has ended: nothing comes in any more
+	quiet    chan struct{} // closed once sealed, and nothing is left
+}
+
+func newDoor(e *Edge, r berth.Route, l *net.TCPListener) *door {
+	d := &door{
+		edge:  e,
+		org:   r.OrganizationID,
+		port:  r.Port,
+		raw:   l,
+		conns: make(map[*conn]struct{}),
+		quiet: make(chan struct{}),
+	}
+	d.server = http.Server{
+		Handler:                      d,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the tenant's to answer
+		ReadHeaderTimeout:            e.opts.HeaderTimeout,
+		IdleTimeout:                  e.opts.IdleTimeout,
+		MaxHeaderBytes:               e.opts.MaxHeaderBytes,
+		ErrorLog:                     e.errorLog,
+	}
+	return d
+}
+
+// serve starts the accept loop.
+func (d *door) serve() {
+	d.served = make(chan struct{})
+	guard := &wall.Guard{
+		Listener: d.raw,
+		Pool:     d.edge.opts.Pool,
+		Allow:    d.allows,
+		Log:      d.edge.opts.Log,
+	}
+	go func() {
+		defer close(d.served)
+		// It ends when the listener is closed, or by a backlog's deadline, and
+		// in no other way.
+		_ = d.server.Serve(&gate{Listener: guard, door: d})
+	}()
+}
+
+// allows reports whether a source inside Berth's pool may come in: only the
+// tenant itself may use its own route.
+func (d *door) allows(src netip.Addr) bool {
+	t := d.target()
+	return t != nil && t.route.Subnet.Contains(src)
+}
+
+// target is where the door leads now, nil once its route is gone.
+func (d *door) target() *target {
+	t := d.edge.table.Load().byPort[d.port]
+	if t == nil || t.door != d {
+		return nil
+	}
+	return t
+}
+
+// close stops listening. The port is free when it returns.
+func (d *door) close() {
+	d.startClosing()
+	_ = d.raw.Close()
+}
+
+// closeAfterBacklog stops listening once what waits to be accepted is accepted.
+// A client that connects between the last accept and the close is reset; the
+// kernel leaves no way around that.
+func (d *door) closeAfterBacklog() {
+	d.startClosing()
+	_ = d.raw.SetDeadline(time.Now().Add(backlog))
+	<-d.served
+	_ = d.raw.Close()
+}
+
+func (d *door) startClosing() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closing = true
+}
+
+// drain waits for accepted requests until ctx ends, then cuts off what is
+// left. The door is closed before. When it returns, nothing of it runs.
+func (d *door) drain(ctx context.Context) {
+	<-d.served
+	d.mu.Lock()
+	d.sealed = true
+	d.checkQuiet()
+	d.mu.Unlock()
+	_ = d.server.Shutdown(ctx) // ends by ctx; what it leaves open is closed below
+	select {
+	case <-d.quiet:
+		return
+	case <-ctx.Done():
+	}
+	d.mu.Lock()
+	left := make([]*conn, 0, len(d.conns))
+	for c := range d.conns {
+		left = append(left, c)
+	}
+	d.mu.Unlock()
+	if len(left) > 0 {
+		d.edge.opts.Log.Warn("connections cut off at the drain deadline", "tenant", d.org, "port", d.port, "connections", len(left))
+	}
+	for _, c := range left {
+		_ = c.Close()
+	}
+	<-d.quiet
+}
+
+// begin counts a request in; last says that its connection should end with it.
+func (d *door) begin() (last bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.requests++
+	return d.closing
+}
+
+func (d *door) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.requests--
+	d.checkQuiet()
+}
+
+// checkQuiet is called with d.mu held.
+func (d *door) checkQuiet() {
+	if !d.sealed || d.requests > 0 || len(d.conns) > 0 {
+		return
+	}
+	select {
+	case <-d.quiet: // closed already, by the last connection or the last request
+	default:
+		close(d.quiet)
+	}
+}
+
+// admit registers a connection, unless the tenant has too many.
+func (d *door) admit(raw net.Conn) (*conn, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.conns) >= d.edge.opts.MaxConnections {
+		return nil, false
+	}
+	c := &conn{Conn: raw, door: d}
+	d.conns[c] = struct{}{}
+	return c, true
+}
+
+// gate is the listener a door's server sees: it counts connections.
+type gate struct {
+	net.Listener
+	door *door
+}
+
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		raw, err := g.Listener.Accept()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, net.ErrClosed // the backlog is empty; a time-out would be tried again
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c, ok := g.door.admit(raw); ok {
+			return c, nil
+		}
+		g.door.edge.opts.Log.Debug("connection over the tenant's limit closed", "tenant", g.door.org, "port", g.door.port)
+		_ = raw.Close()
+	}
+}
+
+// conn is a client's connection, counted until it is closed.
+type conn struct {
+	net.Conn
+	door *door
+	once sync.Once
+}
+
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() {
+		c.door.mu.Lock()
+		defer c.door.mu.Unlock()
+		delete(c.door.conns, c)
+		c.door.checkQuiet()
+	})
+	return err
+}
+
+// CloseWrite lets an upgraded connection be closed one way.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}

@@ -1,0 +1,211 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+const (
+	bufferSize = 32 << 10
+
+	// upstreamIdle is how long a connection to a container is kept for another
+	// request. It is below the 5 s after which Node.js closes its side: a
+	// request that meets that close fails, and may not be sent again.
+	upstreamIdle = 4 * time.Second
+)
+
+// target is a route in force. All but the turn is immutable.
+type target struct {
+	route berth.Route
+	door  *door
+	proxy *httputil.ReverseProxy
+	hosts []string // of route.Upstreams, as "address:port"
+	turn  atomic.Uint64
+}
+
+func newTarget(e *Edge, d *door, r berth.Route) *target {
+	t := &target{route: r, door: d, hosts: make([]string, 0, len(r.Upstreams))}
+	for _, u := range r.Upstreams {
+		t.hosts = append(t.hosts, u.String())
+	}
+	t.proxy = &httputil.ReverseProxy{
+		Rewrite:       rewrite,
+		Transport:     &inTurn{target: t, next: e.transport},
+		FlushInterval: -1, // whatever the tenant writes is on its way at once
+		ErrorLog:      e.errorLog,
+		BufferPool:    e.buffers,
+		ErrorHandler:  t.answerError,
+	}
+	return t
+}
+
+func (t *target) forwards() bool {
+	return t.route.State == berth.RouteServing || t.route.State == berth.RouteStarting
+}
+
+func newTransport(opts Options) *http.Transport {
+	dialer := &net.Dialer{Timeout: opts.DialTimeout, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		// A failed dial is marked: it is the one failure of which nothing
+		// reached the tenant.
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := dialer.DialContext(ctx, network, addr)
+			if err != nil {
+				return nil, &dialError{err}
+			}
+			return c, nil
+		},
+		DisableCompression:    true, // bodies pass as they are
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       upstreamIdle,
+		ExpectContinueTimeout: time.Second,
+	}
+}
+
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
+
+// ServeHTTP takes one request that came in by the door.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	last := d.begin()
+	defer d.end()
+	if last && r.Header.Get("Upgrade") == "" {
+		w.Header().Set("Connection", "close")
+	}
+	t := d.target()
+	switch {
+	case t == nil:
+		writeProblem(w, noRoute(d.port))
+	case r.Method == http.MethodConnect:
+		writeProblem(w, noTunnel())
+	case t.route.State == berth.RouteStopped:
+		writeProblem(w, t.stopped())
+	case t.route.State == berth.RouteFailed:
+		writeProblem(w, t.failed())
+	default:
+		if r.ContentLength != 0 {
+			// Else the first byte of the answer would end the upload. An error
+			// means HTTP/1.0 or the like, which has no such thing.
+			_ = http.NewResponseController(w).EnableFullDuplex()
+		}
+		t.proxy.ServeHTTP(w, r)
+	}
+}
+
+// rewrite makes the request that a tenant gets. What it says about the client
+// is ours alone: nothing a client claims about itself gets through. The Host
+// stays the client's. inTurn sets the address.
+func rewrite(pr *httputil.ProxyRequest) {
+	for name := range pr.Out.Header {
+		if strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Forwarded" {
+			delete(pr.Out.Header, name)
+		}
+	}
+	pr.SetXForwarded()
+	pr.Out.Trailer = pr.In.Trailer // the same map: it is filled when the body ends
+	pr.Out.URL.Scheme = "http"
+	pr.Out.URL.Host = "tenant"
+	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // as it was sent, also where it can't be parsed
+}
+
+// inTurn sends each request to the next upstream. One that can't be dialled
+// passes the request on to the one behind it, once around; a request of which
+// anything may have been sent is never sent to another.
+type inTurn struct {
+	target *target
+	next   http.RoundTripper
+}
+
+var errNoUpstream = errors.New("the route has no upstream")
+
+func (rt *inTurn) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil && req.Body != http.NoBody {
+		req.Body = &unreadBody{ReadCloser: req.Body}
+	}
+	t := rt.target
+	for {
+		res, err := rt.once(req, t)
+		if _, ok := errors.AsType[*dialError](err); !ok || req.Context().Err() != nil {
+			return res, err
+		}
+		// The upstreams may have moved since the request came in. Each time
+		// around takes another swap of the table.
+		now := t.door.target()
+		if now == nil || now == t || !now.forwards() {
+			return nil, err
+		}
+		t = now
+	}
+}
+
+// once goes once around t's upstreams.
+func (rt *inTurn) once(req *http.Request, t *target) (*http.Response, error) {
+	if len(t.hosts) == 0 {
+		return nil, &dialError{errNoUpstream}
+	}
+	first := t.turn.Add(1) - 1
+	var err error
+	for i := range uint64(len(t.hosts)) {
+		attempt := req.WithContext(req.Context())
+		attempt.URL = new(url.URL)
+		*attempt.URL = *req.URL
+		attempt.URL.Host = t.hosts[(first+i)%uint64(len(t.hosts))]
+		var res *http.Response
+		res, err = rt.next.RoundTrip(attempt)
+		if err == nil {
+			return res, nil
+		}
+		if _, ok := errors.AsType[*dialError](err); !ok || req.Context().Err() != nil {
+			return nil, err
+		}
+	}
+	return nil, err
+}
+
+// unreadBody stays open as long as nothing was read from it: the transport
+// closes the body after a failed dial, and the next upstream needs it.
+// ReverseProxy closes the body in the end.
+type unreadBody struct {
+	io.ReadCloser
+	read atomic.Bool
+}
+
+func (b *unreadBody) Read(p []byte) (int, error) {
+	b.read.Store(true)
+	return b.ReadCloser.Read(p)
+}
+
+func (b *unreadBody) Close() error {
+	if !b.read.Load() {
+		return nil
+	}
+	return b.ReadCloser.Close()
+}
+
+// bufferPool lends copy buffers to the proxy.
+type bufferPool struct{ pool sync.Pool }
+
+func newBufferPool() *bufferPool {
+	return &bufferPool{pool: sync.Pool{New: func() any { return new([bufferSize]byte) }}}
+}
+
+func (b *bufferPool) Get() []byte { return b.pool.Get().(*[bufferSize]byte)[:] }
+
+func (b *bufferPool) Put(buf []byte) {
+	if len(buf) == bufferSize {
+		b.pool.Put((*[bufferSize]byte)(buf))
+	}
+}

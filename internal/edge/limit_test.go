@@ -1,0 +1,128 @@
+package edge_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/edge"
+)
+
+func set(v int64, routes ...berth.Route) berth.RouteSet {
+	return berth.RouteSet{Version: v, Routes: routes}
+}
+
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("never: " + what)
+		}
+	}
+}
+
+func TestSlowHeadersAreCutOff(t *testing.T) {
+	port := freePort(t)
+	e, _ := running(t, edge.Options{HeaderTimeout: 50 * time.Millisecond})
+	apply(t, e, route(port, backend(t, says("ok"))))
+	c := dial(t, port)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ")
+	got, err := io.ReadAll(c)
+	if err != nil || bytes.Contains(got, []byte("200")) {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
+func TestBigHeadersAreRefused(t *testing.T) {
+	port := freePort(t)
+	e, _ := running(t, edge.Options{MaxHeaderBytes: 4 << 10})
+	apply(t, e, route(port, backend(t, says("ok"))))
+	c := dial(t, port)
+	go io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nX-Big: "+string(bytes.Repeat([]byte("a"), 16<<10))+"\r\n\r\n")
+	if res, _ := read(t, c); res.StatusCode != 431 {
+		t.Errorf("status %d", res.StatusCode)
+	}
+}
+
+func TestATenantsConnectionLimitTouchesNoOther(t *testing.T) {
+	up := backend(t, says("ok"))
+	full, other := freePort(t), freePort(t)
+	e, _ := running(t, edge.Options{MaxConnections: 2})
+	apply(t, e, route(full, up), route(other, up))
+	ask := func(c net.Conn) error {
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		_, err := io.ReadFull(c, make([]byte, len("HTTP/1.1 200")))
+		return err
+	}
+	first, second := dial(t, full), dial(t, full)
+	for _, c := range []net.Conn{first, second} {
+		if err := ask(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ask(dial(t, full)); err == nil {
+		t.Error("a third connection was served")
+	}
+	if err := ask(dial(t, other)); err != nil {
+		t.Errorf("the other tenant: %v", err)
+	}
+	first.Close()
+	until(t, "a place is free again", func() bool {
+		c := dial(t, full)
+		defer c.Close()
+		return ask(c) == nil
+	})
+}
+
+func TestOnlyATenantItselfComesInFromBerthsPool(t *testing.T) {
+	up := backend(t, says("ok"))
+	own, other := freePort(t), freePort(t)
+	e, _ := running(t, edge.Options{Pool: netip.MustParsePrefix("127.0.0.0/8")})
+	mine := route(own, up)
+	mine.Subnet = netip.MustParsePrefix("127.0.0.0/28")
+	theirs := route(other, up)
+	theirs.Subnet = netip.MustParsePrefix("127.0.0.16/28")
+	apply(t, e, mine, theirs)
+	if res, _ := get(t, client(t), own); res.StatusCode != 200 {
+		t.Errorf("own route: %d", res.StatusCode)
+	}
+	if res, err := client(t).Get(url(other, "/")); err == nil {
+		res.Body.Close()
+		t.Errorf("another tenant's route: %d", res.StatusCode)
+	}
+}
+
+func TestAnIdleListenerCostsLittle(t *testing.T) {
+	const routes = 200
+	e, _ := running(t, edge.Options{})
+	up := netip.MustParseAddrPort("127.0.0.1:9")
+	var list []berth.Route
+	for range routes {
+		list = append(list, route(freePort(t), up))
+	}
+	used := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	before := used()
+	e.Apply(set(1, list...))
+	each := int64(used()-before) / routes
+	t.Logf("%d bytes per idle listener", each)
+	if each > 32<<10 {
+		t.Errorf("%d bytes per idle listener, want at most 32 KiB", each)
+	}
+}

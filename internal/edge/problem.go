@@ -1,0 +1,113 @@
+package edge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/unite-hub/berth"
+)
+
+// Codes of the answers that the edge gives itself. They go to whoever calls a
+// tenant, and so say nothing of where it runs.
+const (
+	CodeTenantStarting      berth.Code = "tenant_starting"
+	CodeTenantStopped       berth.Code = "tenant_stopped"
+	CodeTenantFailed        berth.Code = "tenant_failed"
+	CodeUpstreamUnreachable berth.Code = "upstream_unreachable"
+	CodeUpstreamFailed      berth.Code = "upstream_failed"
+)
+
+// problem is an RFC 9457 body with the fields that Berth's API adds.
+type problem struct {
+	Type    string     `json:"type"`
+	Title   string     `json:"title"`
+	Status  int        `json:"status"`
+	Detail  string     `json:"detail"`
+	Success bool       `json:"success"`
+	Error   string     `json:"error"` // the same as Detail
+	Code    berth.Code `json:"code"`
+	Hint    string     `json:"hint"`
+
+	retryAfter int // seconds; 0: no such header
+}
+
+func (t *target) starting() problem {
+	return problem{Status: http.StatusServiceUnavailable, Code: CodeTenantStarting, retryAfter: 1,
+		Detail: fmt.Sprintf("Tenant %s is starting", berth.Quote(t.route.Name)),
+		Hint:   "try again in a second"}
+}
+
+func (t *target) stopped() problem {
+	return problem{Status: http.StatusServiceUnavailable, Code: CodeTenantStopped, retryAfter: 30,
+		Detail: fmt.Sprintf("Tenant %s is stopped", berth.Quote(t.route.Name)),
+		Hint:   "ask its operator to start it"}
+}
+
+func (t *target) failed() problem {
+	return problem{Status: http.StatusServiceUnavailable, Code: CodeTenantFailed, retryAfter: 30,
+		Detail: fmt.Sprintf("Tenant %s has failed", berth.Quote(t.route.Name)),
+		Hint:   "its operator sees the cause in the tenant's status and logs"}
+}
+
+func (t *target) unreachable() problem {
+	return problem{Status: http.StatusBadGateway, Code: CodeUpstreamUnreachable,
+		Detail: fmt.Sprintf("Tenant %s takes no connections", berth.Quote(t.route.Name)),
+		Hint:   "try again; if it lasts, its operator sees the cause in the tenant's logs"}
+}
+
+func (t *target) broken() problem {
+	return problem{Status: http.StatusBadGateway, Code: CodeUpstreamFailed,
+		Detail: fmt.Sprintf("Tenant %s broke off the request without an answer", berth.Quote(t.route.Name)),
+		Hint:   "the request may have taken effect: check before sending it again"}
+}
+
+func noRoute(port int) problem {
+	return problem{Status: http.StatusNotFound, Code: berth.CodeNotFound,
+		Detail: fmt.Sprintf("No tenant is behind port %d any more", port),
+		Hint:   "ask the operator for the tenant's address"}
+}
+
+func noTunnel() problem {
+	return problem{Status: http.StatusMethodNotAllowed, Code: berth.CodeInvalidRequest,
+		Detail: "CONNECT leads nowhere: this is not a proxy for other hosts",
+		Hint:   "send the request itself"}
+}
+
+// answerError answers a request that no upstream answered. The proxy calls it
+// only while nothing of an answer was written.
+func (t *target) answerError(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client has gone; net/http closes without a log line
+	}
+	_, dialling := errors.AsType[*dialError](err)
+	p := t.broken()
+	switch {
+	case dialling && t.route.State == berth.RouteStarting:
+		p = t.starting()
+	case dialling:
+		p = t.unreachable()
+	}
+	t.door.edge.opts.Log.Debug("request not forwarded", "tenant", t.route.OrganizationID, "code", p.Code, "error", err)
+	writeProblem(w, p)
+}
+
+func writeProblem(w http.ResponseWriter, p problem) {
+	p.Type = "about:blank"
+	p.Title = http.StatusText(p.Status)
+	p.Error = p.Detail
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // strings and numbers only: cannot happen
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", fmt.Sprint(p.retryAfter))
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n')) // the client's connection; nobody else to tell
+}

@@ -1,0 +1,261 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/api"
+	"github.com/unite-hub/berth/internal/auth"
+	"github.com/unite-hub/berth/internal/blueprint"
+	"github.com/unite-hub/berth/internal/edge"
+	"github.com/unite-hub/berth/internal/engine/docker"
+	"github.com/unite-hub/berth/internal/health"
+	"github.com/unite-hub/berth/internal/reconcile"
+	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/sqlite"
+	"github.com/unite-hub/berth/internal/tenancy"
+	"github.com/unite-hub/berth/internal/wall"
+)
+
+// Run runs a control plane until ctx ends, then drains and returns nil. It
+// writes "ready URL" to stdout once it takes requests, and logs to stderr.
+func Run(ctx context.Context, c Config, stdout, stderr io.Writer) (err error) {
+	p, err := c.parse()
+	if err != nil {
+		return err
+	}
+	log, err := newLogger(c, stderr)
+	if err != nil {
+		return err
+	}
+	unlock, err := lockState(c.StateDir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s := &server{parsed: p, log: log, stdout: stdout}
+	// Whatever was opened is closed, in reverse order.
+	defer func() { err = errors.Join(err, s.closers.close()) }()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	return s.run(ctx)
+}
+
+// server is one process's parts.
+type server struct {
+	parsed
+	log     *slog.Logger
+	stdout  io.Writer
+	closers closers
+
+	box       *secret.Box
+	store     *sqlite.Store
+	engine    *docker.Engine
+	edge      *edge.Edge
+	files     *blueprint.Files
+	blueprint *blueprint.Blueprint
+	prober    *health.Prober
+	listener  net.Listener
+	loop      *reconcile.Loop
+	auth      *auth.Auth
+	handler   http.Handler
+}
+
+// open makes the parts, from the ground up. Nothing of it runs yet.
+func (s *server) open(ctx context.Context) (err error) {
+	if s.box, err = openKeys(s.StateDir, s.database); err != nil {
+		return err
+	}
+	if s.store, err = sqlite.Open(ctx, sqlite.Options{Path: s.database, Query: s.query}); err != nil {
+		return err
+	}
+	s.closers.add(s.store.Close)
+	var installation string
+	err = s.store.View(ctx, berth.System(), func(tx store.Tx) error {
+		installation, err = tx.Installation(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if s.engine, err = docker.New(docker.Options{Installation: installation, SealKey: s.box.SealKey()}); err != nil {
+		return err
+	}
+	s.closers.add(s.engine.Close)
+	if s.files, err = blueprint.NewFiles(s.StateDir); err != nil {
+		return err
+	}
+	s.closers.add(s.files.Close)
+	s.blueprint = blueprint.Builtin()
+	s.prober = health.NewProber()
+	s.edge = edge.New(edge.Options{ListenHost: s.TenantListen, Pool: s.pool, Log: s.log, DrainDeadline: s.Drain})
+	if s.listener, err = net.Listen("tcp", s.Listen); err != nil {
+		return berth.Errorf(berth.CodePortTaken, "listen on %s: %w", s.Listen, err).WithField("listen").
+			WithHint("stop what listens there, or give another --listen")
+	}
+	s.closers.add(ignoreClosed(s.listener.Close))
+	s.auth = auth.New(s.store)
+	s.wire()
+	return s.auth.EnsureOperatorToken(ctx, s.StateDir)
+}
+
+// wire connects the loop and the use cases, who know each other by interface
+// only.
+func (s *server) wire() {
+	s.loop = reconcile.New(reconcile.Config{
+		Patience: s.Patience, Pool: s.pool, HostNetworks: hostNetworks, Health: s.blueprint.Health(),
+	}, reconcile.Parts{
+		Store: s.store, Engine: s.engine, Edge: s.edge, Prober: s.prober, Stacks: s.blueprint, Images: s.blueprint,
+		Files: composeFiles{s.blueprint, s.files}, Secrets: s.box, Log: s.log,
+	})
+	service := tenancy.New(tenancy.Config{
+		FirstPort: s.first, LastPort: s.last, ReservedPorts: []int{wellKnownPort, s.apiPort()},
+		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, ComposePath: s.files.Path, Now: now,
+	}, tenancy.Parts{
+		Store: s.store, Loop: s.loop, Ports: s.edge, Secrets: s.box, Blueprint: s.blueprint,
+		Prober: s.prober, Logs: s.engine,
+	})
+	s.handler = api.New(api.Config{Service: service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir})
+}
+
+func (s *server) apiPort() int { return s.listener.Addr().(*net.TCPAddr).Port }
+
+// run runs the parts until ctx ends. Then no new request is taken, those under
+// way are finished, and the loop stops between two steps; tenants' containers
+// run on.
+func (s *server) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	ready := make(chan struct{})
+	g.Go(func() error { return s.edge.Run(ctx) })
+	g.Go(func() error { return s.loop.Run(ctx, func() { close(ready) }) })
+	g.Go(func() error {
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return nil
+		}
+		return s.serveAPI(ctx)
+	})
+	return g.Wait()
+}
+
+// lastWords is how long a request may still wait for its deployment after the
+// order to stop, before it is answered with what is known.
+const lastWords = time.Second
+
+func (s *server) serveAPI(ctx context.Context) error {
+	requests, answerNow := context.WithCancel(context.WithoutCancel(ctx))
+	defer answerNow()
+	srv := &http.Server{
+		Handler:           s.handler,
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(&wall.Guard{Listener: s.listener, Pool: s.pool, Log: s.log}) }()
+	if _, err := fmt.Fprintf(s.stdout, "ready http://%s\n", s.listener.Addr()); err != nil {
+		s.log.Warn("standard output can't be written to", "error", err)
+	}
+	s.log.Info("ready", "listen", s.listener.Addr().String(), "state", s.StateDir, "version", s.Version)
+	select {
+	case err := <-ended:
+		return fmt.Errorf("API: %w", err)
+	case <-ctx.Done():
+	}
+	s.log.Info("draining")
+	timer := time.AfterFunc(lastWords, answerNow)
+	defer timer.Stop()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(s.Drain, 2*lastWords))
+	defer cancel()
+	err := srv.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) { // streams that their readers keep open
+		err = srv.Close()
+	}
+	<-ended
+	return err
+}
+
+// hostNetworks lists what the host is connected to.
+func hostNetworks() ([]netip.Prefix, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var list []netip.Prefix
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			list = append(list, p.Masked())
+		}
+	}
+	return list, nil
+}
+
+// composeFiles renders a tenant's compose file and keeps it on disk.
+type composeFiles struct {
+	blueprint *blueprint.Blueprint
+	files     *blueprint.Files
+}
+
+func (c composeFiles) Write(t berth.Tenant) error {
+	data, err := c.blueprint.Compose(t)
+	if err != nil {
+		return err
+	}
+	return c.files.Write(t.OrganizationID, data)
+}
+
+func (c composeFiles) Remove(organizationID string) error { return c.files.Remove(organizationID) }
+
+func newLogger(c Config, w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, invalid("log-level", c.LogLevel, "must be debug, info, warn or error", "use info")
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch c.LogFormat {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	default:
+		return nil, invalid("log-format", c.LogFormat, "must be text or json", "use text")
+	}
+}
+
+// now is the time that is recorded, in the precision that is stored.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+type closers []func() error
+
+func (c *closers) add(f func() error) { *c = append(*c, f) }
+
+func (c closers) close() (err error) {
+	for i := range c {
+		err = errors.Join(err, c[len(c)-1-i]())
+	}
+	return err
+}
+
+func ignoreClosed(f func() error) func() error {
+	return func() error {
+		if err := f(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
