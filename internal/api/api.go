@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"runtime/debug"
@@ -144,6 +145,12 @@ func secured[I, O any](s *server, op huma.Operation, h func(ctx context.Context,
 		next(huma.WithValue(hctx, actorKey{}, actor))
 	})
 	op.SkipValidateBody = true
+	// huma takes a body that the handler reads for required and shapeless; it
+	// is neither.
+	if op.RequestBody != nil {
+		described := huma.RequestBody{Content: maps.Clone(op.RequestBody.Content)}
+		defer func() { *op.RequestBody = described }()
+	}
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		// Without the middleware there is no actor, and the zero one may do nothing.
 		actor, _ := ctx.Value(actorKey{}).(berth.Actor)

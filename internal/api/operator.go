@@ -63,7 +63,7 @@ type tokenInput struct {
 	ID string `path:"tokenId"`
 }
 
-type rawInput struct {
+type RawInput struct {
 	RawBody []byte `contentType:"application/json"`
 }
 
@@ -82,13 +82,13 @@ type registryBody struct {
 	Password string `json:"password" doc:"encrypted at rest, never shown again"`
 }
 
-type registryInput struct {
+type RegistryInput struct {
 	Host string `path:"host"`
 }
 
 type registryPut struct {
-	registryInput
-	rawInput
+	RegistryInput
+	RawInput
 }
 
 type none struct{}
@@ -140,7 +140,7 @@ func (s *server) tokenRoutes() {
 	})
 	create := s.takes(operation(http.MethodPost, "/api/tokens", "create-token", "Make a token"), tokenBody{})
 	create.DefaultStatus = http.StatusCreated
-	secured(s, create, func(ctx context.Context, actor berth.Actor, in *rawInput) (*body[tokenMade], error) {
+	secured(s, create, func(ctx context.Context, actor berth.Actor, in *RawInput) (*body[tokenMade], error) {
 		var b tokenBody
 		if err := decode(in.RawBody, &b); err != nil {
 			return nil, err
@@ -173,7 +173,7 @@ func (s *server) registryRoutes() {
 		}
 		return nil, s.Service.PutCredential(ctx, actor, berth.Credential{Registry: in.Host, Username: b.Username, Password: b.Password})
 	})
-	secured(s, operation(http.MethodDelete, "/api/registries/{host}", "delete-registry", "Forget what opens a registry"), func(ctx context.Context, actor berth.Actor, in *registryInput) (*none, error) {
+	secured(s, operation(http.MethodDelete, "/api/registries/{host}", "delete-registry", "Forget what opens a registry"), func(ctx context.Context, actor berth.Actor, in *RegistryInput) (*none, error) {
 		return nil, s.Service.DeleteCredential(ctx, actor, in.Host)
 	})
 }

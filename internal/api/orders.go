@@ -15,13 +15,13 @@ import (
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
-// target names the tenant of a request: by organization id or by slug.
-type target struct {
+// Target names the tenant of a request: by organization id or by slug.
+type Target struct {
 	Ref string `path:"organizationId" doc:"organization id, or the tenant's slug"`
 }
 
-// order is what every mutation may carry.
-type order struct {
+// Order is what every mutation may carry.
+type Order struct {
 	Wait    int    `query:"wait" default:"60" minimum:"0" maximum:"600" doc:"seconds to wait for the end; 202 if it takes longer"`
 	Key     string `header:"Idempotency-Key" maxLength:"255" pattern:"^[!-~ ]*$" doc:"the same key repeats the first answer"`
 	RawBody []byte `contentType:"application/json"`
@@ -30,7 +30,7 @@ type order struct {
 }
 
 // Resolve keeps what identifies the request; huma calls it before the handler.
-func (o *order) Resolve(ctx huma.Context) []error {
+func (o *Order) Resolve(ctx huma.Context) []error {
 	u := ctx.URL()
 	query := u.Query()
 	query.Del("wait") // how long a client waits does not change what it asks for
@@ -42,7 +42,7 @@ func (o *order) Resolve(ctx huma.Context) []error {
 	return nil
 }
 
-func (o *order) call(notes string) tenancy.Call {
+func (o *Order) call(notes string) tenancy.Call {
 	return tenancy.Call{IdempotencyKey: o.Key, Fingerprint: o.fingerprint, Notes: notes}
 }
 
@@ -54,7 +54,7 @@ type answer struct {
 }
 
 // finish waits for an order's end, as long as the client wants, and answers.
-func (s *server) finish(ctx context.Context, actor berth.Actor, o *order, r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (*answer, error) {
+func (s *server) finish(ctx context.Context, actor berth.Actor, o *Order, r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (*answer, error) {
 	if r.Answer != nil {
 		return answerOf(r.AnswerStatus, r.Answer), nil
 	}
@@ -129,16 +129,16 @@ func (s *server) mutation(method, path, id, summary string, body, reply any) hum
 	return op
 }
 
-type provisionInput struct{ order }
+type provisionInput struct{ Order }
 
 type orderInput struct {
-	target
-	order
+	Target
+	Order
 }
 
 type deleteInput struct {
-	target
-	order
+	Target
+	Order
 	Volumes string `query:"volumes" default:"keep" enum:"keep,delete" doc:"what becomes of the tenant's data"`
 }
 
@@ -159,7 +159,7 @@ func (s *server) tenantRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			return s.finish(ctx, actor, &in.order, r, http.StatusCreated, func(r tenancy.Receipt) any { return provisionedOf(r) })
+			return s.finish(ctx, actor, &in.Order, r, http.StatusCreated, func(r tenancy.Receipt) any { return provisionedOf(r) })
 		})
 	plain := func(id, summary string, do func(context.Context, berth.Actor, tenancy.Call, string) (tenancy.Receipt, error)) {
 		change(s, s.mutation(http.MethodPost, tenantPath+"/"+id, id, summary, emptyBody{}, changedWire{}),
@@ -201,13 +201,12 @@ func (s *server) changeRoutes() {
 			})
 		})
 	op := s.mutation(http.MethodDelete, tenantPath, "deprovision", "Remove a tenant", emptyBody{}, changedWire{})
-	op.RequestBody = nil
 	secured(s, op, func(ctx context.Context, actor berth.Actor, in *deleteInput) (*answer, error) {
 		r, err := s.Service.Deprovision(ctx, actor, in.call(""), in.Ref, berth.VolumePolicy(in.Volumes))
 		if err != nil {
 			return nil, err
 		}
-		return s.finish(ctx, actor, &in.order, r, http.StatusOK, s.changed)
+		return s.finish(ctx, actor, &in.Order, r, http.StatusOK, s.changed)
 	})
 }
 
@@ -222,6 +221,6 @@ func change[B any](s *server, op huma.Operation, do func(ctx context.Context, ac
 		if err != nil {
 			return nil, err
 		}
-		return s.finish(ctx, actor, &in.order, r, http.StatusOK, s.changed)
+		return s.finish(ctx, actor, &in.Order, r, http.StatusOK, s.changed)
 	})
 }

@@ -28,7 +28,7 @@ type tenantList struct {
 }
 
 type pageInput struct {
-	target
+	Target
 	Cursor string `query:"cursor" maxLength:"200"`
 	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
@@ -39,12 +39,12 @@ type deploymentList struct {
 }
 
 type deploymentInput struct {
-	target
+	Target
 	ID string `path:"deploymentId"`
 }
 
 type newestInput struct {
-	target
+	Target
 	Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
 
@@ -83,7 +83,7 @@ func eventsOf(list []berth.Event) eventList {
 }
 
 type logsInput struct {
-	target
+	Target
 	Follow bool      `query:"follow"`
 	Tail   int       `query:"tail" default:"100" minimum:"-1" maximum:"100000" doc:"lines from the end; -1 for all"`
 	Since  time.Time `query:"since" doc:"RFC 3339"`
@@ -105,14 +105,14 @@ func (s *server) readRoutes() {
 		}
 		return &body[tenantList]{out}, err
 	})
-	secured(s, get(tenantPath, "get", "One tenant"), func(ctx context.Context, actor berth.Actor, in *target) (*body[tenantWire], error) {
+	secured(s, get(tenantPath, "get", "One tenant"), func(ctx context.Context, actor berth.Actor, in *Target) (*body[tenantWire], error) {
 		t, err := s.Service.Tenant(ctx, actor, in.Ref)
 		if err != nil {
 			return nil, err
 		}
 		return &body[tenantWire]{s.tenantWire(t)}, nil
 	})
-	state := func(ctx context.Context, actor berth.Actor, in *target) (*body[stateWire], error) {
+	state := func(ctx context.Context, actor berth.Actor, in *Target) (*body[stateWire], error) {
 		st, err := s.Service.State(ctx, actor, in.Ref)
 		if err != nil {
 			return nil, err
@@ -166,7 +166,7 @@ func (s *server) historyRoutes() {
 	})
 	compose := get(tenantPath+"/compose", "compose", "The rendered compose file; it holds no value of the tenant's environment")
 	compose.Responses = textual("application/yaml")
-	secured(s, compose, func(ctx context.Context, actor berth.Actor, in *target) (*answer, error) {
+	secured(s, compose, func(ctx context.Context, actor berth.Actor, in *Target) (*answer, error) {
 		data, err := s.Service.Compose(ctx, actor, in.Ref)
 		return &answer{Status: http.StatusOK, ContentType: "application/yaml", Body: data}, err
 	})
