@@ -72,8 +72,9 @@ func (b *berthSide) call(ctx context.Context, method, path string, in, out any) 
 	return json.Unmarshal(data, out)
 }
 
-// start provisions and starts one tenant and polls its own port until the
-// first 200.
+// start provisions and starts one tenant in one call, which is answered when
+// the tenant is well, and then polls its own port until the first 200. The raw
+// side, too, begins to poll when there is something to ask.
 func (b *berthSide) start(ctx context.Context) (org string, took time.Duration, err error) {
 	org = berth.NewID()
 	b.mu.Lock()
@@ -81,7 +82,7 @@ func (b *berthSide) start(ctx context.Context) (org string, took time.Duration, 
 	b.mu.Unlock()
 	begin := time.Now()
 	var made struct{ ExternalPort int }
-	err = b.call(ctx, "POST", "/api/tenants/provision?wait=0", object{
+	err = b.call(ctx, "POST", "/api/tenants/provision?wait=60", object{
 		"organizationId": org, "tenantName": "Bench " + org[:8], "imageTag": image, "start": true,
 	}, &made)
 	if err != nil {

@@ -99,6 +99,7 @@ func (e *Engine) containerLabels(s berth.Stack, spec berth.ContainerSpec, f *fac
 	labels[berth.LabelTenantName] = s.Name
 	labels[berth.LabelService] = svc.Name
 	labels[berth.LabelReplica] = strconv.Itoa(spec.Replica)
+	labels["com.docker.compose.container-number"] = strconv.Itoa(spec.Replica)
 	labels[berth.LabelPort] = strconv.Itoa(svc.Port)
 	labels[labelGrace] = strconv.Itoa(svc.StopGrace)
 	if published(svc, f) {
