@@ -58,9 +58,6 @@ func storage(err error, op, hint string, args ...any) error {
 // between the two statements of a write transaction.
 func isDuplicate(err error) bool { return errors.Is(err, sqlite3.CONSTRAINT_UNIQUE) }
 
-// isDuplicateID reports whether the primary key exists already.
-func isDuplicateID(err error) bool { return errors.Is(err, sqlite3.CONSTRAINT_PRIMARYKEY) }
-
 // isDangling reports whether a row refers to one that is not there.
 func isDangling(err error) bool { return errors.Is(err, sqlite3.CONSTRAINT_FOREIGNKEY) }
 
