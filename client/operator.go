@@ -16,13 +16,15 @@ type ServerHealth struct {
 	Status          string  `json:"status"` // "ok" or "degraded"
 	Version         *string `json:"version"`
 	EngineReachable *bool   `json:"engineReachable"`
-	EngineName      *string `json:"engineName"`
+	EngineID        *string `json:"engineId"`
 	EngineVersion   *string `json:"engineVersion"`
+	EngineRouted    *bool   `json:"engineRouted"`
 }
 
 // ServerHealth asks Berth how it is.
 func (c *Client) ServerHealth(ctx context.Context) (out ServerHealth, err error) {
-	return out, c.get(ctx, "/api/health", nil, &out)
+	err = c.get(ctx, "/api/health", nil, &out)
+	return out, err
 }
 
 // Volume is a volume that Berth made and did not delete.
@@ -34,21 +36,18 @@ type Volume struct {
 	KeptAt         *time.Time `json:"keptAt"`    // nil while in use
 }
 
-// Volumes lists the volumes of an organization, of all if org is "".
-func (c *Client) Volumes(ctx context.Context, org string) ([]Volume, error) {
-	q := url.Values{}
-	if org != "" {
-		q.Set("organizationId", org)
-	}
+// Volumes lists the volumes of all organizations.
+func (c *Client) Volumes(ctx context.Context) ([]Volume, error) {
 	var out struct {
 		Volumes []Volume `json:"volumes"`
 	}
-	return out.Volumes, c.get(ctx, "/api/volumes", q, &out)
+	err := c.get(ctx, "/api/volumes", nil, &out)
+	return out.Volumes, err
 }
 
 // Registry is a registry that Berth has a credential for.
 type Registry struct {
-	Host      string    `json:"host"`
+	Host      string    `json:"registry"`
 	Username  string    `json:"username"`
 	UpdatedAt time.Time `json:"updatedAt"`
 }
@@ -58,7 +57,8 @@ func (c *Client) Registries(ctx context.Context) ([]Registry, error) {
 	var out struct {
 		Registries []Registry `json:"registries"`
 	}
-	return out.Registries, c.get(ctx, "/api/registries", nil, &out)
+	err := c.get(ctx, "/api/registries", nil, &out)
+	return out.Registries, err
 }
 
 // PutRegistry stores a credential. The password can't be read back.
@@ -100,7 +100,8 @@ func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
 	var out struct {
 		Tokens []Token `json:"tokens"`
 	}
-	return out.Tokens, c.get(ctx, "/api/tokens", nil, &out)
+	err := c.get(ctx, "/api/tokens", nil, &out)
+	return out.Tokens, err
 }
 
 // CreateToken makes a token; a zero expires means never.

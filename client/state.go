@@ -27,18 +27,13 @@ type Deployment struct {
 	DeployedBy           string          `json:"deployedBy"`
 	DeploymentNotes      *string         `json:"deploymentNotes"`
 	CreatedAt            time.Time       `json:"createdAt"`
-	Progress             *Progress       `json:"progress,omitempty"` // of one under way
+	Step                 *string         `json:"step"`          // what is being done, while it is under way
+	ProgressDone         int64           `json:"progressDone"`  // bytes of that step
+	ProgressTotal        int64           `json:"progressTotal"` // bytes; 0 if not known
 }
 
 // Over reports whether d has reached its outcome.
 func (d Deployment) Over() bool { return d.Status != "pending" }
-
-// Progress is how far a step under way has come.
-type Progress struct {
-	Step  string `json:"step"`
-	Done  int64  `json:"doneBytes"`
-	Total *int64 `json:"totalBytes"` // nil if not known
-}
 
 // DeploymentList is a page of deployments, newest first.
 type DeploymentList struct {
@@ -48,12 +43,14 @@ type DeploymentList struct {
 
 // Deployments lists an organization's deployments.
 func (c *Client) Deployments(ctx context.Context, org, cursor string, limit int) (out DeploymentList, err error) {
-	return out, c.get(ctx, tenantPath(org, "deployments"), page(cursor, limit), &out)
+	err = c.get(ctx, tenantPath(org, "deployments"), page(cursor, limit), &out)
+	return out, err
 }
 
 // Deployment returns one deployment.
 func (c *Client) Deployment(ctx context.Context, org, id string) (out Deployment, err error) {
-	return out, c.get(ctx, tenantPath(org, "deployments", id), nil, &out)
+	err = c.get(ctx, tenantPath(org, "deployments", id), nil, &out)
+	return out, err
 }
 
 // Probe is the outcome of asking a tenant once whether it is well.
@@ -61,7 +58,7 @@ type Probe struct {
 	CheckedAt      time.Time `json:"checkedAt"`
 	Status         string    `json:"status"` // "healthy", "unhealthy" or "timeout"
 	ResponseTimeMs *float64  `json:"responseTimeMs"`
-	HTTPStatus     *int      `json:"httpStatus"`
+	HTTPStatusCode *int      `json:"httpStatusCode"`
 	ErrorMessage   *string   `json:"errorMessage"`
 	CheckType      string    `json:"checkType"`
 	CheckEndpoint  string    `json:"checkEndpoint"`
@@ -69,55 +66,47 @@ type Probe struct {
 
 // Container is one container as the engine has it.
 type Container struct {
-	ID         string     `json:"id"`
-	Name       string     `json:"name"`
-	Service    string     `json:"service"`
-	Replica    int        `json:"replica"`
-	Generation int        `json:"generation"`
-	State      string     `json:"state"`
-	Image      string     `json:"image"`
-	ExitCode   *int       `json:"exitCode"`
-	OOMKilled  bool       `json:"oomKilled"`
-	Restarts   int        `json:"restarts"`
-	StartedAt  *time.Time `json:"startedAt"`
+	ContainerID   string     `json:"containerId"`
+	ContainerName string     `json:"containerName"`
+	State         string     `json:"state"`
+	ExitCode      *int       `json:"exitCode"`
+	OOMKilled     bool       `json:"oomKilled"`
+	Restarts      int        `json:"restarts"`
+	StartedAt     *time.Time `json:"startedAt"`
 }
 
 // Status is a tenant as the engine has it now, with one probe.
 type Status struct {
 	Tenant
 	EngineReachable bool        `json:"engineReachable"`
-	Running         *bool       `json:"running"` // nil if the engine does not answer
+	Running         *bool       `json:"running"` // nil if not known
 	Healthy         *bool       `json:"healthy"` // nil if not known
 	ResponseTimeMs  *float64    `json:"responseTimeMs"`
-	Probe           *Probe      `json:"probe"`
+	HTTPStatusCode  *int        `json:"httpStatusCode"`
+	ProbeStatus     *string     `json:"probeStatus"` // "healthy", "unhealthy" or "timeout"
+	ProbeError      *string     `json:"probeError"`
 	Containers      []Container `json:"containers"`
-	Deployment      *Deployment `json:"deployment"` // under way
-}
-
-// Health is what is known of a tenant's health.
-type Health struct {
-	OrganizationID    string     `json:"organizationId"`
-	HealthStatus      string     `json:"healthStatus"`
-	Healthy           *bool      `json:"healthy"`
-	Running           *bool      `json:"running"`
-	ResponseTimeMs    *float64   `json:"responseTimeMs"`
-	LastHealthCheckAt *time.Time `json:"lastHealthCheckAt"`
-	Cause             *string    `json:"cause"`
-	Checks            []Probe    `json:"checks"` // newest first
+	DeploymentID    *string     `json:"deploymentId"` // under way
+	Step            *string     `json:"step"`         // of that deployment
 }
 
 // Status asks the engine and probes the tenant once.
 func (c *Client) Status(ctx context.Context, org string) (out Status, err error) {
-	return out, c.get(ctx, tenantPath(org, "status"), nil, &out)
+	err = c.get(ctx, tenantPath(org, "status"), nil, &out)
+	return out, err
 }
 
-// Health returns what is recorded of a tenant's health.
-func (c *Client) Health(ctx context.Context, org string) (out Health, err error) {
-	return out, c.get(ctx, tenantPath(org, "health"), nil, &out)
+// Probes returns the newest probes of a tenant, newest first; limit 0 means 100.
+func (c *Client) Probes(ctx context.Context, org string, limit int) ([]Probe, error) {
+	var out struct {
+		Checks []Probe `json:"checks"`
+	}
+	err := c.get(ctx, tenantPath(org, "health"), page("", limit), &out)
+	return out.Checks, err
 }
 
 // CheckHealth probes a tenant now.
-func (c *Client) CheckHealth(ctx context.Context, org string) (out Health, err error) {
+func (c *Client) CheckHealth(ctx context.Context, org string) (out Status, err error) {
 	_, err = c.do(ctx, request{method: http.MethodPost, path: tenantPath(org, "health-check")}, &out)
 	return out, err
 }
@@ -140,5 +129,6 @@ func (c *Client) Events(ctx context.Context, org string, limit int) ([]Event, er
 	var out struct {
 		Events []Event `json:"events"`
 	}
-	return out.Events, c.get(ctx, path, page("", limit), &out)
+	err := c.get(ctx, path, page("", limit), &out)
+	return out.Events, err
 }

@@ -44,8 +44,8 @@ type Tenant struct {
 
 // VolumeMount is a volume and its path in the container.
 type VolumeMount struct {
-	Name  string `json:"name"`
-	Mount string `json:"mount"`
+	Volume string `json:"volume"`
+	Mount  string `json:"mount"`
 }
 
 // TenantList is a page of tenants, oldest first.
@@ -148,12 +148,14 @@ func (c *Client) Tenants(ctx context.Context, f TenantFilter) (out TenantList, e
 			q.Set(name, v)
 		}
 	}
-	return out, c.get(ctx, "/api/tenants", q, &out)
+	err = c.get(ctx, "/api/tenants", q, &out)
+	return out, err
 }
 
 // Tenant returns one tenant. Here and below, org is an organization id or a slug.
 func (c *Client) Tenant(ctx context.Context, org string) (out Tenant, err error) {
-	return out, c.get(ctx, tenantPath(org), nil, &out)
+	err = c.get(ctx, tenantPath(org), nil, &out)
+	return out, err
 }
 
 // change orders a change of one tenant.
@@ -236,7 +238,7 @@ func (c *Client) Logs(ctx context.Context, org string, o LogOptions) (io.ReadClo
 	}
 	switch {
 	case o.Tail < 0:
-		q.Set("tail", "all")
+		q.Set("tail", "-1")
 	case o.Tail > 0:
 		q.Set("tail", strconv.Itoa(o.Tail))
 	}

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// finding is one thing that doctor looked at.
+type finding struct {
+	Check  string `json:"check"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// kernelSettings are those that many containers run out of; see
+// docs/operations.md.
+var kernelSettings = []struct {
+	path  string
+	least int
+	why   string
+}{
+	{"/proc/sys/net/ipv4/neigh/default/gc_thresh3", 4096, "neighbours of all containers share one table"},
+	{"/proc/sys/fs/inotify/max_user_instances", 8192, "each container's shim takes one"},
+	{"/proc/sys/kernel/pid_max", 131072, "all containers share one range of process ids"},
+}
+
+func (a *app) doctorCommand() *cobra.Command {
+	return &cobra.Command{Use: "doctor", Short: "Look at the server, the engine and this host, and say what to mend", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		list := append(a.serverFindings(cmd.Context()), hostFindings()...)
+		err := a.print(list, func() [][]string {
+			rows := [][]string{{"CHECK", "", "DETAIL"}}
+			for _, f := range list {
+				mark := "ok"
+				if !f.OK {
+					mark, f.Detail = "MEND", f.Detail+"; "+f.Hint
+				}
+				rows = append(rows, []string{f.Check, mark, f.Detail})
+			}
+			return rows
+		})
+		for _, f := range list {
+			if err == nil && !f.OK {
+				err = errors.New("something needs mending")
+			}
+		}
+		return err
+	}}
+}
+
+func (a *app) serverFindings(ctx context.Context) []finding {
+	c, err := a.client()
+	if err != nil {
+		return []finding{{"token", false, err.Error(), "set BERTH_TOKEN, or give the control plane's --state-dir"}}
+	}
+	h, err := c.ServerHealth(ctx)
+	if err != nil {
+		return []finding{{"server", false, err.Error(), "start berth serve, or set BERTH_URL"}}
+	}
+	list := []finding{{Check: "server", OK: true, Detail: c.URL() + " answers"}}
+	if _, err := c.Tokens(ctx); err != nil {
+		list = append(list, finding{"token", false, err.Error(), "use a valid operator's token"})
+	} else {
+		list = append(list, finding{Check: "token", OK: true, Detail: "accepted"})
+	}
+	switch {
+	case h.EngineReachable == nil:
+		list = append(list, finding{"engine", false, "not told", "use a valid operator's token"})
+	case !*h.EngineReachable:
+		list = append(list, finding{"engine", false, "does not answer", "start the Docker Engine; tenants are left as they are meanwhile"})
+	default:
+		list = append(list, finding{Check: "engine", OK: true, Detail: "answers, version " + orDash(h.EngineVersion)})
+	}
+	if h.EngineRouted != nil && !*h.EngineRouted {
+		list = append(list, finding{Check: "routes", OK: true, Detail: "this host can't reach containers: their ports are published on 127.0.0.1"})
+	}
+	return list
+}
+
+func hostFindings() []finding {
+	var list []finding
+	for _, s := range kernelSettings {
+		data, err := os.ReadFile(s.path)
+		name := strings.ReplaceAll(strings.TrimPrefix(s.path, "/proc/sys/"), "/", ".")
+		if err != nil {
+			list = append(list, finding{Check: name, OK: true, Detail: "can't be read here"})
+			continue
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(data)))
+		list = append(list, finding{
+			Check: name, OK: err == nil && n >= s.least, Detail: fmt.Sprintf("%d: %s", n, s.why),
+			Hint: fmt.Sprintf("for hundreds of tenants: sysctl -w %s=%d", name, s.least),
+		})
+	}
+	return list
+}

@@ -1,0 +1,193 @@
+// Package cli is the command line: one file per command, each a thin client
+// of the REST API, and serve.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/serve"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// Env is the world around the command line, so that tests can be it.
+type Env struct {
+	Args     []string // without the program's name
+	Stdin    io.Reader
+	Stdout   io.Writer
+	Stderr   io.Writer
+	Getenv   func(string) string
+	Terminal bool // a person watches stderr and can answer on stdin
+	Serve    func(ctx context.Context, c serve.Config, stdout, stderr io.Writer) error
+}
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// Main runs one command and returns the exit code.
+func Main(ctx context.Context, env Env) int {
+	a := &app{Env: env}
+	root := a.root()
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	var usage usageError
+	wrongUsage := errors.As(err, &usage) || !a.started
+	report(env.Stderr, err)
+	if wrongUsage {
+		_, _ = fmt.Fprintf(env.Stderr, "see: %s --help\n", cmd.CommandPath())
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// report writes what went wrong, and the way out on a line of its own.
+func report(w io.Writer, err error) {
+	message, hint := err.Error(), ""
+	var remote *client.Error
+	var local *berth.Error
+	switch {
+	case errors.As(err, &remote):
+		message, hint = remote.Message, remote.Hint
+	case errors.As(err, &local):
+		message, hint = local.Error(), local.Hint
+	}
+	_, _ = fmt.Fprintf(w, "error: %s\n", message)
+	if hint != "" {
+		_, _ = fmt.Fprintf(w, "hint: %s\n", hint)
+	}
+}
+
+// usageError is a command that was called in a wrong way.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// app is one call of the command line.
+type app struct {
+	Env
+	started  bool // flags and arguments were right
+	output   string
+	stateDir string
+	wait     int // seconds
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "berth",
+		Short: "Every customer its own stack of containers",
+		Long: `Berth gives every customer of a SaaS product its own isolated stack of
+containers, and keeps all of them running, reachable and apart.
+
+"berth serve" runs the control plane; every other command asks it.
+ORG is an organization id or a tenant's slug.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			a.started = true
+			if a.output != "table" && a.output != "json" {
+				return usagef("--output must be table or json; %q was given", a.output)
+			}
+			return nil
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "how data is printed: table or json")
+	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", a.defaultStateDir(), "directory of the control plane's state, with the operator's token (BERTH_STATE_DIR)")
+	root.AddCommand(
+		a.serveCommand(), a.provisionCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.scaleCommand(),
+		a.deployCommand(), a.rollbackCommand(), a.deploymentsCommand(), a.configureCommand(), a.lsCommand(), a.statusCommand(), a.healthCommand(),
+		a.logsCommand(), a.composeCommand(), a.eventsCommand(), a.volumesCommand(), a.deprovisionCommand(), a.tokenCommand(),
+		a.registryCommand(), a.backupCommand(), a.doctorCommand(), a.openapiCommand(), a.versionCommand(),
+	)
+	return root
+}
+
+// defaultStateDir is where serve keeps its state if nothing else is said.
+func (a *app) defaultStateDir() string {
+	if dir := a.Getenv("BERTH_STATE_DIR"); dir != "" {
+		return dir
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/berth"
+	}
+	if dir := a.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "berth")
+	}
+	return filepath.Join(a.Getenv("HOME"), ".local", "share", "berth")
+}
+
+const defaultURL = "http://127.0.0.1:3008"
+
+// client finds the server and the token.
+func (a *app) client() (*client.Client, error) {
+	url := a.Getenv("BERTH_URL")
+	if url == "" {
+		url = defaultURL
+	}
+	token := a.Getenv("BERTH_TOKEN")
+	if token == "" {
+		path := filepath.Join(a.stateDir, "operator-token")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, berth.Errorf(berth.CodeUnauthenticated, "no token: %w", err).
+				WithHint("set BERTH_TOKEN, or give the control plane's --state-dir")
+		}
+		token = strings.TrimSpace(string(data))
+	}
+	return client.New(url, token)
+}
+
+// versionText is what this binary is.
+func versionText() (text, commit, goVersion string) {
+	text, commit = version, "unknown"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return text, commit, "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value
+		}
+	}
+	return text, commit, info.GoVersion
+}
+
+// ago says how long ago a time was, in the largest unit that fits.
+func ago(now time.Time, t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	switch d := now.Sub(*t); {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s ago", int(max(d, 0).Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h ago", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d d ago", int(d.Hours()/24))
+	}
+}

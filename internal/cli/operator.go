@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) tokenCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "token", Short: "Manage API tokens"}
+	var expires time.Duration
+	create := &cobra.Command{Use: "create NAME", Short: "Make an operator's token and print it, this once", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		var until time.Time
+		if expires > 0 {
+			until = time.Now().Add(expires)
+		}
+		t, err := c.CreateToken(cmd.Context(), args[0], until)
+		if err != nil {
+			return err
+		}
+		return a.print(t, func() [][]string { return [][]string{{t.Text}} })
+	}}
+	create.Flags().DurationVar(&expires, "expires", 0, "how long it is valid, such as 720h (default for ever)")
+	ls := &cobra.Command{Use: "ls", Short: "List tokens", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		list, err := c.Tokens(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return a.print(list, func() [][]string {
+			rows := [][]string{{"ID", "NAME", "PREFIX", "CREATED", "LAST USED", "STATE"}}
+			for _, t := range list {
+				state := "valid"
+				switch {
+				case t.RevokedAt != nil:
+					state = "revoked"
+				case t.ExpiresAt != nil && t.ExpiresAt.Before(time.Now()):
+					state = "expired"
+				}
+				rows = append(rows, []string{t.ID, t.Name, t.Prefix + "…", ago(time.Now(), &t.CreatedAt), ago(time.Now(), t.LastUsedAt), state})
+			}
+			return rows
+		})
+	}}
+	revoke := &cobra.Command{Use: "revoke ID", Short: "End a token for good", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		return c.RevokeToken(cmd.Context(), args[0])
+	}}
+	cmd.AddCommand(create, ls, revoke)
+	return cmd
+}
+
+func (a *app) registryCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "registry", Short: "Manage what opens registries"}
+	var username string
+	login := &cobra.Command{Use: "login HOST --username NAME", Short: "Store a credential; the password is read from standard input", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		if a.Terminal {
+			_, _ = fmt.Fprint(a.Stderr, "Password: ")
+		}
+		password, err := bufio.NewReader(a.Stdin).ReadString('\n')
+		if password == "" && err != nil {
+			return usagef("no password on standard input")
+		}
+		return c.PutRegistry(cmd.Context(), args[0], username, strings.TrimRight(password, "\r\n"))
+	}}
+	login.Flags().StringVarP(&username, "username", "u", "", "user name")
+	if err := login.MarkFlagRequired("username"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	ls := &cobra.Command{Use: "ls", Short: "List registries with a credential", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		list, err := c.Registries(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return a.print(list, func() [][]string {
+			rows := [][]string{{"REGISTRY", "USERNAME", "CHANGED"}}
+			for _, r := range list {
+				rows = append(rows, []string{r.Host, r.Username, ago(time.Now(), &r.UpdatedAt)})
+			}
+			return rows
+		})
+	}}
+	logout := &cobra.Command{Use: "logout HOST", Short: "Forget a credential", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		return c.DeleteRegistry(cmd.Context(), args[0])
+	}}
+	cmd.AddCommand(login, ls, logout)
+	return cmd
+}
+
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print what this binary is", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		text, commit, goVersion := versionText()
+		data := map[string]string{"version": text, "commit": commit, "go": goVersion}
+		return a.print(data, func() [][]string { return [][]string{{"berth " + text + " (" + goVersion + ")"}} })
+	}}
+}

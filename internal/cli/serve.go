@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unite-hub/berth/internal/serve"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	c := serve.Default()
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the control plane, the API and the edge",
+		Long: `Run the control plane, the API and the edge in one process.
+
+Each flag can be given as an environment variable instead, named in brackets.
+Prints "ready URL" when it takes requests. On SIGTERM it drains and exits 0;
+tenants' containers run on.`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	text := func(to *string, flag, env, usage string) {
+		if v := a.Getenv(env); v != "" {
+			*to = v
+		}
+		f.StringVar(to, flag, *to, usage+" ("+env+")")
+	}
+	text(&c.Listen, "listen", "BERTH_LISTEN", "address of the API; port 0 takes a free one")
+	text(&c.DatabaseURL, "database-url", "BERTH_DATABASE_URL", "sqlite: for a file in the state directory, or sqlite:PATH")
+	text(&c.Engine, "engine", "BERTH_ENGINE", "docker; DOCKER_HOST says which")
+	text(&c.Ports, "ports", "BERTH_PORTS", "range of tenants' external ports")
+	text(&c.TenantListen, "tenant-listen", "BERTH_TENANT_LISTEN", "address that external ports listen on")
+	text(&c.PublicHost, "public-host", "BERTH_PUBLIC_HOST", "host name in tenants' URLs")
+	text(&c.Pool, "pool", "BERTH_POOL", "IPv4 prefix that tenants' subnets are taken from")
+	text(&c.LogFormat, "log-format", "BERTH_LOG_FORMAT", "text or json")
+	text(&c.LogLevel, "log-level", "BERTH_LOG_LEVEL", "debug, info, warn or error")
+	patience := durationFlag{&c.Patience}
+	drain := durationFlag{&c.Drain}
+	envErr := firstError(
+		patience.fromEnv(a.Getenv("BERTH_DEPLOY_DEADLINE"), "BERTH_DEPLOY_DEADLINE"),
+		drain.fromEnv(a.Getenv("BERTH_DRAIN"), "BERTH_DRAIN"),
+	)
+	f.Var(patience, "deploy-deadline", "how long a started tenant has to answer its health check (BERTH_DEPLOY_DEADLINE)")
+	f.Var(drain, "drain", "how long requests under way may take after SIGTERM (BERTH_DRAIN)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if envErr != nil {
+			return envErr
+		}
+		c.StateDir = a.stateDir
+		c.Version, _, _ = versionText()
+		return a.Serve(cmd.Context(), c, a.Stdout, a.Stderr)
+	}
+	return cmd
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// envFlags are the flags of commands that set environment variables.
+type envFlags struct {
+	vars []string
+	file string
+}
+
+func (e *envFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&e.vars, "env", nil, "NAME=VALUE, or NAME to take it from this environment; repeatable")
+	cmd.Flags().StringVar(&e.file, "env-file", "", "file of NAME=VALUE lines; # begins a comment line, nothing is interpolated")
+}
+
+// cutPair splits NAME=VALUE.
+func cutPair(s string) (name, value string, ok bool) { return strings.Cut(s, "=") }

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unite-hub/berth/client"
+)
+
+func (a *app) logsCommand() *cobra.Command {
+	o := client.LogOptions{Tail: 100}
+	var since time.Duration
+	cmd := &cobra.Command{Use: "logs ORG", Short: "Show what a tenant's containers wrote", Args: cobra.ExactArgs(1)}
+	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "go on as more is written")
+	cmd.Flags().IntVar(&o.Tail, "tail", o.Tail, "lines from the end of each container's log; -1 for all")
+	cmd.Flags().DurationVar(&since, "since", 0, "only what is younger, such as 10m")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		if since > 0 {
+			o.Since = time.Now().Add(-since)
+		}
+		r, err := c.Logs(cmd.Context(), args[0], o)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = r.Close() }()
+		_, err = io.Copy(a.Stdout, r)
+		if errors.Is(err, context.Canceled) { // Ctrl-C is how following ends
+			return nil
+		}
+		return err
+	}
+	return cmd
+}
+
+func (a *app) composeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "compose ORG", Short: "Print a tenant's rendered compose file", Args: cobra.ExactArgs(1),
+		Long: "Print a tenant's rendered compose file. It refers to the tenant's own variables\nby name and holds none of their values.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			data, err := c.Compose(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			_, err = a.Stdout.Write(data)
+			return err
+		},
+	}
+}
+
+func (a *app) openapiCommand() *cobra.Command {
+	return &cobra.Command{Use: "openapi", Short: "Print the API's description (OpenAPI 3.1)", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		data, err := c.OpenAPI(cmd.Context())
+		if err != nil {
+			return err
+		}
+		_, err = a.Stdout.Write(data)
+		return err
+	}}
+}

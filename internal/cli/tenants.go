@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/unite-hub/berth/client"
+)
+
+func tenantRows(list []client.Tenant) [][]string {
+	rows := [][]string{{"ORGANIZATION", "SLUG", "NAME", "STATUS", "HEALTH", "IMAGE", "CPU", "MEMORY", "REPLICAS", "URL"}}
+	for _, t := range list {
+		rows = append(rows, []string{
+			t.OrganizationID, t.Slug, t.TenantName, t.Status, t.HealthStatus, t.ImageTag, cores(t.CPULimit),
+			megabytes(t.MemoryLimitMB), strconv.Itoa(t.Replicas), t.TenantURL,
+		})
+	}
+	return rows
+}
+
+func (a *app) lsCommand() *cobra.Command {
+	var f client.TenantFilter
+	cmd := &cobra.Command{Use: "ls", Short: "List tenants", Args: cobra.NoArgs}
+	cmd.Flags().StringVar(&f.Status, "status", "", "only tenants in this status")
+	cmd.Flags().StringVar(&f.Health, "health", "", "only tenants in this health")
+	cmd.Flags().StringVarP(&f.Text, "query", "q", "", "only tenants whose name or slug contains this")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		f.Limit = 1000
+		all := client.TenantList{Tenants: []client.Tenant{}}
+		for {
+			page, err := c.Tenants(cmd.Context(), f)
+			if err != nil {
+				return err
+			}
+			all.Tenants = append(all.Tenants, page.Tenants...)
+			if page.NextCursor == nil {
+				break
+			}
+			f.Cursor = *page.NextCursor
+		}
+		return a.print(all, func() [][]string { return tenantRows(all.Tenants) })
+	}
+	return cmd
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	return &cobra.Command{Use: "status ORG", Short: "Show a tenant as the engine has it now, with one probe", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		st, err := c.Status(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		return a.print(st, func() [][]string { return statusRows(time.Now(), st) })
+	}}
+}
+
+func statusRows(now time.Time, st client.Status) [][]string {
+	known := func(b *bool) string {
+		if b == nil {
+			return "unknown"
+		}
+		return map[bool]string{true: "yes", false: "no"}[*b]
+	}
+	probe := "none"
+	if st.ProbeStatus != nil {
+		probe = *st.ProbeStatus
+		if st.ResponseTimeMs != nil {
+			probe += fmt.Sprintf(" in %.0f ms", *st.ResponseTimeMs)
+		}
+		if st.ProbeError != nil {
+			probe += ": " + *st.ProbeError
+		}
+	}
+	rows := [][]string{
+		{"name", st.TenantName}, {"organization", st.OrganizationID}, {"slug", st.Slug}, {"url", st.TenantURL},
+		{"status", st.Status}, {"health", st.HealthStatus}, {"cause", orDash(st.Cause)},
+		{"running", known(st.Running)}, {"healthy", known(st.Healthy)}, {"probe", probe},
+		{"image", st.ImageTag}, {"digest", orDash(st.ImageDigest)},
+		{"cpu", cores(st.CPULimit) + " cores"}, {"memory", megabytes(st.MemoryLimitMB)}, {"disk", megabytes(st.DiskLimitMB)},
+		{"replicas", strconv.Itoa(st.Replicas)}, {"generation", strconv.Itoa(st.Generation)},
+		{"started", ago(now, st.LastStartedAt)}, {"under way", orDash(st.Step)},
+	}
+	if !st.EngineReachable {
+		rows = append(rows, []string{"engine", "does not answer: what is shown was seen before"})
+	}
+	for _, c := range st.Containers {
+		rows = append(rows, []string{"container", c.ContainerName + "  " + c.State})
+	}
+	return rows
+}
+
+func (a *app) healthCommand() *cobra.Command {
+	return &cobra.Command{Use: "health ORG", Short: "Show the last probes of a tenant", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		c, err := a.client()
+		if err != nil {
+			return err
+		}
+		list, err := c.Probes(cmd.Context(), args[0], 20)
+		if err != nil {
+			return err
+		}
+		return a.print(list, func() [][]string {
+			rows := [][]string{{"CHECKED", "STATUS", "HTTP", "TIME", "CAUSE"}}
+			for _, p := range list {
+				code, took := "-", "-"
+				if p.HTTPStatusCode != nil {
+					code = strconv.Itoa(*p.HTTPStatusCode)
+				}
+				if p.ResponseTimeMs != nil {
+					took = fmt.Sprintf("%.0f ms", *p.ResponseTimeMs)
+				}
+				rows = append(rows, []string{ago(time.Now(), &p.CheckedAt), p.Status, code, took, orDash(p.ErrorMessage)})
+			}
+			return rows
+		})
+	}}
+}
