@@ -9,6 +9,7 @@ set -eu
 run_dir=${BERTH_ENGINE_DIR:-/run/berth-engine}
 pid_file=$run_dir/dockerd.pid
 log_file=$run_dir/dockerd.log
+unit_file=$run_dir/docker.service.started
 deadline=60 # seconds until a started Engine must answer
 
 say() { echo "engine: $*" >&2; }
@@ -51,7 +52,9 @@ install_packages() {
 start() {
 	if [ -d /run/systemd/system ]; then
 		say "starting docker.service"
+		as_root mkdir -p "$run_dir"
 		as_root systemctl start docker
+		as_root touch "$unit_file"
 		return
 	fi
 	say "starting dockerd by hand (log: $log_file)"
@@ -89,6 +92,12 @@ start)
 	say "a Docker Engine answers"
 	;;
 stop)
+	if [ -f "$unit_file" ]; then
+		say "stopping docker.service"
+		as_root systemctl stop docker.service docker.socket
+		as_root rm -f "$unit_file"
+		exit 0
+	fi
 	ours || exit 0
 	say "stopping dockerd ($pid)"
 	as_root kill "$pid"
