@@ -185,8 +185,11 @@ func (l *Loop) note(ctx context.Context, seen berth.Observed) error {
 		if err != nil || t.Status != berth.StatusRunning {
 			return err
 		}
-		t.Status, t.Health, t.Cause = berth.StatusFailed, berth.HealthUnhealthy, "found not running; being started again"
-		return tx.UpdateTenant(ctx, &t)
+		t.Status, t.Health, t.Cause = berth.StatusFailed, berth.HealthUnhealthy, "found not running; being repaired"
+		if err := tx.UpdateTenant(ctx, &t); err != nil {
+			return err
+		}
+		return tx.InsertEvent(ctx, event(t.OrganizationID, "drift", "found not running; being repaired"))
 	})
 	l.queue.remind(seen.OrganizationID, 0)
 	return err

@@ -70,6 +70,53 @@ func TestATenantLivesItsLife(t *testing.T) {
 	})
 }
 
+func TestAStartStartsOnceAndARestartOnceMore(t *testing.T) {
+	inBubble(t, func(w *world) {
+		starts := 0
+		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+			if s.After && strings.HasPrefix(s.Op, "start") {
+				starts++
+			}
+			return nil
+		})
+		w.run()
+		want := func(n int, after string) {
+			t.Helper()
+			if starts != n {
+				t.Fatalf("%d starts after %s, want %d", starts, after, n)
+			}
+		}
+		w.completed(w.provision(1, "app:1", false))
+		want(0, "provisioning without start")
+		w.completed(w.service.Start(ctx, w.actor, tenancy.Call{}, orgID(1)))
+		want(1, "a start")
+		w.completed(w.service.Restart(ctx, w.actor, tenancy.Call{}, orgID(1)))
+		want(2, "a restart")
+		w.completed(w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1)))
+		w.completed(w.service.Restart(ctx, w.actor, tenancy.Call{}, orgID(1)))
+		want(3, "a restart of a stopped tenant")
+	})
+}
+
+// Seed fault 6: the table says running, the engine knows better.
+func TestAContainerThatDiedIsNotAlreadyRunning(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		w.stop() // the loop sees nothing from here
+		w.hands.Kill(t, w.observed(1).Containers[0].ID)
+		r, err := w.service.Start(ctx, w.actor, tenancy.Call{}, orgID(1))
+		w.must(err)
+		w.run()
+		w.completed(r, nil)
+		events, err := w.service.Events(ctx, w.actor, orgID(1), 10)
+		w.must(err)
+		if len(events) != 1 || events[0].Kind != "drift" {
+			t.Errorf("the death was not recorded as drift: %+v", events)
+		}
+	})
+}
+
 func TestProvisioningAgainFindsTheVolumesAndThePort(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.run()

@@ -16,7 +16,7 @@ type Situation struct {
 	Seen       berth.Observed
 
 	Applied   bool          // the stack was applied in this pass
-	Restarted bool          // the containers were restarted for Deployment
+	Restarted bool          // what ran was stopped, or nothing ran, for Deployment
 	Probe     *berth.Probe  // the last probe of this pass; nil before the first
 	Verified  bool          // the tenant is known to answer and nothing was changed since
 	Waited    time.Duration // since patience with Deployment began
@@ -83,6 +83,13 @@ func Decide(s Situation) Plan {
 	case s.Tenant.Spec.ImageDigest == "":
 		return Plan{Steps: []Step{{Kind: StepResolve}}}
 	}
+	if restartDue(s) {
+		return Plan{Steps: []Step{
+			{Kind: StepRoute, Route: berth.RouteStarting, Drain: true},
+			{Kind: StepHalt},
+			{Kind: StepApply},
+		}}
+	}
 	if reason := Difference(s.Stack, s.Seen); reason != "" {
 		return repair(s, reason)
 	}
@@ -92,14 +99,22 @@ func Decide(s Situation) Plan {
 			{Kind: StepSettle, Status: berth.StatusStopped, Health: berth.HealthUnknown},
 		}, Then: Done}
 	}
-	if d := s.Deployment; d != nil && d.Type == berth.DeployRestart && !s.Restarted {
-		return Plan{Steps: []Step{
-			{Kind: StepRoute, Route: berth.RouteStarting, Drain: true},
-			{Kind: StepHalt},
-			{Kind: StepApply},
-		}}
-	}
 	return verify(s)
+}
+
+// restartDue reports whether containers that run have to be stopped first. One
+// that does not run is restarted by starting it.
+func restartDue(s Situation) bool {
+	d := s.Deployment
+	if d == nil || d.Type != berth.DeployRestart || s.Restarted || !s.Stack.Run {
+		return false
+	}
+	for _, c := range s.Seen.Containers {
+		if c.State == berth.ContainerRunning || c.State == berth.ContainerRestarting {
+			return true
+		}
+	}
+	return false
 }
 
 // repair brings the engine to what should be. If it was tried in this pass and

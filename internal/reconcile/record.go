@@ -100,7 +100,7 @@ func (p *pass) settled(t berth.Tenant) berth.Tenant {
 	switch {
 	case t.Status == berth.StatusRunning:
 		for _, c := range p.Seen.Containers {
-			if c.ID == t.ContainerID && c.StartedAt.After(t.LastStartedAt) {
+			if c.State == berth.ContainerRunning && c.StartedAt.After(t.LastStartedAt) {
 				t.LastStartedAt = c.StartedAt
 			}
 		}
@@ -211,10 +211,12 @@ func (p *pass) drift(ctx context.Context, reason string) error {
 
 func (p *pass) journal(ctx context.Context, kind, message string) error {
 	return p.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
-		return tx.InsertEvent(ctx, berth.Event{
-			ID: berth.NewID(), OrganizationID: p.Tenant.OrganizationID, At: now(), Kind: kind, Message: message,
-		})
+		return tx.InsertEvent(ctx, event(p.Tenant.OrganizationID, kind, message))
 	})
+}
+
+func event(organizationID, kind, message string) berth.Event {
+	return berth.Event{ID: berth.NewID(), OrganizationID: organizationID, At: now(), Kind: kind, Message: message}
 }
 
 // moveSubnet gives a tenant that has no network yet another subnet, after the

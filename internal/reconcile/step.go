@@ -144,6 +144,7 @@ func (p *pass) apply(ctx context.Context) error {
 		return err
 	}
 	p.memory.impatient(p.Deployment)
+	p.memory.update(p.Deployment, func(r *remembered) { r.restarted = p.Stack.Run })
 	return p.Files.Write(p.Tenant)
 }
 
