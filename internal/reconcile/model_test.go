@@ -80,7 +80,7 @@ func inModel(t *testing.T, acts []act) (why string) {
 	defer func() { _ = os.RemoveAll(dir) }()
 	synctest.Test(t, func(t *testing.T) {
 		failing := &failing{TB: t}
-		m := &model{world: newWorld(failing, dir)}
+		m := &model{world: newWorld(failing, dir), proven: map[string]string{}}
 		defer func() {
 			if r := recover(); r != nil {
 				text, ok := r.(failure)
@@ -124,6 +124,7 @@ type model struct {
 	down     bool
 	receipts []tenancy.Receipt
 	volumes  [modelTenants]bool // that the tenant's volumes hold data nobody ordered gone
+	proven   map[string]string  // organization to the image of its last good deployment
 }
 
 // gate is the store of one process: after its death nothing gets through.
@@ -295,6 +296,7 @@ func (m *model) calm() {
 			m.t.Fatalf("%s of %s is not over after ten calm minutes: %+v", r.Deployment.Type, r.Tenant.OrganizationID, now.Tenant)
 		}
 		m.checkHistory(now.Deployment)
+		m.learn(now.Deployment)
 		m.receipts[i] = now
 	}
 	m.receipts = nil
@@ -302,6 +304,17 @@ func (m *model) calm() {
 	ports := map[int]bool{}
 	for n := range modelTenants {
 		m.checkTenant(n, ports)
+	}
+}
+
+// learn keeps what a deployment proved. One that failed proves nothing: the
+// tenant must be as it was.
+func (m *model) learn(d berth.Deployment) {
+	if d.Type == berth.DeployProvision || d.Type == berth.DeployDeprovision {
+		delete(m.proven, d.OrganizationID)
+	}
+	if d.Status == berth.DeploymentCompleted && d.Type != berth.DeployDeprovision {
+		m.proven[d.OrganizationID] = d.New.ImageDigest
 	}
 }
 
@@ -340,6 +353,9 @@ func (m *model) checkTenant(n int, ports map[int]bool) {
 		m.t.Fatalf("port %d twice", t.ExternalPort)
 	}
 	ports[t.ExternalPort] = true
+	if pin := m.proven[t.OrganizationID]; pin != "" && t.Spec.ImageDigest != pin {
+		m.t.Fatalf("tenant %d is at %s (%s); its last good deployment was %s", n, t.Spec.ImageDigest, t.Spec.ImageTag, pin)
+	}
 	good := t.Spec.ImageDigest == imageV1 || t.Spec.ImageDigest == imageV2
 	if !good { // it never ran: only a first image can be bad
 		if t.Status == berth.StatusRunning && t.Health == berth.HealthHealthy {
