@@ -1,0 +1,182 @@
+// Package kill_test kills the real control plane, as SIGKILL does, at every
+// call by which it changes the Engine, before the call has its effect and
+// after it, and right after every acknowledgement. Started again, it must end
+// where a clean run ends.
+package kill_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
+)
+
+var (
+	binary   string
+	imageOne = fmt.Sprintf("berth-kill-%d:1", os.Getpid())
+	imageTwo = fmt.Sprintf("berth-kill-%d:2", os.Getpid())
+)
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	dir, err := os.MkdirTemp("", "berth-kill")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	binary = filepath.Join(dir, "berth")
+	if err := testbed.GoBuild(ctx, binary, "./cmd/berth", ""); err != nil {
+		return 1, err
+	}
+	for image, version := range map[string]string{imageOne: "1", imageTwo: "2"} {
+		if err := testbed.LoadTenantImage(ctx, image, version); err != nil {
+			return 1, err
+		}
+		defer func() { _ = testbed.RemoveImage(context.Background(), image) }()
+	}
+	return m.Run(), nil
+}
+
+// within bounds everything that is waited for.
+const within = 2 * time.Minute
+
+// op is an order, and what it takes to be able to give it.
+type op struct {
+	name    string
+	prepare []func(s *site, org string) error
+	order   func(s *site, org string, call client.Call) error
+}
+
+func ops() []op {
+	replicas, cpu, two := 3, 1.0, imageTwo
+	provision := func(s *site, org string, call client.Call, start bool) error {
+		_, err := s.client.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], ImageTag: imageOne, Start: start}, call)
+		return err
+	}
+	running := func(s *site, org string) error { return provision(s, org, client.Call{}, true) }
+	stopped := func(s *site, org string) error { return provision(s, org, client.Call{}, false) }
+	onTwo := func(s *site, org string) error {
+		_, err := s.client.Deploy(s.ctx, org, client.Deploy{ImageTag: &two}, client.Call{})
+		return err
+	}
+	type steps = []func(*site, string) error
+	return []op{
+		{"provision and start", nil, func(s *site, org string, c client.Call) error { return provision(s, org, c, true) }},
+		{"stop", steps{running}, func(s *site, org string, c client.Call) error { _, err := s.client.Stop(s.ctx, org, c); return err }},
+		{"start", steps{stopped}, func(s *site, org string, c client.Call) error { _, err := s.client.Start(s.ctx, org, c); return err }},
+		{"scale", steps{running}, func(s *site, org string, c client.Call) error {
+			_, err := s.client.Scale(s.ctx, org, client.Scale{CPULimit: &cpu, Replicas: &replicas}, c)
+			return err
+		}},
+		{"deploy", steps{running}, func(s *site, org string, c client.Call) error {
+			_, err := s.client.Deploy(s.ctx, org, client.Deploy{ImageTag: &two}, c)
+			return err
+		}},
+		{"roll back", steps{running, onTwo}, func(s *site, org string, c client.Call) error {
+			_, err := s.client.Rollback(s.ctx, org, "", c)
+			return err
+		}},
+		{"deprovision", steps{running}, func(s *site, org string, c client.Call) error {
+			_, err := s.client.Deprovision(s.ctx, org, "delete", c)
+			return err
+		}},
+	}
+}
+
+func TestKilledAtAnyPointBerthEndsWhereACleanRunEnds(t *testing.T) {
+	for i, o := range ops() {
+		t.Run(o.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, i)
+			org := s.ready(o)
+			s.proxy.reset()
+			if err := o.order(s, org, client.Call{}); err != nil {
+				t.Fatal(err)
+			}
+			calls := s.proxy.calls()
+			if calls == 0 {
+				t.Fatal("the order changed nothing in the Engine")
+			}
+			want := s.settled(org, nil)
+			s.clear(org)
+			t.Logf("%d calls, so %d points, and the acknowledgement", calls, 2*calls)
+			for n := 1; n <= calls; n++ {
+				for _, after := range []bool{false, true} {
+					s.killAt(o, n, after, want)
+				}
+			}
+			s.killWhenAcknowledged(o, want)
+		})
+	}
+}
+
+// killAt kills the control plane at the n-th change of the Engine.
+func (s *site) killAt(o op, n int, after bool, want state) {
+	s.t.Helper()
+	org := s.ready(o)
+	killed := s.proxy.killAt(n, after, s.kill)
+	err := o.order(s, org, client.Call{})
+	select {
+	case <-killed:
+	case <-time.After(within):
+		s.t.Fatalf("call %d was never made (%v)\n%s", n, err, s.process.Log())
+	}
+	s.expect(o, org, fmt.Sprintf("call %d of %s, after its effect: %v", n, o.name, after), want)
+}
+
+// killWhenAcknowledged kills the control plane as soon as the order is
+// answered: what was acknowledged is on disk.
+func (s *site) killWhenAcknowledged(o op, want state) {
+	s.t.Helper()
+	org := s.ready(o)
+	if err := o.order(s, org, client.Call{Wait: -1}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.kill()
+	s.expect(o, org, o.name+" acknowledged", want)
+}
+
+func (s *site) expect(o op, org, where string, want state) {
+	s.t.Helper()
+	s.start()
+	if got := s.settled(org, &want); !reflect.DeepEqual(got, want) {
+		s.t.Errorf("killed at %s:\ngot  %+v\nwant %+v\n%s", where, got, want, tail(s.process.Log()))
+	}
+	s.clear(org)
+}
+
+func tail(log string) string {
+	lines := strings.Split(log, "\n")
+	return strings.Join(lines[max(0, len(lines)-15):], "\n")
+}
+
+// ready prepares a new tenant for an order.
+func (s *site) ready(o op) string {
+	s.t.Helper()
+	org := berth.NewID()
+	s.orgs = append(s.orgs, org)
+	for _, prepare := range o.prepare {
+		if err := prepare(s, org); err != nil {
+			s.t.Fatalf("prepare %s: %v\n%s", o.name, err, tail(s.process.Log()))
+		}
+	}
+	return org
+}
