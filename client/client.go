@@ -1,5 +1,6 @@
 // Package client is the Go client of Berth's REST API. The command line is
-// built on it. Every method is one request: nothing is repeated by itself.
+// built on it. Every method is one request. Only a mutation with an idempotency
+// key is sent once more if the connection was lost before the answer.
 package client
 
 import (
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -24,6 +26,7 @@ type Client struct {
 	base  *url.URL
 	token string
 	http  *http.Client
+	sight func([]byte)
 }
 
 // Option changes how a Client works.
@@ -32,6 +35,11 @@ type Option func(*Client)
 // WithHTTPClient sets what requests go through. Its Timeout should be zero:
 // mutations wait and logs stream; the context of each call bounds it.
 func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h } }
+
+// WithAnswers lets see have each JSON answer as the server wrote it, fields
+// that this package does not know included. Concurrent methods call
+// see concurrently.
+func WithAnswers(see func(body []byte)) Option { return func(c *Client) { c.sight = see } }
 
 // New returns a Client of the Berth at baseURL, such as http://127.0.0.1:3008.
 // The token may be empty: then only Health can be asked for.
@@ -125,6 +133,15 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		req.Header.Set("Idempotency-Key", r.key)
 	}
 	resp, err := c.http.Do(req)
+	if r.key != "" && lost(err) {
+		again := req.Clone(ctx)
+		if req.GetBody != nil {
+			if again.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+		resp, err = c.http.Do(again)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("ask Berth: %w", err)
 	}
@@ -133,6 +150,13 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		return nil, readError(resp)
 	}
 	return resp, nil
+}
+
+// lost reports whether a connection ended before the answer, so that nobody
+// knows whether the request was taken.
+func lost(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // do does r, reads the answer into out (nil: nothing is expected) and returns
@@ -152,6 +176,9 @@ func (c *Client) do(ctx context.Context, r request, out any) (status int, err er
 	}
 	if err := json.Unmarshal(data, out); err != nil {
 		return resp.StatusCode, fmt.Errorf("the answer is not Berth's: %w", err)
+	}
+	if c.sight != nil {
+		c.sight(data)
 	}
 	return resp.StatusCode, nil
 }

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
-
 	"strconv"
+	"time"
 )
 
 // maxProblem bounds what is read of an error's answer.

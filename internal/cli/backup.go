@@ -36,6 +36,9 @@ secret.key in the state directory, is not in it: keep that apart.`,
 			if err := save(args[0], b); err != nil {
 				return fmt.Errorf("save backup: %w", err)
 			}
+			if err := syncDirectory(filepath.Dir(args[0])); err != nil {
+				return fmt.Errorf("save backup: %w", err)
+			}
 			_, err = fmt.Fprintf(a.Stdout, "%s, %d bytes, SHA-256 %x\n", args[0], b.Size, b.SHA256)
 			return err
 		},
@@ -65,4 +68,13 @@ func save(path string, b *client.Backup) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// syncDirectory makes a new name in a directory survive a loss of power.
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

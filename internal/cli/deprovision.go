@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -27,18 +26,18 @@ func (a *app) deprovisionCommand() *cobra.Command {
 		if volumes != "keep" && volumes != "delete" {
 			return usagef("--volumes must be keep or delete; %q was given", volumes)
 		}
-		if a.Terminal && !yes && !a.confirm(args[0], volumes) {
+		if a.Terminal && !yes && !a.confirm(cmd.Context(), args[0], volumes) {
 			return errors.New("nothing was removed")
 		}
-		var gone client.Deprovisioned
+		var gone client.Changed
 		_, err := a.order(cmd.Context(), func(ctx context.Context, c *client.Client, call client.Call) (out outcome, err error) {
 			gone, err = c.Deprovision(ctx, args[0], volumes, call)
-			return outcome{org: args[0], deployment: gone.DeploymentID, done: gone.Done, value: gone}, err
+			return outcome{org: args[0], deployment: gone.DeploymentID, done: gone.Done}, err
 		})
 		if err != nil {
 			return err
 		}
-		return a.print(gone, func() [][]string {
+		return a.show(func() [][]string {
 			state := "gone"
 			if !gone.Done {
 				state = "being removed"
@@ -56,12 +55,12 @@ func kept(volumes string) string {
 	return "kept"
 }
 
-func (a *app) confirm(org, volumes string) bool {
+func (a *app) confirm(ctx context.Context, org, volumes string) bool {
 	what := "its data is kept"
 	if volumes == "delete" {
 		what = "ITS DATA IS DELETED"
 	}
 	_, _ = fmt.Fprintf(a.Stderr, "Remove tenant %s? %s. Type yes: ", printable(org), what)
-	answer, _ := bufio.NewReader(a.Stdin).ReadString('\n')
+	answer, _ := a.line(ctx)
 	return strings.TrimSpace(answer) == "yes"
 }

@@ -26,6 +26,8 @@ var kernelSettings = []struct {
 	least int
 	why   string
 }{
+	{"/proc/sys/net/ipv4/neigh/default/gc_thresh1", 1024, "fewer neighbours than this are never dropped"},
+	{"/proc/sys/net/ipv4/neigh/default/gc_thresh2", 2048, "more neighbours than this are dropped within seconds"},
 	{"/proc/sys/net/ipv4/neigh/default/gc_thresh3", 4096, "neighbours of all containers share one table"},
 	{"/proc/sys/fs/inotify/max_user_instances", 8192, "each container's shim takes one"},
 	{"/proc/sys/kernel/pid_max", 131072, "all containers share one range of process ids"},
@@ -86,17 +88,37 @@ func (a *app) serverFindings(ctx context.Context) []finding {
 func hostFindings() []finding {
 	var list []finding
 	for _, s := range kernelSettings {
-		data, err := os.ReadFile(s.path)
-		name := strings.ReplaceAll(strings.TrimPrefix(s.path, "/proc/sys/"), "/", ".")
-		if err != nil {
-			list = append(list, finding{Check: name, OK: true, Detail: "can't be read here"})
-			continue
+		n, ok, f := kernelSetting(s.path)
+		if ok {
+			f.OK, f.Detail = n >= s.least, fmt.Sprintf("%d: %s", n, s.why)
 		}
-		n, err := strconv.Atoi(strings.TrimSpace(string(data)))
-		list = append(list, finding{
-			Check: name, OK: err == nil && n >= s.least, Detail: fmt.Sprintf("%d: %s", n, s.why),
-			Hint: fmt.Sprintf("for hundreds of tenants: sysctl -w %s=%d", name, s.least),
-		})
+		if !f.OK {
+			f.Hint = fmt.Sprintf("for hundreds of tenants: sysctl -w %s=%d", f.Check, s.least)
+		}
+		list = append(list, f)
 	}
-	return list
+	n, ok, f := kernelSetting("/proc/sys/net/ipv4/ip_local_port_range")
+	if ok {
+		f.OK, f.Detail = n > lastDefaultPort, fmt.Sprintf("from %d: outgoing connections take ports from here", n)
+	}
+	if !f.OK {
+		f.Hint = fmt.Sprintf("sysctl -w %s=\"%d 60999\", or let --ports of serve end below %d", f.Check, lastDefaultPort+1, n)
+	}
+	return append(list, f)
+}
+
+// lastDefaultPort ends the default range of tenants' external ports.
+const lastDefaultPort = 32767
+
+// kernelSetting reads the first number of a setting. ok is false if it can't
+// be read here: that is no finding against the host.
+func kernelSetting(path string) (n int, ok bool, f finding) {
+	f = finding{Check: strings.ReplaceAll(strings.TrimPrefix(path, "/proc/sys/"), "/", "."), OK: true, Detail: "can't be read here"}
+	data, err := os.ReadFile(path)
+	fields := strings.Fields(string(data))
+	if err != nil || len(fields) == 0 {
+		return 0, false, f
+	}
+	n, err = strconv.Atoi(fields[0])
+	return n, err == nil, f
 }

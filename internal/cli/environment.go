@@ -18,11 +18,13 @@ func (e *envFlags) read(getenv func(string) string) (map[string]string, error) {
 	}
 	for _, pair := range e.vars {
 		name, value, ok := cutPair(pair)
-		if !ok {
-			value = getenv(name)
-		}
 		if name == "" {
-			return nil, usagef("--env must be NAME=VALUE or NAME; %q was given", pair)
+			return nil, usagef("--env must be NAME=VALUE or NAME")
+		}
+		if !ok {
+			if value = getenv(name); value == "" {
+				return nil, usagef("--env %s: no such variable here; --env %s= sets it empty", name, name)
+			}
 		}
 		env[name] = value
 	}
@@ -38,7 +40,7 @@ func readEnvFile(path string, env map[string]string) error {
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
-		line := lines.Text()
+		line := strings.TrimLeft(lines.Text(), " \t")
 		if strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#") {
 			continue
 		}

@@ -22,7 +22,7 @@ func (a *app) deploymentsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(page, func() [][]string { return deploymentRows(time.Now(), page.Deployments) })
+		return a.show(func() [][]string { return deploymentRows(time.Now(), page.Deployments) })
 	}
 	return cmd
 }
@@ -59,7 +59,7 @@ func (a *app) eventsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(list, func() [][]string {
+		return a.show(func() [][]string {
 			rows := [][]string{{"WHEN", "ORGANIZATION", "KIND", "WHAT"}}
 			for _, e := range list {
 				rows = append(rows, []string{ago(time.Now(), &e.At), orDash(e.OrganizationID), e.Kind, e.Message})
@@ -80,7 +80,7 @@ func (a *app) volumesCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(list, func() [][]string {
+		return a.show(func() [][]string {
 			rows := [][]string{{"VOLUME", "MOUNT", "MADE", "STATE"}}
 			for _, v := range list {
 				state := "in use"

@@ -3,10 +3,12 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -68,11 +70,14 @@ func report(w io.Writer, err error) {
 	message, hint := err.Error(), ""
 	var remote *client.Error
 	var local *berth.Error
+	var dial *net.OpError
 	switch {
 	case errors.As(err, &remote):
-		message, hint = remote.Message, remote.Hint
+		message, hint = printable(remote.Message), printable(remote.Hint)
 	case errors.As(err, &local):
 		message, hint = local.Error(), local.Hint
+	case errors.As(err, &dial) && dial.Op == "dial":
+		hint = "start berth serve there, or set BERTH_URL to where it runs"
 	}
 	_, _ = fmt.Fprintf(w, "error: %s\n", message)
 	if hint != "" {
@@ -91,7 +96,8 @@ type app struct {
 	started  bool // flags and arguments were right
 	output   string
 	stateDir string
-	wait     int // seconds
+	wait     int    // seconds
+	answer   []byte // the newest JSON answer of the API
 }
 
 func (a *app) root() *cobra.Command {
@@ -105,7 +111,10 @@ containers, and keeps all of them running, reachable and apart.
 ORG is an organization id or a tenant's slug.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmd.ValidateRequiredFlags(); err != nil {
+				return err
+			}
 			a.started = true
 			if a.output != "table" && a.output != "json" {
 				return usagef("--output must be table or json; %q was given", a.output)
@@ -157,7 +166,33 @@ func (a *app) client() (*client.Client, error) {
 		}
 		token = strings.TrimSpace(string(data))
 	}
-	return client.New(url, token)
+	return client.New(url, token, client.WithAnswers(func(body []byte) { a.answer = body }))
+}
+
+// group is a command that only holds others.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() }}
+}
+
+// line reads a line of standard input, or gives up when ctx ends.
+func (a *app) line(ctx context.Context) (string, error) {
+	type result struct {
+		text string
+		err  error
+	}
+	read := make(chan result, 1)
+	// A read of a terminal can't be ended: the goroutine may last as long as the
+	// process, which ends soon.
+	go func() {
+		text, err := bufio.NewReader(a.Stdin).ReadString('\n')
+		read <- result{text, err}
+	}()
+	select {
+	case r := <-read:
+		return r.text, r.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // versionText is what this binary is.

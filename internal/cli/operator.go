@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bufio"
 	"fmt"
 	"strings"
 	"time"
@@ -10,7 +9,7 @@ import (
 )
 
 func (a *app) tokenCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "token", Short: "Manage API tokens"}
+	cmd := group("token", "Manage API tokens")
 	var expires time.Duration
 	create := &cobra.Command{Use: "create NAME", Short: "Make an operator's token and print it, this once", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
@@ -25,7 +24,7 @@ func (a *app) tokenCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(t, func() [][]string { return [][]string{{t.Text}} })
+		return a.show(func() [][]string { return [][]string{{t.Text}} })
 	}}
 	create.Flags().DurationVar(&expires, "expires", 0, "how long it is valid, such as 720h (default for ever)")
 	ls := &cobra.Command{Use: "ls", Short: "List tokens", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,7 +36,7 @@ func (a *app) tokenCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(list, func() [][]string {
+		return a.show(func() [][]string {
 			rows := [][]string{{"ID", "NAME", "PREFIX", "CREATED", "LAST USED", "STATE"}}
 			for _, t := range list {
 				state := "valid"
@@ -64,7 +63,7 @@ func (a *app) tokenCommand() *cobra.Command {
 }
 
 func (a *app) registryCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "registry", Short: "Manage what opens registries"}
+	cmd := group("registry", "Manage what opens registries")
 	var username string
 	login := &cobra.Command{Use: "login HOST --username NAME", Short: "Store a credential; the password is read from standard input", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
@@ -74,9 +73,9 @@ func (a *app) registryCommand() *cobra.Command {
 		if a.Terminal {
 			_, _ = fmt.Fprint(a.Stderr, "Password: ")
 		}
-		password, err := bufio.NewReader(a.Stdin).ReadString('\n')
+		password, err := a.line(cmd.Context())
 		if password == "" && err != nil {
-			return usagef("no password on standard input")
+			return usagef("no password on standard input: %w", err)
 		}
 		return c.PutRegistry(cmd.Context(), args[0], username, strings.TrimRight(password, "\r\n"))
 	}}
@@ -93,7 +92,7 @@ func (a *app) registryCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(list, func() [][]string {
+		return a.show(func() [][]string {
 			rows := [][]string{{"REGISTRY", "USERNAME", "CHANGED"}}
 			for _, r := range list {
 				rows = append(rows, []string{r.Host, r.Username, ago(time.Now(), &r.UpdatedAt)})

@@ -17,7 +17,6 @@ type outcome struct {
 	org        string
 	deployment string
 	done       bool
-	value      any // to print as JSON
 }
 
 // waitFlag lets a command wait for its order's end.
@@ -45,38 +44,55 @@ func (a *app) order(ctx context.Context, do func(context.Context, *client.Client
 		if err != nil || out.done {
 			return out, err
 		}
-		a.follow(ctx, c, out)
+		switch a.follow(ctx, c, out) {
+		case ended: // the answer tells how
+		case expired:
+			call.Wait = -1
+		case interrupted:
+			return out, fmt.Errorf("interrupted: the order stands; follow it with: berth deployments %s", out.org)
+		}
 	}
 	out, err := do(ctx, c, call)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return out, errors.New("interrupted: if the order was taken, it stands; berth deployments tells")
+		return out, errors.New("interrupted: if the order was taken, it stands; follow it with: berth deployments ORG")
 	case err == nil && !out.done:
 		_, _ = fmt.Fprintf(a.Stderr, "still under way; follow it with: berth deployments %s\n", out.org)
 	}
 	return out, err
 }
 
+// followed is why following a deployment ended.
+type followed int
+
+const (
+	ended followed = iota
+	expired
+	interrupted
+)
+
 const followPause = 200 * time.Millisecond
 
 // follow shows how far a deployment has come, until it is over or the waiting
 // is.
-func (a *app) follow(ctx context.Context, c *client.Client, out outcome) {
+func (a *app) follow(ctx context.Context, c *client.Client, out outcome) followed {
+	defer func() { _, _ = fmt.Fprint(a.Stderr, "\r\x1b[K") }()
 	begin := time.Now()
 	for time.Since(begin) < time.Duration(a.wait)*time.Second {
 		d, err := c.Deployment(ctx, out.org, out.deployment)
-		if err != nil || d.Over() {
-			break // the answer tells
+		switch {
+		case ctx.Err() != nil:
+			return interrupted
+		case err != nil || d.Over():
+			return ended
 		}
 		_, _ = fmt.Fprintf(a.Stderr, "\r\x1b[K%s", progressLine(d, time.Since(begin)))
 		select {
 		case <-ctx.Done():
 		case <-time.After(followPause):
-			continue
 		}
-		break
 	}
-	_, _ = fmt.Fprint(a.Stderr, "\r\x1b[K")
+	return expired
 }
 
 func progressLine(d client.Deployment, since time.Duration) string {
@@ -99,12 +115,12 @@ func (a *app) changeCommand(use, short string, do func(ctx context.Context, c *c
 		var changed client.Changed
 		_, err := a.order(cmd.Context(), func(ctx context.Context, c *client.Client, call client.Call) (out outcome, err error) {
 			changed, err = do(ctx, c, args[0], call)
-			return outcome{org: args[0], deployment: changed.DeploymentID, done: changed.Done, value: changed}, err
+			return outcome{org: args[0], deployment: changed.DeploymentID, done: changed.Done}, err
 		})
 		if err != nil {
 			return err
 		}
-		return a.print(changed, func() [][]string { return tenantRows([]client.Tenant{changed.Tenant}) })
+		return a.show(func() [][]string { return tenantRows([]client.Tenant{changed.Tenant}) })
 	}
 	return cmd
 }

@@ -8,6 +8,12 @@ import (
 	"unicode"
 )
 
+// show writes the API's answer: as it came, indented, or as the table that rows
+// makes of it.
+func (a *app) show(rows func() [][]string) error {
+	return a.print(json.RawMessage(a.answer), rows)
+}
+
 // print writes data as JSON, or as the table that rows makes: the first row is
 // the heading.
 func (a *app) print(data any, rows func() [][]string) error {

@@ -47,12 +47,12 @@ func (a *app) provisionCommand() *cobra.Command {
 		var made client.Provisioned
 		_, err = a.order(cmd.Context(), func(ctx context.Context, c *client.Client, call client.Call) (outcome, error) {
 			made, err = c.Provision(ctx, p, call)
-			return outcome{org: made.OrganizationID, deployment: made.DeploymentID, done: made.Done, value: made}, err
+			return outcome{org: made.OrganizationID, deployment: made.DeploymentID, done: made.Done}, err
 		})
 		if err != nil {
 			return err
 		}
-		return a.print(made, func() [][]string {
+		return a.show(func() [][]string {
 			return [][]string{
 				{"ORGANIZATION", "SLUG", "STATUS", "PORT", "URL"},
 				{made.OrganizationID, made.Slug, made.Status, strconv.Itoa(made.ExternalPort), made.TenantURL},

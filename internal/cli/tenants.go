@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -21,6 +22,12 @@ func tenantRows(list []client.Tenant) [][]string {
 	return rows
 }
 
+// tenantsJSON is the API's list with all its pages in one.
+type tenantsJSON struct {
+	Tenants    []json.RawMessage `json:"tenants"`
+	NextCursor *string           `json:"nextCursor"`
+}
+
 func (a *app) lsCommand() *cobra.Command {
 	var f client.TenantFilter
 	cmd := &cobra.Command{Use: "ls", Short: "List tenants", Args: cobra.NoArgs}
@@ -33,19 +40,24 @@ func (a *app) lsCommand() *cobra.Command {
 			return err
 		}
 		f.Limit = 1000
-		all := client.TenantList{Tenants: []client.Tenant{}}
+		var all []client.Tenant
+		raw := tenantsJSON{Tenants: []json.RawMessage{}}
 		for {
 			page, err := c.Tenants(cmd.Context(), f)
 			if err != nil {
 				return err
 			}
-			all.Tenants = append(all.Tenants, page.Tenants...)
+			var next tenantsJSON
+			if err := json.Unmarshal(a.answer, &next); err != nil {
+				return fmt.Errorf("read answer: %w", err)
+			}
+			all, raw.Tenants = append(all, page.Tenants...), append(raw.Tenants, next.Tenants...)
 			if page.NextCursor == nil {
 				break
 			}
 			f.Cursor = *page.NextCursor
 		}
-		return a.print(all, func() [][]string { return tenantRows(all.Tenants) })
+		return a.print(raw, func() [][]string { return tenantRows(all) })
 	}
 	return cmd
 }
@@ -60,7 +72,7 @@ func (a *app) statusCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(st, func() [][]string { return statusRows(time.Now(), st) })
+		return a.show(func() [][]string { return statusRows(time.Now(), st) })
 	}}
 }
 
@@ -109,7 +121,7 @@ func (a *app) healthCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(list, func() [][]string {
+		return a.show(func() [][]string {
 			rows := [][]string{{"CHECKED", "STATUS", "HTTP", "TIME", "CAUSE"}}
 			for _, p := range list {
 				code, took := "-", "-"

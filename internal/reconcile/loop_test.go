@@ -304,6 +304,30 @@ func TestAnEngineThatHangsLeavesTheAPIAnsweringAndNothingDestroyed(t *testing.T)
 	})
 }
 
+// Fault 9: containers that lived through it are left alone, those that did not
+// are started once.
+func TestAnEngineThatRestartsCostsNoNeedlessRestart(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		w.completed(w.provision(2, "app:1", true))
+		before := w.observed(1).Containers[0]
+		w.engine.SetDown(true)
+		w.hands.End(t, w.observedWhileDown(2), 143, false)
+		<-time.After(30 * time.Second)
+		if got := w.tenant(1); got.Health != berth.HealthUnknown || got.Status != berth.StatusRunning {
+			t.Errorf("while the engine is down: %s, %s", got.Status, got.Health)
+		}
+		w.engine.SetDown(false)
+		w.eventually(time.Minute, "both are well", func() bool {
+			return w.tenant(1).Health == berth.HealthHealthy && w.tenant(2).Health == berth.HealthHealthy
+		})
+		if after := w.observed(1).Containers[0]; after.ID != before.ID || !after.StartedAt.Equal(before.StartedAt) {
+			t.Errorf("restarted needlessly: %+v, then %+v", before, after)
+		}
+	})
+}
+
 // Fault 11.
 func TestOneTenantsTroubleIsItsOwn(t *testing.T) {
 	inBubble(t, func(w *world) {

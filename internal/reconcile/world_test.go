@@ -170,6 +170,12 @@ func (w *world) observed(n int) berth.Observed {
 	return o
 }
 
+// observedWhileDown is the id of a tenant's container, from its record.
+func (w *world) observedWhileDown(n int) string {
+	w.t.Helper()
+	return w.tenant(n).ContainerID
+}
+
 // eventually waits, in the bubble's time, until what is wanted holds.
 func (w *world) eventually(within time.Duration, what string, holds func() bool) {
 	w.t.Helper()

@@ -1,0 +1,253 @@
+package berth_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/unite-hub/berth"
+
+// mayImport says which packages of Berth a package may import, each row with
+// its reason. "" is the root. A package without a row fails: a new package
+// begins with a decision. Test files are free.
+var mayImport = map[string]struct {
+	packages []string
+	reason   string
+}{
+	"": {nil, "nouns and pure rules: the standard library only, so that they can be read and used everywhere"},
+
+	"internal/engine/docker": {[]string{""}, "an adapter knows the nouns and its own library, no other adapter"},
+	"internal/health":        {[]string{""}, "an adapter knows the nouns and HTTP"},
+	"internal/secret":        {[]string{""}, "an adapter knows the nouns and its cipher"},
+	"internal/blueprint":     {[]string{""}, "turns a tenant into a stack and a stack into a compose file; it does not run either"},
+	"internal/wall":          {[]string{""}, "answers one question about an address; it listens on nothing"},
+	"internal/edge":          {[]string{"", "internal/wall"}, "the edge asks the wall before it takes a connection"},
+	"internal/store":         {[]string{""}, "the seam that tenancy and reconcile share; it holds no SQL"},
+	"internal/store/sqlite":  {[]string{"", "internal/store"}, "implements the seam; rules stay out of it"},
+
+	"internal/tenancy":   {[]string{"", "internal/store"}, "use cases write desired state; they never touch an engine or an edge"},
+	"internal/reconcile": {[]string{"", "internal/store"}, "the loop sees engine, edge and prober through its own interfaces"},
+	"internal/auth":      {[]string{"", "internal/store"}, "tokens become actors; what an actor may do is tenancy's"},
+	"internal/api":       {[]string{"", "internal/tenancy", "internal/store", "internal/auth"}, "wire types over the use cases; nothing above tenancy knows engines"},
+	"client":             {[]string{""}, "programs of others import it: it must not pull in the control plane"},
+	"internal/serve":     {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/edge", "internal/engine/docker", "internal/health", "internal/reconcile", "internal/secret", "internal/store", "internal/store/sqlite", "internal/tenancy", "internal/wall"}, "the wiring: the only place that sees both sides of a seam"},
+	"internal/cli":       {[]string{"", "client", "internal/serve"}, "commands speak through the public client; only `serve` starts the control plane"},
+	"cmd/berth":          {[]string{"internal/cli", "internal/serve"}, "main starts, nothing else"},
+
+	"internal/engine/enginetest": {[]string{"", "internal/reconcile"}, "the suite and the fake implement the loop's seam"},
+	"internal/store/storetest":   {[]string{"", "internal/store"}, "one suite for every store, so it knows none"},
+	"internal/testbed":           {nil, "makes images and starts processes for tests; it treats Berth as a black box"},
+	"examples/tenantapp":         {nil, "a tenant's app knows nothing of Berth"},
+	"bench":                      {[]string{"", "client", "internal/testbed"}, "measures the real binary from outside"},
+	"scripts/tenantimage":        {[]string{"internal/testbed"}, "makes the demo's image"},
+}
+
+// mayExec lists where other programs may be started: outside the product only.
+var mayExec = []string{"internal/testbed", "bench", "scripts", "test"}
+
+var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "types", "models"}
+
+const longestFile = 500
+
+// sourceFile is one parsed .go file; folder and name are slash paths from the
+// module's root, which is folder "".
+type sourceFile struct {
+	folder, name string
+	test         bool
+	lines        int
+	syntax       *ast.File
+	positions    *token.FileSet
+}
+
+func (f sourceFile) imports() []string {
+	var paths []string
+	for _, spec := range f.syntax.Imports {
+		if p, err := strconv.Unquote(spec.Path.Value); err == nil {
+			paths = append(paths, p)
+		}
+	}
+	return paths
+}
+
+// product reports whether the file is part of what users run.
+func (f sourceFile) product() bool { return !f.test && !within(f.folder, mayExec) }
+
+func TestPackagesImportOnlyWhatTheirRowAllows(t *testing.T) {
+	seen := map[string]bool{}
+	for _, f := range sources(t) {
+		if f.test {
+			continue
+		}
+		row, known := mayImport[f.folder]
+		if !known && strings.HasPrefix(f.folder, "test/") {
+			continue // end-to-end programs may see everything
+		}
+		if !known {
+			t.Errorf("%s: package %q has no row in mayImport: say what it may import and why", f.name, f.folder)
+			continue
+		}
+		seen[f.folder] = true
+		for _, p := range f.imports() {
+			own, isOwn := strings.CutPrefix(p, module)
+			own = strings.TrimPrefix(own, "/")
+			if isOwn && own != f.folder && !slices.Contains(row.packages, own) {
+				t.Errorf("%s imports %q, which its row does not allow: %s", f.name, p, row.reason)
+			}
+			if f.folder == "" && !isOwn && strings.Contains(strings.SplitN(p, "/", 2)[0], ".") {
+				t.Errorf("%s imports %s: the root package uses the standard library only", f.name, p)
+			}
+		}
+	}
+	for folder := range mayImport {
+		if !seen[folder] {
+			t.Errorf("mayImport has a row for %q, which does not exist", folder)
+		}
+	}
+}
+
+func TestProductCodeStartsNoOtherProgram(t *testing.T) {
+	for _, f := range sources(t) {
+		if f.product() && slices.Contains(f.imports(), "os/exec") {
+			t.Errorf("%s imports os/exec: a shell fed with names is how tenants get out", f.name)
+		}
+	}
+}
+
+func TestNoPackageHasAVagueName(t *testing.T) {
+	for _, f := range sources(t) {
+		name := strings.TrimSuffix(f.syntax.Name.Name, "_test")
+		if slices.Contains(vagueNames, name) || slices.Contains(vagueNames, path.Base(f.folder)) {
+			t.Errorf("%s: package %s: name it after what it holds", f.name, name)
+		}
+	}
+}
+
+func TestProductCodeHasNoInit(t *testing.T) {
+	for _, f := range sources(t) {
+		if !f.product() {
+			continue
+		}
+		for _, d := range f.syntax.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+				t.Errorf("%s has func init: importing a package must have no effect", f.positions.Position(fn.Pos()))
+			}
+		}
+	}
+}
+
+func TestFilesStayShort(t *testing.T) {
+	for _, f := range sources(t) {
+		if f.lines > longestFile {
+			t.Errorf("%s has %d lines, more than %d: split it by noun", f.name, f.lines, longestFile)
+		}
+	}
+}
+
+// A sleep is a race that was given a number; a skip is a test that nobody runs.
+func TestTestsNeitherSleepNorSkip(t *testing.T) {
+	forbidden := map[string]bool{"time.Sleep": true}
+	for _, receiver := range []string{"t", "b", "f", "tb"} {
+		for _, method := range []string{"Skip", "Skipf", "SkipNow"} {
+			forbidden[receiver+"."+method] = true
+		}
+	}
+	for _, f := range sources(t) {
+		if !f.test {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			selector, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if on, ok := selector.X.(*ast.Ident); ok && forbidden[on.Name+"."+selector.Sel.Name] {
+				t.Errorf("%s uses %s.%s: poll with a deadline, or use testing/synctest", f.positions.Position(n.Pos()), on.Name, selector.Sel.Name)
+			}
+			return true
+		})
+	}
+}
+
+// sources parses every .go file of the module except testdata and the tools
+// module. It fails the test on a file that does not parse.
+func sources(t *testing.T) []sourceFile {
+	t.Helper()
+	root := moduleRoot(t)
+	var files []sourceFile
+	err := filepath.WalkDir(root, func(full string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, full)
+		if err != nil {
+			return err
+		}
+		name = filepath.ToSlash(name)
+		if entry.IsDir() {
+			if name == "tools" || entry.Name() == "testdata" || name != "." && strings.HasPrefix(entry.Name(), ".") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		text, err := os.ReadFile(full)
+		if err != nil {
+			return err
+		}
+		positions := token.NewFileSet()
+		syntax, err := parser.ParseFile(positions, name, text, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		folder := path.Dir(name)
+		if folder == "." {
+			folder = ""
+		}
+		files = append(files, sourceFile{
+			folder: folder, name: name, test: strings.HasSuffix(name, "_test.go"),
+			lines: bytes.Count(text, []byte("\n")), syntax: syntax, positions: positions,
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// moduleRoot walks up from the test's directory to the folder with go.mod.
+func moduleRoot(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			t.Fatal("no go.mod above the test's directory")
+		}
+		dir = parent
+	}
+}
+
+func within(folder string, folders []string) bool {
+	return slices.ContainsFunc(folders, func(f string) bool {
+		return folder == f || strings.HasPrefix(folder, f+"/")
+	})
+}
