@@ -1,0 +1,139 @@
+// Package walls_test looks from inside a tenant's own network at what it can
+// reach: nothing of another tenant's, not the API, and of the host its own
+// route only. The probes go to addresses that the test itself made.
+package walls_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	dockerclient "github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
+)
+
+var image = fmt.Sprintf("berth-walls-%d:1", os.Getpid())
+
+// tenant is one tenant of the test, seen from inside and outside.
+type tenant struct {
+	client.Provisioned
+	pid     int        // of its container's process, on the host
+	address netip.Addr // of its container
+	gateway netip.Addr // the host, as its container sees it
+}
+
+func TestATenantReachesItsOwnRouteAndNothingElse(t *testing.T) {
+	ctx := t.Context()
+	p := serve(t)
+	api, err := client.New(p.URL, p.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two := provision(t, api, "One"), provision(t, api, "Two")
+	apiPort := p.URL[strings.LastIndexByte(p.URL, ':')+1:]
+	for _, c := range []struct {
+		what   string
+		from   tenant
+		url    string
+		reachs bool
+	}{
+		{"its own container", one, fmt.Sprintf("http://%s:3000/api/health", one.address), true},
+		{"its own route on the host", one, fmt.Sprintf("http://%s:%d/api/health", one.gateway, one.ExternalPort), true},
+		{"another tenant's container", one, fmt.Sprintf("http://%s:3000/api/health", two.address), false},
+		{"another tenant's route on the host", one, fmt.Sprintf("http://%s:%d/api/health", one.gateway, two.ExternalPort), false},
+		{"another tenant's route by that one's gateway", one, fmt.Sprintf("http://%s:%d/api/health", two.gateway, two.ExternalPort), false},
+		{"the API", one, fmt.Sprintf("http://%s:%s/api/health", one.gateway, apiPort), false},
+		{"its own route, from the other", two, fmt.Sprintf("http://%s:%d/api/health", two.gateway, two.ExternalPort), true},
+		{"the first one's route, from the other", two, fmt.Sprintf("http://%s:%d/api/health", two.gateway, one.ExternalPort), false},
+	} {
+		if got := reaches(ctx, t, c.from, c.url); got != c.reachs {
+			t.Errorf("%s (%s): reached %v, want %v", c.what, c.url, got, c.reachs)
+		}
+	}
+	// From the host, which is the outside here, both answer.
+	for _, tn := range []tenant{one, two} {
+		if out, err := exec.CommandContext(ctx, "curl", "-fsS", "--max-time", "10", fmt.Sprintf("http://127.0.0.1:%d/api/health", tn.ExternalPort)).CombinedOutput(); err != nil {
+			t.Errorf("from the host: %v\n%s", err, out)
+		}
+	}
+}
+
+// serve starts a control plane whose API listens on all addresses: the wall,
+// not the address, must keep tenants out.
+func serve(t *testing.T) *testbed.Process {
+	t.Helper()
+	ctx := t.Context()
+	if err := testbed.LoadTenantImage(ctx, image, "1"); err != nil {
+		t.Fatal(err)
+	}
+	binary := filepath.Join(t.TempDir(), "berth")
+	if err := testbed.GoBuild(ctx, binary, "./cmd/berth", ""); err != nil {
+		t.Fatal(err)
+	}
+	ports, err := testbed.FreePorts(20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &testbed.Process{Binary: binary, StateDir: t.TempDir(), Ports: ports, Pool: "10.71.240.0/20", Args: []string{"--listen", "0.0.0.0:0"}}
+	if err := p.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(p.Log())
+		}
+		if err := errors.Join(p.Stop(), testbed.RemoveImage(context.Background(), image)); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func provision(t *testing.T, api *client.Client, name string) tenant {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context())
+	org := berth.NewID()
+	t.Cleanup(func() {
+		if _, err := api.Deprovision(ctx, org, "delete", client.Call{Wait: time.Minute}); err != nil {
+			t.Error(err)
+		}
+	})
+	made, err := api.Provision(ctx, client.Provision{OrganizationID: org, TenantName: name, ImageTag: image, Start: true}, client.Call{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := testbed.Engine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = engine.Close() }()
+	seen, err := engine.ContainerInspect(ctx, made.ContainerName, dockerclient.ContainerInspectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := seen.Container.NetworkSettings.Networks[berth.NetworkName(org)]
+	return tenant{Provisioned: made, pid: seen.Container.State.Pid, address: end.IPAddress, gateway: end.Gateway}
+}
+
+// reaches asks from inside a tenant's own network namespace.
+func reaches(ctx context.Context, t *testing.T, from tenant, url string) bool {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, "nsenter", "-t", fmt.Sprint(from.pid), "-n",
+		"curl", "-fsS", "--noproxy", "*", "--connect-timeout", "3", "--max-time", "5", url)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("nsenter: %v\n%s", err, out)
+	}
+	return err == nil && strings.Contains(string(out), `"status":"ok"`)
+}
