@@ -5,8 +5,6 @@ export GOFLAGS := -buildvcs=false
 
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 tool := go tool -modfile=tools/go.mod
-# -p 1 for packages: those that use the Engine would slow each other down.
-go_test := go test -race -timeout 15m
 
 .PHONY: help
 help: ## show this list
@@ -26,7 +24,7 @@ test: lint build engine ## every test, on real components; starts what it needs
 
 .PHONY: test-long
 test-long: build engine ## the randomized tests for many more steps, and the fuzzers
-	BERTH_LONG=1 go test -race -timeout 60m -run 'Model|Crash' ./test/...
+	BERTH_LONG=1 go test -timeout 60m -run TestModel -v ./internal/reconcile
 	for target in $$(grep -rlE 'func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
 		for f in $$(grep -ohE 'func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | sed 's/func //'); do \
 			go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$target; done; done

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/tenancy"
@@ -393,6 +394,51 @@ func TestAPortTakenLaterIsNamedAndTakenBackOnceFree(t *testing.T) {
 		}
 		w.edge.take(3001, false)
 		w.eventually(time.Minute, "the cause is gone", func() bool { return w.tenant(1).Cause == "" })
+	})
+}
+
+func TestTheSweeperRemovesWhatCameAfterTheEnd(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		info, seen := w.tenant(1), w.observed(1)
+		env := map[string]string{}
+		stack, err := blueprint.Builtin().Stack(info, env, nil, 2)
+		w.must(err)
+		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep))
+		// A call that was cut off takes effect after all, behind the loop's back.
+		_, err = w.engine.Apply(ctx, stack)
+		w.must(err)
+		if len(w.observed(1).Containers) != len(seen.Containers) {
+			t.Fatal("there is nothing to sweep")
+		}
+		w.eventually(time.Minute, "it is swept", func() bool {
+			o := w.observed(1)
+			return len(o.Containers) == 0 && !o.Network
+		})
+		if got := w.observed(1).Volumes; len(got) != 3 {
+			t.Errorf("volumes were swept: %v are left", got)
+		}
+	})
+}
+
+func TestIdempotencyKeysAreForgottenAfterADay(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		call := tenancy.Call{IdempotencyKey: "k", Fingerprint: []byte("f")}
+		known := func() bool {
+			again, err := w.service.Provision(ctx, w.actor, call, tenancy.Provision{OrganizationID: orgID(1), Name: "T", ImageTag: "app:1"})
+			return err == nil && again.Earlier
+		}
+		w.completed(w.service.Provision(ctx, w.actor, call, tenancy.Provision{OrganizationID: orgID(1), Name: "T", ImageTag: "app:1"}))
+		<-time.After(23 * time.Hour)
+		if !known() {
+			t.Error("forgotten within a day")
+		}
+		<-time.After(3 * time.Hour)
+		if known() {
+			t.Error("known after a day")
+		}
 	})
 }
 

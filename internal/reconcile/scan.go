@@ -14,11 +14,18 @@ const (
 	watchPause  = time.Second            // before the engine's event stream is opened again
 	sweepDelay  = 2                      // scans that a stray must be seen in before it is removed
 	scanRetries = 3 * time.Second        // pause after a scan that failed
+	tidyPause   = time.Hour              // between looks for idempotency keys to forget
+	keyLife     = 24 * time.Hour         // of an idempotency key
 )
 
 // scanAll runs the full scan at an interval.
 func (l *Loop) scanAll(ctx context.Context) error {
+	var tidied time.Time
 	for {
+		if time.Since(tidied) >= tidyPause {
+			l.tidy(ctx)
+			tidied = time.Now()
+		}
 		pause := l.ScanInterval
 		if !l.scan(ctx) {
 			pause = min(pause, scanRetries)
@@ -29,6 +36,14 @@ func (l *Loop) scanAll(ctx context.Context) error {
 		case <-l.rescan:
 		case <-time.After(pause):
 		}
+	}
+}
+
+// tidy forgets idempotency keys that nobody will repeat any more.
+func (l *Loop) tidy(ctx context.Context) {
+	err := l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.ForgetRequests(ctx, now().Add(-keyLife)) })
+	if err != nil && ctx.Err() == nil {
+		l.Log.Warn("old idempotency keys could not be forgotten", "error", err)
 	}
 }
 
