@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -103,9 +102,11 @@ func (s *server) outermost(next http.Handler) http.Handler {
 				writeProblem(w, berth.Errorf(berth.CodeInternal, "Internal error").WithHint("look for request %s in Berth's log", id))
 			}
 		}()
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, id)))
 	})
 }
+
+type requestKey struct{} // of the request's id, for the log
 
 // route answers what no route takes with a problem, in place of the mux's
 // plain text.
@@ -115,16 +116,26 @@ func (s *server) route(w http.ResponseWriter, r *http.Request) {
 		s.mux.ServeHTTP(w, r)
 		return
 	}
-	plain := httptest.NewRecorder()
-	h.ServeHTTP(plain, r)
-	if plain.Code == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", plain.Header().Get("Allow"))
+	plain := refusal{header: http.Header{}}
+	h.ServeHTTP(&plain, r)
+	if plain.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", plain.header.Get("Allow"))
 		writeProblem(w, problemOf(http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed").
-			hinted("this path takes %s", plain.Header().Get("Allow")))
+			hinted("this path takes %s", plain.header.Get("Allow")))
 		return
 	}
 	writeProblem(w, berth.Errorf(berth.CodeNotFound, "No such path").WithHint("GET /openapi.json lists all of them"))
 }
+
+// refusal takes the mux's plain answer, of which only the head matters.
+type refusal struct {
+	header http.Header
+	status int
+}
+
+func (r *refusal) Header() http.Header         { return r.header }
+func (r *refusal) WriteHeader(status int)      { r.status = status }
+func (r *refusal) Write(p []byte) (int, error) { return len(p), nil }
 
 type actorKey struct{}
 
@@ -133,12 +144,12 @@ type actorKey struct{}
 func secured[I, O any](s *server, op huma.Operation, h func(ctx context.Context, actor berth.Actor, in *I) (*O, error)) {
 	op.Security = []map[string][]string{{"token": {}}}
 	op.Middlewares = append(op.Middlewares, func(hctx huma.Context, next func(huma.Context)) {
-		text, ok := strings.CutPrefix(hctx.Header("Authorization"), "Bearer ")
-		if !ok {
-			text = ""
-		}
-		actor, err := s.Auth.Authenticate(hctx.Context(), text)
+		actor, err := s.Auth.Authenticate(hctx.Context(), bearer(hctx.Header("Authorization")))
 		if err != nil {
+			writeHuma(hctx, s.problem(hctx.Context(), err))
+			return
+		}
+		if err := knownQuery(hctx); err != nil {
 			writeHuma(hctx, problemFrom(err))
 			return
 		}
@@ -156,18 +167,50 @@ func secured[I, O any](s *server, op huma.Operation, h func(ctx context.Context,
 		actor, _ := ctx.Value(actorKey{}).(berth.Actor)
 		out, err := h(ctx, actor, in)
 		if err != nil {
-			return nil, s.problem(err)
+			return nil, s.problem(ctx, err)
 		}
 		return out, nil
 	})
 }
 
+// knownQuery refuses parameters that the route does not have, or that are
+// given twice: neither may be ignored in silence.
+func knownQuery(hctx huma.Context) error {
+	known := map[string]bool{}
+	for _, p := range hctx.Operation().Parameters {
+		if p.In == "query" {
+			known[p.Name] = true
+		}
+	}
+	u := hctx.URL()
+	for name, values := range u.Query() {
+		if !known[name] {
+			return berth.Errorf(berth.CodeInvalidRequest, "Unknown parameter %s", berth.Quote(name)).WithField(name).
+				WithHint("GET /openapi.json lists the parameters that this route takes")
+		}
+		if len(values) > 1 {
+			return berth.Errorf(berth.CodeInvalidRequest, "%s is given twice", name).WithField(name).WithHint("give each parameter once")
+		}
+	}
+	return nil
+}
+
 // problem turns an error into what the client sees. What is Berth's own fault
 // is logged, and not shown.
-func (s *server) problem(err error) *problem {
+func (s *server) problem(ctx context.Context, err error) *problem {
 	p := problemFrom(err)
 	if p.Status == http.StatusInternalServerError {
-		s.Log.Error("request failed", "error", err)
+		s.Log.Error("request failed", "request", ctx.Value(requestKey{}), "error", err)
 	}
 	return p
+}
+
+// bearer returns the token of an Authorization header, "" if it has none. The
+// scheme's name is not case-sensitive.
+func bearer(header string) string {
+	scheme, token, ok := strings.Cut(header, " ")
+	if !ok || !strings.EqualFold(scheme, "bearer") {
+		return ""
+	}
+	return token
 }

@@ -76,10 +76,20 @@ func scan(body []byte) error {
 		if len(stack) == 0 && (!first || token != json.Delim('{')) {
 			return malformed("Request body must be one JSON object").WithHint("send {…} and nothing after it")
 		}
+		if text, ok := token.(string); ok && strings.ContainsRune(text, utf8.RuneError) && !statesReplacement(body) {
+			return malformed("Request body holds half of a surrogate pair").
+				WithHint("send characters as UTF-8, or escape both halves of the pair")
+		}
 		if stack, err = push(stack, token); err != nil {
 			return err
 		}
 	}
+}
+
+// statesReplacement reports whether a body itself holds U+FFFD, which
+// encoding/json otherwise puts in the place of what is no character.
+func statesReplacement(body []byte) bool {
+	return bytes.ContainsRune(body, utf8.RuneError) || bytes.Contains(bytes.ToLower(body), []byte(`\ufffd`))
 }
 
 func push(stack []*frame, token json.Token) ([]*frame, error) {

@@ -10,13 +10,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
+// ownHealth is minimal for those without a token.
 type ownHealth struct {
-	Status          string  `json:"status"`
-	Version         string  `json:"version"`
-	EngineReachable bool    `json:"engineReachable"`
-	EngineID        *string `json:"engineId,omitempty" doc:"for those with a token"`
-	EngineVersion   *string `json:"engineVersion,omitempty" doc:"for those with a token"`
-	EngineRouted    *bool   `json:"engineRouted,omitempty" doc:"whether the host reaches containers directly; for those with a token"`
+	Status          string  `json:"status" enum:"ok,degraded"`
+	Version         *string `json:"version,omitempty" doc:"for those with a token, as all that follows"`
+	EngineReachable *bool   `json:"engineReachable,omitempty"`
+	EngineID        *string `json:"engineId,omitempty"`
+	EngineVersion   *string `json:"engineVersion,omitempty"`
+	EngineRouted    *bool   `json:"engineRouted,omitempty" doc:"whether the host reaches containers directly"`
 }
 
 type ownHealthInput struct {
@@ -28,10 +29,15 @@ func (s *server) openRoutes() {
 	op := huma.Operation{Method: http.MethodGet, Path: "/api/health", OperationID: "own-health", Summary: "Whether Berth itself is well", Tags: []string{"open"}}
 	huma.Register(s.api, op, func(ctx context.Context, in *ownHealthInput) (*body[ownHealth], error) {
 		info, up := s.Service.Loop.EngineInfo()
-		out := ownHealth{Status: "ok", Version: s.Version, EngineReachable: up}
-		text, _ := strings.CutPrefix(in.Authorization, "Bearer ")
-		if _, err := s.Auth.Authenticate(ctx, text); err == nil && info.ID != "" {
-			out.EngineID, out.EngineVersion, out.EngineRouted = &info.ID, &info.Version, &info.Routed
+		out := ownHealth{Status: "ok"}
+		if !up {
+			out.Status = "degraded"
+		}
+		if _, err := s.Auth.Authenticate(ctx, bearer(in.Authorization)); err == nil {
+			out.Version, out.EngineReachable = &s.Version, &up
+			if info.ID != "" {
+				out.EngineID, out.EngineVersion, out.EngineRouted = &info.ID, &info.Version, &info.Routed
+			}
 		}
 		return &body[ownHealth]{out}, nil
 	})
@@ -39,10 +45,10 @@ func (s *server) openRoutes() {
 	s.mux.HandleFunc("GET /docs", s.docs)
 }
 
-func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
+func (s *server) openAPI(w http.ResponseWriter, r *http.Request) {
 	data, err := s.describe()
 	if err != nil {
-		writeProblem(w, s.problem(err))
+		writeProblem(w, s.problem(r.Context(), err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/openapi+json")

@@ -63,6 +63,11 @@ type tokenInput struct {
 	ID string `path:"tokenId"`
 }
 
+type volumesInput struct {
+	Organization string `query:"organizationId" doc:"only this organization's"`
+}
+
+// RawInput is a body that the handler reads.
 type RawInput struct {
 	RawBody []byte `contentType:"application/json"`
 }
@@ -82,6 +87,7 @@ type registryBody struct {
 	Password string `json:"password" doc:"encrypted at rest, never shown again"`
 }
 
+// RegistryInput names a registry.
 type RegistryInput struct {
 	Host string `path:"host"`
 }
@@ -92,6 +98,11 @@ type registryPut struct {
 }
 
 type none struct{}
+
+// BareInput is a request that takes no fields.
+type BareInput struct{ RawInput }
+
+func (in *BareInput) empty() error { return decode(in.RawBody, &emptyBody{}) }
 
 func tokenOf(t berth.Token) tokenWire {
 	return tokenWire{t.ID, t.Name, t.Prefix, string(t.Role), t.CreatedAt, orNullTime(t.ExpiresAt), orNullTime(t.LastUsedAt), orNullTime(t.RevokedAt)}
@@ -110,8 +121,8 @@ func (s *server) takes(op huma.Operation, body any) huma.Operation {
 
 // operatorRoutes are about the whole installation.
 func (s *server) operatorRoutes() {
-	secured(s, operation(http.MethodGet, "/api/volumes", "volumes", "Every volume that Berth made and nobody ordered gone"), func(ctx context.Context, actor berth.Actor, _ *none) (*body[volumeList], error) {
-		list, err := s.Service.Volumes(ctx, actor, "")
+	secured(s, operation(http.MethodGet, "/api/volumes", "volumes", "Every volume that Berth made and nobody ordered gone"), func(ctx context.Context, actor berth.Actor, in *volumesInput) (*body[volumeList], error) {
+		list, err := s.Service.Volumes(ctx, actor, in.Organization)
 		out := volumeList{Volumes: []volumeWire{}}
 		for _, v := range list {
 			out.Volumes = append(out.Volumes, volumeWire{v.Name, v.OrganizationID, v.Mount, orNull(v.EngineID), orNullTime(v.CreatedAt), orNullTime(v.KeptAt)})
@@ -122,7 +133,7 @@ func (s *server) operatorRoutes() {
 		list, err := s.Service.Events(ctx, actor, "", in.Limit)
 		return &body[eventList]{eventsOf(list)}, err
 	})
-	backup := operation(http.MethodPost, "/api/backup", "backup", "A consistent copy of the database; the key that opens its secrets is not in it")
+	backup := s.takes(operation(http.MethodPost, "/api/backup", "backup", "A consistent copy of the database; the key that opens its secrets is not in it"), emptyBody{})
 	backup.Responses = textual("application/vnd.sqlite3")
 	secured(s, backup, s.backup)
 	s.tokenRoutes()
@@ -180,7 +191,10 @@ func (s *server) registryRoutes() {
 
 // backup makes the copy in a file that lives as long as the request, so that
 // its length and its checksum are known before the first byte is sent.
-func (s *server) backup(ctx context.Context, actor berth.Actor, _ *none) (*huma.StreamResponse, error) {
+func (s *server) backup(ctx context.Context, actor berth.Actor, in *BareInput) (*huma.StreamResponse, error) {
+	if err := in.empty(); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(s.StateDir, "backup-")
 	if err != nil {
 		return nil, berth.Errorf(berth.CodeStorageUnavailable, "make room for the backup: %w", err).WithHint("check the space left on the state directory's disk")
@@ -198,7 +212,7 @@ func (s *server) backup(ctx context.Context, actor berth.Actor, _ *none) (*huma.
 		defer func() { _ = os.RemoveAll(dir) }()
 		f, err := os.Open(path)
 		if err != nil {
-			writeHuma(hctx, s.problem(err))
+			writeHuma(hctx, s.problem(hctx.Context(), err))
 			return
 		}
 		defer func() { _ = f.Close() }()

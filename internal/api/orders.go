@@ -68,7 +68,11 @@ func (s *server) finish(ctx context.Context, actor berth.Actor, o *Order, r tena
 	if err != nil || !final || o.Key == "" {
 		return a, err
 	}
-	return a, s.Service.Answered(context.WithoutCancel(ctx), actor, o.Key, a.Status, a.Body)
+	if err := s.Service.Answered(context.WithoutCancel(ctx), actor, o.Key, a.Status, a.Body); err != nil {
+		// The work is done: the answer is due, and can be made again.
+		s.Log.Warn("answer could not be remembered", "tenant", r.Tenant.OrganizationID, "error", err)
+	}
+	return a, nil
 }
 
 // render makes the answer to an order as it stands; final tells whether it is
@@ -139,7 +143,7 @@ type orderInput struct {
 type deleteInput struct {
 	Target
 	Order
-	Volumes string `query:"volumes" default:"keep" enum:"keep,delete" doc:"what becomes of the tenant's data"`
+	Volumes string `query:"volumes" default:"keep" doc:"what becomes of the tenant's data: keep or delete"`
 }
 
 const tenantPath = "/api/tenants/{organizationId}"
@@ -200,13 +204,16 @@ func (s *server) changeRoutes() {
 				Name: b.TenantName, DiskMB: b.DiskLimitMB, Environment: b.Environment, Domains: b.Domains,
 			})
 		})
-	op := s.mutation(http.MethodDelete, tenantPath, "deprovision", "Remove a tenant", emptyBody{}, changedWire{})
+	op := s.mutation(http.MethodDelete, tenantPath, "deprovision", "Remove a tenant", emptyBody{}, deprovisionedWire{})
 	secured(s, op, func(ctx context.Context, actor berth.Actor, in *deleteInput) (*answer, error) {
+		if err := decode(in.RawBody, &emptyBody{}); err != nil {
+			return nil, err
+		}
 		r, err := s.Service.Deprovision(ctx, actor, in.call(""), in.Ref, berth.VolumePolicy(in.Volumes))
 		if err != nil {
 			return nil, err
 		}
-		return s.finish(ctx, actor, &in.Order, r, http.StatusOK, s.changed)
+		return s.finish(ctx, actor, &in.Order, r, http.StatusOK, s.deprovisioned)
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -97,8 +98,10 @@ func fromHuma(status int, message string, errs ...error) huma.StatusError {
 	for _, err := range errs {
 		var d *huma.ErrorDetail
 		if errors.As(err, &d) {
-			p.Field, p.ErrorText = d.Location, d.Message
-			p.Detail = fmt.Sprintf("%s: %s", d.Location, d.Message)
+			_, name, _ := strings.Cut(d.Location, ".")
+			p.Field, p.ErrorText = name, name+": "+d.Message
+			p.Detail = p.ErrorText
+			p.Hint = fmt.Sprintf("%s was given; GET /openapi.json describes what this route takes", berth.Quote(fmt.Sprint(d.Value)))
 			break
 		}
 	}

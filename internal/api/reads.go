@@ -58,8 +58,45 @@ type probeWire struct {
 	CheckEndpoint  string    `json:"checkEndpoint"`
 }
 
-type probeList struct {
-	Checks []probeWire `json:"checks"`
+type healthWire struct {
+	OrganizationID    string      `json:"organizationId"`
+	HealthStatus      string      `json:"healthStatus"`
+	Healthy           *bool       `json:"healthy" doc:"null while that is not known"`
+	LastHealthCheckAt *time.Time  `json:"lastHealthCheckAt"`
+	ResponseTimeMs    *int64      `json:"responseTimeMs" doc:"of the last probe"`
+	Cause             *string     `json:"cause"`
+	Checks            []probeWire `json:"checks"`
+}
+
+type checkInput struct {
+	Target
+	BareInput
+}
+
+func healthOf(t berth.Tenant, list []berth.Probe) healthWire {
+	w := healthWire{
+		OrganizationID: t.OrganizationID, HealthStatus: string(t.Health), LastHealthCheckAt: orNullTime(t.LastProbedAt),
+		Cause: orNull(t.Cause), Checks: []probeWire{},
+	}
+	if t.Health == berth.HealthHealthy || t.Health == berth.HealthUnhealthy {
+		healthy := t.Health == berth.HealthHealthy
+		w.Healthy = &healthy
+	}
+	for _, p := range list {
+		took := p.ResponseTime.Milliseconds()
+		check := probeWire{
+			CheckedAt: p.CheckedAt, Status: string(p.Status), ResponseTimeMs: &took, ErrorMessage: orNull(p.Cause),
+			CheckType: p.Type, CheckEndpoint: p.Endpoint,
+		}
+		if p.HTTPStatus != 0 {
+			check.HTTPStatusCode = &p.HTTPStatus
+		}
+		w.Checks = append(w.Checks, check)
+	}
+	if len(w.Checks) > 0 {
+		w.ResponseTimeMs = w.Checks[0].ResponseTimeMs
+	}
+	return w
 }
 
 type eventWire struct {
@@ -122,7 +159,14 @@ func (s *server) readRoutes() {
 	secured(s, get(tenantPath+"/status", "status", "The tenant as the engine has it now, with one probe"), state)
 	check := get(tenantPath+"/health-check", "health-check", "Probe the tenant once, now")
 	check.Method = http.MethodPost
-	secured(s, check, state)
+	check.MaxBodyBytes = maxBody
+	check = s.takes(check, emptyBody{})
+	secured(s, check, func(ctx context.Context, actor berth.Actor, in *checkInput) (*body[stateWire], error) {
+		if err := in.empty(); err != nil {
+			return nil, err
+		}
+		return state(ctx, actor, &in.Target)
+	})
 	s.historyRoutes()
 }
 
@@ -147,18 +191,13 @@ func (s *server) historyRoutes() {
 		}
 		return &body[deploymentWire]{out}, nil
 	})
-	secured(s, get(tenantPath+"/health", "health", "The last probes, newest first"), func(ctx context.Context, actor berth.Actor, in *newestInput) (*body[probeList], error) {
-		list, err := s.Service.Probes(ctx, actor, in.Ref, in.Limit)
-		out := probeList{Checks: []probeWire{}}
-		for _, p := range list {
-			took := p.ResponseTime.Milliseconds()
-			w := probeWire{CheckedAt: p.CheckedAt, Status: string(p.Status), ResponseTimeMs: &took, ErrorMessage: orNull(p.Cause), CheckType: p.Type, CheckEndpoint: p.Endpoint}
-			if p.HTTPStatus != 0 {
-				w.HTTPStatusCode = &p.HTTPStatus
-			}
-			out.Checks = append(out.Checks, w)
+	secured(s, get(tenantPath+"/health", "health", "What is known of the tenant's health, and its last probes"), func(ctx context.Context, actor berth.Actor, in *newestInput) (*body[healthWire], error) {
+		t, err := s.Service.Tenant(ctx, actor, in.Ref)
+		if err != nil {
+			return nil, err
 		}
-		return &body[probeList]{out}, err
+		list, err := s.Service.Probes(ctx, actor, in.Ref, in.Limit)
+		return &body[healthWire]{healthOf(t, list)}, err
 	})
 	secured(s, get(tenantPath+"/events", "events", "What happened outside orders, newest first"), func(ctx context.Context, actor berth.Actor, in *newestInput) (*body[eventList], error) {
 		list, err := s.Service.Events(ctx, actor, in.Ref, in.Limit)

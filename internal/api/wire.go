@@ -67,7 +67,7 @@ type tenantWire struct {
 	InternalPort      int         `json:"internalPort"`
 	TenantURL         string      `json:"tenantUrl"`
 	CPULimit          float64     `json:"cpuLimit" doc:"cores"`
-	EffectiveCPULimit float64     `json:"effectiveCpuLimit" doc:"cores; what the engine can give of cpuLimit"`
+	EffectiveCPULimit *float64    `json:"effectiveCpuLimit" doc:"cores; what the engine can give of cpuLimit, null before it was asked"`
 	MemoryLimitMB     int         `json:"memoryLimitMb"`
 	DiskLimitMB       int         `json:"diskLimitMb"`
 	Replicas          int         `json:"replicas"`
@@ -95,13 +95,17 @@ func (s *server) tenantWire(t berth.Tenant) tenantWire {
 	for _, v := range s.Service.Blueprint.Volumes(t.OrganizationID) {
 		mounts = append(mounts, mountWire{v.Name, v.Mount})
 	}
-	info, _ := s.Service.Loop.EngineInfo()
+	var effective *float64
+	if info, _ := s.Service.Loop.EngineInfo(); info.Cores > 0 {
+		cores := t.Spec.Limits.EffectiveCPU(info.Cores)
+		effective = &cores
+	}
 	return tenantWire{
 		ID: t.ID, OrganizationID: t.OrganizationID, TenantName: t.Name, Slug: t.Slug,
 		ContainerID: orNull(t.ContainerID), ContainerName: t.ContainerName(),
 		ImageTag: t.Spec.ImageTag, ImageDigest: orNull(t.Spec.ImageDigest),
 		ExternalPort: t.ExternalPort, InternalPort: t.Spec.InternalPort, TenantURL: t.URL,
-		CPULimit: t.Spec.Limits.CPU, EffectiveCPULimit: t.Spec.Limits.EffectiveCPU(info.Cores),
+		CPULimit: t.Spec.Limits.CPU, EffectiveCPULimit: effective,
 		MemoryLimitMB: t.Spec.Limits.MemoryMB, DiskLimitMB: t.Spec.Limits.DiskMB, Replicas: t.Spec.Replicas,
 		Generation: t.Generation, Status: string(t.Status), HealthStatus: string(t.Health), Cause: orNull(t.Cause),
 		LastStartedAt: orNullTime(t.LastStartedAt), LastStoppedAt: orNullTime(t.LastStoppedAt), LastHealthCheckAt: orNullTime(t.LastProbedAt),
@@ -221,11 +225,33 @@ type changedWire struct {
 	tenantWire
 }
 
+// deprovisionedWire answers a deprovisioning.
+type deprovisionedWire struct {
+	Success        bool     `json:"success"`
+	OrganizationID string   `json:"organizationId"`
+	DeploymentID   string   `json:"deploymentId"`
+	Volumes        string   `json:"volumes" enum:"keep,delete"`
+	KeptVolumes    []string `json:"keptVolumes" doc:"names in the engine; found again by a later provision"`
+}
+
+func (s *server) deprovisioned(r tenancy.Receipt) any {
+	w := deprovisionedWire{
+		Success: true, OrganizationID: r.Tenant.OrganizationID, DeploymentID: r.Deployment.ID,
+		Volumes: string(r.Deployment.Volumes), KeptVolumes: []string{},
+	}
+	if r.Deployment.Volumes == berth.VolumesKeep {
+		for _, v := range s.Service.Blueprint.Volumes(r.Tenant.OrganizationID) {
+			w.KeptVolumes = append(w.KeptVolumes, v.Name)
+		}
+	}
+	return w
+}
+
 // stateWire is a tenant as the engine has it now, with one probe.
 type stateWire struct {
 	tenantWire
-	Running         bool            `json:"running"`
-	Healthy         bool            `json:"healthy"`
+	Running         *bool           `json:"running" doc:"null while the engine does not answer"`
+	Healthy         *bool           `json:"healthy" doc:"null while that is not known"`
 	ResponseTimeMs  *int64          `json:"responseTimeMs"`
 	HTTPStatusCode  *int            `json:"httpStatusCode"`
 	ProbeStatus     *string         `json:"probeStatus" doc:"healthy, unhealthy or timeout"`
@@ -248,11 +274,15 @@ type containerWire struct {
 
 func (s *server) stateWire(st tenancy.State) stateWire {
 	w := stateWire{
-		tenantWire: s.tenantWire(st.Tenant), Running: st.Running, EngineReachable: st.EngineReachable, Containers: []containerWire{},
+		tenantWire: s.tenantWire(st.Tenant), EngineReachable: st.EngineReachable, Containers: []containerWire{},
+	}
+	if st.EngineReachable {
+		healthy := st.Probe != nil && st.Probe.Status == berth.ProbeHealthy
+		w.Running, w.Healthy = &st.Running, &healthy
 	}
 	if p := st.Probe; p != nil {
 		took := p.ResponseTime.Milliseconds()
-		w.Healthy, w.ResponseTimeMs, w.ProbeError = p.Status == berth.ProbeHealthy, &took, orNull(p.Cause)
+		w.ResponseTimeMs, w.ProbeError = &took, orNull(p.Cause)
 		w.ProbeStatus = orNull(string(p.Status))
 		if p.HTTPStatus != 0 {
 			w.HTTPStatusCode = &p.HTTPStatus

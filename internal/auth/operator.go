@@ -3,10 +3,12 @@ package auth
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -22,8 +24,8 @@ const OperatorFile = "operator-token"
 // revoked.
 func (a *Auth) EnsureOperatorToken(ctx context.Context, stateDir string) error {
 	path := filepath.Join(stateDir, OperatorFile)
-	data, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	data, err := read(path)
+	if err != nil {
 		return unwritable(path, err)
 	}
 	if text := strings.TrimSpace(string(data)); wellFormed(text) {
@@ -40,6 +42,23 @@ func (a *Auth) EnsureOperatorToken(ctx context.Context, stateDir string) error {
 		return err
 	}
 	return write(path, text+"\n")
+}
+
+// read returns the file's content, nil if there is none. A link is not
+// followed, and a file that others could read is closed to them.
+func read(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ELOOP) {
+		return nil, nil // write replaces a link by a file
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if err := f.Chmod(0o600); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, 4096))
 }
 
 // write puts a file in place whole, or not at all.
@@ -59,10 +78,22 @@ func write(path, content string) error {
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(temp, path)
 	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
 	if err != nil {
 		return unwritable(path, err)
 	}
 	return nil
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func unwritable(path string, err error) error {
