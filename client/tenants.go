@@ -122,6 +122,16 @@ type Configure struct {
 	Domains     []string           `json:"domains,omitempty"`
 }
 
+// Deprovisioned is the answer to Deprovision.
+type Deprovisioned struct {
+	Success        bool     `json:"success"`
+	OrganizationID string   `json:"organizationId"`
+	DeploymentID   string   `json:"deploymentId"`
+	Volumes        string   `json:"volumes"`     // "keep" or "delete"
+	KeptVolumes    []string `json:"keptVolumes"` // names in the engine
+	Done           bool     `json:"-"`           // the outcome was reached within the wait
+}
+
 // Provision makes a tenant.
 func (c *Client) Provision(ctx context.Context, p Provision, call Call) (out Provisioned, err error) {
 	status, err := c.do(ctx, request{method: http.MethodPost, path: "/api/tenants/provision",
@@ -201,12 +211,15 @@ func (c *Client) Configure(ctx context.Context, org string, in Configure, call C
 
 // Deprovision removes a tenant. volumes is "keep", the default if empty, or
 // "delete".
-func (c *Client) Deprovision(ctx context.Context, org, volumes string, call Call) (Changed, error) {
+func (c *Client) Deprovision(ctx context.Context, org, volumes string, call Call) (out Deprovisioned, err error) {
 	q := url.Values{}
 	if volumes != "" {
 		q.Set("volumes", volumes)
 	}
-	return c.change(ctx, request{method: http.MethodDelete, path: tenantPath(org), query: q}, call)
+	status, err := c.do(ctx, request{method: http.MethodDelete, path: tenantPath(org),
+		query: call.query(q), key: call.IdempotencyKey}, &out)
+	out.Done = status == http.StatusOK
+	return out, err
 }
 
 // LogOptions narrow what Logs returns.

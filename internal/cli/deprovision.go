@@ -29,7 +29,7 @@ func (a *app) deprovisionCommand() *cobra.Command {
 		if a.Terminal && !yes && !a.confirm(cmd.Context(), args[0], volumes) {
 			return errors.New("nothing was removed")
 		}
-		var gone client.Changed
+		var gone client.Deprovisioned
 		_, err := a.order(cmd.Context(), func(ctx context.Context, c *client.Client, call client.Call) (out outcome, err error) {
 			gone, err = c.Deprovision(ctx, args[0], volumes, call)
 			return outcome{org: args[0], deployment: gone.DeploymentID, done: gone.Done}, err

@@ -186,10 +186,20 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
+// handed is the first port that FreePorts has not given to anyone yet.
+var handed = struct {
+	sync.Mutex
+	port int
+}{port: 20000 + os.Getpid()%80*100}
+
 // FreePorts returns a range of n consecutive ports that nothing listens on,
-// below those that the kernel gives to outgoing connections.
+// below those that the kernel gives to outgoing connections. No two calls of a
+// process get the same.
 func FreePorts(n int) (string, error) {
-	for first := 20000 + os.Getpid()%100*100; first < 32000; first += n {
+	handed.Lock()
+	defer handed.Unlock()
+	for ; handed.port+n < 32700; handed.port += n {
+		first := handed.port
 		free := true
 		for port := first; port < first+n && free; port++ {
 			l, err := net.Listen("tcp", fmt.Sprintf("0.0.0.0:%d", port))
@@ -198,6 +208,7 @@ func FreePorts(n int) (string, error) {
 			}
 		}
 		if free {
+			handed.port += n
 			return fmt.Sprintf("%d-%d", first, first+n-1), nil
 		}
 	}
