@@ -306,6 +306,11 @@ func TestAnOrderIsAnsweredWhenItIsDoneOrSaidToBeUnderWay(t *testing.T) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	w.wantProblem(w.ask("DELETE", "/api/tenants/one", ""), 404, "gone")
+	w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+two+`","tenantName":"Two","imageTag":"app:1"}`)
+	first := w.ask("DELETE", "/api/tenants/"+two, "", "Idempotency-Key", "gone")
+	if again := w.ask("DELETE", "/api/tenants/"+two, "", "Idempotency-Key", "gone"); first.status != 200 || again.status != 200 || again.body != first.body {
+		t.Errorf("%d %s, then %d %s", first.status, first.body, again.status, again.body)
+	}
 	if m := w.ask("GET", "/api/tenants/"+one+"/deployments", "").json(t); len(m["deployments"].([]any)) != 3 {
 		t.Errorf("history of one that is gone: %v", m)
 	}

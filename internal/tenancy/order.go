@@ -68,6 +68,9 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 // last seen to be: a container that died since is not "already running".
 func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, o berth.Order) error {
 	t, err := s.Tenant(ctx, actor, ref)
+	if berth.Is(err, berth.CodeContainerNotFound) {
+		return nil // the transaction decides: the call may repeat an earlier one
+	}
 	if err != nil {
 		return err
 	}
