@@ -25,7 +25,8 @@ type door struct {
 	port   int
 	raw    *net.TCPListener
 	server http.Server
-	served chan struct{} // closed when the accept loop has ended; nil before serve
+	cut    context.CancelFunc // ends every request, at the drain's deadline
+	served chan struct{}      // closed when the accept loop has ended; nil before serve
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -44,7 +45,10 @@ func newDoor(e *Edge, r berth.Route, l *net.TCPListener) *door {
 		conns: make(map[*conn]struct{}),
 		quiet: make(chan struct{}),
 	}
+	requests, cut := context.WithCancel(context.Background())
+	d.cut = cut
 	d.server = http.Server{
+		BaseContext:                  func(net.Listener) context.Context { return requests },
 		Handler:                      d,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the tenant's to answer
 		ReadHeaderTimeout:            e.opts.HeaderTimeout,
@@ -113,6 +117,7 @@ func (d *door) startClosing() {
 // drain waits for accepted requests until ctx ends, then cuts off what is
 // left. The door is closed before. When it returns, nothing of it runs.
 func (d *door) drain(ctx context.Context) {
+	defer d.cut()
 	<-d.served
 	d.mu.Lock()
 	d.sealed = true
@@ -136,6 +141,7 @@ func (d *door) drain(ctx context.Context) {
 	for _, c := range left {
 		_ = c.Close()
 	}
+	d.cut() // a handler that writes to an upstream does not see its client go
 	<-d.quiet
 }
 

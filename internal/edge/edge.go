@@ -24,7 +24,7 @@ import (
 // field stands for its default.
 type Options struct {
 	ListenHost string       // address that ports are opened on; default "0.0.0.0"
-	Pool       netip.Prefix // Berth's own address pool; no source inside it gets to another tenant
+	Pool       netip.Prefix // Berth's own address pool, default berth.DefaultPool(); no source inside it gets to another tenant
 	Log        *slog.Logger // default: discards
 
 	HeaderTimeout  time.Duration // from a request's first byte to the end of its headers; default 10 s
@@ -46,6 +46,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if !o.Pool.IsValid() { // or there would be no wall
+		o.Pool = berth.DefaultPool()
 	}
 	orDefault(&o.HeaderTimeout, 10*time.Second)
 	orDefault(&o.IdleTimeout, 75*time.Second)

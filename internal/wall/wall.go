@@ -29,6 +29,10 @@ func (g *Guard) Accept() (net.Conn, error) {
 		if g.passes(c.RemoteAddr()) {
 			return c, nil
 		}
+		if g.Log == nil {
+			_ = c.Close()
+			continue
+		}
 		g.Log.Debug("connection from a tenant's network refused",
 			"source", c.RemoteAddr().String(), "listener", g.Addr().String())
 		_ = c.Close()
