@@ -7,9 +7,9 @@ set -eu
 cd "$(dirname "$0")/.."
 
 berth=bin/berth
-record=${TMPDIR:-/tmp}/berth-demo.state # names the state directory of the demo that runs
-state=
+state=${XDG_STATE_HOME:-${HOME:-/root}/.local/state}/berth-demo
 server=
+own= # the state is this demo's to take away
 started_engine=
 acme=550e8400-e29b-41d4-a716-446655440001
 globex=550e8400-e29b-41d4-a716-446655440002
@@ -17,70 +17,117 @@ initech=550e8400-e29b-41d4-a716-446655440003
 
 title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [ -t 1 ] || title() { printf '\n%s\n' "$*"; }
-show() { printf '$ berth %s\n' "$*"; "$berth" "$@"; }
 die() { echo "demo: $*" >&2; exit 1; }
+
+# show ARG...: print the command as it can be pasted, and run it
+show() {
+	printf '$ berth'
+	for word in "$@"; do
+		case $word in *' '*) printf ' "%s"' "$word" ;; *) printf ' %s' "$word" ;; esac
+	done
+	printf '\n'
+	"$berth" "$@"
+}
+
+# lives FILE WORD: the process whose id FILE holds runs, and its command has WORD
+lives() {
+	[ -s "$1" ] && pid=$(cat "$1") && [ -r "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q "$2"
+}
+
+# stop_server: end the control plane, and wait until it has ended
+stop_server() {
+	lives "$state/server.pid" 'berth serve' || return 0
+	kill -TERM "$pid"
+	i=0
+	while lives "$state/server.pid" 'berth serve'; do
+		i=$((i + 1))
+		[ $i -lt 400 ] || die "the control plane does not end"
+		sleep 0.1
+	done
+	rm -f "$state/server.pid"
+}
+
+# remove_tenants: take away what the demo made, with the control plane that
+# made it: only its state proves that it is its own
+remove_tenants() {
+	[ -f "$state/berth.db" ] || return 0
+	if [ -z "$server" ] || ! kill -0 "$server" 2>/dev/null; then
+		stop_server # of a demo that was killed
+		serve
+	fi
+	listed=$(setsid "$berth" ls -o json) || return 1
+	for org in $acme $globex $initech; do
+		case $listed in
+		*"$org"*) setsid "$berth" deprovision "$org" --volumes delete --yes --wait 120 >/dev/null 2>&1 || return 1 ;;
+		esac
+	done
+	listed=$(setsid "$berth" ls -o json) || return 1
+	case $listed in *organizationId*) return 1 ;; esac
+	stop_server
+}
 
 tear_down() {
 	code=$?
-	trap - EXIT INT TERM HUP
-	if [ "$code" != 0 ] && [ -n "$state" ] && [ -f "$state/server.log" ]; then
-		echo "demo: failed; the control plane's last words:" >&2
+	trap '' INT TERM HUP # what was begun is finished
+	trap - EXIT
+	if [ "$code" != 0 ] && [ -n "$own" ] && [ -f "$state/server.log" ]; then
+		echo "demo: ended with $code; the control plane's last words:" >&2
 		tail -n 20 "$state/server.log" >&2
 	fi
-	if [ -n "$server" ] && kill -0 "$server" 2>/dev/null; then
-		for org in $acme $globex $initech; do
-			"$berth" deprovision "$org" --volumes delete --yes >/dev/null 2>&1 || true
+	if [ -z "$own" ]; then
+		:
+	elif remove_tenants; then
+		rm -rf "$state"
+		for tag in 1 2; do
+			setsid go run ./scripts/tenantimage -ref "berth-demo:$tag" -remove || code=1
 		done
-		kill -TERM "$server" && wait "$server" || code=1
+	else
+		echo "demo: not all could be taken away; its state is kept in $state for the next try" >&2
+		code=1
 	fi
-	for tag in 1 2; do go run ./scripts/tenantimage -ref "berth-demo:$tag" -remove >/dev/null 2>&1 || true; done
-	[ -n "$state" ] && rm -rf "$state"
-	rm -f "$record"
-	[ -z "$started_engine" ] || scripts/engine.sh stop
+	[ -z "$started_engine" ] || scripts/engine.sh stop || code=1
 	exit "$code"
 }
 
-# port_free PORT: nothing listens on it
-port_free() { ! curl -s --max-time 1 -o /dev/null "http://127.0.0.1:$1/" 2>/dev/null; }
+# port_free PORT: nothing listens on it (7: connection refused)
+port_free() {
+	curl -s --max-time 1 -o /dev/null "http://127.0.0.1:$1/" && return 1
+	[ $? = 7 ]
+}
 
-# serve STATE: start the control plane and wait until it is ready
+# serve: start the control plane, out of reach of the terminal's Ctrl-C, and
+# wait until it is ready
 serve() {
 	listen=127.0.0.1:3008
 	if ! port_free 3008; then
 		listen=127.0.0.1:0
 		echo "port 3008 is in use: the API takes a free one"
 	fi
-	: >"$1/ready"
-	"$berth" serve --state-dir "$1" --listen "$listen" >"$1/ready" 2>>"$1/server.log" &
+	: >"$state/ready"
+	setsid "$berth" serve --state-dir "$state" --listen "$listen" >"$state/ready" 2>>"$state/server.log" </dev/null &
 	server=$!
+	echo "$server" >"$state/server.pid"
 	i=0
-	until grep -q '^ready' "$1/ready"; do
+	until grep -q '^ready' "$state/ready"; do
 		kill -0 "$server" 2>/dev/null || die "the control plane ended"
 		i=$((i + 1))
 		[ $i -lt 300 ] || die "the control plane is not ready after 30 s"
 		sleep 0.1
 	done
-	BERTH_URL=$(sed -n 's/^ready *//p' "$1/ready")
-	BERTH_STATE_DIR=$1
+	BERTH_URL=$(sed -n 's/^ready *//p' "$state/ready")
+	BERTH_STATE_DIR=$state
 	export BERTH_URL BERTH_STATE_DIR
 }
 
-# An earlier demo that was killed left its state directory: its own control
-# plane takes away what it made.
+# An earlier demo that was killed left its state: its control plane takes away
+# what it made.
 clean_up_after_an_earlier_one() {
-	[ -f "$record" ] || return 0
-	old=$(cat "$record")
-	if [ -f "$old/berth.db" ]; then
-		echo "taking away what an earlier demo left"
-		serve "$old"
-		for org in $acme $globex $initech; do
-			"$berth" deprovision "$org" --volumes delete --yes >/dev/null 2>&1 || true
-		done
-		kill -TERM "$server" && wait "$server"
-		server=
-	fi
-	rm -rf "$old"
-	rm -f "$record"
+	lives "$state/demo.pid" demo.sh && die "another demo runs (process $pid): end it first"
+	own=yes
+	[ -d "$state" ] || return 0
+	echo "taking away what an earlier demo left"
+	remove_tenants || die "what an earlier demo left can't be taken away; see $state/server.log"
+	rm -rf "$state"
 }
 
 # call ORG: what the tenant says at its own address
@@ -92,29 +139,27 @@ call() {
 }
 
 title "A Docker Engine"
-if curl -fsS --max-time 5 --unix-socket /var/run/docker.sock http://engine/_ping >/dev/null 2>&1 || [ -n "${DOCKER_HOST:-}" ]; then
-	echo "uses the one that answers"
-	scripts/engine.sh
-else
-	scripts/engine.sh
-	started_engine=yes
-fi
 trap tear_down EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
+if ! scripts/engine.sh answers; then
+	started_engine=yes
+	scripts/engine.sh
+fi
+echo "a Docker Engine answers"
 
 title "The binary, and two versions of a small tenant app (nothing is pulled)"
 make --no-print-directory build
+"$berth" version
+clean_up_after_an_earlier_one
 go run ./scripts/tenantimage -ref berth-demo:1 -version 1
 go run ./scripts/tenantimage -ref berth-demo:2 -version 2
-"$berth" version
-
-clean_up_after_an_earlier_one
-state=$(mktemp -d "${TMPDIR:-/tmp}/berth-demo.XXXXXX")
-echo "$state" >"$record"
+mkdir -p "$state"
+chmod 700 "$state"
+echo $$ >"$state/demo.pid"
 
 title "The control plane, on an embedded database"
-serve "$state"
+serve
 echo "ready at $BERTH_URL"
 
 title "Three tenants"
@@ -147,7 +192,8 @@ TXT
 if [ -t 1 ]; then
 	echo
 	echo "The demo runs until Ctrl-C, then takes away all that it made."
-	wait "$server"
+	trap 'exit 0' INT
+	wait "$server" || die "the control plane ended"
 else
 	title "Taking away all that was made"
 fi

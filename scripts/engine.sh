@@ -3,6 +3,7 @@
 # installs the distribution's packages and starts it, with or without systemd.
 #
 #   scripts/engine.sh        make sure that one answers
+#   scripts/engine.sh answers  tell by the exit code whether one answers
 #   scripts/engine.sh stop   stop the one that this script started, and no other
 set -eu
 
@@ -59,7 +60,7 @@ start() {
 	fi
 	say "starting dockerd by hand (log: $log_file)"
 	as_root mkdir -p "$run_dir"
-	as_root sh -c "setsid dockerd >'$log_file' 2>&1 </dev/null & echo \$! >'$pid_file'"
+	as_root sh -c "setsid dockerd --group $(id -gn) >'$log_file' 2>&1 </dev/null & echo \$! >'$pid_file'"
 }
 
 wait_until_it_answers() {
@@ -81,6 +82,7 @@ ours() {
 }
 
 case ${1:-start} in
+answers) answers ;;
 start)
 	command -v curl >/dev/null || install_packages
 	answers && exit 0
@@ -109,5 +111,5 @@ stop)
 	done
 	as_root rm -f "$pid_file"
 	;;
-*) die "usage: scripts/engine.sh [start|stop]" ;;
+*) die "usage: scripts/engine.sh [start|answers|stop]" ;;
 esac
