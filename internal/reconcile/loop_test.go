@@ -305,6 +305,18 @@ func TestAnEngineThatHangsLeavesTheAPIAnsweringAndNothingDestroyed(t *testing.T)
 	})
 }
 
+// Seed fault 8.
+func TestATenantsURLNamesThePublicHost(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.service.PublicHost = "tenants.example.com"
+		w.run()
+		w.completed(w.provision(1, "app:1", false))
+		if got := w.tenant(1).URL; got != "http://tenants.example.com:3001" {
+			t.Errorf("URL %s", got)
+		}
+	})
+}
+
 // Fault 9: containers that lived through it are left alone, those that did not
 // are started once.
 func TestAnEngineThatRestartsCostsNoNeedlessRestart(t *testing.T) {

@@ -121,7 +121,7 @@ func (s *server) wire() {
 		Files: composeFiles{s.blueprint, s.files}, Secrets: s.box, Log: s.log,
 	})
 	service := tenancy.New(tenancy.Config{
-		FirstPort: s.first, LastPort: s.last, ReservedPorts: []int{wellKnownPort, s.apiPort()},
+		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()),
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, ComposePath: s.files.Path, Now: now,
 	}, tenancy.Parts{
 		Store: s.store, Loop: s.loop, Ports: s.edge, Secrets: s.box, Blueprint: s.blueprint,
@@ -130,7 +130,14 @@ func (s *server) wire() {
 	s.handler = api.New(api.Config{Service: service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir})
 }
 
-func (s *server) apiPort() int { return s.listener.Addr().(*net.TCPAddr).Port }
+// reservedPorts are the control plane's own: no tenant ever gets one.
+func reservedPorts(api net.Addr) []int {
+	ports := []int{wellKnownPort}
+	if tcp, ok := api.(*net.TCPAddr); ok {
+		ports = append(ports, tcp.Port)
+	}
+	return ports
+}
 
 // run runs the parts until ctx ends. Then no new request is taken, those under
 // way are finished, and the loop stops between two steps; tenants' containers
