@@ -126,3 +126,36 @@ func full(t *testing.T, c net.Conn) {
 		}
 	}
 }
+
+func TestNoSpellingOfAForwardingHeaderGetsThrough(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	addr := backend(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		all := r.Header.Clone()
+		for name, values := range r.Trailer {
+			all["Trailer "+name] = values
+		}
+		seen <- all
+	})
+	port := freePort(t)
+	e, _ := running(t, edge.Options{})
+	apply(t, e, route(port, addr))
+	req, err := http.NewRequest(http.MethodPost, url(port, "/"), io.LimitReader(endless{}, 10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"X-Forwarded-For", "X_Forwarded_For", "x-forwarded_host", "X-Real-IP", "X_REAL_IP", "Forwarded"} {
+		req.Header[name] = []string{"evil"}
+	}
+	req.Trailer = http.Header{"X-Forwarded-For": {"evil"}}
+	res, err := client(t).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	for name, values := range <-seen {
+		if len(values) > 0 && values[0] == "evil" {
+			t.Errorf("%s got through", name)
+		}
+	}
+}

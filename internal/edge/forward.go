@@ -110,15 +110,27 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // stays the client's. inTurn sets the address.
 func rewrite(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
-		if strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Forwarded" {
+		if isForwarding(name) {
 			delete(pr.Out.Header, name)
 		}
 	}
 	pr.SetXForwarded()
 	pr.Out.Trailer = pr.In.Trailer // the same map: it is filled when the body ends
+	for name := range pr.In.Trailer {
+		if isForwarding(name) { // some programs take trailers for headers
+			pr.Out.Trailer = nil
+		}
+	}
 	pr.Out.URL.Scheme = "http"
 	pr.Out.URL.Host = "tenant"
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // as it was sent, also where it can't be parsed
+}
+
+// isForwarding reports whether a header speaks of who forwarded the request,
+// in any spelling that a gateway interface may fold into that.
+func isForwarding(name string) bool {
+	name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	return strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Forwarded"
 }
 
 // inTurn sends each request to the next upstream. One that can't be dialled

@@ -67,7 +67,7 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 	if len(hosts) != 3 {
 		t.Errorf("%d of 3 replicas answer", len(hosts))
 	}
-	_, err = s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &imageTwo}, client.Call{})
+	_, err = s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{})
 	s.must(err)
 	if !s.serves(made.ExternalPort, "2") {
 		t.Error("version 2 does not serve")
@@ -176,7 +176,7 @@ func TestFiftyAtOnceGetFiftyPortsAndNoneThatIsTaken(t *testing.T) {
 	for range 50 {
 		g.Go(func() error {
 			org := berth.NewID()
-			made, err := s.api.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Port", ImageTag: imageOne}, client.Call{Wait: -1})
+			made, err := s.api.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Port", ImageTag: rig.ImageOne}, client.Call{Wait: -1})
 			mu.Lock()
 			defer mu.Unlock()
 			if other, twice := got[made.ExternalPort]; twice {

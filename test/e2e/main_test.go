@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,41 +21,9 @@ import (
 	"github.com/unite-hub/berth/internal/testbed"
 )
 
-var (
-	binary   string
-	imageOne = fmt.Sprintf("berth-e2e-%d:1", os.Getpid())
-	imageTwo = fmt.Sprintf("berth-e2e-%d:2", os.Getpid())
-)
+var rig testbed.Rig
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (code int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	dir, err := os.MkdirTemp("", "berth-e2e")
-	if err != nil {
-		return 1, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	binary = filepath.Join(dir, "berth")
-	if err := testbed.GoBuild(ctx, binary, "./cmd/berth", ""); err != nil {
-		return 1, err
-	}
-	for image, version := range map[string]string{imageOne: "1", imageTwo: "2"} {
-		if err := testbed.LoadTenantImage(ctx, image, version); err != nil {
-			return 1, err
-		}
-		defer func() { _ = testbed.RemoveImage(context.Background(), image) }()
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { os.Exit(testbed.Main(m, "e2e", &rig)) }
 
 // site is a control plane of one test.
 type site struct {
@@ -78,7 +45,7 @@ func newSite(t *testing.T, number, ports int, args ...string) *site {
 		t.Fatal(err)
 	}
 	s := &site{T: t, ctx: context.WithoutCancel(t.Context()), engine: engine, process: &testbed.Process{
-		Binary: binary, StateDir: t.TempDir(), Ports: free, Pool: fmt.Sprintf("10.71.%d.0/20", number*16), Args: args,
+		Binary: rig.Binary, StateDir: t.TempDir(), Ports: free, Pool: fmt.Sprintf("10.71.%d.0/20", number*16), Args: args,
 	}}
 	s.start()
 	t.Cleanup(func() {
@@ -116,7 +83,7 @@ func (s *site) provision(p client.Provision) client.Provisioned {
 		p.OrganizationID = berth.NewID()
 	}
 	if p.ImageTag == "" {
-		p.ImageTag = imageOne
+		p.ImageTag = rig.ImageOne
 	}
 	made, err := s.api.Provision(s.ctx, p, client.Call{})
 	s.must(err)

@@ -5,10 +5,8 @@
 package kill_test
 
 import (
-	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -19,41 +17,9 @@ import (
 	"github.com/unite-hub/berth/internal/testbed"
 )
 
-var (
-	binary   string
-	imageOne = fmt.Sprintf("berth-kill-%d:1", os.Getpid())
-	imageTwo = fmt.Sprintf("berth-kill-%d:2", os.Getpid())
-)
+var rig testbed.Rig
 
-func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(m *testing.M) (code int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	dir, err := os.MkdirTemp("", "berth-kill")
-	if err != nil {
-		return 1, err
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	binary = filepath.Join(dir, "berth")
-	if err := testbed.GoBuild(ctx, binary, "./cmd/berth", ""); err != nil {
-		return 1, err
-	}
-	for image, version := range map[string]string{imageOne: "1", imageTwo: "2"} {
-		if err := testbed.LoadTenantImage(ctx, image, version); err != nil {
-			return 1, err
-		}
-		defer func() { _ = testbed.RemoveImage(context.Background(), image) }()
-	}
-	return m.Run(), nil
-}
+func TestMain(m *testing.M) { os.Exit(testbed.Main(m, "kill", &rig)) }
 
 // within bounds everything that is waited for.
 const within = 2 * time.Minute
@@ -66,9 +32,9 @@ type op struct {
 }
 
 func ops() []op {
-	replicas, cpu, two := 3, 1.0, imageTwo
+	replicas, cpu, two := 3, 1.0, rig.ImageTwo
 	provision := func(s *site, org string, call client.Call, start bool) error {
-		_, err := s.client.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], ImageTag: imageOne, Start: start}, call)
+		_, err := s.client.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], ImageTag: rig.ImageOne, Start: start}, call)
 		return err
 	}
 	running := func(s *site, org string) error { return provision(s, org, client.Call{}, true) }

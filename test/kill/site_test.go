@@ -40,7 +40,7 @@ func newSite(t *testing.T, number int) *site {
 	}
 	p := newProxy(t)
 	s := &site{t: t, ctx: t.Context(), proxy: p, engine: engine, process: &testbed.Process{
-		Binary: binary, StateDir: t.TempDir(), Ports: ports, Pool: fmt.Sprintf("10.72.%d.0/20", number*16),
+		Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: fmt.Sprintf("10.72.%d.0/20", number*16),
 		Env: []string{"DOCKER_HOST=unix://" + p.path},
 	}}
 	t.Cleanup(func() {

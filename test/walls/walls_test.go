@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +21,9 @@ import (
 	"github.com/unite-hub/berth/internal/testbed"
 )
 
-var image = fmt.Sprintf("berth-walls-%d:1", os.Getpid())
+var rig testbed.Rig
+
+func TestMain(m *testing.M) { os.Exit(testbed.Main(m, "walls", &rig)) }
 
 // tenant is one tenant of the test, seen from inside and outside.
 type tenant struct {
@@ -73,18 +74,11 @@ func TestATenantReachesItsOwnRouteAndNothingElse(t *testing.T) {
 func serve(t *testing.T) *testbed.Process {
 	t.Helper()
 	ctx := t.Context()
-	if err := testbed.LoadTenantImage(ctx, image, "1"); err != nil {
-		t.Fatal(err)
-	}
-	binary := filepath.Join(t.TempDir(), "berth")
-	if err := testbed.GoBuild(ctx, binary, "./cmd/berth", ""); err != nil {
-		t.Fatal(err)
-	}
 	ports, err := testbed.FreePorts(20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &testbed.Process{Binary: binary, StateDir: t.TempDir(), Ports: ports, Pool: "10.71.240.0/20", Args: []string{"--listen", "0.0.0.0:0"}}
+	p := &testbed.Process{Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: "10.71.240.0/20", Args: []string{"--listen", "0.0.0.0:0"}}
 	if err := p.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +86,7 @@ func serve(t *testing.T) *testbed.Process {
 		if t.Failed() {
 			t.Log(p.Log())
 		}
-		if err := errors.Join(p.Stop(), testbed.RemoveImage(context.Background(), image)); err != nil {
+		if err := p.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -108,7 +102,7 @@ func provision(t *testing.T, api *client.Client, name string) tenant {
 			t.Error(err)
 		}
 	})
-	made, err := api.Provision(ctx, client.Provision{OrganizationID: org, TenantName: name, ImageTag: image, Start: true}, client.Call{})
+	made, err := api.Provision(ctx, client.Provision{OrganizationID: org, TenantName: name, ImageTag: rig.ImageOne, Start: true}, client.Call{})
 	if err != nil {
 		t.Fatal(err)
 	}
