@@ -13,7 +13,7 @@ import (
 	"github.com/unite-hub/berth/internal/edge"
 )
 
-// deaf is an upstream that accepts, greets, and then reads nothing more.
+// deaf is an upstream that accepts, reads a little, greets, and then reads nothing more.
 func deaf(t testing.TB, greeting string) netip.AddrPort {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -30,6 +30,8 @@ func deaf(t testing.TB, greeting string) netip.AddrPort {
 				return
 			}
 			conns = append(conns, c)
+			// An answer before the request is none: the proxy would hang up.
+			_, _ = c.Read(make([]byte, 4096))
 			_, _ = io.WriteString(c, greeting)
 		}
 	}()
