@@ -316,6 +316,20 @@ func TestAnOrderIsAnsweredWhenItIsDoneOrSaidToBeUnderWay(t *testing.T) {
 	}
 }
 
+func TestTheStatusOfATenantThatDoesNotRunSaysSo(t *testing.T) {
+	w := newWorld(t)
+	w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:absent"}`)
+	st := w.ask("GET", "/api/tenants/"+one+"/status", "").json(t)
+	if st["running"] != false || st["healthy"] != false || st["containerId"] != nil || st["status"] != "failed" || st["cause"] == nil || st["responseTimeMs"] != nil {
+		t.Errorf("never made: %v", st)
+	}
+	w.engine.SetDown(true)
+	st = w.ask("GET", "/api/tenants/"+one+"/status", "").json(t)
+	if st["running"] != nil || st["healthy"] != nil || st["engineReachable"] != false || st["healthStatus"] != "unknown" {
+		t.Errorf("while the engine is down: %v", st)
+	}
+}
+
 func TestNoAnswerAndNoLogHoldsASecret(t *testing.T) {
 	w := newWorld(t)
 	const canary = "canary-5f3a9b"

@@ -92,6 +92,28 @@ func TestEveryColumnOfTheSeedIsThereInItsOrder(t *testing.T) {
 	}
 }
 
+// Seed fault 20: DECIMAL(5, 2) ends at 999.99 %, and INTEGER at 2 GB.
+func TestColumnsHoldWhatTenCoresAndTerabytesUse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	s := open(t, path)
+	if err := s.InTx(t.Context(), berth.System(), func(tx store.Tx) error { return order(t.Context(), tx, 0) }); err != nil {
+		t.Fatal(err)
+	}
+	db := raw(t, path)
+	_, err := db.Exec(`INSERT INTO tenant_resource_usage (id, container_id, organization_id, recorded_at, period_start, period_end, created_at,
+		cpu_usage_percent_avg, cpu_usage_percent_max, network_rx_bytes)
+		SELECT 'u', id, organization_id, created_at, created_at, created_at, created_at, 999.99, 12800.25, 1099511627776001 FROM tenant_containers`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var avg, most float64
+	var rx int64
+	err = db.QueryRow("SELECT cpu_usage_percent_avg, cpu_usage_percent_max, network_rx_bytes FROM tenant_resource_usage").Scan(&avg, &most, &rx)
+	if err != nil || avg != 999.99 || most != 12800.25 || rx != 1099511627776001 {
+		t.Errorf("%v, %v, %v, %v", avg, most, rx, err)
+	}
+}
+
 func TestTheDatabaseRefusesWhatNoProgramShouldWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	s := open(t, path)
