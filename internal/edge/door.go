@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -28,10 +29,11 @@ type door struct {
 	cut    context.CancelFunc // ends every request, at the drain's deadline
 	served chan struct{}      // closed when the accept loop has ended; nil before serve
 
+	closing atomic.Bool // answers end their connections
+
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
 	requests int           // handlers that run, upgraded connections included
-	closing  bool          // responses end their connections
 	sealed   bool          // the accept loop has ended: nothing comes in any more
 	quiet    chan struct{} // closed once sealed, and nothing is left
 }
@@ -51,6 +53,7 @@ func newDoor(e *Edge, r berth.Route, l *net.TCPListener) *door {
 		BaseContext:                  func(net.Listener) context.Context { return requests },
 		Handler:                      d,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the tenant's to answer
+		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ReadHeaderTimeout:            e.opts.HeaderTimeout,
 		IdleTimeout:                  e.opts.IdleTimeout,
 		MaxHeaderBytes:               e.opts.MaxHeaderBytes,
@@ -94,7 +97,7 @@ func (d *door) target() *target {
 
 // close stops listening. The port is free when it returns.
 func (d *door) close() {
-	d.startClosing()
+	d.closing.Store(true)
 	_ = d.raw.Close()
 }
 
@@ -102,16 +105,10 @@ func (d *door) close() {
 // A client that connects between the last accept and the close is reset; the
 // kernel leaves no way around that.
 func (d *door) closeAfterBacklog() {
-	d.startClosing()
+	d.closing.Store(true)
 	_ = d.raw.SetDeadline(time.Now().Add(backlog))
 	<-d.served
 	_ = d.raw.Close()
-}
-
-func (d *door) startClosing() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.closing = true
 }
 
 // drain waits for accepted requests until ctx ends, then cuts off what is
@@ -145,12 +142,20 @@ func (d *door) drain(ctx context.Context) {
 	<-d.quiet
 }
 
-// begin counts a request in; last says that its connection should end with it.
-func (d *door) begin() (last bool) {
+type connKey struct{} // of a request's context: the *conn it came in by
+
+// begin counts a request in. It says no where the connection has been closed
+// since the request was read: net/http closes what it takes for idle, and a
+// tenant must not act on a request that nobody can answer any more.
+func (d *door) begin(r *http.Request) bool {
+	c, _ := r.Context().Value(connKey{}).(*conn)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if _, open := d.conns[c]; !open {
+		return false
+	}
 	d.requests++
-	return d.closing
+	return true
 }
 
 func (d *door) end() {

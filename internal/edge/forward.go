@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,12 +39,13 @@ func newTarget(e *Edge, d *door, r berth.Route) *target {
 		t.hosts = append(t.hosts, u.String())
 	}
 	t.proxy = &httputil.ReverseProxy{
-		Rewrite:       rewrite,
-		Transport:     &inTurn{target: t, next: e.transport},
-		FlushInterval: -1, // whatever the tenant writes is on its way at once
-		ErrorLog:      e.errorLog,
-		BufferPool:    e.buffers,
-		ErrorHandler:  t.answerError,
+		Rewrite:        rewrite,
+		ModifyResponse: d.markLast,
+		Transport:      &inTurn{target: t, next: e.transport},
+		FlushInterval:  -1, // whatever the tenant writes is on its way at once
+		ErrorLog:       e.errorLog,
+		BufferPool:     e.buffers,
+		ErrorHandler:   t.answerError,
 	}
 	return t
 }
@@ -80,21 +80,20 @@ func (e *dialError) Unwrap() error { return e.err }
 
 // ServeHTTP takes one request that came in by the door.
 func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	last := d.begin()
-	defer d.end()
-	if last && r.Header.Get("Upgrade") == "" {
-		w.Header().Set("Connection", "close")
+	if !d.begin(r) {
+		panic(http.ErrAbortHandler) // net/http closes without a log line
 	}
+	defer d.end()
 	t := d.target()
 	switch {
 	case t == nil:
-		writeProblem(w, noRoute(d.port))
+		d.answer(w, r, noRoute(d.port))
 	case r.Method == http.MethodConnect:
-		writeProblem(w, noTunnel())
+		d.answer(w, r, noTunnel())
 	case t.route.State == berth.RouteStopped:
-		writeProblem(w, t.stopped())
+		d.answer(w, r, t.stopped())
 	case t.route.State == berth.RouteFailed:
-		writeProblem(w, t.failed())
+		d.answer(w, r, t.failed())
 	default:
 		if r.ContentLength != 0 {
 			// Else the first byte of the answer would end the upload. An error
@@ -105,32 +104,29 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// markLast tells the client of a closing door that this answer is the last on
+// its connection, however long ago the request came in.
+func (d *door) markLast(res *http.Response) error {
+	if d.closing.Load() && res.StatusCode != http.StatusSwitchingProtocols {
+		res.Header.Set("Connection", "close")
+	}
+	return nil
+}
+
 // rewrite makes the request that a tenant gets. What it says about the client
 // is ours alone: nothing a client claims about itself gets through. The Host
 // stays the client's. inTurn sets the address.
 func rewrite(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
-		if isForwarding(name) {
+		if claims(name) {
 			delete(pr.Out.Header, name)
 		}
 	}
 	pr.SetXForwarded()
-	pr.Out.Trailer = pr.In.Trailer // the same map: it is filled when the body ends
-	for name := range pr.In.Trailer {
-		if isForwarding(name) { // some programs take trailers for headers
-			pr.Out.Trailer = nil
-		}
-	}
+	passTrailers(pr.In, pr.Out)
 	pr.Out.URL.Scheme = "http"
 	pr.Out.URL.Host = "tenant"
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // as it was sent, also where it can't be parsed
-}
-
-// isForwarding reports whether a header speaks of who forwarded the request,
-// in any spelling that a gateway interface may fold into that.
-func isForwarding(name string) bool {
-	name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
-	return strings.HasPrefix(name, "X-Forwarded-") || name == "X-Real-Ip" || name == "Forwarded"
 }
 
 // inTurn sends each request to the next upstream. One that can't be dialled

@@ -5,7 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/unite-hub/berth"
 )
@@ -91,10 +95,30 @@ func (t *target) answerError(w http.ResponseWriter, r *http.Request, err error) 
 		p = t.unreachable()
 	}
 	t.door.edge.opts.Log.Debug("request not forwarded", "tenant", t.route.OrganizationID, "code", p.Code, "error", err)
-	writeProblem(w, p)
+	t.door.answer(w, r, p)
 }
 
-func writeProblem(w http.ResponseWriter, p problem) {
+// answer is the edge's own answer to a request.
+func (d *door) answer(w http.ResponseWriter, r *http.Request, p problem) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Add("Vary", "Accept")
+	if d.closing.Load() {
+		h.Set("Connection", "close")
+	}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", fmt.Sprint(p.retryAfter))
+	}
+	contentType, body := "application/problem+json", p.json()
+	if !takesJSON(r.Header.Values("Accept")) {
+		contentType, body = "text/plain; charset=utf-8", fmt.Appendf(nil, "%s (%s): %s", p.Detail, p.Code, p.Hint)
+	}
+	h.Set("Content-Type", contentType)
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n')) // the client's connection; nobody else to tell
+}
+
+func (p problem) json() []byte {
 	p.Type = "about:blank"
 	p.Title = http.StatusText(p.Status)
 	p.Error = p.Detail
@@ -102,12 +126,28 @@ func writeProblem(w http.ResponseWriter, p problem) {
 	if err != nil {
 		panic(err) // strings and numbers only: cannot happen
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	if p.retryAfter > 0 {
-		h.Set("Retry-After", fmt.Sprint(p.retryAfter))
+	return body
+}
+
+// takesJSON reports whether a client with these Accept headers takes a
+// problem. As in RFC 9110, 12.5.1, the closest range decides, and whoever names
+// none takes everything.
+func takesJSON(accept []string) bool {
+	closeness, takes := 0, true
+	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		name, params, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue // the client's mistake, as if it were not there
+		}
+		near := slices.Index([]string{"*/*", "application/*", "application/json", "application/problem+json"}, name) + 1
+		if near == 0 && closeness == 0 {
+			takes = false // it names something else
+			continue
+		}
+		if near > closeness {
+			q, err := strconv.ParseFloat(params["q"], 64)
+			closeness, takes = near, err != nil || q > 0
+		}
 	}
-	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(body, '\n')) // the client's connection; nobody else to tell
+	return takes
 }

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
+	"time"
 )
 
 // Guard is a listener that closes, at accept, every connection whose source
@@ -16,7 +18,11 @@ type Guard struct {
 
 	Pool  netip.Prefix              // Berth's own address pool
 	Allow func(src netip.Addr) bool // nil: never. Called from the accepting goroutine
-	Log   *slog.Logger
+	Log   *slog.Logger              // nil: discards
+
+	mu         sync.Mutex
+	reported   time.Time // the last refusal that was logged
+	suppressed int       // refusals since then
 }
 
 // Accept returns the next connection that may pass.
@@ -29,14 +35,27 @@ func (g *Guard) Accept() (net.Conn, error) {
 		if g.passes(c.RemoteAddr()) {
 			return c, nil
 		}
-		if g.Log == nil {
-			_ = c.Close()
-			continue
-		}
-		g.Log.Debug("connection from a tenant's network refused",
-			"source", c.RemoteAddr().String(), "listener", g.Addr().String())
+		g.report(c.RemoteAddr())
 		_ = c.Close()
 	}
+}
+
+// report logs a refusal, at most one a second: a container can cause as many
+// as it likes.
+func (g *Guard) report(from net.Addr) {
+	if g.Log == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if !g.reported.IsZero() && now.Sub(g.reported) < time.Second {
+		g.suppressed++
+		return
+	}
+	g.Log.Debug("connection from a tenant's network refused",
+		"source", from.String(), "listener", g.Addr().String(), "suppressed", g.suppressed)
+	g.reported, g.suppressed = now, 0
 }
 
 func (g *Guard) passes(from net.Addr) bool {
