@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -29,7 +30,8 @@ type Config struct {
 	StateDir string // for files that live as long as one request
 }
 
-// maxBody bounds a request's body, in bytes.
+// maxBody is the size of the largest body that is taken, in bytes. huma refuses
+// one that is as large as its own bound, so that is one more.
 const maxBody = 1 << 20
 
 type server struct {
@@ -183,7 +185,12 @@ func knownQuery(hctx huma.Context) error {
 		}
 	}
 	u := hctx.URL()
-	for name, values := range u.Query() {
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		// What can't be read would otherwise count as not given.
+		return malformed("Query can't be read: %v", err).WithHint("percent-encode the parameters; & separates them")
+	}
+	for name, values := range query {
 		if !known[name] {
 			return berth.Errorf(berth.CodeInvalidRequest, "Unknown parameter %s", berth.Quote(name)).WithField(name).
 				WithHint("GET /openapi.json lists the parameters that this route takes")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/unite-hub/berth"
@@ -41,6 +42,10 @@ func decode(body []byte, to any) error {
 		}
 		return malformed("%s must be %s, not %s", field, kindOf(wrong.Type), wrong.Value).WithField(field).
 			WithHint("GET /openapi.json describes what this route takes")
+	}
+	var when *time.ParseError
+	if errors.As(err, &when) {
+		return malformed("A time must be given as RFC 3339").WithHint("give one such as 2030-01-31T12:00:00Z; %s was given", when.Value)
 	}
 	if err != nil {
 		return malformed("Request body is not valid JSON: %v", err).WithHint("send one JSON object")

@@ -109,7 +109,7 @@ func tokenOf(t berth.Token) tokenWire {
 }
 
 func operation(method, path, id, summary string) huma.Operation {
-	return huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, Tags: []string{"operator"}, MaxBodyBytes: maxBody}
+	return huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, Tags: []string{"operator"}, MaxBodyBytes: maxBody + 1}
 }
 
 // takes describes the body of an operation that reads it itself.

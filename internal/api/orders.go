@@ -121,7 +121,7 @@ func (s *server) mutation(method, path, id, summary string, body, reply any) hum
 		done = "201"
 	}
 	op := huma.Operation{
-		Method: method, Path: path, OperationID: id, Summary: summary, MaxBodyBytes: maxBody, Tags: []string{"tenants"},
+		Method: method, Path: path, OperationID: id, Summary: summary, MaxBodyBytes: maxBody + 1, Tags: []string{"tenants"},
 		Responses: map[string]*huma.Response{
 			done:      {Description: "done", Content: content},
 			"202":     {Description: "recorded, and under way", Content: content},
@@ -154,6 +154,9 @@ func (s *server) tenantRoutes() {
 		func(ctx context.Context, actor berth.Actor, in *provisionInput) (*answer, error) {
 			var b provisionBody
 			if err := decode(in.RawBody, &b); err != nil {
+				return nil, err
+			}
+			if err := noNullVariable(in.RawBody); err != nil {
 				return nil, err
 			}
 			r, err := s.Service.Provision(ctx, actor, in.call(""), tenancy.Provision{

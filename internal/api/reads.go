@@ -159,7 +159,7 @@ func (s *server) readRoutes() {
 	secured(s, get(tenantPath+"/status", "status", "The tenant as the engine has it now, with one probe"), state)
 	check := get(tenantPath+"/health-check", "health-check", "Probe the tenant once, now")
 	check.Method = http.MethodPost
-	check.MaxBodyBytes = maxBody
+	check.MaxBodyBytes = maxBody + 1
 	check = s.takes(check, emptyBody{})
 	secured(s, check, func(ctx context.Context, actor berth.Actor, in *checkInput) (*body[stateWire], error) {
 		if err := in.empty(); err != nil {

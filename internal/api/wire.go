@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -51,6 +53,29 @@ type configureBody struct {
 }
 
 type emptyBody struct{}
+
+// noNullVariable refuses null among a new tenant's variables: encoding/json
+// takes it for an empty value, and there is none yet that it could remove. The
+// body has been decoded before.
+func noNullVariable(body []byte) error {
+	var b struct {
+		Environment map[string]*string `json:"environment"`
+	}
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(body, &b); err != nil {
+		return malformed("Request body is not valid JSON: %v", err).WithHint("send one JSON object")
+	}
+	for name, value := range b.Environment {
+		if value == nil {
+			field := "environment." + name
+			return malformed("%s must be a string, not null", field).WithField(field).
+				WithHint("leave the variable out, or give \"\" for an empty value")
+		}
+	}
+	return nil
+}
 
 // tenantWire is a tenant: the seed's columns, and what Berth adds. Unknown is
 // null.
