@@ -205,7 +205,7 @@ func first200(ctx context.Context, base string) error {
 				return nil
 			}
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(2 * time.Millisecond) // the pace of polling that the comparison asks for
 	}
 	return fmt.Errorf("%s: no 200 within a minute", base)
 }

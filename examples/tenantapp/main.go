@@ -34,7 +34,7 @@ func main() {
 		os.Exit(code)
 	}
 	if ms, err := strconv.Atoi(os.Getenv("START_DELAY_MS")); err == nil {
-		time.Sleep(time.Duration(ms) * time.Millisecond)
+		time.Sleep(time.Duration(ms) * time.Millisecond) // slow to start, as told
 	}
 	if err := run(); err != nil {
 		log.Fatal(err)

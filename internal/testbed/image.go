@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"sync"
 
+	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
@@ -82,10 +83,10 @@ func RemoveImage(ctx context.Context, reference string) error {
 		return err
 	}
 	defer func() { _ = cli.Close() }()
-	if _, err := cli.ImageInspect(ctx, reference); err != nil {
-		return nil //nolint:nilerr // absent is what was asked for
-	}
 	_, err = cli.ImageRemove(ctx, reference, client.ImageRemoveOptions{PruneChildren: true})
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
 	return err
 }
 
