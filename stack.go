@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"strconv"
+	"time"
 )
 
 // Stack is what a blueprint becomes for one tenant at one generation. It is
@@ -39,13 +40,67 @@ type Service struct {
 	Health      HealthCheck
 	Labels      map[string]string
 	StopGrace   int // seconds between the stop signal and the kill
+
+	// Left out of the hash where empty, so that a blueprint which uses none of
+	// them goes on meaning the containers that it made before there were any.
+	Command      []string     `json:",omitempty"` // nil: the image's
+	Entrypoint   []string     `json:",omitempty"` // nil: the image's
+	WorkingDir   string       `json:",omitempty"` // "": the image's
+	StopSignal   string       `json:",omitempty"` // "": the image's
+	Aliases      []string     `json:",omitempty"` // further names in the tenant's network
+	Capabilities []string     `json:",omitempty"` // added to none
+	HealthProbe  *HealthProbe `json:",omitempty"` // run inside the container; nil: the image's
+	NoHealth     bool         `json:",omitempty"` // the image's health check is switched off
+	ShmMB        int          `json:",omitempty"` // size of /dev/shm; 0: the engine's default
+	// Release counts the changes of what a tenant runs. Only a service that
+	// runs once per release carries it: for the others it is 0.
+	Release int `json:",omitempty"`
+
+	// How and when it runs. No container is made from these.
+	DependsOn []Dependency `json:"-"`
+	Once      bool         `json:"-"` // runs to its end before what needs it starts
+	// Done means that a service that runs once did so: no container of it is
+	// called for, and one that is there may stay.
+	Done bool `json:"-"`
+	// Held means that something it depends on is not there yet: its
+	// containers are left as they are, also those of an earlier generation.
+	Held bool `json:"-"`
+}
+
+// Condition says what a service waits for.
+type Condition string
+
+const (
+	ConditionStarted   Condition = "service_started"
+	ConditionHealthy   Condition = "service_healthy"
+	ConditionCompleted Condition = "service_completed_successfully"
+)
+
+// Dependency is one service that another one needs before it starts.
+type Dependency struct {
+	Service   string
+	Condition Condition
+}
+
+// HealthProbe is a command that an engine runs inside a container to find out
+// whether it is well. The first element is CMD or CMD-SHELL, as in the Compose
+// Specification.
+type HealthProbe struct {
+	Test        []string
+	Interval    time.Duration
+	Timeout     time.Duration
+	Retries     int
+	StartPeriod time.Duration
 }
 
 // EnvVar is one variable, its value in clear.
 type EnvVar struct{ Name, Value string }
 
 // Mount puts a named volume at a path.
-type Mount struct{ Volume, Target string }
+type Mount struct {
+	Volume, Target string
+	ReadOnly       bool `json:",omitempty"`
+}
 
 // Tmpfs is memory-backed scratch space.
 type Tmpfs struct {
