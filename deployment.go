@@ -1,6 +1,9 @@
 package berth
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // DeploymentType says what an order changed. A start is recorded as a restart,
 // as in the seed.
@@ -48,6 +51,7 @@ type Deployment struct {
 	CanRollback bool   // whether a rollback can lead back to it
 	RollbackOf  string // the deployment that a rollback restores; "" otherwise
 	Volumes     VolumePolicy
+	Adopt       bool   // whether containers that compose made of the rendered file may be replaced
 	Error       string // one sentence; "" unless failed or superseded
 	By          string // actor id
 	Notes       string
@@ -151,7 +155,7 @@ func checkRollbackTarget(d Deployment) (Deployment, error) {
 // one to the other would change nothing.
 func sameRelease(a, b Spec) bool {
 	if a.ImageDigest != b.ImageDigest || a.Blueprint != b.Blueprint || a.Limits != b.Limits ||
-		a.Replicas != b.Replicas || len(a.Environment) != len(b.Environment) {
+		a.Replicas != b.Replicas || !maps.Equal(a.Images, b.Images) || len(a.Environment) != len(b.Environment) {
 		return false
 	}
 	for name, version := range a.Environment {

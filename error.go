@@ -43,11 +43,14 @@ const (
 	CodeInvalidImage         Code = "invalid_image"
 	CodeInvalidEnvironment   Code = "invalid_environment"
 	CodeInvalidRequest       Code = "invalid_request"
+	CodeInvalidBlueprint     Code = "invalid_blueprint"
+	CodeMissingVariable      Code = "missing_variable"
 	CodeNotSupportedYet      Code = "not_supported_yet"
 	CodeTenantExists         Code = "tenant_exists"
 	CodeSlugTaken            Code = "slug_taken"
 	CodeContainerNotFound    Code = "container_not_found"
 	CodeDeploymentNotFound   Code = "deployment_not_found"
+	CodeBlueprintNotFound    Code = "blueprint_not_found"
 	CodeNotFound             Code = "not_found"
 	CodeAlreadyRunning       Code = "already_running"
 	CodeAlreadyStopped       Code = "already_stopped"
@@ -89,11 +92,14 @@ var kinds = map[Code]Kind{
 	CodeInvalidImage:         KindInvalid,
 	CodeInvalidEnvironment:   KindInvalid,
 	CodeInvalidRequest:       KindInvalid,
+	CodeInvalidBlueprint:     KindInvalid,
+	CodeMissingVariable:      KindInvalid,
 	CodeNotSupportedYet:      KindInvalid,
 	CodeTenantExists:         KindConflict,
 	CodeSlugTaken:            KindConflict,
 	CodeContainerNotFound:    KindNotFound,
 	CodeDeploymentNotFound:   KindNotFound,
+	CodeBlueprintNotFound:    KindNotFound,
 	CodeNotFound:             KindNotFound,
 	CodeAlreadyRunning:       KindConflict,
 	CodeAlreadyStopped:       KindConflict,
@@ -137,6 +143,10 @@ type Error struct {
 	// CodeDeploymentFailed.
 	Deployment string
 
+	// Findings are all that is wrong with a blueprint, for
+	// CodeInvalidBlueprint.
+	Findings []BlueprintFinding
+
 	Err error // the cause; may be nil
 }
 
@@ -165,6 +175,13 @@ func (e *Error) WithField(field string) *Error {
 func (e *Error) WithOp(op, tenant string) *Error {
 	c := *e
 	c.Op, c.Tenant = op, tenant
+	return &c
+}
+
+// WithFindings returns a copy of e that lists what is wrong with a blueprint.
+func (e *Error) WithFindings(list []BlueprintFinding) *Error {
+	c := *e
+	c.Findings = list
 	return &c
 }
 

@@ -26,6 +26,16 @@ const (
 	ContainerUnknown    ContainerState = "unknown" // nothing destructive happens on it
 )
 
+// ContainerHealth is what the engine's own health check of a container says.
+type ContainerHealth string
+
+const (
+	ContainerUnchecked ContainerHealth = "" // it has none, or it was not looked at
+	ContainerStarting  ContainerHealth = "starting"
+	ContainerHealthy   ContainerHealth = "healthy"
+	ContainerUnhealthy ContainerHealth = "unhealthy"
+)
+
 // Container is one container as seen.
 type Container struct {
 	ID         string
@@ -36,6 +46,7 @@ type Container struct {
 	Hash       string // Service.Hash of what it was made from
 	Image      string // digest or engine id it really runs
 	State      ContainerState
+	Health     ContainerHealth
 	ExitCode   int
 	OOMKilled  bool
 	Restarts   int
@@ -97,6 +108,14 @@ type Progress struct {
 type Removal struct {
 	OrganizationID string
 	Volumes        []string
+}
+
+// Adoption names a tenant whose containers compose made of the rendered file,
+// and that Berth takes back.
+type Adoption struct {
+	OrganizationID string
+	Project        string   // that compose ran it under
+	Volumes        []string // the recorded ones, and the only ones that may be mounted
 }
 
 // Event is something that happened to a tenant outside an order: drift found

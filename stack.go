@@ -18,8 +18,8 @@ type Stack struct {
 	Project        string // the compose project, tenant_<organizationId>
 	Run            bool   // whether its containers run, or only exist
 	Subnet         netip.Prefix
-	Network        string // name of the tenant's own network
-	Services       []Service
+	Network        string    // name of the tenant's own network
+	Services       []Service // each after those that it depends on
 	Volumes        []Volume
 }
 
@@ -111,17 +111,23 @@ type Tmpfs struct {
 // Volume is a named volume of a stack.
 type Volume struct {
 	Name string // in the engine
+	Key  string // in the blueprint
 	// Recorded means that the store knows the volume was made before. If the
 	// engine does not have it, data is missing: nothing may start on an empty
 	// one in its place.
 	Recorded bool
 }
 
-// Containers names the containers of s, in the order in which they start.
+// Containers names the containers that s calls for, in the order in which they
+// start. Those of a service that is held or done are left as they are, and
+// not among them.
 func (s Stack) Containers() []ContainerSpec {
 	var list []ContainerSpec
 	for i := range s.Services {
 		svc := &s.Services[i]
+		if svc.Held || svc.Done {
+			continue
+		}
 		hash := svc.Hash()
 		for n := 1; n <= svc.Replicas; n++ {
 			name := ContainerName(s.OrganizationID)
@@ -132,6 +138,39 @@ func (s Stack) Containers() []ContainerSpec {
 		}
 	}
 	return list
+}
+
+// Leaves reports whether the containers of a service are left as they are,
+// whatever they were made from.
+func (s Stack) Leaves(service string) bool {
+	for _, svc := range s.Services {
+		if svc.Name == service {
+			return svc.Held || svc.Done
+		}
+	}
+	return false
+}
+
+// Waves parts the containers into groups that start one after the other: each
+// comes after those that its service depends on.
+func (s Stack) Waves() [][]ContainerSpec {
+	depth := make(map[string]int, len(s.Services))
+	for _, svc := range s.Services { // each comes after what it depends on
+		for _, d := range svc.DependsOn {
+			if depth[svc.Name] <= depth[d.Service] {
+				depth[svc.Name] = depth[d.Service] + 1
+			}
+		}
+	}
+	var waves [][]ContainerSpec
+	for _, spec := range s.Containers() {
+		n := depth[spec.Service.Name]
+		for len(waves) <= n {
+			waves = append(waves, nil)
+		}
+		waves[n] = append(waves[n], spec)
+	}
+	return waves
 }
 
 // ContainerSpec is one container that a stack calls for.

@@ -38,6 +38,7 @@ type Tenant struct {
 	Health        Health
 	Cause         string // why it is failed or unhealthy; empty otherwise
 	ContainerID   string // the engine's id of the container that answers requests; "" if none
+	Released      int    // the newest release whose services that run once were seen to end well
 	LastStartedAt time.Time
 	LastStoppedAt time.Time
 	LastProbedAt  time.Time
@@ -54,7 +55,9 @@ type Tenant struct {
 type Spec struct {
 	ImageTag     string            // as asked for: a bare tag or a full reference
 	ImageDigest  string            // what it resolved to; "" until the engine has looked
+	Images       map[string]string // the same for services whose image is another one, by service
 	Blueprint    string            // name@version
+	Release      int               // generation that last changed what runs: services that run once do so once per release
 	Limits       Limits            //
 	Replicas     int               //
 	InternalPort int               // where the service that answers requests listens

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -76,15 +77,20 @@ func (b *berthSide) call(ctx context.Context, method, path string, in, out any) 
 // the tenant is well, and then polls its own port until the first 200. The raw
 // side, too, begins to poll when there is something to ask.
 func (b *berthSide) start(ctx context.Context) (org string, took time.Duration, err error) {
+	return b.startFrom(ctx, object{"imageTag": image})
+}
+
+// startFrom adds to the request what more decides what is started.
+func (b *berthSide) startFrom(ctx context.Context, request object) (org string, took time.Duration, err error) {
 	org = berth.NewID()
 	b.mu.Lock()
 	b.left[org] = true
 	b.mu.Unlock()
 	begin := time.Now()
 	var made struct{ ExternalPort int }
-	err = b.call(ctx, "POST", "/api/tenants/provision?wait=60", object{
-		"organizationId": org, "tenantName": "Bench " + org[:8], "imageTag": image, "start": true,
-	}, &made)
+	body := object{"organizationId": org, "tenantName": "Bench " + org[:8], "start": true}
+	maps.Copy(body, request)
+	err = b.call(ctx, "POST", "/api/tenants/provision?wait=60", body, &made)
 	if err != nil {
 		return org, 0, err
 	}

@@ -85,6 +85,7 @@ func (b *bench) scenarios() []scenario {
 	return []scenario{
 		{"start-one-after-another: provision + start to the first 200, 20 tenants", b.oneAfterAnother},
 		{"start-and-remove-4-at-a-time: 24 tenants", b.fourAtATime},
+		{"nextjs: provision + start of examples/nextjs to the first 200, beside the raw API and docker-compose on the ejected file", b.nextjs},
 		{"idle: the control plane, and what it makes the Engine burn, at 0 and 100 tenants", b.idle},
 	}
 }

@@ -84,9 +84,13 @@ type object = map[string]any
 // tenant is one tenant that the raw side made.
 type tenant struct{ name, network, container string }
 
-// start makes a network, a container with the limits, the hardening and the
-// volumes that Berth gives it, starts it, and polls until the first 200.
 func (r *raw) start(ctx context.Context) (tenant, time.Duration, error) {
+	return r.startImage(ctx, image)
+}
+
+// startImage makes a network, a container with the limits, the hardening and
+// the volumes that Berth gives it, starts it, and polls until the first 200.
+func (r *raw) startImage(ctx context.Context, image string) (tenant, time.Duration, error) {
 	r.mu.Lock()
 	n := r.next
 	r.next++
@@ -105,7 +109,7 @@ func (r *raw) start(ctx context.Context) (tenant, time.Duration, error) {
 		return t, 0, err
 	}
 	t.network = id.ID
-	if err := r.call(ctx, "POST", "/containers/create?name="+t.name, containerBody(t.name), &id); err != nil {
+	if err := r.call(ctx, "POST", "/containers/create?name="+t.name, containerBody(t.name, image), &id); err != nil {
 		return t, 0, err
 	}
 	t.container = id.ID
@@ -125,7 +129,7 @@ func (r *raw) start(ctx context.Context) (tenant, time.Duration, error) {
 	return t, time.Since(begin), err
 }
 
-func containerBody(name string) object {
+func containerBody(name, image string) object {
 	const memory = 512 << 20
 	var mounts []object
 	for vol, target := range map[string]string{"uploads": "/app/public/uploads", "logs": "/app/logs", "cache": "/app/.next/cache"} {
@@ -134,7 +138,7 @@ func containerBody(name string) object {
 	}
 	return object{
 		"Image": image, "User": "1001:1001", "StopTimeout": 10,
-		"Env":    []string{"TENANT_ID=" + name, "TENANT_NAME=" + name, "NODE_ENV=production", "PORT=3000"},
+		"Env":    []string{"TENANT_ID=" + berth.NewID(), "TENANT_NAME=" + name, "NODE_ENV=production", "PORT=3000"},
 		"Labels": object{"com.unite-hub.tenant.name": name, "traefik.enable": "true"},
 		"HostConfig": object{
 			"NetworkMode": name + "_network", "RestartPolicy": object{"Name": "unless-stopped"},

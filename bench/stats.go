@@ -23,7 +23,10 @@ func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d.Micros
 
 // compare prints both sides and their ratios. Pairs are the i-th of each side,
 // which ran next to each other.
-func compare(what string, raw, berth sample) {
+func compare(what string, raw, berth sample) { compareWith("raw", what, raw, berth) }
+
+// compareWith is compare with another side than the raw Engine API.
+func compareWith(peer, what string, raw, berth sample) {
 	var ratios []float64
 	for i := range min(len(raw), len(berth)) {
 		ratios = append(ratios, float64(berth[i])/float64(raw[i]))
@@ -33,8 +36,8 @@ func compare(what string, raw, berth sample) {
 	if len(ratios) > 0 {
 		pairwise = ratios[len(ratios)/2]
 	}
-	fmt.Printf("   %-34s %.2f × raw (medians), %.2f × (median of pairs)   raw %s, p95 %s; berth %s, p95 %s\n", what,
-		float64(berth.median())/float64(raw.median()), pairwise,
+	fmt.Printf("   %-34s %.2f × %s (medians), %.2f × (median of pairs)   %s %s, p95 %s; berth %s, p95 %s\n", what,
+		float64(berth.median())/float64(raw.median()), peer, pairwise, peer,
 		ms(raw.median()), ms(raw.quantile(.95)), ms(berth.median()), ms(berth.quantile(.95)))
 }
 

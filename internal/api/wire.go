@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -117,7 +118,7 @@ type mountWire struct {
 
 func (s *server) tenantWire(t berth.Tenant) tenantWire {
 	mounts := []mountWire{}
-	for _, v := range s.Service.Blueprint.Volumes(t.OrganizationID) {
+	for _, v := range s.Service.Mounts(context.Background(), t) {
 		mounts = append(mounts, mountWire{v.Name, v.Mount})
 	}
 	var effective *float64
@@ -265,7 +266,7 @@ func (s *server) deprovisioned(r tenancy.Receipt) any {
 		Volumes: string(r.Deployment.Volumes), KeptVolumes: []string{},
 	}
 	if r.Deployment.Volumes == berth.VolumesKeep {
-		for _, v := range s.Service.Blueprint.Volumes(r.Tenant.OrganizationID) {
+		for _, v := range s.Service.Mounts(context.Background(), r.Tenant) {
 			w.KeptVolumes = append(w.KeptVolumes, v.Name)
 		}
 	}

@@ -79,15 +79,22 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	w.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(dir, "berth.db")})
 	w.must(err)
-	builtin, log := blueprint.Builtin(), slog.New(slog.NewTextHandler(w.log, nil))
+	log := slog.New(slog.NewTextHandler(w.log, nil))
 	networks := func() ([]netip.Prefix, error) { return nil, nil }
-	loop := reconcile.New(reconcile.Config{Patience: 500 * time.Millisecond, ProbeRound: 100 * time.Millisecond, HostNetworks: networks, Health: builtin.Health()}, reconcile.Parts{
-		Store: w.store, Engine: w.engine, Edge: noEdge{}, Prober: prober{w.engine}, Stacks: builtin, Images: builtin, Files: noEdge{}, Secrets: box, Log: log,
+	loop := reconcile.New(reconcile.Config{Patience: 500 * time.Millisecond, ProbeRound: 100 * time.Millisecond, HostNetworks: networks}, reconcile.Parts{
+		Store: w.store, Engine: w.engine, Edge: noEdge{}, Prober: prober{w.engine}, Files: noEdge{}, Secrets: box, Log: log,
+		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
 	service := tenancy.New(tenancy.Config{
 		FirstPort: 3001, LastPort: 3004, ReservedPorts: []int{3003}, Pool: berth.DefaultPool(), PublicHost: "localhost", HostNetworks: networks,
+		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
 		ComposePath: func(org string) string { return "/compose/" + org }, Now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
-	}, tenancy.Parts{Store: w.store, Loop: loop, Ports: noEdge{}, Secrets: box, Blueprint: builtin, Prober: prober{w.engine}})
+	}, tenancy.Parts{
+		Store: w.store, Loop: loop, Ports: noEdge{}, Secrets: box, Files: noEdge{}, Prober: prober{w.engine},
+		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
+	})
+	_, _, err = service.ApplyBlueprint(t.Context(), berth.System(), blueprint.BuiltinSource())
+	w.must(err)
 	w.auth = auth.New(w.store)
 	w.handler = api.New(api.Config{Service: service, Auth: w.auth, Log: log, Version: "test", StateDir: dir})
 	w.token, _, err = w.auth.Create(t.Context(), berth.System(), "test", time.Time{})
@@ -180,8 +187,12 @@ type noEdge struct{}
 
 func (noEdge) Apply(berth.RouteSet) []berth.RouteError { return nil }
 func (noEdge) PortFree(int) bool                       { return true }
-func (noEdge) Write(berth.Tenant) error                { return nil }
-func (noEdge) Remove(string) error                     { return nil }
+func (noEdge) Write(string, []byte) error              { return nil }
+func (noEdge) WriteEnv(org string, _ []byte) (string, error) {
+	return "/compose/" + org + "/.env", nil
+}
+func (noEdge) Forget(string) error { return nil }
+func (noEdge) Remove(string) error { return nil }
 
 type prober struct{ engine *enginetest.Fake }
 

@@ -31,6 +31,16 @@ func tenant(name string) berth.Tenant {
 	}
 }
 
+// builtin is the blueprint that comes with Berth.
+func builtin(t testing.TB) *blueprint.Blueprint {
+	t.Helper()
+	b, err := blueprint.New(berth.BlueprintVersion{Name: berth.BuiltinBlueprint, Version: 1, Source: blueprint.BuiltinSource()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func TestGolden(t *testing.T) {
 	secretive := tenant("Acme Corp")
 	secretive.Spec.Environment = map[string]string{"DATABASE_URL": "version-1", "GREETING": "version-2"}
@@ -47,7 +57,7 @@ func TestGolden(t *testing.T) {
 		for k := range tn.Spec.Environment {
 			env[k] = "value of " + k
 		}
-		stack, err := blueprint.Builtin().Stack(tn, env, []string{berth.VolumeName(org, "logs")}, 2)
+		stack, err := builtin(t).Stack(tn, env, []string{berth.VolumeName(org, "logs")}, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +66,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		golden(t, name+".stack.json", append(shown, '\n'))
-		file, err := blueprint.Builtin().Compose(tn)
+		file, err := builtin(t).Compose(tn, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +96,6 @@ func golden(t *testing.T, name string, got []byte) {
 
 // A rendered file, as compose reads it.
 type rendered struct {
-	Name     string
 	Services map[string]struct {
 		ContainerName string `yaml:"container_name"`
 		Environment   map[string]string
@@ -94,7 +103,7 @@ type rendered struct {
 		Deploy        struct {
 			Resources struct{ Limits, Reservations struct{ CPUs, Memory string } }
 		}
-		Networks []string
+		Networks map[string]any
 		Image    string
 	}
 	Volumes  map[string]struct{ Name string }
@@ -103,7 +112,7 @@ type rendered struct {
 
 func parse(t *testing.T, tn berth.Tenant) rendered {
 	t.Helper()
-	data, err := blueprint.Builtin().Compose(tn)
+	data, err := builtin(t).Compose(tn, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

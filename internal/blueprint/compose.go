@@ -3,7 +3,7 @@ package blueprint
 import (
 	"bytes"
 	"fmt"
-	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,31 +14,61 @@ import (
 
 // The part of the Compose Specification that a rendered file uses, in the
 // order in which it is written. Maps are written in key order, so that the
-// same tenant always gives the same bytes.
+// same tenant always gives the same bytes. There is no name at the top, which
+// docker-compose 1 does not know: the directory and the .env file have it.
 type composeFile struct {
-	Name     string                    `yaml:"name"`
 	Services map[string]composeService `yaml:"services"`
-	Volumes  map[string]composeVolume  `yaml:"volumes"`
+	Volumes  map[string]composeVolume  `yaml:"volumes,omitempty"`
 	Networks map[string]composeNetwork `yaml:"networks"`
 }
 
+// composeService states limits twice: docker-compose 1 reads those at the
+// service, later ones also those below deploy.
 type composeService struct {
-	ContainerName string            `yaml:"container_name,omitempty"`
-	Image         string            `yaml:"image"`
-	User          string            `yaml:"user"`
-	ReadOnly      bool              `yaml:"read_only"`
-	CapDrop       []string          `yaml:"cap_drop"`
-	SecurityOpt   []string          `yaml:"security_opt"`
-	Tmpfs         []string          `yaml:"tmpfs"`
-	Restart       string            `yaml:"restart"`
-	Ports         []string          `yaml:"ports,omitempty"`
-	Environment   map[string]string `yaml:"environment"`
-	Deploy        composeDeploy     `yaml:"deploy"`
-	Volumes       []string          `yaml:"volumes"`
-	Networks      []string          `yaml:"networks"`
-	Labels        map[string]string `yaml:"labels"`
-	Logging       composeLogging    `yaml:"logging"`
-	StopGrace     string            `yaml:"stop_grace_period"`
+	ContainerName string                      `yaml:"container_name,omitempty"`
+	Image         string                      `yaml:"image"`
+	Entrypoint    []string                    `yaml:"entrypoint,omitempty"`
+	Command       []string                    `yaml:"command,omitempty"`
+	WorkingDir    string                      `yaml:"working_dir,omitempty"`
+	User          string                      `yaml:"user"`
+	ReadOnly      bool                        `yaml:"read_only"`
+	Init          bool                        `yaml:"init"`
+	CapDrop       []string                    `yaml:"cap_drop"`
+	CapAdd        []string                    `yaml:"cap_add,omitempty"`
+	SecurityOpt   []string                    `yaml:"security_opt"`
+	Tmpfs         []string                    `yaml:"tmpfs,omitempty"`
+	ShmSize       string                      `yaml:"shm_size,omitempty"`
+	Restart       string                      `yaml:"restart"`
+	DependsOn     map[string]composeCondition `yaml:"depends_on,omitempty"`
+	Ports         []string                    `yaml:"ports,omitempty"`
+	Environment   map[string]string           `yaml:"environment"`
+	Healthcheck   *composeHealth              `yaml:"healthcheck,omitempty"`
+	CPUs          float64                     `yaml:"cpus"`
+	MemLimit      string                      `yaml:"mem_limit"`
+	MemswapLimit  string                      `yaml:"memswap_limit"`
+	PidsLimit     int64                       `yaml:"pids_limit"`
+	Scale         int                         `yaml:"scale,omitempty"`
+	Deploy        composeDeploy               `yaml:"deploy"`
+	Volumes       []string                    `yaml:"volumes,omitempty"`
+	Networks      map[string]composeAliases   `yaml:"networks"`
+	Labels        map[string]string           `yaml:"labels"`
+	Logging       composeLogging              `yaml:"logging"`
+	StopSignal    string                      `yaml:"stop_signal,omitempty"`
+	StopGrace     string                      `yaml:"stop_grace_period"`
+	Ulimits       map[string]int              `yaml:"ulimits"`
+}
+
+type composeCondition struct {
+	Condition berth.Condition `yaml:"condition"`
+}
+
+type composeHealth struct {
+	Disable     bool     `yaml:"disable,omitempty"`
+	Test        []string `yaml:"test,omitempty"`
+	Interval    string   `yaml:"interval,omitempty"`
+	Timeout     string   `yaml:"timeout,omitempty"`
+	Retries     int      `yaml:"retries,omitempty"`
+	StartPeriod string   `yaml:"start_period,omitempty"`
 }
 
 type composeDeploy struct {
@@ -66,6 +96,10 @@ type composeVolume struct {
 	Name string `yaml:"name"`
 }
 
+type composeAliases struct {
+	Aliases []string `yaml:"aliases,omitempty"`
+}
+
 type composeNetwork struct {
 	Name   string      `yaml:"name"`
 	Driver string      `yaml:"driver"`
@@ -86,62 +120,40 @@ const (
 	reservedMemoryMB = 256
 )
 
-// Compose renders the tenant as a compose file. Its own variables appear as
+// network is the key of the tenant's network in a rendered file: the one that
+// compose uses where a file names none.
+const network = "default"
+
+// openFiles is the limit of open files of one process, as the engine sets it.
+const openFiles = 16384
+
+// Compose renders the tenant as a compose file that runs without Berth, on an
+// engine with so many cores (0 if not known). Its own variables appear as
 // references: no value that may be secret is in the file.
-//
-// The file has no health check: no command is known to exist in the image
-// (the seed's curl does not), and Berth probes over HTTP from outside.
-func (b *Blueprint) Compose(t berth.Tenant) ([]byte, error) {
-	labels, err := b.labels(t)
+func (b *Blueprint) Compose(t berth.Tenant, cores int) ([]byte, error) {
+	s, err := b.stack(t, references{t.Spec.Environment}, nil, cores)
 	if err != nil {
 		return nil, err
-	}
-	for name := range labels { // compose sets its own
-		if strings.HasPrefix(name, "com.docker.compose.") {
-			delete(labels, name)
-		}
-	}
-	image, err := b.pinned(t)
-	if err != nil {
-		return nil, err
-	}
-	service := composeService{
-		ContainerName: berth.ContainerName(t.OrganizationID),
-		Image:         image,
-		User:          b.user,
-		ReadOnly:      true,
-		CapDrop:       []string{"ALL"},
-		SecurityOpt:   []string{"no-new-privileges:true"},
-		Restart:       "unless-stopped",
-		Ports:         []string{strconv.Itoa(t.ExternalPort) + ":" + strconv.Itoa(b.port)},
-		Environment:   b.composeEnvironment(t),
-		Deploy:        composeDeploy{Resources: resources(t.Spec.Limits, b.pids)},
-		Networks:      []string{"tenant"},
-		Labels:        escaped(labels),
-		Logging:       composeLogging{Driver: "local", Options: map[string]string{"max-size": "10m", "max-file": "3"}},
-		StopGrace:     strconv.Itoa(b.stopGrace) + "s",
-	}
-	if t.Spec.Replicas > 1 {
-		// Compose can neither name nor publish several containers of one service alike.
-		service.ContainerName, service.Ports, service.Deploy.Replicas = "", nil, t.Spec.Replicas
-	}
-	for _, m := range b.tmpfs {
-		service.Tmpfs = append(service.Tmpfs, fmt.Sprintf("%s:size=%dm", m.Target, m.SizeMB))
 	}
 	file := composeFile{
-		Name:     berth.ContainerName(t.OrganizationID),
 		Services: map[string]composeService{},
 		Volumes:  map[string]composeVolume{},
-		Networks: map[string]composeNetwork{"tenant": {
-			Name: berth.NetworkName(t.OrganizationID), Driver: "bridge",
-			IPAM: composeIPAM{Config: []composeSubnet{{Subnet: t.Subnet.String()}}},
+		Networks: map[string]composeNetwork{network: {
+			Name: s.Network, Driver: "bridge",
+			IPAM: composeIPAM{Config: []composeSubnet{{Subnet: s.Subnet.String()}}},
 		}},
 	}
-	for _, v := range b.volumes {
-		service.Volumes = append(service.Volumes, v.name+":"+v.target)
-		file.Volumes[v.name] = composeVolume{Name: berth.VolumeName(t.OrganizationID, v.name)}
+	for _, v := range s.Volumes {
+		file.Volumes[v.Key] = composeVolume{Name: v.Name}
 	}
-	file.Services[b.service] = service
+	for _, svc := range s.Services {
+		rendered := renderService(s, svc)
+		if svc.Main && svc.Replicas == 1 {
+			rendered.ContainerName = berth.ContainerName(t.OrganizationID)
+			rendered.Ports = []string{strconv.Itoa(t.ExternalPort) + ":" + strconv.Itoa(svc.Port)}
+		}
+		file.Services[svc.Name] = rendered
+	}
 	var out bytes.Buffer
 	enc := yaml.NewEncoder(&out)
 	enc.SetIndent(2)
@@ -151,41 +163,98 @@ func (b *Blueprint) Compose(t berth.Tenant) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// pinned is the image as exactly as it is known: by digest once resolved.
-func (b *Blueprint) pinned(t berth.Tenant) (string, error) {
-	if t.Spec.ImageDigest != "" {
-		return t.Spec.ImageDigest, nil
+func renderService(s berth.Stack, svc berth.Service) composeService {
+	c := composeService{
+		Image:        svc.Image,
+		Entrypoint:   escapedAll(svc.Entrypoint),
+		Command:      escapedAll(svc.Command),
+		WorkingDir:   escaped(svc.WorkingDir),
+		User:         svc.User,
+		ReadOnly:     true,
+		Init:         true,
+		CapDrop:      []string{"ALL"},
+		CapAdd:       svc.Capabilities,
+		SecurityOpt:  []string{"no-new-privileges:true"},
+		Restart:      "unless-stopped",
+		Environment:  map[string]string{},
+		Healthcheck:  renderHealth(svc),
+		CPUs:         svc.Limits.CPU,
+		MemLimit:     megabytes(svc.Limits.MemoryMB),
+		MemswapLimit: megabytes(svc.Limits.MemoryMB),
+		PidsLimit:    svc.PidsLimit,
+		Deploy:       composeDeploy{Resources: resources(svc.Limits, svc.PidsLimit)},
+		Networks:     map[string]composeAliases{network: {Aliases: svc.Aliases}},
+		Labels:       map[string]string{},
+		Logging:      composeLogging{Driver: "local", Options: map[string]string{"max-size": "10m", "max-file": "3"}},
+		StopSignal:   svc.StopSignal,
+		StopGrace:    strconv.Itoa(svc.StopGrace) + "s",
+		Ulimits:      map[string]int{"nofile": openFiles},
 	}
-	return b.Image(t.Spec.ImageTag)
+	if c.Image == "" { // not resolved yet
+		c.Image = svc.Reference
+	}
+	if svc.Once {
+		c.Restart = "no"
+	}
+	if svc.ShmMB > 0 {
+		c.ShmSize = megabytes(svc.ShmMB)
+	}
+	if svc.Replicas > 1 {
+		c.Scale, c.Deploy.Replicas = svc.Replicas, svc.Replicas
+	}
+	for _, e := range svc.Environment {
+		c.Environment[e.Name] = escaped(e.Value)
+	}
+	for name, value := range svc.Labels {
+		if !strings.HasPrefix(name, "com.docker.compose.") { // compose sets its own
+			c.Labels[escaped(name)] = escaped(value)
+		}
+	}
+	for _, m := range svc.Tmpfs {
+		c.Tmpfs = append(c.Tmpfs, fmt.Sprintf("%s:rw,noexec,nosuid,nodev,mode=1777,size=%dm", m.Target, m.SizeMB))
+	}
+	for _, m := range svc.Mounts {
+		mount := keyOf(s, m.Volume) + ":" + m.Target
+		if m.ReadOnly {
+			mount += ":ro"
+		}
+		c.Volumes = append(c.Volumes, mount)
+	}
+	if len(svc.DependsOn) > 0 {
+		c.DependsOn = map[string]composeCondition{}
+		for _, d := range svc.DependsOn {
+			c.DependsOn[d.Service] = composeCondition{d.Condition}
+		}
+	}
+	return c
 }
 
-// composeEnvironment has the identity in clear and the tenant's own variables
-// as references, which compose reads from the .env file beside.
-func (b *Blueprint) composeEnvironment(t berth.Tenant) map[string]string {
-	env := map[string]string{"NODE_ENV": "production"}
-	for name := range t.Spec.Environment {
-		env[name] = "${" + name + "}"
-	}
-	maps.Copy(env, escaped(b.identity(t)))
-	return env
+func keyOf(s berth.Stack, volume string) string {
+	i := slices.IndexFunc(s.Volumes, func(v berth.Volume) bool { return v.Name == volume })
+	return s.Volumes[i].Key // Parse refuses a mount of a volume that is not declared
 }
 
-// escaped doubles the dollar signs of values, so that compose takes them as
-// they are.
-func escaped(m map[string]string) map[string]string {
-	out := make(map[string]string, len(m))
-	for name, value := range m {
-		out[name] = strings.ReplaceAll(value, "$", "$$")
+func renderHealth(svc berth.Service) *composeHealth {
+	switch p := svc.HealthProbe; {
+	case svc.NoHealth:
+		return &composeHealth{Disable: true}
+	case p == nil:
+		return nil
+	default:
+		return &composeHealth{
+			Test: escapedAll(p.Test), Interval: p.Interval.String(), Timeout: p.Timeout.String(),
+			Retries: p.Retries, StartPeriod: p.StartPeriod.String(),
+		}
 	}
-	return out
 }
+
+func megabytes(n int) string { return strconv.Itoa(n) + "M" }
 
 // resources never reserves more than the limit.
 func resources(l berth.Limits, pids int64) composeResources {
 	cpus := func(cores float64) string { return strconv.FormatFloat(cores, 'f', 2, 64) }
-	memory := func(mb int) string { return strconv.Itoa(mb) + "M" }
 	return composeResources{
-		Limits:       composeLimits{CPUs: cpus(l.CPU), Memory: memory(l.MemoryMB), Pids: pids},
-		Reservations: composeLimits{CPUs: cpus(min(reservedCPU, l.CPU)), Memory: memory(min(reservedMemoryMB, l.MemoryMB))},
+		Limits:       composeLimits{CPUs: cpus(l.CPU), Memory: megabytes(l.MemoryMB), Pids: pids},
+		Reservations: composeLimits{CPUs: cpus(min(reservedCPU, l.CPU)), Memory: megabytes(min(reservedMemoryMB, l.MemoryMB))},
 	}
 }

@@ -18,7 +18,10 @@ type Files struct {
 	root *os.Root
 }
 
-const composeName = "docker-compose.yml"
+const (
+	composeName = "docker-compose.yml"
+	envName     = ".env" // secrets in clear, on order only
+)
 
 // NewFiles makes the directory if it is not there. Close it after use.
 func NewFiles(stateDir string) (*Files, error) {
@@ -44,8 +47,18 @@ func (f *Files) Path(organizationID string) string {
 // Write replaces an organization's file, at once and durably. A file that is
 // the same already is left alone.
 func (f *Files) Write(organizationID string, data []byte) error {
+	return f.write(organizationID, composeName, data)
+}
+
+// WriteEnv puts the tenant's secrets in clear beside the file, and returns
+// where.
+func (f *Files) WriteEnv(organizationID string, data []byte) (path string, err error) {
+	return filepath.Join(filepath.Dir(f.Path(organizationID)), envName), f.write(organizationID, envName, data)
+}
+
+func (f *Files) write(organizationID, base string, data []byte) error {
 	dir := berth.ContainerName(organizationID)
-	name := dir + "/" + composeName
+	name := dir + "/" + base
 	if old, err := f.root.ReadFile(name); err == nil && bytes.Equal(old, data) {
 		return nil
 	}
@@ -95,17 +108,29 @@ func (f *Files) replace(name string, data []byte) error {
 	return f.root.Rename(temp, name)
 }
 
-// Remove takes an organization's file away, and its directory if nothing else
-// is in it. It is no error if they are not there.
+// Remove takes an organization's files away, and their directory if nothing
+// else is in it. It is no error if they are not there.
 func (f *Files) Remove(organizationID string) error {
-	dir := berth.ContainerName(organizationID)
-	for _, name := range []string{dir + "/" + composeName + ".tmp", dir + "/" + composeName} {
-		if err := f.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return unwritable(f.Path(organizationID), err)
+	if err := f.remove(organizationID, composeName, envName); err != nil {
+		return err
+	}
+	// What an operator put beside the files keeps the directory.
+	_ = f.root.Remove(berth.ContainerName(organizationID))
+	return nil
+}
+
+// Forget takes the secrets away that WriteEnv wrote.
+func (f *Files) Forget(organizationID string) error { return f.remove(organizationID, envName) }
+
+func (f *Files) remove(organizationID string, names ...string) error {
+	for _, name := range names {
+		path := berth.ContainerName(organizationID) + "/" + name
+		for _, p := range []string{path + ".tmp", path} {
+			if err := f.root.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return unwritable(f.Path(organizationID), err)
+			}
 		}
 	}
-	// What an operator put beside the file keeps the directory.
-	_ = f.root.Remove(dir)
 	return nil
 }
 

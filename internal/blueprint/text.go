@@ -108,17 +108,24 @@ func parseReference(s string) (Part, string, error) {
 // Expand puts in what get returns. An absent variable without a default
 // leaves nothing.
 func (t Text) Expand(get func(name string) (string, bool)) string {
+	return t.each(func(p Part) string {
+		value, ok := get(p.Name)
+		if p.HasDefault && (!ok || p.OrEmpty && value == "") {
+			return p.Default
+		}
+		return value
+	})
+}
+
+// each puts in what refer returns for each reference.
+func (t Text) each(refer func(Part) string) string {
 	var b strings.Builder
 	for _, p := range t {
 		if p.Name == "" {
 			b.WriteString(p.Literal)
 			continue
 		}
-		value, ok := get(p.Name)
-		if p.HasDefault && (!ok || p.OrEmpty && value == "") {
-			value = p.Default
-		}
-		b.WriteString(value)
+		b.WriteString(refer(p))
 	}
 	return b.String()
 }

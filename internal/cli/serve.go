@@ -33,6 +33,7 @@ tenants' containers run on.`,
 	text(&c.Ports, "ports", "BERTH_PORTS", "range of tenants' external ports")
 	text(&c.TenantListen, "tenant-listen", "BERTH_TENANT_LISTEN", "address that external ports listen on")
 	text(&c.PublicHost, "public-host", "BERTH_PUBLIC_HOST", "host name in tenants' URLs")
+	text(&c.Blueprint, "blueprint", "BERTH_BLUEPRINT", "what a tenant gets that asks for none: a compose file, applied at the start, or the name of one that was")
 	text(&c.Pool, "pool", "BERTH_POOL", "IPv4 prefix that tenants' subnets are taken from")
 	text(&c.LogFormat, "log-format", "BERTH_LOG_FORMAT", "text or json")
 	text(&c.LogLevel, "log-level", "BERTH_LOG_LEVEL", "debug, info, warn or error")

@@ -29,7 +29,6 @@ type Config struct {
 	Width        int           // tenants that are started at a time, and as many stopped; 8
 	Pool         netip.Prefix  // that another subnet is taken from if one clashes
 	HostNetworks func() ([]netip.Prefix, error)
-	Health       berth.HealthCheck // of the service that answers requests
 }
 
 func (c Config) withDefaults() Config {
@@ -59,8 +58,7 @@ type Parts struct {
 	Engine  Engine
 	Edge    Edge
 	Prober  Prober
-	Stacks  Stacks
-	Images  Images
+	Catalog *store.Catalog[Blueprint]
 	Files   Files
 	Secrets Secrets
 	Log     *slog.Logger

@@ -42,7 +42,7 @@ func TestATenantLivesItsLife(t *testing.T) {
 		cpu, replicas := 1.5, 3
 		w.completed(w.service.Scale(ctx, w.actor, call, orgID(1), tenancy.Scale{CPU: &cpu, Replicas: &replicas}))
 		scaled := w.observed(1)
-		if len(scaled.Containers) != 3 || scaled.Containers[0].CPU != 1.5 || scaled.Containers[0].ID != before.ID || !scaled.Containers[0].StartedAt.Equal(after.StartedAt) {
+		if len(scaled.Containers) != 3 || scaled.Containers[0].CPU != 0.5 || /* the limit is the tenant's: replicas share it */ scaled.Containers[0].ID != before.ID || !scaled.Containers[0].StartedAt.Equal(after.StartedAt) {
 			t.Fatalf("scaled: %+v", scaled.Containers)
 		}
 		if r, _ := w.edge.route(1); len(r.Upstreams) != 3 {
@@ -415,7 +415,9 @@ func TestTheSweeperRemovesWhatCameAfterTheEnd(t *testing.T) {
 		w.completed(w.provision(1, "app:1", true))
 		info, seen := w.tenant(1), w.observed(1)
 		env := map[string]string{}
-		stack, err := blueprint.Builtin().Stack(info, env, nil, 2)
+		builtin, err := blueprint.New(berth.BlueprintVersion{Name: berth.BuiltinBlueprint, Version: 1, Source: blueprint.BuiltinSource()})
+		w.must(err)
+		stack, err := builtin.Stack(info, env, nil, 2)
 		w.must(err)
 		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep))
 		// A call that was cut off takes effect after all, behind the loop's back.

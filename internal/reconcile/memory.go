@@ -17,6 +17,7 @@ type memory struct {
 
 type remembered struct {
 	deployment string // id
+	adopted    bool
 	restarted  bool
 	since      time.Time // when patience with it began
 	progress   berth.Progress

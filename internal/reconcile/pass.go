@@ -28,8 +28,9 @@ type pass struct {
 // situation is Decide's, and what the steps need beside it.
 type situation struct {
 	Situation
-	secrets []store.SecretVersion
-	volumes []berth.VolumeRecord
+	blueprint Blueprint // nil for a tenant that is to go
+	secrets   []store.SecretVersion
+	volumes   []berth.VolumeRecord
 }
 
 func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
@@ -104,9 +105,14 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 		p.situation = situation{secrets: secrets, volumes: volumes}
 		p.Tenant, p.Situation.Patience = t, p.Loop.Patience
 		p.Verified = t.Health == berth.HealthHealthy && !ok
+		p.Adopted = !ok || !d.Adopt || p.memory.recall(&d).adopted
 		if ok {
 			p.Deployment = &d
 		}
+		if err != nil || t.Want == berth.WantGone {
+			return err
+		}
+		p.blueprint, err = p.Catalog.Get(ctx, tx, t.Spec.Blueprint)
 		return err
 	})
 }
@@ -136,7 +142,7 @@ func (p *pass) prepare() error {
 			p.Waited = time.Since(r.since)
 		}
 	}
-	if p.Stack.Services != nil || p.Tenant.Want == berth.WantGone || p.Tenant.Spec.ImageDigest == "" {
+	if p.Stack.Services != nil || p.Tenant.Want == berth.WantGone || unresolved(p.Tenant.Spec, p.blueprint) {
 		return nil
 	}
 	env := make(map[string]string, len(p.secrets))
@@ -154,7 +160,7 @@ func (p *pass) prepare() error {
 		}
 	}
 	info, _ := p.engine.get()
-	stack, err := p.Stacks.Stack(p.Tenant, env, recorded, info.Cores)
+	stack, err := p.blueprint.Stack(p.Tenant, env, recorded, info.Cores)
 	p.Stack = stack
 	return err
 }

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -12,10 +13,12 @@ import (
 type Situation struct {
 	Tenant     berth.Tenant
 	Deployment *berth.Deployment // the one that is not over; nil if there is none
-	Stack      berth.Stack       // what should be; zero while the image is not resolved
+	Stack      berth.Stack       // what should be; zero while an image is not resolved
 	Seen       berth.Observed
 
+	Adopted   bool          // what compose made was taken back, or there was no such order
 	Applied   bool          // the stack was applied in this pass
+	Held      []string      // services that were held back when it was
 	Restarted bool          // what ran was stopped, or nothing ran, for Deployment
 	Probe     *berth.Probe  // the last probe of this pass; nil before the first
 	Verified  bool          // the tenant is known to answer and nothing was changed since
@@ -32,7 +35,9 @@ const (
 	StepDrift   StepKind = "drift"   // record that something was changed by other means
 	StepRoute   StepKind = "route"   // tell the edge
 	StepHalt    StepKind = "halt"    // stop the containers, keep them
+	StepAdopt   StepKind = "adopt"   // take back what compose made
 	StepApply   StepKind = "apply"   // make the engine hold the stack
+	StepRelease StepKind = "release" // record that what runs once per release did so
 	StepProbe   StepKind = "probe"   // ask the tenant whether it is well
 	StepSettle  StepKind = "settle"  // record what is seen, and the deployment's success
 	StepFail    StepKind = "fail"    // record the deployment's failure
@@ -69,6 +74,7 @@ type Plan struct {
 
 const (
 	probePause = time.Second     // between rounds of probes while a deployment waits
+	gatePause  = time.Second     // between looks at what a service waits for; events come sooner
 	sickPause  = 5 * time.Second // between probes of a tenant that does not answer
 )
 
@@ -80,8 +86,11 @@ func Decide(s Situation) Plan {
 		return Plan{Steps: []Step{{Kind: StepBegin}}}
 	case s.Tenant.Want == berth.WantGone:
 		return Plan{Steps: []Step{{Kind: StepRemove}, {Kind: StepBury}}, Then: Done}
-	case s.Tenant.Spec.ImageDigest == "":
+	case s.Stack.Services == nil:
 		return Plan{Steps: []Step{{Kind: StepResolve}}}
+	}
+	if s.Deployment != nil && s.Deployment.Adopt && !s.Adopted {
+		return Plan{Steps: []Step{{Kind: StepAdopt}}}
 	}
 	if restartDue(s) {
 		return Plan{Steps: []Step{
@@ -90,8 +99,22 @@ func Decide(s Situation) Plan {
 			{Kind: StepApply},
 		}}
 	}
-	if reason := Difference(s.Stack, s.Seen); reason != "" {
+	if s.Stack.Run {
+		switch done, failure := onceOutcome(s.Stack, s.Seen); {
+		case failure != "":
+			return giveUp(s, failure)
+		case done:
+			return Plan{Steps: []Step{{Kind: StepRelease}}}
+		}
+	}
+	gated, waits := gate(s.Stack, s.Seen)
+	s.Applied = s.Applied && slices.Equal(s.Held, heldServices(gated))
+	s.Stack = gated
+	if reason := Difference(gated, s.Seen); reason != "" {
 		return repair(s, reason)
+	}
+	if waits != "" {
+		return await(s, waits)
 	}
 	if !s.Stack.Run {
 		return Plan{Steps: []Step{
@@ -100,6 +123,28 @@ func Decide(s Situation) Plan {
 		}, Then: Done}
 	}
 	return verify(s)
+}
+
+// giveUp ends a deployment that can't succeed any more. Without one, only an
+// order helps.
+func giveUp(s Situation, reason string) Plan {
+	if s.Deployment != nil {
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
+	}
+	return Plan{Steps: []Step{{Kind: StepSettle, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: reason}}, Then: Wait, After: hopeless}
+}
+
+// await waits for a service that others depend on. What ran before goes on
+// serving meanwhile.
+func await(s Situation, reason string) Plan {
+	if s.Deployment != nil && s.Waited >= s.Patience {
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not ready in time: " + reason}}, Then: Wait}
+	}
+	settle := Step{Kind: StepSettle, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: reason}
+	if s.Deployment == nil && !mainRuns(s.Stack, s.Seen) {
+		settle.Status = berth.StatusFailed
+	}
+	return Plan{Steps: []Step{settle}, Then: Wait, After: gatePause}
 }
 
 // restartDue reports whether containers that run have to be stopped first. One
@@ -172,10 +217,7 @@ func settled(t berth.Tenant) bool {
 // Difference says in words how what is seen differs from the stack, "" if it
 // does not. An engine that did not look at limits is believed.
 func Difference(stack berth.Stack, seen berth.Observed) string {
-	have := make(map[string]berth.Container, len(seen.Containers))
-	for _, c := range seen.Containers {
-		have[c.Name] = c
-	}
+	have := byName(seen)
 	if !seen.Network {
 		return "network " + stack.Network + " is missing"
 	}
@@ -187,7 +229,7 @@ func Difference(stack berth.Stack, seen berth.Observed) string {
 		}
 	}
 	for _, c := range seen.Containers {
-		if _, extra := have[c.Name]; extra {
+		if _, extra := have[c.Name]; extra && !stack.Leaves(c.Service) {
 			return "container " + c.Name + " is not wanted any more"
 		}
 	}
@@ -203,6 +245,8 @@ func containerDifference(want berth.ContainerSpec, c berth.Container, ok, run bo
 		return "was made from another spec"
 	case run && c.State == berth.ContainerUnknown:
 		return "is in a state that Berth does not know"
+	case run && want.Service.Once && completed(c):
+		return ""
 	case run && !running && c.OOMKilled:
 		return fmt.Sprintf("was killed for using more than its %d MB of memory", want.Service.Limits.MemoryMB)
 	case run && !running && c.State == berth.ContainerCreated:
@@ -225,15 +269,28 @@ func containerDifference(want berth.ContainerSpec, c berth.Container, ok, run bo
 // anyServing reports whether some container of the stack's main service runs
 // and stays: its traffic goes on while the others are brought in line.
 func anyServing(stack berth.Stack, seen berth.Observed) bool {
+	if mainHeld(stack) {
+		return mainRuns(stack, seen)
+	}
+	have := byName(seen)
 	for _, want := range stack.Containers() {
-		if !want.Service.Main {
-			continue
-		}
-		for _, c := range seen.Containers {
-			if c.Name == want.Name && c.Hash == want.Hash && c.State == berth.ContainerRunning {
-				return true
-			}
+		c := have[want.Name]
+		if want.Service.Main && c.Hash == want.Hash && c.State == berth.ContainerRunning {
+			return true
 		}
 	}
 	return false
+}
+
+func mainHeld(stack berth.Stack) bool {
+	return slices.ContainsFunc(stack.Services, func(s berth.Service) bool { return s.Main && s.Held })
+}
+
+// mainRuns reports whether some container of the main service runs, whatever
+// it was made from.
+func mainRuns(stack berth.Stack, seen berth.Observed) bool {
+	main := slices.IndexFunc(stack.Services, func(s berth.Service) bool { return s.Main })
+	return slices.ContainsFunc(seen.Containers, func(c berth.Container) bool {
+		return c.Service == stack.Services[main].Name && c.State == berth.ContainerRunning
+	})
 }

@@ -71,11 +71,12 @@ type fleet struct {
 	volumes   map[string][]berth.VolumeRecord // by organization id
 	open      map[string]bool                 // organizations with a deployment under way
 	seen      map[string]berth.Observed       // by organization id
+	stacks    map[string]berth.Stack          // by organization id, without environment; none for one that can't be made
 	inventory berth.Inventory
 }
 
 func newFleet() fleet {
-	return fleet{volumes: map[string][]berth.VolumeRecord{}, open: map[string]bool{}, seen: map[string]berth.Observed{}}
+	return fleet{stacks: map[string]berth.Stack{}, volumes: map[string][]berth.VolumeRecord{}, open: map[string]bool{}, seen: map[string]berth.Observed{}}
 }
 
 // survey lists the engine first and the store second: a tenant that appears in
@@ -108,6 +109,7 @@ func (l *Loop) recorded(ctx context.Context, f *fleet) error {
 				return err
 			}
 			f.tenants = append(f.tenants, page...)
+			l.sketch(ctx, tx, f, page)
 			if cursor = next; cursor == "" {
 				break
 			}
@@ -125,6 +127,19 @@ func (l *Loop) recorded(ctx context.Context, f *fleet) error {
 		}
 		return err
 	})
+}
+
+// sketch makes the stacks of tenants, without the secrets that their hashes
+// need: enough to see whether everything is there. A stack that can't be made
+// is left to a pass, which says why.
+func (l *Loop) sketch(ctx context.Context, tx store.Tx, f *fleet, tenants []berth.Tenant) {
+	for _, t := range tenants {
+		if b, err := l.Catalog.Get(ctx, tx, t.Spec.Blueprint); err == nil {
+			if stack, err := b.Stack(t, nil, nil, 0); err == nil {
+				f.stacks[t.OrganizationID] = stack
+			}
+		}
+	}
 }
 
 // scan looks at everything once, reminds the queue of each tenant that may not
@@ -168,12 +183,10 @@ func (l *Loop) suspect(f fleet, t berth.Tenant) string {
 		return "to be removed"
 	case !seen.Network:
 		return "network missing"
-	case len(seen.Containers) != t.Spec.Replicas:
-		return "containers missing or too many"
+	case !l.complete(f.stacks[t.OrganizationID], seen):
+		return "containers missing, too many, or not in their state"
 	case t.Want == berth.WantRunning && (t.Status != berth.StatusRunning || t.Health != berth.HealthHealthy):
 		return "not known to be well"
-	case t.Want == berth.WantRunning && len(up) != t.Spec.Replicas:
-		return "containers not running"
 	case t.Want == berth.WantStopped && (t.Status != berth.StatusStopped || len(up) > 0):
 		return "not known to be stopped"
 	case t.Want == berth.WantRunning && !l.routes.leadsTo(t.OrganizationID, up):
@@ -189,6 +202,26 @@ func (l *Loop) suspect(f fleet, t berth.Tenant) string {
 		}
 	}
 	return ""
+}
+
+// complete reports whether seen has every container that a stack calls for, in
+// its state, and no other. What it was made from is not looked at.
+func (l *Loop) complete(stack berth.Stack, seen berth.Observed) bool {
+	have := byName(seen)
+	for _, want := range stack.Containers() {
+		c, ok := have[want.Name]
+		running := c.State == berth.ContainerRunning || want.Service.Once && c.State == berth.ContainerExited
+		if !ok || stack.Run && !running || !stack.Run && c.State == berth.ContainerRunning {
+			return false
+		}
+		delete(have, want.Name)
+	}
+	for _, c := range have {
+		if !stack.Leaves(c.Service) {
+			return false
+		}
+	}
+	return len(stack.Services) > 0
 }
 
 // restore puts the routes of all tenants in force before the first pass, so

@@ -60,10 +60,28 @@ type Prober interface {
 	Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe
 }
 
-// Stacks turns a tenant into what an engine runs, secrets in clear.
-type Stacks interface {
-	// recorded are the volumes that were made before; cores is what the engine has.
+// Adopter is the capability of an engine to take back what compose made of a
+// tenant's rendered file.
+type Adopter interface {
+	// Adopt removes those containers, so that Apply can make ours on the same
+	// volumes. It touches nothing unless all of it is provably the tenant's:
+	// else CodeForeignObject. That there is nothing to adopt is no error.
+	Adopt(ctx context.Context, a berth.Adoption) error
+}
+
+// Blueprint is the app that a tenant runs a copy of.
+type Blueprint interface {
+	// Defaults are the same for all tenants of the version.
+	Defaults() berth.BlueprintDefaults
+	// Image turns an imageTag into the full reference of the main image.
+	Image(imageTag string) (reference string, err error)
+	// Images are the references of all other images, by service.
+	Images() map[string]string
+	// Stack is what an engine runs for a tenant, secrets in clear. recorded are
+	// the volumes that were made before; cores is what the engine has.
 	Stack(t berth.Tenant, env map[string]string, recorded []string, cores int) (berth.Stack, error)
+	// Compose renders the tenant as a file that runs without Berth.
+	Compose(t berth.Tenant, cores int) ([]byte, error)
 }
 
 // Secrets opens what tenancy sealed.
@@ -71,13 +89,10 @@ type Secrets interface {
 	Open(ciphertext []byte, ad string) ([]byte, error)
 }
 
-// Images turns an imageTag into a full reference.
-type Images interface {
-	Image(imageTag string) (reference string, err error)
-}
-
 // Files keeps each tenant's rendered compose file on disk.
 type Files interface {
-	Write(t berth.Tenant) error
+	Write(organizationID string, data []byte) error
 	Remove(organizationID string) error
+	// Forget takes the secrets away that were written beside the file.
+	Forget(organizationID string) error
 }

@@ -2,7 +2,9 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,8 +25,12 @@ func (p *pass) do(ctx context.Context, s Step) error {
 		return p.route(ctx, s)
 	case StepHalt:
 		return p.halt(ctx)
+	case StepAdopt:
+		return p.adopt(ctx)
 	case StepApply:
 		return p.apply(ctx)
+	case StepRelease:
+		return p.release(ctx)
 	case StepProbe:
 		p.probe()
 		return p.soft.Err()
@@ -41,18 +47,56 @@ func (p *pass) do(ctx context.Context, s Step) error {
 	}
 }
 
-// resolve pins the image and records the pin, so that every later generation
-// that means this image gets exactly it.
+// unresolved reports whether some image that a spec needs is not pinned.
+func unresolved(spec berth.Spec, b Blueprint) bool {
+	if spec.ImageDigest == "" {
+		return true
+	}
+	for service := range b.Images() {
+		if spec.Images[service] == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve pins the images and records the pins, so that every later generation
+// that means these images gets exactly them.
 func (p *pass) resolve(ctx context.Context) error {
-	reference, err := p.Images.Image(p.Tenant.Spec.ImageTag)
+	spec := p.Tenant.Spec
+	main, err := p.blueprint.Image(spec.ImageTag)
 	if err != nil {
 		return err
+	}
+	if spec.ImageDigest, err = p.pin(ctx, main, spec.ImageDigest); err != nil {
+		return err
+	}
+	others := p.blueprint.Images()
+	pins := make(map[string]string, len(others))
+	for _, service := range slices.Sorted(maps.Keys(others)) {
+		if pins[service], err = p.pin(ctx, others[service], spec.Images[service]); err != nil {
+			return err
+		}
+	}
+	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		t.Spec.ImageDigest, t.Spec.Images = spec.ImageDigest, pins
+		if d != nil {
+			d.New.ImageDigest, d.New.Images = spec.ImageDigest, pins
+		}
+		return nil
+	})
+}
+
+// pin makes an image available and returns what it is pinned by, unless it is
+// pinned already.
+func (p *pass) pin(ctx context.Context, reference, pinned string) (pin string, err error) {
+	if pinned != "" {
+		return pinned, nil
 	}
 	cred, err := p.credential(ctx, reference)
 	if err != nil {
-		return err
+		return "", err
 	}
-	var pin string
 	// A new order ends the pull: what it was for may no longer be wanted.
 	err = p.call(p.soft, p.lanes.look, p.PullDeadline, func(ctx context.Context) error {
 		pin, err = p.Engine.Resolve(ctx, reference, cred, func(pr berth.Progress) {
@@ -60,16 +104,7 @@ func (p *pass) resolve(ctx context.Context) error {
 		})
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
-		t.Spec.ImageDigest = pin
-		if d != nil {
-			d.New.ImageDigest = pin
-		}
-		return nil
-	})
+	return pin, err
 }
 
 // credential finds what opens the registry that a reference names.
@@ -133,10 +168,12 @@ func (p *pass) apply(ctx context.Context) error {
 		lane = p.lanes.end
 	}
 	p.memory.update(p.Deployment, func(r *remembered) { r.progress = berth.Progress{Step: "apply"} })
+	stack, _ := gate(p.Stack, p.Seen)
 	err := p.call(ctx, lane, p.CallDeadline, func(ctx context.Context) error {
-		seen, err := p.Engine.Apply(ctx, p.Stack)
+		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
 			p.Seen, p.Applied, p.Verified, p.Probe = seen, true, false, nil
+			p.Held = heldServices(stack)
 		}
 		return err
 	})
@@ -145,7 +182,51 @@ func (p *pass) apply(ctx context.Context) error {
 	}
 	p.memory.impatient(p.Deployment)
 	p.memory.update(p.Deployment, func(r *remembered) { r.restarted = p.Stack.Run })
-	return p.Files.Write(p.Tenant)
+	return p.render()
+}
+
+// render keeps the tenant's compose file up to date.
+func (p *pass) render() error {
+	info, _ := p.engine.get()
+	data, err := p.blueprint.Compose(p.Tenant, info.Cores)
+	if err != nil {
+		return err
+	}
+	return p.Files.Write(p.Tenant.OrganizationID, data)
+}
+
+// adopt takes back what compose made of the rendered file, and the secrets
+// that were written beside it.
+func (p *pass) adopt(ctx context.Context) error {
+	adopter, ok := p.Engine.(Adopter)
+	if !ok {
+		return berth.Errorf(berth.CodeEngineRefused, "This engine can't adopt a tenant").
+			WithHint("remove what compose made with compose itself, then start the tenant")
+	}
+	a := berth.Adoption{OrganizationID: p.Tenant.OrganizationID, Project: p.Tenant.ContainerName()}
+	for _, v := range p.volumes {
+		a.Volumes = append(a.Volumes, v.Name)
+	}
+	if err := p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error { return adopter.Adopt(ctx, a) }); err != nil {
+		return err
+	}
+	if err := p.Files.Forget(p.Tenant.OrganizationID); err != nil {
+		return err
+	}
+	p.Adopted = true
+	p.memory.update(p.Deployment, func(r *remembered) { r.adopted = true })
+	return p.observe(ctx)
+}
+
+// release records that the services that run once per release did so. From
+// then on their containers may be anything.
+func (p *pass) release(ctx context.Context) error {
+	err := p.commit(ctx, func(_ store.Tx, t *berth.Tenant, _ *berth.Deployment) error {
+		t.Released = t.Spec.Release
+		return nil
+	})
+	p.Stack = berth.Stack{} // to be made anew, without them
+	return err
 }
 
 const (
@@ -184,7 +265,7 @@ func (p *pass) probe() {
 }
 
 func (p *pass) ask(addr netip.AddrPort) berth.Probe {
-	pr := p.Prober.Probe(p.soft, addr, p.Health)
+	pr := p.Prober.Probe(p.soft, addr, p.blueprint.Defaults().Health)
 	pr.OrganizationID = p.Tenant.OrganizationID
 	return pr
 }

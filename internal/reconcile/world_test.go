@@ -79,19 +79,31 @@ func (w *world) must(err error) {
 
 // wire makes a new loop and new use cases on what lasts: engine and database.
 func (w *world) wire() {
-	builtin := blueprint.Builtin()
-	w.config.Health = builtin.Health()
 	noNetworks := func() ([]netip.Prefix, error) { return nil, nil }
 	w.config.HostNetworks = noNetworks
 	w.edge.reset()
 	w.loop = reconcile.New(w.config, reconcile.Parts{
-		Store: w.store, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine}, Stacks: builtin, Images: builtin,
+		Store: w.store, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine},
 		Files: noFiles{}, Secrets: w.box, Log: slog.New(slog.DiscardHandler),
+		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
 	w.service = tenancy.New(tenancy.Config{
 		FirstPort: 3001, LastPort: 3999, ReservedPorts: []int{3008}, Pool: berth.DefaultPool(), PublicHost: "localhost",
 		HostNetworks: noNetworks, ComposePath: func(org string) string { return "/" + org }, Now: func() time.Time { return time.Now().UTC() },
-	}, tenancy.Parts{Store: w.store, Loop: w.loop, Ports: w.edge, Secrets: w.box, Blueprint: builtin, Prober: prober{w.engine}})
+		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
+	}, tenancy.Parts{
+		Store: w.store, Loop: w.loop, Ports: w.edge, Secrets: w.box, Files: noFiles{}, Prober: prober{w.engine},
+		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
+	})
+	w.apply(blueprint.BuiltinSource())
+}
+
+// apply stores a blueprint as Berth itself would.
+func (w *world) apply(source []byte) berth.BlueprintVersion {
+	w.t.Helper()
+	v, _, err := w.service.ApplyBlueprint(context.Background(), berth.System(), source)
+	w.must(err)
+	return v
 }
 
 // run runs the loop until the returned function is called.
@@ -261,7 +273,9 @@ func (p prober) Probe(_ context.Context, addr netip.AddrPort, check berth.Health
 
 type noFiles struct{}
 
-func (noFiles) Write(berth.Tenant) error { return nil }
-func (noFiles) Remove(string) error      { return nil }
+func (noFiles) Write(string, []byte) error              { return nil }
+func (noFiles) WriteEnv(string, []byte) (string, error) { return "", nil }
+func (noFiles) Forget(string) error                     { return nil }
+func (noFiles) Remove(string) error                     { return nil }
 
 var _ store.Store = (*sqlite.Store)(nil)

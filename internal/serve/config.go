@@ -3,13 +3,17 @@
 package serve
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/blueprint"
 )
 
 // Config is everything an operator can decide about a Berth process. Default
@@ -22,6 +26,7 @@ type Config struct {
 	Ports        string        // FIRST-LAST, the range that tenants' external ports are taken from
 	TenantListen string        // address that external ports listen on
 	PublicHost   string        // host name in tenants' URLs
+	Blueprint    string        // what a tenant gets that asks for none: a file to apply, or a name
 	Pool         string        // IPv4 prefix that tenants' subnets are taken from
 	Patience     time.Duration // how long a started tenant has to answer its health check
 	Drain        time.Duration // how long requests under way may take after SIGTERM
@@ -34,7 +39,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Listen: "127.0.0.1:3008", DatabaseURL: "sqlite:", Engine: "docker", Ports: "3001-32767",
-		TenantListen: "0.0.0.0", PublicHost: "localhost", Pool: berth.DefaultPool().String(),
+		TenantListen: "0.0.0.0", PublicHost: "localhost", Blueprint: berth.BuiltinBlueprint, Pool: berth.DefaultPool().String(),
 		Patience: time.Minute, Drain: 25 * time.Second, LogFormat: "text", LogLevel: "info",
 	}
 }
@@ -49,6 +54,9 @@ type parsed struct {
 	pool        netip.Prefix
 	database    string // file
 	query       string // of the database's URL
+
+	blueprintName   string
+	blueprintSource []byte // nil if Blueprint is a name
 }
 
 func (c Config) parse() (parsed, error) {
@@ -79,10 +87,29 @@ func (c Config) parse() (parsed, error) {
 	case c.Drain < 0:
 		return p, invalid("drain", c.Drain.String(), "must not be below 0", "give a duration such as 25s")
 	}
+	if p.blueprintName, p.blueprintSource, err = readBlueprint(c.Blueprint); err != nil {
+		return p, err
+	}
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return p, invalid("listen", c.Listen, "must be HOST:PORT", "use 127.0.0.1:3008")
 	}
 	return p, nil
+}
+
+// readBlueprint reads the file that value names. What looks like a name and is
+// no file is a name.
+func readBlueprint(value string) (name string, source []byte, err error) {
+	source, err = os.ReadFile(value)
+	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(value, "/.") {
+		_, _, err := berth.ParseBlueprintID(value)
+		return value, nil, err
+	}
+	if err != nil {
+		return "", nil, berth.Errorf(berth.CodeInvalidRequest, "--blueprint can't be read: %w", err).WithField("blueprint").
+			WithHint("give a compose file with an x-berth section, or the name of a blueprint that was applied")
+	}
+	name, err = blueprint.Examine(source)
+	return name, source, err
 }
 
 func parsePorts(s string) (first, last int, err error) {

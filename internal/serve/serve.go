@@ -60,17 +60,17 @@ type server struct {
 	stdout  io.Writer
 	closers closers
 
-	box       *secret.Box
-	store     *sqlite.Store
-	engine    *docker.Engine
-	edge      *edge.Edge
-	files     *blueprint.Files
-	blueprint *blueprint.Blueprint
-	prober    *health.Prober
-	listener  net.Listener
-	loop      *reconcile.Loop
-	auth      *auth.Auth
-	handler   http.Handler
+	box      *secret.Box
+	store    *sqlite.Store
+	engine   *docker.Engine
+	edge     *edge.Edge
+	files    *blueprint.Files
+	prober   *health.Prober
+	listener net.Listener
+	loop     *reconcile.Loop
+	service  *tenancy.Service
+	auth     *auth.Auth
+	handler  http.Handler
 }
 
 // open makes the parts, from the ground up. Nothing of it runs yet.
@@ -98,7 +98,6 @@ func (s *server) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers.add(s.files.Close)
-	s.blueprint = blueprint.Builtin()
 	s.prober = health.NewProber()
 	s.edge = edge.New(edge.Options{ListenHost: s.TenantListen, Pool: s.pool, Log: s.log, DrainDeadline: s.Drain})
 	if s.listener, err = net.Listen("tcp", s.Listen); err != nil {
@@ -108,6 +107,9 @@ func (s *server) open(ctx context.Context) (err error) {
 	s.closers.add(ignoreClosed(s.listener.Close))
 	s.auth = auth.New(s.store)
 	s.wire()
+	if err := s.applyBlueprints(ctx); err != nil {
+		return err
+	}
 	return s.auth.EnsureOperatorToken(ctx, s.StateDir)
 }
 
@@ -115,19 +117,43 @@ func (s *server) open(ctx context.Context) (err error) {
 // only.
 func (s *server) wire() {
 	s.loop = reconcile.New(reconcile.Config{
-		Patience: s.Patience, Pool: s.pool, HostNetworks: hostNetworks, Health: s.blueprint.Health(),
+		Patience: s.Patience, Pool: s.pool, HostNetworks: hostNetworks,
 	}, reconcile.Parts{
-		Store: s.store, Engine: s.engine, Edge: s.edge, Prober: s.prober, Stacks: s.blueprint, Images: s.blueprint,
-		Files: composeFiles{s.blueprint, s.files}, Secrets: s.box, Log: s.log,
+		Store: s.store, Engine: s.engine, Edge: s.edge, Prober: s.prober, Files: s.files, Secrets: s.box, Log: s.log,
+		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
-	service := tenancy.New(tenancy.Config{
-		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()),
-		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, ComposePath: s.files.Path, Now: now,
+	s.service = tenancy.New(tenancy.Config{
+		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
+		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
+		ComposePath: s.files.Path, Now: now,
 	}, tenancy.Parts{
-		Store: s.store, Loop: s.loop, Ports: s.edge, Secrets: s.box, Blueprint: s.blueprint,
-		Prober: s.prober, Logs: s.engine,
+		Store: s.store, Loop: s.loop, Ports: s.edge, Secrets: s.box, Files: s.files, Prober: s.prober, Logs: s.engine,
+		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
-	s.handler = api.New(api.Config{Service: service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir})
+	s.handler = api.New(api.Config{Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir})
+}
+
+// applyBlueprints stores the blueprint that comes with Berth, and the one that
+// --blueprint names as a file. A version that is there already is left alone.
+func (s *server) applyBlueprints(ctx context.Context) error {
+	sources := [][]byte{blueprint.BuiltinSource()}
+	if s.blueprintSource != nil {
+		sources = append(sources, s.blueprintSource)
+	}
+	for _, source := range sources {
+		v, created, err := s.service.ApplyBlueprint(ctx, berth.System(), source)
+		if err != nil {
+			return err
+		}
+		if created {
+			s.log.Info("blueprint applied", "blueprint", v.ID(), "hash", v.Hash)
+		}
+	}
+	_, err := s.service.BlueprintVersion(ctx, berth.System(), s.blueprintName)
+	if berth.Is(err, berth.CodeBlueprintNotFound) {
+		return invalid("blueprint", s.blueprintName, "is not a blueprint that was applied", "give a file, or the name of one that `berth blueprint ls` shows")
+	}
+	return err
 }
 
 // reservedPorts are the control plane's own: no tenant ever gets one.
@@ -211,22 +237,6 @@ func hostNetworks() ([]netip.Prefix, error) {
 	}
 	return list, nil
 }
-
-// composeFiles renders a tenant's compose file and keeps it on disk.
-type composeFiles struct {
-	blueprint *blueprint.Blueprint
-	files     *blueprint.Files
-}
-
-func (c composeFiles) Write(t berth.Tenant) error {
-	data, err := c.blueprint.Compose(t)
-	if err != nil {
-		return err
-	}
-	return c.files.Write(t.OrganizationID, data)
-}
-
-func (c composeFiles) Remove(organizationID string) error { return c.files.Remove(organizationID) }
 
 func newLogger(c Config, w io.Writer) (*slog.Logger, error) {
 	var level slog.Level

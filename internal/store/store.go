@@ -3,7 +3,7 @@
 // will; store/storetest is the suite that every implementation passes.
 //
 // It stands between its two consumers, tenancy and reconcile, because both
-// work inside the same transactions. It holds no code.
+// work inside the same transactions. It stores nothing itself.
 package store
 
 import (
@@ -38,6 +38,7 @@ type Tx interface {
 	Deployments
 	Secrets
 	Credentials
+	Blueprints
 	Volumes
 	Requests
 	Tokens
@@ -123,6 +124,18 @@ type Credentials interface {
 	Credential(ctx context.Context, registry string) (c StoredCredential, ok bool, err error)
 	ListCredentials(ctx context.Context) ([]StoredCredential, error)
 	DeleteCredential(ctx context.Context, registry string) error // CodeNotFound
+}
+
+// Blueprints are the operator's and hold no secret: an actor who sees any
+// organization may read them. Versions are added, never changed.
+type Blueprints interface {
+	// InsertBlueprint stores a version. CodeStale if there is one of that name
+	// and number: another was applied meanwhile.
+	InsertBlueprint(ctx context.Context, v berth.BlueprintVersion) error
+	// Blueprint returns a version, the newest for 0. CodeBlueprintNotFound.
+	Blueprint(ctx context.Context, name string, version int) (berth.BlueprintVersion, error)
+	// ListBlueprints returns every version without its source, by name, newest first.
+	ListBlueprints(ctx context.Context) ([]berth.BlueprintVersion, error)
 }
 
 // Volumes are recorded before they are made and until they are gone by order.

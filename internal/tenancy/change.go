@@ -14,6 +14,31 @@ const rollbackDepth = 500
 func (s *Service) Start(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
 	return s.order(ctx, actor, call, ref, berth.OrderStart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, t.Want = berth.DeployRestart, berth.WantRunning
+		retryRelease(t)
+		return nil
+	})
+}
+
+// retryRelease lets the services that run once per release run again, if they
+// did not end well.
+func retryRelease(t *berth.Tenant) {
+	if t.Released < t.Spec.Release {
+		newRelease(t)
+	}
+}
+
+// newRelease says that what the tenant runs changes with its next generation.
+func newRelease(t *berth.Tenant) { t.Spec.Release = t.Generation + 1 }
+
+// Adopt takes a tenant back whose containers compose made of the rendered
+// file, and starts it.
+func (s *Service) Adopt(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
+	if err := operatorOnly(actor); err != nil {
+		return Receipt{}, err
+	}
+	return s.order(ctx, actor, call, ref, berth.OrderRestart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.Type, d.Adopt, t.Want = berth.DeployRestart, true, berth.WantRunning
+		retryRelease(t)
 		return nil
 	})
 }
@@ -30,6 +55,7 @@ func (s *Service) Stop(ctx context.Context, actor berth.Actor, call Call, ref st
 func (s *Service) Restart(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
 	return s.order(ctx, actor, call, ref, berth.OrderRestart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, t.Want = berth.DeployRestart, berth.WantRunning
+		retryRelease(t)
 		return nil
 	})
 }
@@ -39,7 +65,7 @@ func (s *Service) Scale(ctx context.Context, actor berth.Actor, call Call, ref s
 	if c.CPU == nil && c.MemoryMB == nil && c.Replicas == nil {
 		return Receipt{}, nothingToChange("cpuLimit, memoryLimitMb or replicas")
 	}
-	return s.order(ctx, actor, call, ref, berth.OrderScale, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, berth.OrderScale, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployScale
 		set(&t.Spec.Limits.CPU, c.CPU)
 		set(&t.Spec.Limits.MemoryMB, c.MemoryMB)
@@ -48,29 +74,36 @@ func (s *Service) Scale(ctx context.Context, actor berth.Actor, call Call, ref s
 			return err
 		}
 		t.Spec.Limits = t.Spec.Limits.Rounded()
-		return berth.ValidateReplicas(t.Spec.Replicas)
+		if err := berth.ValidateReplicas(t.Spec.Replicas); err != nil {
+			return err
+		}
+		return s.checkSpec(ctx, tx, *t, nil)
 	})
 }
 
-// Deploy changes the image, the environment or both. Without an image it
-// looks again at what the tenant's tag stands for.
+// Deploy changes the image, the environment or both, and brings the tenant to
+// the newest version of its blueprint, or to the one asked for. Without an
+// image it looks again at what the tenant's tag stands for.
 func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref string, c Deploy) (Receipt, error) {
 	if err := validateDelta(c.Environment); err != nil {
 		return Receipt{}, err
 	}
-	if c.ImageTag != nil {
-		if _, err := s.Blueprint.Image(*c.ImageTag); err != nil {
-			return Receipt{}, err
-		}
-	}
 	return s.order(ctx, actor, call, ref, berth.OrderDeploy, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployUpdate
+		b, err := s.upgrade(ctx, tx, t, c.Blueprint)
+		if err != nil {
+			return err
+		}
 		set(&t.Spec.ImageTag, c.ImageTag)
-		t.Spec.ImageDigest = ""
-		t.Spec.Blueprint = s.Blueprint.ID()
-		env, err := s.mergeEnvironment(ctx, tx, *t, c.Environment)
-		t.Spec.Environment = env
-		return err
+		if _, err := b.Image(t.Spec.ImageTag); err != nil {
+			return err
+		}
+		t.Spec.ImageDigest, t.Spec.Images = "", nil
+		newRelease(t)
+		if t.Spec.Environment, err = s.mergeEnvironment(ctx, tx, *t, c.Environment); err != nil {
+			return err
+		}
+		return b.Check(t.Spec, newValues(c.Environment))
 	})
 }
 
@@ -84,11 +117,16 @@ func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, re
 		}
 		d.Type, d.RollbackOf = berth.DeployRollback, target.ID
 		disk := t.Spec.Limits.DiskMB
-		env := rolledBackEnvironment(t.Spec.Environment, target.New.Environment)
+		b, err := s.Catalog.Get(ctx, tx, target.New.Blueprint)
+		if err != nil {
+			return err
+		}
+		env := rolledBackEnvironment(t.Spec.Environment, target.New.Environment, b.IsSecret)
 		t.Spec = target.New
 		t.Spec.Environment = env
 		t.Spec.Limits.DiskMB = max(disk, t.Spec.Limits.DiskMB) // never below what the data may have grown to
-		return nil
+		newRelease(t)
+		return b.Check(t.Spec, nil)
 	})
 }
 
@@ -139,9 +177,16 @@ func (s *Service) Configure(ctx context.Context, actor berth.Actor, call Call, r
 		if err := t.Spec.Limits.Validate(); err != nil {
 			return err
 		}
+		if len(c.Environment) == 0 {
+			return nil
+		}
+		newRelease(t)
 		env, err := s.mergeEnvironment(ctx, tx, *t, c.Environment)
+		if err != nil {
+			return err
+		}
 		t.Spec.Environment = env
-		return err
+		return s.checkSpec(ctx, tx, *t, newValues(c.Environment))
 	})
 }
 

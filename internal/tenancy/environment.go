@@ -43,15 +43,12 @@ func (s *Service) mergeEnvironment(ctx context.Context, tx store.Tx, t berth.Ten
 	if env == nil {
 		env = map[string]string{}
 	}
-	values := map[string]string{}
 	for name, value := range delta {
 		if value == nil {
 			delete(env, name)
-			continue
 		}
-		values[name] = *value
 	}
-	refs, versions, err := s.sealEnvironment(t.OrganizationID, values)
+	refs, versions, err := s.sealEnvironment(t.OrganizationID, newValues(delta))
 	if err != nil {
 		return nil, err
 	}
@@ -65,27 +62,32 @@ func (s *Service) mergeEnvironment(ctx context.Context, tx store.Tx, t berth.Ten
 
 // validateDelta checks the values that a change sets.
 func validateDelta(delta map[string]*string) error {
+	return berth.ValidateEnvironment(newValues(delta))
+}
+
+// newValues are the values that a change sets.
+func newValues(delta map[string]*string) map[string]string {
 	values := make(map[string]string, len(delta))
 	for name, value := range delta {
 		if value != nil {
 			values[name] = *value
 		}
 	}
-	return berth.ValidateEnvironment(values)
+	return values
 }
 
 // rolledBackEnvironment is the environment after a return to an earlier spec:
 // plain variables as they were then, secrets as they are now. A secret that
 // was removed since stays removed.
-func rolledBackEnvironment(now, then map[string]string) map[string]string {
+func rolledBackEnvironment(now, then map[string]string, isSecret func(name string) bool) map[string]string {
 	env := map[string]string{}
 	for name, version := range then {
-		if !berth.IsSecretName(name) {
+		if !isSecret(name) {
 			env[name] = version
 		}
 	}
 	for name, version := range now {
-		if berth.IsSecretName(name) {
+		if isSecret(name) {
 			env[name] = version
 		}
 	}

@@ -13,7 +13,7 @@ var registryPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za
 // operatorOnly refuses actors who are bound to an organization: what follows
 // belongs to the whole installation.
 func operatorOnly(actor berth.Actor) error {
-	if actor.Role == berth.RoleOperator && actor.OrganizationID == "" {
+	if (actor.Role == berth.RoleOperator || actor.Role == berth.RoleSystem) && actor.OrganizationID == "" {
 		return nil
 	}
 	return berth.Errorf(berth.CodeForbidden, "Only an operator may do this").WithHint("use an operator's token")

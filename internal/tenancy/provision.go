@@ -12,10 +12,15 @@ import (
 // Provision records a new tenant: its name, limits, port, subnet, volumes and
 // first deployment, in one transaction.
 func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p Provision) (Receipt, error) {
-	t, err := s.newTenant(actor, p)
+	b, id, err := s.chosen(ctx, actor, p.Blueprint)
 	if err != nil {
 		return Receipt{}, err
 	}
+	t, err := s.newTenant(actor, p, b)
+	if err != nil {
+		return Receipt{}, err
+	}
+	t.Spec.Blueprint = id
 	if !actor.MaySee(t.OrganizationID) {
 		return Receipt{}, berth.Errorf(berth.CodeForbidden, "Not allowed to provision this organization").
 			WithHint("ask an operator")
@@ -25,6 +30,9 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		return Receipt{}, err
 	}
 	t.Spec.Environment = env
+	if err := b.Check(t.Spec, p.Environment); err != nil {
+		return Receipt{}, err
+	}
 	host, err := s.HostNetworks()
 	if err != nil {
 		return Receipt{}, berth.Errorf(berth.CodeInternal, "list the host's networks: %w", err)
@@ -45,7 +53,7 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		if err := insertSecrets(ctx, tx, versions); err != nil {
 			return err
 		}
-		if err := s.recordVolumes(ctx, tx, t.OrganizationID); err != nil {
+		if err := s.recordVolumes(ctx, tx, t.OrganizationID, b); err != nil {
 			return err
 		}
 		d := s.newDeployment(actor, call, t)
@@ -64,9 +72,21 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 	return r, nil
 }
 
-// newTenant checks a request and fills in the defaults: everything that needs
-// no transaction.
-func (s *Service) newTenant(actor berth.Actor, p Provision) (berth.Tenant, error) {
+// chosen finds the blueprint that a new tenant asks for.
+func (s *Service) chosen(ctx context.Context, actor berth.Actor, asked string) (b Blueprint, id string, err error) {
+	if asked == "" {
+		asked = s.Config.Blueprint
+	}
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		b, id, err = s.choose(ctx, tx, asked)
+		return err
+	})
+	return b, id, err
+}
+
+// newTenant checks a request and fills in the blueprint's defaults: everything
+// that needs no transaction.
+func (s *Service) newTenant(actor berth.Actor, p Provision, b Blueprint) (berth.Tenant, error) {
 	org, err := berth.ParseOrganizationID(p.OrganizationID)
 	if err != nil {
 		return berth.Tenant{}, err
@@ -74,14 +94,15 @@ func (s *Service) newTenant(actor berth.Actor, p Provision) (berth.Tenant, error
 	if err := berth.ValidateName(p.Name); err != nil {
 		return berth.Tenant{}, err
 	}
-	limits := berth.DefaultLimits()
+	defaults := b.Defaults()
+	limits := defaults.Limits
 	set(&limits.CPU, p.CPU)
 	set(&limits.MemoryMB, p.MemoryMB)
 	set(&limits.DiskMB, p.DiskMB)
 	if err := limits.Validate(); err != nil {
 		return berth.Tenant{}, err
 	}
-	replicas := 1
+	replicas := defaults.Replicas
 	set(&replicas, p.Replicas)
 	if err := berth.ValidateReplicas(replicas); err != nil {
 		return berth.Tenant{}, err
@@ -97,9 +118,9 @@ func (s *Service) newTenant(actor berth.Actor, p Provision) (berth.Tenant, error
 	}
 	tag := p.ImageTag
 	if tag == "" {
-		tag = berth.DefaultTag
+		tag = defaults.ImageTag
 	}
-	if _, err := s.Blueprint.Image(tag); err != nil {
+	if _, err := b.Image(tag); err != nil {
 		return berth.Tenant{}, err
 	}
 	if err := berth.ValidateEnvironment(p.Environment); err != nil {
@@ -114,8 +135,7 @@ func (s *Service) newTenant(actor berth.Actor, p Provision) (berth.Tenant, error
 		ID: berth.NewID(), OrganizationID: org, Name: p.Name, Slug: slug,
 		Want: want, Generation: 1, Status: berth.StatusProvisioning, Health: berth.HealthUnknown,
 		Spec: berth.Spec{
-			ImageTag: tag, Blueprint: s.Blueprint.ID(), Limits: limits.Rounded(),
-			Replicas: replicas, InternalPort: s.Blueprint.Port(),
+			ImageTag: tag, Limits: limits.Rounded(), Replicas: replicas, InternalPort: defaults.Port, Release: 1,
 		},
 		CreatedAt: now, UpdatedAt: now, CreatedBy: actor.ID,
 	}, nil
@@ -173,7 +193,7 @@ func (s *Service) freePort(taken []int) (int, error) {
 // recordVolumes writes down the volumes that the tenant will have before they
 // are made. Those that an earlier tenant of the organization left are found
 // again and are no longer kept aside.
-func (s *Service) recordVolumes(ctx context.Context, tx store.Tx, organizationID string) error {
+func (s *Service) recordVolumes(ctx context.Context, tx store.Tx, organizationID string, b Blueprint) error {
 	have, err := tx.ListVolumes(ctx, organizationID)
 	if err != nil {
 		return err
@@ -182,7 +202,7 @@ func (s *Service) recordVolumes(ctx context.Context, tx store.Tx, organizationID
 	for _, v := range have {
 		known[v.Name] = v
 	}
-	for _, v := range s.Blueprint.Volumes(organizationID) {
+	for _, v := range b.Volumes(organizationID) {
 		if old, ok := known[v.Name]; ok {
 			v.CreatedAt, v.EngineID = old.CreatedAt, old.EngineID
 		}

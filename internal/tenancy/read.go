@@ -119,7 +119,15 @@ func (s *Service) State(ctx context.Context, actor berth.Actor, ref string) (Sta
 // records the worst answer.
 func (s *Service) probe(ctx context.Context, actor berth.Actor, st *State) error {
 	running := 0
-	check := s.Blueprint.Health()
+	var b Blueprint
+	err := s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
+		b, err = s.Catalog.Get(ctx, tx, st.Tenant.Spec.Blueprint)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	check := b.Defaults().Health
 	for _, c := range st.Observed.Containers {
 		if c.State != berth.ContainerRunning || !c.Address.IsValid() {
 			continue
@@ -180,12 +188,56 @@ func (s *Service) Logs(ctx context.Context, actor berth.Actor, ref string, o ber
 
 // Compose renders the tenant's compose file. It holds no values of the
 // tenant's own environment.
-func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) ([]byte, error) {
-	t, err := s.Tenant(ctx, actor, ref)
-	if err != nil {
-		return nil, err
+func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) (data []byte, err error) {
+	info, _ := s.Loop.EngineInfo()
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		t, err := tx.Tenant(ctx, ref)
+		if err != nil {
+			return err
+		}
+		b, err := s.Catalog.Get(ctx, tx, t.Spec.Blueprint)
+		if err != nil {
+			return err
+		}
+		data, err = b.Compose(t, info.Cores)
+		return err
+	})
+	return data, err
+}
+
+// WriteComposeEnv writes the tenant's own variables in clear beside its
+// rendered compose file, so that compose can run it without Berth. They never
+// travel: only the paths are answered.
+func (s *Service) WriteComposeEnv(ctx context.Context, actor berth.Actor, ref string) (composePath, envPath string, err error) {
+	if err := operatorOnly(actor); err != nil {
+		return "", "", err
 	}
-	return s.Blueprint.Compose(t)
+	var t berth.Tenant
+	var b Blueprint
+	var sealed []store.SecretVersion
+	err = s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
+		if t, err = tx.Tenant(ctx, ref); err != nil {
+			return err
+		}
+		if b, err = s.Catalog.Get(ctx, tx, t.Spec.Blueprint); err != nil {
+			return err
+		}
+		sealed, err = tx.Secrets(ctx, t.OrganizationID, slices.Collect(maps.Values(t.Spec.Environment)))
+		return err
+	})
+	if err != nil {
+		return "", "", err
+	}
+	values := make(map[string]string, len(sealed))
+	for _, v := range sealed {
+		value, err := s.Secrets.Open(v.Ciphertext, berth.SecretContext(v.OrganizationID, v.Name))
+		if err != nil {
+			return "", "", err
+		}
+		values[v.Name] = string(value)
+	}
+	envPath, err = s.Files.WriteEnv(t.OrganizationID, b.Env(t.OrganizationID, values))
+	return s.ComposePath(t.OrganizationID), envPath, err
 }
 
 // Volumes lists the volumes of an organization, or of all ("").

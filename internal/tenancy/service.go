@@ -29,14 +29,26 @@ type Loop interface {
 	EngineInfo() (info berth.EngineInfo, ok bool)
 }
 
-// Blueprint is the app that every tenant gets a copy of.
+// Blueprint is one version of the app that tenants get copies of.
 type Blueprint interface {
-	ID() string // name@version
+	Defaults() berth.BlueprintDefaults
 	Image(imageTag string) (reference string, err error)
-	Port() int
-	Health() berth.HealthCheck
+	// Check checks what an order would make of a tenant. values are the new
+	// ones among its environment, in clear.
+	Check(spec berth.Spec, values map[string]string) error
+	// IsSecret reports whether a rollback leaves a variable as it is now.
+	IsSecret(name string) bool
 	Volumes(organizationID string) []berth.VolumeRecord
-	Compose(t berth.Tenant) ([]byte, error)
+	Compose(t berth.Tenant, cores int) ([]byte, error)
+	// Env is the file that brings a rendered compose file its secrets.
+	Env(organizationID string, values map[string]string) []byte
+}
+
+// Files are what lies beside a tenant's rendered compose file.
+type Files interface {
+	// WriteEnv writes the file that holds secrets in clear, mode 0600, and
+	// returns where.
+	WriteEnv(organizationID string, data []byte) (path string, err error)
 }
 
 // Ports tells whether a port of the host is free to listen on.
@@ -47,6 +59,7 @@ type Ports interface {
 // Secrets encrypts what is stored. ad binds a ciphertext to its place.
 type Secrets interface {
 	Seal(plaintext []byte, ad string) (ciphertext []byte, err error)
+	Open(ciphertext []byte, ad string) (plaintext []byte, err error)
 }
 
 // Prober asks a container whether it is well.
@@ -66,12 +79,16 @@ type Config struct {
 	FirstPort     int
 	LastPort      int
 	ReservedPorts []int        // never given to a tenant: the API's own among them
+	Blueprint     string       // what a tenant gets that asks for none: a name
 	Pool          netip.Prefix // that tenants' subnets are taken from
 	PublicHost    string       // of tenants' URLs
 
 	// HostNetworks returns what the host is connected to: a subnet that
 	// overlaps one of these is not given to a tenant.
 	HostNetworks func() ([]netip.Prefix, error)
+	// Examine reads a blueprint and returns the name that it gives itself. Its
+	// error carries all that is wrong with it.
+	Examine func(source []byte) (name string, err error)
 	// ComposePath is where a tenant's rendered file lies.
 	ComposePath func(organizationID string) string
 	Now         func() time.Time
@@ -80,13 +97,14 @@ type Config struct {
 // Parts are what a Service works with. Logs may be nil: then the engine can't
 // show them.
 type Parts struct {
-	Store     store.Store
-	Loop      Loop
-	Ports     Ports
-	Secrets   Secrets
-	Blueprint Blueprint
-	Prober    Prober
-	Logs      Logs
+	Store   store.Store
+	Loop    Loop
+	Ports   Ports
+	Secrets Secrets
+	Catalog *store.Catalog[Blueprint]
+	Files   Files
+	Prober  Prober
+	Logs    Logs
 }
 
 // Service holds the use cases. Its methods may be called concurrently.
@@ -118,7 +136,7 @@ type Receipt struct {
 	AnswerStatus int
 }
 
-// Provision is a request for a new tenant. Zero limits mean the defaults.
+// Provision is a request for a new tenant. What is left out, the blueprint says.
 type Provision struct {
 	OrganizationID string
 	Name           string
@@ -126,6 +144,7 @@ type Provision struct {
 	CPU            *float64
 	MemoryMB       *int
 	DiskMB         *int
+	Blueprint      string // NAME or NAME@VERSION; "" for the default
 	ImageTag       string
 	Environment    map[string]string
 	Domains        []string
@@ -140,8 +159,10 @@ type Scale struct {
 	Replicas *int
 }
 
-// Deploy changes what runs. Environment is merged; a nil value removes.
+// Deploy changes what runs. Environment is merged; a nil value removes. A nil
+// blueprint means the newest version of the tenant's own.
 type Deploy struct {
+	Blueprint   *string
 	ImageTag    *string
 	Environment map[string]*string
 }

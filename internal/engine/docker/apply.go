@@ -112,6 +112,9 @@ func (a *application) chooseNetwork() {
 func (a *application) retire(ctx context.Context) error {
 	g := bounded()
 	for _, c := range a.have.containers {
+		if a.stack.Leaves(c.Labels[berth.LabelService]) {
+			continue
+		}
 		name := nameOf(c)
 		i := slices.IndexFunc(a.specs, func(s berth.ContainerSpec) bool { return s.Name == name })
 		if i >= 0 && a.usable(c, a.specs[i]) {
@@ -331,15 +334,31 @@ func (a *application) update(ctx context.Context, spec berth.ContainerSpec, want
 	return err
 }
 
-// run starts or stops containers, as the stack says.
+// run starts or stops containers, as the stack says: each after those that it
+// depends on, and the other way round at the end.
 func (a *application) run(ctx context.Context) error {
+	waves := a.stack.Waves()
+	if !a.stack.Run {
+		slices.Reverse(waves)
+	}
+	for _, wave := range waves {
+		if err := a.runWave(ctx, wave); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *application) runWave(ctx context.Context, wave []berth.ContainerSpec) error {
 	g := bounded()
-	for _, spec := range a.specs {
+	for _, spec := range wave {
 		c := a.kept[spec.Name] // the zero value for a new one: created
 		c.ID = a.ids[spec.Name]
 		switch {
 		case a.stack.Run && c.State == container.StatePaused:
 			g.Go(func() error { return a.resume(ctx, spec) })
+		case a.stack.Run && c.State == container.StateExited && spec.Service.Once:
+			// It did what it was made for. What came of it is the loop's to judge.
 		case a.stack.Run && !isUp(c.State):
 			g.Go(func() error { return a.start(ctx, spec) })
 		case !a.stack.Run && isUp(c.State):
@@ -385,19 +404,30 @@ func (a *application) observed(ctx context.Context) (berth.Observed, error) {
 	slices.Sort(o.Volumes)
 	o.Volumes = slices.Compact(o.Volumes)
 
-	o.Containers = make([]berth.Container, len(a.specs))
-	g := bounded()
-	for i, spec := range a.specs {
-		if now, ok := a.inspected[spec.Name]; ok {
-			o.Containers[i] = inspected(now, a.facts)
-			continue
+	ids := map[string]string{} // by name
+	for _, c := range a.have.containers {
+		if a.stack.Leaves(c.Labels[berth.LabelService]) {
+			ids[nameOf(c)] = c.ID
 		}
+	}
+	for _, spec := range a.specs {
+		ids[spec.Name] = a.ids[spec.Name]
+	}
+	var mu sync.Mutex
+	g := bounded()
+	for name, id := range ids {
 		g.Go(func() error {
-			now, err := a.inspect(ctx, a.stack.OrganizationID, a.ids[spec.Name])
-			if err == nil {
-				o.Containers[i] = inspected(now, a.facts)
+			now, ok := a.inspected[name] // nobody writes to it any more
+			if !ok {
+				var err error
+				if now, err = a.inspect(ctx, a.stack.OrganizationID, id); err != nil {
+					return err
+				}
 			}
-			return err
+			mu.Lock()
+			defer mu.Unlock()
+			o.Containers = append(o.Containers, inspected(now, a.facts))
+			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {

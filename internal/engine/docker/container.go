@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,6 +39,11 @@ func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, f *facts) (client
 		User:        svc.User,
 		Env:         env,
 		Image:       svc.Image,
+		Cmd:         svc.Command,
+		Entrypoint:  svc.Entrypoint,
+		WorkingDir:  svc.WorkingDir,
+		Healthcheck: healthcheck(svc),
+		StopSignal:  svc.StopSignal,
 		StopTimeout: &svc.StopGrace,
 		Labels:      e.containerLabels(s, spec, f),
 	}
@@ -46,6 +52,8 @@ func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, f *facts) (client
 		NetworkMode:    container.NetworkMode(s.Network),
 		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyUnlessStopped},
 		CapDrop:        []string{"ALL"},
+		CapAdd:         svc.Capabilities,
+		ShmSize:        int64(svc.ShmMB) * berth.BytesPerMB,
 		SecurityOpt:    []string{"no-new-privileges:true"},
 		ReadonlyRootfs: true,
 		IpcMode:        container.IPCModePrivate,
@@ -56,6 +64,9 @@ func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, f *facts) (client
 			"max-size": strconv.Itoa(e.LogMaxMB) + "m", "max-file": "3",
 		}},
 		Resources: resources(svc.Limits, f.info.Cores),
+	}
+	if svc.Once {
+		host.RestartPolicy.Name = container.RestartPolicyDisabled
 	}
 	host.PidsLimit = &pids
 	host.Ulimits = []*container.Ulimit{{Name: "nofile", Soft: openFiles, Hard: openFiles}}
@@ -68,9 +79,9 @@ func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, f *facts) (client
 	}
 	for _, m := range svc.Mounts {
 		host.Mounts = append(host.Mounts, mount.Mount{
-			Type: mount.TypeVolume, Source: m.Volume, Target: m.Target,
+			Type: mount.TypeVolume, Source: m.Volume, Target: m.Target, ReadOnly: m.ReadOnly,
 			// The Engine makes a volume that is absent, with these labels.
-			VolumeOptions: &mount.VolumeOptions{Labels: e.sealed(map[string]string{}, kindVolume, m.Volume, s, "")},
+			VolumeOptions: &mount.VolumeOptions{Labels: e.volumeLabels(s, m.Volume)},
 		})
 	}
 	if published(svc, f) {
@@ -82,6 +93,31 @@ func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, f *facts) (client
 		Name: spec.Name, Config: cfg, HostConfig: host,
 		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{s.Network: endpoint(spec)}},
 	}, nil
+}
+
+// healthcheck is the command that the Engine runs inside the container; nil
+// leaves it to the image.
+func healthcheck(svc *berth.Service) *container.HealthConfig {
+	switch p := svc.HealthProbe; {
+	case svc.NoHealth:
+		return &container.HealthConfig{Test: []string{"NONE"}}
+	case p == nil:
+		return nil
+	default:
+		return &container.HealthConfig{
+			Test: p.Test, Interval: p.Interval, Timeout: p.Timeout, Retries: p.Retries, StartPeriod: p.StartPeriod,
+		}
+	}
+}
+
+// volumeLabels are ours and compose's, which takes a volume for its own by
+// them.
+func (e *Engine) volumeLabels(s berth.Stack, name string) map[string]string {
+	labels := map[string]string{"com.docker.compose.project": s.Project}
+	if i := slices.IndexFunc(s.Volumes, func(v berth.Volume) bool { return v.Name == name }); i >= 0 {
+		labels["com.docker.compose.volume"] = s.Volumes[i].Key
+	}
+	return e.sealed(labels, kindVolume, name, s, "")
 }
 
 // published reports whether a service's port has to be published on the
@@ -110,9 +146,9 @@ func (e *Engine) containerLabels(s berth.Stack, spec berth.ContainerSpec, f *fac
 
 // endpoint gives a container its names inside the tenant's network.
 func endpoint(spec berth.ContainerSpec) *network.EndpointSettings {
-	return &network.EndpointSettings{Aliases: []string{
+	return &network.EndpointSettings{Aliases: append([]string{
 		spec.Service.Name, spec.Service.Name + "-" + strconv.Itoa(spec.Replica),
-	}}
+	}, spec.Service.Aliases...)}
 }
 
 // resources are the limits that can be changed on a living container. Memory

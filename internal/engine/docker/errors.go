@@ -68,5 +68,5 @@ func answered(err error) bool {
 // foreignError says that something stands where one of ours should.
 func foreignError(f berth.Foreign) *berth.Error {
 	return berth.Errorf(berth.CodeForeignObject, "There is a %s named %s that Berth did not make (%s)", f.Kind, f.Name, f.Reason).
-		WithHint("look at it, then rename or remove it yourself; Berth never touches it")
+		WithHint("if compose made it from the tenant's rendered file, take it back with berth adopt; else rename or remove it yourself: Berth never touches it")
 }

@@ -46,7 +46,7 @@ func (e *Engine) Watch(ctx context.Context, hint func(organizationID string)) er
 func watched() client.Filters {
 	return client.Filters{}.
 		Add("type", string(events.ContainerEventType), string(events.NetworkEventType), string(events.VolumeEventType)).
-		Add("event", "start", "die", "stop", "oom", "pause", "unpause", "destroy", "rename", "update", "disconnect")
+		Add("event", "start", "die", "stop", "oom", "pause", "unpause", "destroy", "rename", "update", "disconnect", "health_status")
 }
 
 // tenantOf returns the organization id of the tenant that an event is about,

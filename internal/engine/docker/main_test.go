@@ -174,7 +174,7 @@ func makeImage(label, entrypoint string) (v1.Image, error) {
 		}
 		cfg = cfg.DeepCopy()
 		cfg.Architecture, cfg.OS = "amd64", "linux"
-		cfg.Config.Entrypoint = []string{entrypoint, "hello from " + label, "err:complaint"}
+		cfg.Config.Entrypoint, cfg.Config.Cmd = []string{entrypoint}, []string{"hello from " + label, "err:complaint"}
 		cfg.Config.Labels = map[string]string{"made-for": label}
 		return cfg
 	}())

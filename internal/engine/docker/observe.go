@@ -289,6 +289,7 @@ func inspected(i container.InspectResponse, f *facts) berth.Container {
 	if i.State != nil {
 		c.State = stateOf(i.State.Status)
 		c.ExitCode, c.OOMKilled = i.State.ExitCode, i.State.OOMKilled
+		c.Health = healthOf(i.State.Health)
 		if t, err := time.Parse(time.RFC3339Nano, i.State.StartedAt); err == nil && t.Year() > 1 {
 			c.StartedAt = t.UTC()
 		}
@@ -327,6 +328,22 @@ func stateOf(s container.ContainerState) berth.ContainerState {
 		return berth.ContainerExited
 	default:
 		return berth.ContainerUnknown
+	}
+}
+
+func healthOf(h *container.Health) berth.ContainerHealth {
+	if h == nil {
+		return berth.ContainerUnchecked
+	}
+	switch h.Status {
+	case container.Starting:
+		return berth.ContainerStarting
+	case container.Healthy:
+		return berth.ContainerHealthy
+	case container.Unhealthy:
+		return berth.ContainerUnhealthy
+	default:
+		return berth.ContainerUnchecked
 	}
 }
 

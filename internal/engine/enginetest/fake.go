@@ -50,6 +50,7 @@ type Program struct {
 	ExitCode int  // not 0: it ends at once with this code, and is started again and again
 	Deaf     bool // it runs and never listens
 	Sick     bool // it answers, and is not well
+	Unwell   bool // its own health check does not succeed
 }
 
 // machine is what every installation on the same engine shares.
@@ -69,6 +70,7 @@ type machine struct {
 	remote     map[string]remoteImage   // reference to what its registry says
 	watchers   map[chan string]struct{} // of hints
 	data       map[string]string        // "volume path" to content, as /put wrote it
+	starts     map[string]int           // how often a container of this name was started
 }
 
 type remoteImage struct {
@@ -109,7 +111,7 @@ func NewFake() *Fake {
 		id: "fake-engine", cores: 2,
 		containers: map[string]*fakeContainer{}, networks: map[string]*fakeNetwork{}, volumes: map[string]*fakeVolume{},
 		images: map[string]Program{}, local: map[string]string{}, remote: map[string]remoteImage{},
-		watchers: map[chan string]struct{}{}, data: map[string]string{},
+		watchers: map[chan string]struct{}{}, data: map[string]string{}, starts: map[string]int{},
 	}}
 }
 
@@ -416,9 +418,30 @@ func (f *Fake) seen(c *fakeContainer) berth.Container {
 	generation, _ := strconv.Atoi(c.labels[berth.LabelGeneration]) // the fake wrote it
 	return berth.Container{
 		ID: c.id, Name: c.name, Service: c.service.Name, Replica: c.replica, Generation: generation,
-		Hash: c.labels[berth.LabelSpecHash], Image: c.service.Image, State: c.state, ExitCode: c.exit, OOMKilled: c.oom,
+		Hash: c.labels[berth.LabelSpecHash], Image: c.service.Image, State: c.state, Health: f.health(c), ExitCode: c.exit, OOMKilled: c.oom,
 		Restarts: c.restarts, StartedAt: c.started, Address: f.addressOf(c), CPU: c.limits.CPU, MemoryMB: c.limits.MemoryMB,
 	}
+}
+
+// health is what the container's own health check says. The lock is held.
+func (f *Fake) health(c *fakeContainer) berth.ContainerHealth {
+	if c.service.HealthProbe == nil || c.state != berth.ContainerRunning {
+		return berth.ContainerUnchecked
+	}
+	code, _ := exitCode(c.service.HealthProbe.Test)
+	switch {
+	case f.images[c.service.Image].Unwell || code != 0:
+		return berth.ContainerStarting
+	default:
+		return berth.ContainerHealthy
+	}
+}
+
+// Starts is how often a container of this name was started.
+func (f *Fake) Starts(name string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.starts[name]
 }
 
 func (f *Fake) addressOf(c *fakeContainer) netip.AddrPort {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,7 +29,11 @@ func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, er
 			return berth.Observed{}, err
 		}
 	}
-	for _, spec := range specs {
+	waves := stack.Waves()
+	if !stack.Run {
+		slices.Reverse(waves)
+	}
+	for _, spec := range slices.Concat(waves...) {
 		if err := f.ensureState(ctx, stack, spec); err != nil {
 			return berth.Observed{}, err
 		}
@@ -76,7 +81,7 @@ func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.Cont
 	var old []*fakeContainer
 	f.mu.Lock()
 	for _, c := range f.sortedContainers() {
-		if !concerns(c.fakeObject, stack.OrganizationID) || !f.ours(kindContainer, c.fakeObject) {
+		if !concerns(c.fakeObject, stack.OrganizationID) || !f.ours(kindContainer, c.fakeObject) || stack.Leaves(c.service.Name) {
 			continue
 		}
 		i := slices.IndexFunc(specs, func(s berth.ContainerSpec) bool { return s.Name == c.name })
@@ -216,6 +221,8 @@ func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, spec berth.Co
 		}
 	}
 	switch {
+	case stack.Run && spec.Service.Once && c.state == berth.ContainerExited:
+		return nil
 	case stack.Run && !up:
 		return take("start", func() error { return f.start(c, stack.OrganizationID) })
 	case !stack.Run && up:
@@ -260,11 +267,30 @@ func (f *Fake) start(c *fakeContainer, org string) error {
 		c.port = 40000 + f.last%20000
 	}
 	c.state, c.exit, c.oom = berth.ContainerRunning, 0, false
-	if code := f.images[c.service.Image].ExitCode; code != 0 {
+	f.starts[c.name]++
+	code := f.images[c.service.Image].ExitCode
+	if n, ok := exitCode(c.service.Command); ok {
+		code = n
+	}
+	switch {
+	case c.service.Once: // it ends at once
+		c.state, c.exit, c.address = berth.ContainerExited, code, netip.Addr{}
+	case code != 0:
 		c.state, c.exit, c.restarts = berth.ContainerRestarting, code, c.restarts+1
 	}
 	f.hint(c.fakeObject)
 	return nil
+}
+
+// exitCode is what a command asks the program to end with.
+func exitCode(command []string) (code int, asked bool) {
+	for _, arg := range command {
+		if n, ok := strings.CutPrefix(arg, "exit:"); ok {
+			code, err := strconv.Atoi(n)
+			return code, err == nil
+		}
+	}
+	return 0, false
 }
 
 // halt ends a container's process. The lock is held.

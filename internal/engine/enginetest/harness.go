@@ -40,6 +40,8 @@ type Harness struct {
 //	/env?name=N  the value of an environment variable
 //	/put?v=TEXT  keeps TEXT in the file /data/value
 //	/get         returns it
+//
+// With the argument exit:N it ends at once with code N instead.
 type Images struct {
 	App, Next string // pins
 	Broken    string // a pin; its program can't be executed, or ends at once

@@ -36,6 +36,11 @@ func Run(t *testing.T, h Harness) {
 		"a missing image is said to be":                             imageMissing,
 		"eight tenants are applied at the same time":                manyAtOnce,
 
+		"a service that runs once does so, and once per release": runsOnce,
+		"services that are held or done are left as they are":    leavesHeldAndDone,
+		"what a container's own health check says is seen":       sayHealth,
+		"what compose made is taken back, and nothing else":      adopts,
+
 		"what stands in the way is refused and left alone": foreignInTheWay,
 		"copied labels are foreign":                        copiedLabels,
 		"copied labels under a name of ours are foreign":   forgedLabels,

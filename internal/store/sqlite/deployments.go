@@ -8,12 +8,12 @@ import (
 )
 
 const deploymentColumns = `d.id, d.container_id, d.organization_id, d.deployment_type, d.status, d.generation, d.previous_config,
-	d.new_config, d.want, d.previous_want, d.can_rollback, d.rollback_deployment_id, d.volumes, d.error_message,
+	d.new_config, d.want, d.previous_want, d.can_rollback, d.rollback_deployment_id, d.volumes, d.adopt, d.error_message,
 	d.deployed_by, d.deployment_notes, d.created_at, d.started_at, d.completed_at`
 
 func deploymentRow(d *berth.Deployment) []any {
 	return []any{&d.ID, &d.TenantID, &d.OrganizationID, text(&d.Type), text(&d.Status), &d.Generation, specOrNil(&d.Previous),
-		spec(&d.New), text(&d.Want), text(&d.PreviousWant), &d.CanRollback, text(&d.RollbackOf), text(&d.Volumes), text(&d.Error),
+		spec(&d.New), text(&d.Want), text(&d.PreviousWant), &d.CanRollback, text(&d.RollbackOf), text(&d.Volumes), &d.Adopt, text(&d.Error),
 		text(&d.By), text(&d.Notes), instant(&d.CreatedAt), instant(&d.StartedAt), instant(&d.CompletedAt)}
 }
 
@@ -107,10 +107,10 @@ func (t *tx) InsertDeployment(ctx context.Context, d berth.Deployment) error {
 	}
 	_, err = t.exec(ctx, `INSERT INTO tenant_deployments (id, organization_id, status, generation, previous_image_tag, new_image_tag,
 		previous_config, new_config, want, previous_want, can_rollback, rollback_deployment_id, volumes, error_message,
-		deployment_notes, started_at, completed_at, container_id, deployment_type, deployed_by, created_at, seq)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+		deployment_notes, started_at, completed_at, container_id, deployment_type, deployed_by, created_at, adopt, seq)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
 		(SELECT coalesce(max(seq), 0) + 1 FROM tenant_deployments))`,
-		append(values, d.TenantID, string(d.Type), orNull(d.By), stamp(d.CreatedAt))...)
+		append(values, d.TenantID, string(d.Type), orNull(d.By), stamp(d.CreatedAt), d.Adopt)...)
 	switch {
 	// Of the table's two unique indices, seq can't clash: it was just chosen.
 	case isDuplicate(err):
@@ -123,7 +123,8 @@ func (t *tx) InsertDeployment(ctx context.Context, d berth.Deployment) error {
 }
 
 // UpdateDeployment implements store.Deployments. Whose it is, what type it
-// has, who ordered it and when stay as they were inserted.
+// has, who ordered it and when, and whether it may adopt, stay as they were
+// inserted.
 func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
 	if err := t.mayWrite(d.OrganizationID); err != nil {
 		return err

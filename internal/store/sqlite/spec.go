@@ -12,7 +12,9 @@ import (
 type specJSON struct {
 	ImageTag      string            `json:"imageTag"`
 	ImageDigest   string            `json:"imageDigest,omitempty"`
+	Images        map[string]string `json:"images,omitempty"` // service to pin
 	Blueprint     string            `json:"blueprint"`
+	Release       int               `json:"release,omitempty"`
 	CPULimit      float64           `json:"cpuLimit"`
 	MemoryLimitMB int               `json:"memoryLimitMb"`
 	DiskLimitMB   int               `json:"diskLimitMb"`
@@ -23,7 +25,7 @@ type specJSON struct {
 
 func encodeSpec(s berth.Spec) (string, error) {
 	return encodeJSON(specJSON{
-		ImageTag: s.ImageTag, ImageDigest: s.ImageDigest, Blueprint: s.Blueprint,
+		ImageTag: s.ImageTag, ImageDigest: s.ImageDigest, Images: s.Images, Blueprint: s.Blueprint, Release: s.Release,
 		CPULimit: s.Limits.CPU, MemoryLimitMB: s.Limits.MemoryMB, DiskLimitMB: s.Limits.DiskMB,
 		Replicas: s.Replicas, InternalPort: s.InternalPort, Environment: orEmpty(s.Environment),
 	})
@@ -48,26 +50,26 @@ func decodeSpec(v any) (berth.Spec, error) {
 		return berth.Spec{}, err
 	}
 	return berth.Spec{
-		ImageTag: j.ImageTag, ImageDigest: j.ImageDigest, Blueprint: j.Blueprint,
+		ImageTag: j.ImageTag, ImageDigest: j.ImageDigest, Images: j.Images, Blueprint: j.Blueprint, Release: j.Release,
 		Limits:   berth.Limits{CPU: j.CPULimit, MemoryMB: j.MemoryLimitMB, DiskMB: j.DiskLimitMB},
 		Replicas: j.Replicas, InternalPort: j.InternalPort, Environment: orEmpty(j.Environment),
 	}, nil
 }
 
-// environment reads an environment_vars column. The map is never nil.
-func environment(dst *map[string]string) any {
+// names reads a column that maps names to text. The map is never nil.
+func names(dst *map[string]string) any {
 	return column[map[string]string]{dst, func(v any) (map[string]string, error) {
-		var env map[string]string
-		err := decodeJSON(v, &env)
-		return orEmpty(env), err
+		var m map[string]string
+		err := decodeJSON(v, &m)
+		return orEmpty(m), err
 	}}
 }
 
-func orEmpty(env map[string]string) map[string]string {
-	if env == nil {
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
 		return map[string]string{}
 	}
-	return env
+	return m
 }
 
 func encodeJSON(v any) (string, error) {

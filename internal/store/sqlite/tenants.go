@@ -16,7 +16,7 @@ import (
 const tenantColumns = `id, organization_id, tenant_name, container_id, image_tag, external_port, internal_port, tenant_url,
 	cpu_limit, memory_limit_mb, disk_limit_mb, status, last_started_at, last_stopped_at, health_status, last_health_check_at,
 	environment_vars, created_at, updated_at, created_by, slug, engine_id, subnet, want, generation, image_digest, blueprint,
-	replicas, cause, deprovisioned_at, revision`
+	replicas, cause, deprovisioned_at, revision, image_pins, release, released`
 
 // mountsOf is the volume_mounts of the organization in parameter ?1.
 const mountsOf = `(SELECT json_group_array(json_object('volume', name, 'mount', mount) ORDER BY name)
@@ -26,15 +26,20 @@ func tenantRow(t *berth.Tenant) []any {
 	return []any{&t.ID, &t.OrganizationID, &t.Name, text(&t.ContainerID), &t.Spec.ImageTag, number(&t.ExternalPort),
 		number(&t.Spec.InternalPort), &t.URL, &t.Spec.Limits.CPU, &t.Spec.Limits.MemoryMB, &t.Spec.Limits.DiskMB,
 		text(&t.Status), instant(&t.LastStartedAt), instant(&t.LastStoppedAt), text(&t.Health), instant(&t.LastProbedAt),
-		environment(&t.Spec.Environment), instant(&t.CreatedAt), instant(&t.UpdatedAt), text(&t.CreatedBy), &t.Slug,
+		names(&t.Spec.Environment), instant(&t.CreatedAt), instant(&t.UpdatedAt), text(&t.CreatedBy), &t.Slug,
 		text(&t.EngineID), prefix(&t.Subnet), text(&t.Want), &t.Generation, text(&t.Spec.ImageDigest), &t.Spec.Blueprint,
-		&t.Spec.Replicas, text(&t.Cause), instant(&t.DeprovisionedAt), &t.Revision}
+		&t.Spec.Replicas, text(&t.Cause), instant(&t.DeprovisionedAt), &t.Revision, names(&t.Spec.Images),
+		&t.Spec.Release, &t.Released}
 }
 
 // tenantValues are the columns that both an insert and an update write, in the
-// order of their parameters ?2 … ?29; ?1 is the organization.
+// order of their parameters ?2 … ?33; ?1 is the organization.
 func tenantValues(t berth.Tenant) ([]any, error) {
 	env, err := encodeJSON(orEmpty(t.Spec.Environment))
+	if err != nil {
+		return nil, err
+	}
+	pins, err := encodeJSON(orEmpty(t.Spec.Images))
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +52,7 @@ func tenantValues(t berth.Tenant) ([]any, error) {
 		string(t.Status), stamp(t.LastStartedAt), stamp(t.LastStoppedAt), string(t.Health), stamp(t.LastProbedAt),
 		env, stamp(t.UpdatedAt), t.Slug, fold(t.Name) + "\n" + t.Slug, orNull(t.EngineID), orNull(subnet),
 		string(t.Want), t.Generation, orNull(t.Spec.ImageDigest), t.Spec.Blueprint, t.Spec.Replicas, orNull(t.Cause),
-		stamp(t.DeprovisionedAt), t.Revision}, nil
+		stamp(t.DeprovisionedAt), t.Revision, pins, t.Spec.Release, t.Released}, nil
 }
 
 // fold removes case, so that a search finds what differs in it only.
@@ -132,9 +137,9 @@ func (t *tx) InsertTenant(ctx context.Context, n berth.Tenant) error {
 		internal_port, tenant_url, cpu_limit, memory_limit_mb, disk_limit_mb, status, last_started_at, last_stopped_at,
 		health_status, last_health_check_at, environment_vars, updated_at, slug, search_text, engine_id, subnet, want,
 		generation, image_digest, blueprint, replicas, cause, deprovisioned_at, revision,
-		created_at, created_by, container_name, volume_mounts, seq)
+		image_pins, release, released, created_at, created_by, container_name, volume_mounts, seq)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-		?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, `+mountsOf+`,
+		?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, `+mountsOf+`,
 		(SELECT coalesce(max(seq), 0) + 1 FROM tenant_containers))`,
 		append(values, stamp(n.CreatedAt), orNull(n.CreatedBy), n.ContainerName())...)
 	return t.tenantConflict(ctx, err, n)
@@ -154,7 +159,7 @@ func (t *tx) UpdateTenant(ctx context.Context, n *berth.Tenant) error {
 		status = ?12, last_started_at = ?13, last_stopped_at = ?14, health_status = ?15, last_health_check_at = ?16,
 		environment_vars = ?17, updated_at = ?18, slug = ?19, search_text = ?20, engine_id = ?21, subnet = ?22, want = ?23,
 		generation = ?24, image_digest = ?25, blueprint = ?26, replicas = ?27, cause = ?28, deprovisioned_at = ?29,
-		revision = ?30 + 1
+		revision = ?30 + 1, image_pins = ?31, release = ?32, released = ?33
 		WHERE organization_id = ?1 AND id = ?2 AND revision = ?30 AND deprovisioned_at IS NULL`, values...)
 	if err != nil {
 		return t.tenantConflict(ctx, err, *n)

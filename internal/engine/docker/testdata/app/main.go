@@ -6,13 +6,21 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 )
 
 const file = "/data/value"
 
 func main() {
-	for _, arg := range os.Args[1:] { // what the tests of logs ask for
+	for _, arg := range os.Args[1:] { // what the tests ask for
+		if n, ok := strings.CutPrefix(arg, "exit:"); ok {
+			code, err := strconv.Atoi(n)
+			if err != nil {
+				code = 64
+			}
+			os.Exit(code)
+		}
 		if text, ok := strings.CutPrefix(arg, "err:"); ok {
 			fmt.Fprintln(os.Stderr, text)
 		} else {

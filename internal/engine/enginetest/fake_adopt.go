@@ -1,0 +1,48 @@
+package enginetest
+
+import (
+	"context"
+	"slices"
+
+	"github.com/unite-hub/berth"
+)
+
+// Adopt checks what the real engine checks, then removes what compose made.
+func (f *Fake) Adopt(ctx context.Context, a berth.Adoption) error {
+	var containers []*fakeContainer
+	org := a.OrganizationID
+	refused := func(what string) error {
+		return berth.Errorf(berth.CodeForeignObject, "Not adopted: %s", what).WithHint("remove it yourself")
+	}
+	err := f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error {
+		for _, x := range f.observed(org).Foreign {
+			if x.Kind == kindVolume && slices.Contains(a.Volumes, x.Name) {
+				return refused("volume " + x.Name + " is not the recorded one")
+			}
+		}
+		for _, c := range f.sortedContainers() {
+			if !concerns(c.fakeObject, org) || f.ours(kindContainer, c.fakeObject) {
+				continue
+			}
+			if c.labels[berth.LabelTenantID] != org || c.labels["com.docker.compose.project"] != a.Project {
+				return refused("container " + c.name + " is not one that compose made for the tenant")
+			}
+			for _, m := range c.service.Mounts {
+				if !slices.Contains(a.Volumes, m.Volume) {
+					return refused("container " + c.name + " mounts volume " + m.Volume)
+				}
+			}
+			containers = append(containers, c)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range containers {
+		if err := f.discard(ctx, org, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

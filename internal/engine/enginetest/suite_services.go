@@ -1,0 +1,140 @@
+package enginetest
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/reconcile"
+)
+
+const ms = time.Millisecond
+
+// withService adds a service beside the main one.
+func (x *tenant) withService(name string, change func(*berth.Service)) berth.Stack {
+	return x.next(func(s *berth.Stack) {
+		svc := s.Services[0]
+		svc.Name, svc.Main, svc.Port, svc.Mounts = name, false, 0, nil
+		change(&svc)
+		s.Services = append([]berth.Service{svc}, s.Services...)
+	})
+}
+
+func container(o berth.Observed, service string) berth.Container {
+	i := slices.IndexFunc(o.Containers, func(c berth.Container) bool { return c.Service == service })
+	if i < 0 {
+		return berth.Container{}
+	}
+	return o.Containers[i]
+}
+
+func runsOnce(t *testing.T, h Harness) {
+	for _, code := range []int{0, 3} {
+		x := h.tenant(t)
+		s := x.withService("migrate", func(svc *berth.Service) {
+			svc.Once, svc.Release, svc.Command = true, 1, []string{"exit:" + string(rune('0'+code))}
+		})
+		x.apply(s)
+		eventually(t, "it has ended", func() bool { return container(x.observe(), "migrate").State == berth.ContainerExited })
+		first := container(x.observe(), "migrate")
+		if first.ExitCode != code || first.Restarts != 0 {
+			t.Errorf("it ended with %d after %d restarts, want %d after none", first.ExitCode, first.Restarts, code)
+		}
+		again := container(x.apply(s), "migrate")
+		if again.ID != first.ID || again.State != berth.ContainerExited || !again.StartedAt.Equal(first.StartedAt) {
+			t.Errorf("applied again, it is %+v, was %+v", again, first)
+		}
+		next := x.apply(x.next(func(s *berth.Stack) { s.Services[0].Release = 2 }))
+		if container(next, "migrate").ID == first.ID {
+			t.Error("the next release did not run it anew")
+		}
+	}
+}
+
+func leavesHeldAndDone(t *testing.T, h Harness) {
+	x := h.tenant(t)
+	first := x.apply(x.withService("job", func(svc *berth.Service) { svc.Command = []string{"one"} }))
+	job := container(first, "job")
+	for _, how := range []func(*berth.Service){
+		func(svc *berth.Service) { svc.Held = true },
+		func(svc *berth.Service) { svc.Held, svc.Done = false, true },
+	} {
+		o := x.apply(x.next(func(s *berth.Stack) {
+			s.Services[0].Command = []string{"two"}
+			how(&s.Services[0])
+		}))
+		if got := container(o, "job"); got.ID != job.ID || got.State != berth.ContainerRunning || len(o.Containers) != 2 {
+			t.Errorf("it is %+v among %d, was %+v", got, len(o.Containers), job)
+		}
+	}
+	o := x.apply(x.next(func(s *berth.Stack) { s.Services[0].Done = false }))
+	if container(o, "job").ID == job.ID {
+		t.Error("released, it was not made anew")
+	}
+	x.get(container(o, "app"), "/health")
+}
+
+func sayHealth(t *testing.T, h Harness) {
+	x := h.tenant(t)
+	probe := func(code string) func(*berth.Service) {
+		return func(svc *berth.Service) {
+			svc.HealthProbe = &berth.HealthProbe{Test: []string{"CMD", "/app", "exit:" + code}, Interval: 100 * ms, Timeout: 10_000 * ms, Retries: 100, StartPeriod: 60_000 * ms}
+		}
+	}
+	x.apply(x.withService("well", probe("0")))
+	x.apply(x.withService("unwell", probe("1")))
+	eventually(t, "one is healthy", func() bool { return container(x.observe(), "well").Health == berth.ContainerHealthy })
+	o := x.observe()
+	if got := container(o, "unwell").Health; got != berth.ContainerStarting {
+		t.Errorf("the other one is %q", got)
+	}
+	if got := container(o, "app").Health; got != berth.ContainerUnchecked {
+		t.Errorf("one without a check is %q", got)
+	}
+}
+
+// adopts is for engines with the capability; Docker has it.
+func adopts(t *testing.T, h Harness) {
+	engine, ok := h.Engine.(reconcile.Adopter)
+	if !ok {
+		t.Fatal("the engine can't adopt")
+	}
+	x := h.tenant(t)
+	name := x.apply(x.stack).Containers[0].Name
+	x.stack.Volumes[0].Recorded = true
+	order := berth.Adoption{OrganizationID: x.org, Project: x.stack.Project, Volumes: []string{x.stack.Volumes[0].Name}}
+	labels := map[string]string{berth.LabelTenantID: x.org, "com.docker.compose.project": x.stack.Project}
+
+	for what, wrong := range map[string]map[string]string{
+		"another tenant's id":   {berth.LabelTenantID: berth.NewID(), "com.docker.compose.project": x.stack.Project},
+		"another project":       {berth.LabelTenantID: x.org, "com.docker.compose.project": "other"},
+		"no labels of any kind": nil,
+	} {
+		h.Hands.Remove(t, kindContainer, name)
+		h.Hands.Add(t, kindContainer, name, wrong)
+		err := engine.Adopt(x.ctx, order)
+		wantCode(t, err, berth.CodeForeignObject)
+		if _, there := h.Hands.Labels(t, kindContainer, name); !there {
+			t.Errorf("%s: refused and removed", what)
+		}
+	}
+	h.Hands.Remove(t, kindContainer, name)
+	h.Hands.Add(t, kindContainer, name, labels)
+	x.fails(berth.CodeForeignObject, x.stack)
+	for range 2 { // it is safe to repeat
+		if err := engine.Adopt(x.ctx, order); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.runs(x.apply(x.stack))
+
+	h.Hands.Remove(t, kindContainer, name)
+	h.Hands.Remove(t, kindVolume, order.Volumes[0])
+	h.Hands.Add(t, kindVolume, order.Volumes[0], nil)
+	h.Hands.Add(t, kindContainer, name, labels)
+	wantCode(t, engine.Adopt(x.ctx, order), berth.CodeForeignObject)
+	if _, there := h.Hands.Labels(t, kindContainer, name); !there {
+		t.Error("refused for its volume and removed all the same")
+	}
+}

@@ -1,0 +1,129 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/unite-hub/berth"
+)
+
+// gate holds back the services of a stack that have to be started and wait for
+// another one. What runs as it should is not looked at again: that a database
+// is unwell for a moment stops nothing that was started before. waits says what
+// the first held service waits for, "" if none is held.
+func gate(stack berth.Stack, seen berth.Observed) (gated berth.Stack, waits string) {
+	if !stack.Run {
+		return stack, ""
+	}
+	stack.Services = slices.Clone(stack.Services)
+	containers := byName(seen)
+	held := map[string]bool{}
+	for i := range stack.Services { // each comes after those that it depends on
+		svc := &stack.Services[i]
+		if svc.Done || len(svc.DependsOn) == 0 || asWanted(stack, svc.Name, containers) {
+			continue
+		}
+		for _, d := range svc.DependsOn {
+			why := unmet(stack, d, containers, held)
+			if why == "" {
+				continue
+			}
+			held[svc.Name] = true
+			if waits == "" {
+				waits = fmt.Sprintf("service %s waits until %s", svc.Name, why)
+			}
+		}
+	}
+	for i := range stack.Services {
+		stack.Services[i].Held = held[stack.Services[i].Name]
+	}
+	return stack, waits
+}
+
+func byName(seen berth.Observed) map[string]berth.Container {
+	m := make(map[string]berth.Container, len(seen.Containers))
+	for _, c := range seen.Containers {
+		m[c.Name] = c
+	}
+	return m
+}
+
+// of returns the containers that a stack calls for of one service.
+func of(stack berth.Stack, service string) []berth.ContainerSpec {
+	return slices.DeleteFunc(stack.Containers(), func(c berth.ContainerSpec) bool { return c.Service.Name != service })
+}
+
+// asWanted reports whether all containers of a service are there and run, or
+// ran to their end.
+func asWanted(stack berth.Stack, service string, seen map[string]berth.Container) bool {
+	for _, want := range of(stack, service) {
+		c, ok := seen[want.Name]
+		if containerDifference(want, c, ok, true) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// unmet says what is missing before a service that depends on another may
+// start, "" if nothing is.
+func unmet(stack berth.Stack, d berth.Dependency, seen map[string]berth.Container, held map[string]bool) string {
+	if held[d.Service] {
+		return d.Service + " is started"
+	}
+	for _, want := range of(stack, d.Service) { // none if it is done
+		c, ok := seen[want.Name]
+		ours := ok && c.Hash == want.Hash
+		switch {
+		case d.Condition == berth.ConditionHealthy && !(ours && c.State == berth.ContainerRunning && c.Health == berth.ContainerHealthy):
+			return d.Service + " is healthy"
+		case d.Condition == berth.ConditionCompleted && !(ours && completed(c)):
+			return d.Service + " has completed"
+		}
+	}
+	return ""
+}
+
+func completed(c berth.Container) bool { return c.State == berth.ContainerExited && c.ExitCode == 0 }
+
+// heldServices names them, so that two situations can be compared.
+func heldServices(stack berth.Stack) []string {
+	var names []string
+	for _, s := range stack.Services {
+		if s.Held {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// onceOutcome looks at the services that run once per release. done is set if
+// there are any that are not recorded as done and all of them ended well;
+// failure says which one did not.
+func onceOutcome(stack berth.Stack, seen berth.Observed) (done bool, failure string) {
+	containers := byName(seen)
+	done = true
+	any := false
+	for _, want := range stack.Containers() {
+		if !want.Service.Once {
+			continue
+		}
+		any = true
+		c, ok := containers[want.Name]
+		switch {
+		case !ok || c.Hash != want.Hash || !completed(c):
+			done = false
+			if ok && c.Hash == want.Hash && c.State == berth.ContainerExited {
+				return false, ended(want.Service.Name, c)
+			}
+		}
+	}
+	return any && done, ""
+}
+
+func ended(service string, c berth.Container) string {
+	if c.OOMKilled {
+		return fmt.Sprintf("service %s, which runs once before the rest, was killed for using more than its %d MB of memory", service, c.MemoryMB)
+	}
+	return fmt.Sprintf("service %s, which runs once before the rest, ended with exit code %d; read its logs", service, c.ExitCode)
+}

@@ -1,0 +1,79 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"github.com/unite-hub/berth"
+)
+
+// Blueprints are the installation's. They hold no secret, so that whoever sees
+// any organization may read them; only an actor who sees every organization
+// may add one.
+
+const blueprintColumns = `name, version, hash, created_at, created_by`
+
+func blueprintRow(v *berth.BlueprintVersion) []any {
+	return []any{&v.Name, &v.Version, &v.Hash, instant(&v.CreatedAt), text(&v.CreatedBy)}
+}
+
+// InsertBlueprint implements store.Blueprints.
+func (t *tx) InsertBlueprint(ctx context.Context, v berth.BlueprintVersion) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	source := v.Source
+	if source == nil {
+		source = []byte{} // nil would be NULL
+	}
+	_, err := t.exec(ctx, `INSERT INTO blueprints (name, version, hash, source, created_at, created_by, seq)
+		VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM blueprints))`,
+		v.Name, v.Version, v.Hash, source, stamp(v.CreatedAt), orNull(v.CreatedBy))
+	if errors.Is(err, sqlite3.CONSTRAINT_PRIMARYKEY) {
+		return errStale("The blueprint")
+	}
+	return fault(ctx, err, "insert blueprint")
+}
+
+// Blueprint implements store.Blueprints.
+func (t *tx) Blueprint(ctx context.Context, name string, version int) (berth.BlueprintVersion, error) {
+	var v berth.BlueprintVersion
+	ok := false
+	if t.anything() {
+		var err error
+		ok, err = t.one(ctx, append(blueprintRow(&v), &v.Source), `SELECT `+blueprintColumns+`, source FROM blueprints
+			WHERE name = ?1 AND (?2 = 0 OR version = ?2) ORDER BY version DESC LIMIT 1`, name, version)
+		if err != nil {
+			return berth.BlueprintVersion{}, fault(ctx, err, "read blueprint")
+		}
+	}
+	if !ok {
+		return berth.BlueprintVersion{}, errNoBlueprint(name, version)
+	}
+	return v, nil
+}
+
+// ListBlueprints implements store.Blueprints.
+func (t *tx) ListBlueprints(ctx context.Context) ([]berth.BlueprintVersion, error) {
+	list := []berth.BlueprintVersion{}
+	if !t.anything() {
+		return list, nil
+	}
+	err := t.many(ctx, func(rows *sql.Rows) error {
+		list = append(list, berth.BlueprintVersion{})
+		return rows.Scan(blueprintRow(&list[len(list)-1])...)
+	}, `SELECT `+blueprintColumns+` FROM blueprints ORDER BY name, version DESC`)
+	return list, fault(ctx, err, "list blueprints")
+}
+
+func errNoBlueprint(name string, version int) error {
+	id := name
+	if version != 0 {
+		id = berth.BlueprintID(name, version)
+	}
+	return berth.Errorf(berth.CodeBlueprintNotFound, "Blueprint not found").
+		WithHint("no blueprint %s; list the blueprints to see what there is", berth.Quote(id))
+}

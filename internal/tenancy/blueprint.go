@@ -1,0 +1,179 @@
+package tenancy
+
+import (
+	"context"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// BlueprintUse is one version of a blueprint and who runs it.
+type BlueprintUse struct {
+	berth.BlueprintVersion      // without Source
+	Newest                 bool // of its name
+	Tenants                int  // living ones made from it
+}
+
+// ApplyBlueprint stores a blueprint as the next version of its name. created is
+// false if the newest version is the same already. No tenant changes: each
+// stays as it is until it is deployed.
+func (s *Service) ApplyBlueprint(ctx context.Context, actor berth.Actor, source []byte) (v berth.BlueprintVersion, created bool, err error) {
+	if err := operatorOnly(actor); err != nil {
+		return v, false, err
+	}
+	name, err := s.Examine(source)
+	if err != nil {
+		return v, false, err
+	}
+	if name == berth.BuiltinBlueprint && actor != berth.System() {
+		return v, false, berth.Errorf(berth.CodeInvalidRequest, "The name %s belongs to the blueprint that comes with Berth", name).
+			WithField("name").WithHint("give the file another name: in its first line")
+	}
+	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+		newest, err := tx.Blueprint(ctx, name, 0)
+		if err != nil && !berth.Is(err, berth.CodeBlueprintNotFound) {
+			return err
+		}
+		v = berth.BlueprintVersion{
+			Name: name, Version: newest.Version + 1, Hash: berth.BlueprintHash(source), Source: source,
+			CreatedAt: s.Now(), CreatedBy: actor.ID,
+		}
+		if created = newest.Hash != v.Hash; !created {
+			v = newest
+			return nil
+		}
+		return tx.InsertBlueprint(ctx, v)
+	})
+	return v, created, err
+}
+
+// Blueprints lists every version, by name, newest first.
+func (s *Service) Blueprints(ctx context.Context, actor berth.Actor) (list []BlueprintUse, err error) {
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		versions, err := tx.ListBlueprints(ctx)
+		if err != nil {
+			return err
+		}
+		used, err := users(ctx, tx)
+		if err != nil {
+			return err
+		}
+		newest := newestVersions(versions)
+		for _, v := range versions {
+			list = append(list, BlueprintUse{BlueprintVersion: v, Newest: newest[v.Name] == v.Version, Tenants: used[v.ID()]})
+		}
+		return nil
+	})
+	return list, err
+}
+
+// users counts the living tenants that the actor sees, by blueprint.
+func users(ctx context.Context, tx store.Tx) (map[string]int, error) {
+	used := map[string]int{}
+	for cursor := ""; ; {
+		page, next, err := tx.ListTenants(ctx, store.TenantFilter{Cursor: cursor, Limit: 1000})
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range page {
+			used[t.Spec.Blueprint]++
+		}
+		if cursor = next; cursor == "" {
+			return used, nil
+		}
+	}
+}
+
+func newestVersions(versions []berth.BlueprintVersion) map[string]int {
+	newest := map[string]int{}
+	for _, v := range versions {
+		newest[v.Name] = max(newest[v.Name], v.Version)
+	}
+	return newest
+}
+
+// BlueprintVersion returns NAME@VERSION, or the newest version of NAME.
+func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id string) (v berth.BlueprintVersion, err error) {
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		v, err = findBlueprint(ctx, tx, id)
+		return err
+	})
+	return v, err
+}
+
+func findBlueprint(ctx context.Context, tx store.Tx, id string) (berth.BlueprintVersion, error) {
+	name, version, err := berth.ParseBlueprintID(id)
+	if err != nil {
+		return berth.BlueprintVersion{}, err
+	}
+	return tx.Blueprint(ctx, name, version)
+}
+
+// Behind tells by organization id which of the tenants run an older version of
+// their blueprint than the newest.
+func (s *Service) Behind(ctx context.Context, tenants []berth.Tenant) (behind map[string]bool, err error) {
+	behind = make(map[string]bool, len(tenants))
+	err = s.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		versions, err := tx.ListBlueprints(ctx)
+		newest := newestVersions(versions)
+		for _, t := range tenants {
+			name, version, bad := berth.ParseBlueprintID(t.Spec.Blueprint)
+			behind[t.OrganizationID] = bad == nil && version < newest[name]
+		}
+		return err
+	})
+	return behind, err
+}
+
+// choose finds the blueprint that a tenant is to be made from, and its
+// name@version.
+func (s *Service) choose(ctx context.Context, tx store.Tx, id string) (Blueprint, string, error) {
+	v, err := findBlueprint(ctx, tx, id)
+	if err != nil {
+		return nil, "", err
+	}
+	b, err := s.Catalog.Read(v)
+	return b, v.ID(), err
+}
+
+// checkSpec checks what an order made of a tenant against its blueprint.
+func (s *Service) checkSpec(ctx context.Context, tx store.Tx, t berth.Tenant, values map[string]string) error {
+	b, err := s.Catalog.Get(ctx, tx, t.Spec.Blueprint)
+	if err != nil {
+		return err
+	}
+	return b.Check(t.Spec, values)
+}
+
+// upgrade moves a tenant to another version of a blueprint, or to another one.
+// An image tag that the tenant was given by the old blueprint's default follows
+// the new one's.
+func (s *Service) upgrade(ctx context.Context, tx store.Tx, t *berth.Tenant, asked *string) (Blueprint, error) {
+	id, _, err := berth.ParseBlueprintID(t.Spec.Blueprint)
+	if err != nil {
+		return nil, err
+	}
+	set(&id, asked)
+	next, nextID, err := s.choose(ctx, tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if before, err := s.Catalog.Get(ctx, tx, t.Spec.Blueprint); err == nil && t.Spec.ImageTag == before.Defaults().ImageTag {
+		t.Spec.ImageTag = next.Defaults().ImageTag
+	}
+	t.Spec.Blueprint, t.Spec.InternalPort = nextID, next.Defaults().Port
+	return next, s.recordVolumes(ctx, tx, t.OrganizationID, next)
+}
+
+// Mounts are the volumes that a tenant's blueprint gives it. There are none of
+// a blueprint that this Berth can't read: what became of the tenant says so.
+func (s *Service) Mounts(ctx context.Context, t berth.Tenant) (mounts []berth.VolumeRecord) {
+	_ = s.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		b, err := s.Catalog.Get(ctx, tx, t.Spec.Blueprint)
+		if err == nil {
+			mounts = b.Volumes(t.OrganizationID)
+		}
+		return err
+	})
+	return mounts
+}

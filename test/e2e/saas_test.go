@@ -1,0 +1,283 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	dockerclient "github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
+)
+
+const password = "correct horse battery"
+
+// examples makes the images of the example products, once for all tests.
+var examples = sync.OnceValue(func() error {
+	root, err := testbed.ModuleRoot()
+	if err != nil {
+		return err
+	}
+	out, err := exec.Command(filepath.Join(root, "scripts", "images.sh"), "saas").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("scripts/images.sh: %w\n%s", err, out)
+	}
+	return nil
+})
+
+// exampleFile is the path of an example's blueprint.
+func (s *site) exampleFile(name string) string {
+	s.Helper()
+	root, err := testbed.ModuleRoot()
+	s.must(err)
+	return filepath.Join(root, "examples", name, "blueprint.yml")
+}
+
+func newExampleSite(t *testing.T, number int, example string) *site {
+	t.Helper()
+	if err := examples(); err != nil {
+		t.Fatal(err)
+	}
+	root, err := testbed.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newSite(t, number, 5, "--blueprint", filepath.Join(root, "examples", example, "blueprint.yml"), "--deploy-deadline", "2m")
+}
+
+type saasStats struct{ MigrationRuns, DatabaseStarts, LockRefusals int }
+
+func (s *site) stats(port int) (st saasStats) {
+	s.Helper()
+	status, body := s.ask("GET", at(port, "/stats"), "")
+	if status != 200 {
+		s.Fatalf("/stats: %d %s", status, body)
+	}
+	s.must(json.Unmarshal([]byte(body), &st))
+	return st
+}
+
+func (s *site) provisionSaas(org string) client.Provisioned {
+	s.Helper()
+	return s.provision(client.Provision{
+		OrganizationID: org, TenantName: "Café <Ω> & Söhne", ImageTag: "1", Start: true,
+		Environment: map[string]string{"DATABASE_PASSWORD": password},
+	})
+}
+
+// The issue's: a database keeps its data through 20 deployments, and no two
+// database processes ever hold its volume. The database counts both itself.
+func TestADatabaseKeepsItsDataThroughTwentyDeployments(t *testing.T) {
+	t.Parallel()
+	s := newExampleSite(t, 6, "saas")
+	org := berth.NewID()
+	made := s.provisionSaas(org)
+	for i := range 20 {
+		if status, body := s.ask("POST", at(made.ExternalPort, "/notes"), fmt.Sprint("note ", i)); status != 201 && status != 200 {
+			t.Fatalf("note %d: %d %s", i, status, body)
+		}
+		order := client.Deploy{}
+		tag := fmt.Sprint(2 - i%2)
+		order.ImageTag = &tag
+		if i%4 == 3 { // the database itself is made anew
+			next := fmt.Sprint(password, i)
+			order.Environment = map[string]*string{"DATABASE_PASSWORD": &next}
+		}
+		_, err := s.api.Deploy(s.ctx, org, order, client.Call{})
+		s.must(err)
+	}
+	var notes struct{ Total int }
+	_, body := s.ask("GET", at(made.ExternalPort, "/notes"), "")
+	s.must(json.Unmarshal([]byte(body), &notes))
+	got := s.stats(made.ExternalPort)
+	if want := (saasStats{MigrationRuns: 21, DatabaseStarts: 6, LockRefusals: 0}); notes.Total != 20 || got != want {
+		t.Errorf("%d notes of 20, %+v, want %+v", notes.Total, got, want)
+	}
+	// The guard is real: a second database on the same volume is refused.
+	if code := s.secondDatabase(org); code != 75 {
+		t.Errorf("a second database ended with %d, want 75", code)
+	}
+	_, err := s.api.Restart(s.ctx, org, client.Call{})
+	s.must(err)
+	if got := s.stats(made.ExternalPort); got.LockRefusals != 1 {
+		t.Errorf("the refusal was not counted: %+v", got)
+	}
+}
+
+// secondDatabase starts another database on a tenant's volume by hand.
+func (s *site) secondDatabase(org string) int64 {
+	s.Helper()
+	name := "berth-e2e-second-" + org
+	_, err := s.engine.ContainerCreate(s.ctx, dockerclient.ContainerCreateOptions{
+		Name: name, Config: &container.Config{Image: "berth-saas-db:15", User: "999:999", Env: []string{"DATABASE_PASSWORD=" + password}},
+		HostConfig: &container.HostConfig{
+			NetworkMode: "none", ReadonlyRootfs: true, Tmpfs: map[string]string{"/tmp": "", "/var/run/postgresql": "mode=1777"},
+			Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: berth.VolumeName(org, "data"), Target: "/var/lib/postgresql/data"}},
+		},
+	})
+	s.must(err)
+	defer func() {
+		_, err := s.engine.ContainerRemove(s.ctx, name, dockerclient.ContainerRemoveOptions{Force: true})
+		s.must(err)
+	}()
+	_, err = s.engine.ContainerStart(s.ctx, name, dockerclient.ContainerStartOptions{})
+	s.must(err)
+	var code int64 = -1
+	s.eventually(30*time.Second, "the second database has ended", func() bool {
+		got, err := s.engine.ContainerInspect(s.ctx, name, dockerclient.ContainerInspectOptions{})
+		s.must(err)
+		code = int64(got.Container.State.ExitCode)
+		return got.Container.State.Status == container.StateExited
+	})
+	return code
+}
+
+func TestATenantOfSeveralServicesLivesItsLife(t *testing.T) {
+	t.Parallel()
+	s := newExampleSite(t, 7, "saas")
+	org := berth.NewID()
+	made := s.provisionSaas(org)
+	status, body := s.ask("POST", at(made.ExternalPort, "/notes"), "remember me")
+	if status >= 300 {
+		t.Fatalf("%d %s", status, body)
+	}
+	kept := func(after string) {
+		t.Helper()
+		if _, body := s.ask("GET", at(made.ExternalPort, "/notes"), ""); !strings.Contains(body, "remember me") {
+			t.Errorf("after %s: %s", after, body)
+		}
+	}
+	if status, body := s.ask("POST", at(made.ExternalPort, "/jobs"), `{"n": 20}`); status >= 300 {
+		t.Fatalf("jobs: %d %s", status, body)
+	}
+	s.eventually(30*time.Second, "the worker has done all jobs", func() bool {
+		_, body := s.ask("GET", at(made.ExternalPort, "/jobs"), "")
+		var jobs struct{ Pending, Done int }
+		return json.Unmarshal([]byte(body), &jobs) == nil && jobs.Pending == 0 && jobs.Done == 20
+	})
+	_, err := s.api.Restart(s.ctx, org, client.Call{})
+	s.must(err)
+	kept("a restart")
+	if got := s.stats(made.ExternalPort); got.MigrationRuns != 1 {
+		t.Errorf("a restart ran the migration again: %+v", got)
+	}
+	cpu, memory := 1.5, 1536
+	before := s.started(org)
+	_, err = s.api.Scale(s.ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, client.Call{})
+	s.must(err)
+	kept("scaling")
+	if after := s.started(org); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("scaling restarted something: %v, then %v", before, after)
+	}
+	s.checkSum(org, cpu, memory)
+
+	// Recreated by hand: the container of the database goes, its volume stays.
+	_, err = s.engine.ContainerRemove(s.ctx, berth.ContainerName(org)+"_db_1", dockerclient.ContainerRemoveOptions{Force: true})
+	s.must(err)
+	s.eventually(60*time.Second, "the database is back", func() bool {
+		status, body := s.ask("GET", at(made.ExternalPort, "/notes"), "")
+		return status == 200 && strings.Contains(body, "remember me")
+	})
+}
+
+// A migration that fails moves nothing: what ran goes on running, untouched.
+func TestAFailedMigrationMovesNothing(t *testing.T) {
+	t.Parallel()
+	s := newExampleSite(t, 8, "saas")
+	org := berth.NewID()
+	made := s.provisionSaas(org)
+	before := s.started(org)
+	fail, two := "1", "2"
+	_, err := s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": &fail}}, client.Call{})
+	var failed *client.Error
+	if !errors.As(err, &failed) || failed.Code != "deployment_failed" || !strings.Contains(failed.Error(), "migrate") || !strings.Contains(failed.Error(), "exit code 3") {
+		t.Errorf("a failed migration: %v", err)
+	}
+	s.eventually(30*time.Second, "the tenant is settled", func() bool {
+		tn, err := s.api.Tenant(s.ctx, org)
+		return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy" && tn.ImageTag == "1"
+	})
+	after := s.started(org)
+	for _, service := range []string{"", "_worker_1", "_db_1"} {
+		name := berth.ContainerName(org) + service
+		if before[name] != after[name] {
+			t.Errorf("%s was touched: %s, then %s", name, before[name], after[name])
+		}
+	}
+	if got := s.stats(made.ExternalPort); got.MigrationRuns != 1 {
+		t.Errorf("the way back ran a migration: %+v", got)
+	}
+	none := (*string)(nil)
+	_, err = s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": none}}, client.Call{})
+	s.must(err)
+	if got := s.stats(made.ExternalPort); got.MigrationRuns != 2 {
+		t.Errorf("the next release did not run its migration: %+v", got)
+	}
+}
+
+// started tells for each container of a tenant which it is and since when it
+// runs.
+func (s *site) started(org string) map[string]string {
+	s.Helper()
+	out := map[string]string{}
+	mine := make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+org)
+	list, err := s.engine.ContainerList(s.ctx, dockerclient.ContainerListOptions{Filters: mine})
+	s.must(err)
+	for _, c := range list.Items {
+		got, err := s.engine.ContainerInspect(s.ctx, c.ID, dockerclient.ContainerInspectOptions{})
+		s.must(err)
+		out[strings.TrimPrefix(c.Names[0], "/")] = c.ID + " " + got.Container.State.StartedAt
+	}
+	return out
+}
+
+// checkSum checks that the limits in force never exceed the tenant's.
+func (s *site) checkSum(org string, cpu float64, memoryMB int) {
+	s.Helper()
+	mine := make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+org)
+	list, err := s.engine.ContainerList(s.ctx, dockerclient.ContainerListOptions{All: true, Filters: mine})
+	s.must(err)
+	var nano, bytes int64
+	for _, c := range list.Items {
+		got, err := s.engine.ContainerInspect(s.ctx, c.ID, dockerclient.ContainerInspectOptions{})
+		s.must(err)
+		nano, bytes = nano+got.Container.HostConfig.NanoCPUs, bytes+got.Container.HostConfig.Memory
+	}
+	if nano == 0 || nano > int64(cpu*1e9) || bytes == 0 || bytes > int64(memoryMB)<<20 {
+		s.Errorf("together the containers have %.2f cores and %d MB, the tenant %.2f and %d", float64(nano)/1e9, bytes>>20, cpu, memoryMB)
+	}
+}
+
+// A missing required variable is an error at provisioning, and names it.
+func TestAMissingVariableIsNamedBeforeAnythingIsMade(t *testing.T) {
+	t.Parallel()
+	s := newExampleSite(t, 9, "saas")
+	_, err := s.api.Provision(s.ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x"}, client.Call{})
+	var refused *client.Error
+	if !errors.As(err, &refused) || refused.Status != 422 || refused.Code != "missing_variable" || !strings.Contains(refused.Error(), "DATABASE_PASSWORD") {
+		t.Errorf("without the password: %v", err)
+	}
+	const short = "short"
+	_, err = s.api.Provision(s.ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x", Environment: map[string]string{"DATABASE_PASSWORD": short}}, client.Call{})
+	if !errors.As(err, &refused) || refused.Status != 422 || strings.Contains(refused.Error(), short+`"`) {
+		t.Errorf("with a short one: %v", err)
+	}
+	list, err := s.api.Tenants(s.ctx, client.TenantFilter{})
+	if s.must(err); len(list.Tenants) != 0 {
+		t.Errorf("something was made: %+v", list)
+	}
+	if left, err := os.ReadDir(filepath.Join(s.process.StateDir, "docker", "tenants")); err != nil || len(left) != 0 {
+		t.Errorf("files: %v, %v", left, err)
+	}
+}
