@@ -42,7 +42,7 @@ var mayImport = map[string]struct {
 	"internal/api":       {[]string{"", "internal/tenancy", "internal/store", "internal/auth"}, "wire types over the use cases; nothing above tenancy knows engines"},
 	"client":             {[]string{""}, "programs of others import it: it must not pull in the control plane"},
 	"internal/serve":     {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/edge", "internal/engine/docker", "internal/health", "internal/reconcile", "internal/secret", "internal/store", "internal/store/sqlite", "internal/tenancy", "internal/wall"}, "the wiring: the only place that sees both sides of a seam"},
-	"internal/cli":       {[]string{"", "client", "internal/serve"}, "commands speak through the public client; only `serve` starts the control plane"},
+	"internal/cli":       {[]string{"", "client", "internal/blueprint", "internal/serve"}, "commands speak through the public client; only `serve` starts the control plane, and `blueprint validate` works without one"},
 	"cmd/berth":          {[]string{"internal/cli", "internal/serve"}, "main starts, nothing else"},
 
 	"internal/engine/enginetest": {[]string{"", "internal/reconcile"}, "the suite and the fake implement the loop's seam"},

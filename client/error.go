@@ -20,6 +20,7 @@ type Error struct {
 	Hint         string        // what to do; may be empty
 	Field        string        // the input at fault; may be empty
 	DeploymentID string        // of the deployment that failed; may be empty
+	Findings     []Finding     // all that is wrong with a blueprint; may be empty
 	RequestID    string        // finds the request in the server's log
 	RetryAfter   time.Duration // 0 unless the server asks to wait
 }
@@ -38,6 +39,7 @@ func readError(resp *http.Response) error {
 	}
 	var p struct {
 		Error, Code, Hint, Field, DeploymentID string
+		Findings                               []Finding
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
 	if err == nil {
@@ -50,5 +52,6 @@ func readError(resp *http.Response) error {
 		return e
 	}
 	e.Code, e.Message, e.Hint, e.Field, e.DeploymentID = p.Code, p.Error, p.Hint, p.Field, p.DeploymentID
+	e.Findings = p.Findings
 	return e
 }

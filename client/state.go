@@ -17,6 +17,7 @@ type Deployment struct {
 	PreviousImageTag     *string         `json:"previousImageTag"`
 	NewImageTag          string          `json:"newImageTag"`
 	ImageDigest          *string         `json:"imageDigest"`
+	Blueprint            string          `json:"blueprint"` // name@version
 	PreviousConfig       json.RawMessage `json:"previousConfig"`
 	NewConfig            json.RawMessage `json:"newConfig"`
 	StartedAt            *time.Time      `json:"startedAt"`

@@ -12,34 +12,37 @@ import (
 // Tenant is a tenant as the API shows it. A nil field is not known, or does
 // not apply.
 type Tenant struct {
-	ID                string        `json:"id"` // of the record
-	OrganizationID    string        `json:"organizationId"`
-	TenantName        string        `json:"tenantName"`
-	Slug              string        `json:"slug"`
-	ContainerID       *string       `json:"containerId"` // the engine's
-	ContainerName     string        `json:"containerName"`
-	ImageTag          string        `json:"imageTag"`
-	ImageDigest       *string       `json:"imageDigest"`
-	ExternalPort      int           `json:"externalPort"`
-	InternalPort      int           `json:"internalPort"`
-	TenantURL         string        `json:"tenantUrl"`
-	CPULimit          float64       `json:"cpuLimit"`
-	EffectiveCPULimit *float64      `json:"effectiveCpuLimit"`
-	MemoryLimitMB     int           `json:"memoryLimitMb"`
-	DiskLimitMB       int           `json:"diskLimitMb"`
-	Replicas          int           `json:"replicas"`
-	Generation        int           `json:"generation"`
-	Status            string        `json:"status"`
-	Cause             *string       `json:"cause"`
-	HealthStatus      string        `json:"healthStatus"`
-	LastStartedAt     *time.Time    `json:"lastStartedAt"`
-	LastStoppedAt     *time.Time    `json:"lastStoppedAt"`
-	LastHealthCheckAt *time.Time    `json:"lastHealthCheckAt"`
-	EnvironmentVars   []string      `json:"environmentVars"` // names; values are write-only
-	VolumeMounts      []VolumeMount `json:"volumeMounts"`
-	CreatedAt         time.Time     `json:"createdAt"`
-	UpdatedAt         time.Time     `json:"updatedAt"`
-	CreatedBy         string        `json:"createdBy"`
+	ID                string            `json:"id"` // of the record
+	OrganizationID    string            `json:"organizationId"`
+	TenantName        string            `json:"tenantName"`
+	Slug              string            `json:"slug"`
+	ContainerID       *string           `json:"containerId"` // the engine's
+	ContainerName     string            `json:"containerName"`
+	ImageTag          string            `json:"imageTag"`
+	ImageDigest       *string           `json:"imageDigest"`
+	Images            map[string]string `json:"images"`          // the same for services whose image is another one, by service
+	Blueprint         string            `json:"blueprint"`       // name@version
+	BlueprintBehind   *bool             `json:"blueprintBehind"` // there is a newer version
+	ExternalPort      int               `json:"externalPort"`
+	InternalPort      int               `json:"internalPort"`
+	TenantURL         string            `json:"tenantUrl"`
+	CPULimit          float64           `json:"cpuLimit"`
+	EffectiveCPULimit *float64          `json:"effectiveCpuLimit"`
+	MemoryLimitMB     int               `json:"memoryLimitMb"`
+	DiskLimitMB       int               `json:"diskLimitMb"`
+	Replicas          int               `json:"replicas"`
+	Generation        int               `json:"generation"`
+	Status            string            `json:"status"`
+	Cause             *string           `json:"cause"`
+	HealthStatus      string            `json:"healthStatus"`
+	LastStartedAt     *time.Time        `json:"lastStartedAt"`
+	LastStoppedAt     *time.Time        `json:"lastStoppedAt"`
+	LastHealthCheckAt *time.Time        `json:"lastHealthCheckAt"`
+	EnvironmentVars   []string          `json:"environmentVars"` // names; values are write-only
+	VolumeMounts      []VolumeMount     `json:"volumeMounts"`
+	CreatedAt         time.Time         `json:"createdAt"`
+	UpdatedAt         time.Time         `json:"updatedAt"`
+	CreatedBy         string            `json:"createdBy"`
 }
 
 // VolumeMount is a volume and its path in the container.
@@ -71,6 +74,7 @@ type Provision struct {
 	CPULimit       *float64          `json:"cpuLimit,omitempty"`
 	MemoryLimitMB  *int              `json:"memoryLimitMb,omitempty"`
 	DiskLimitMB    *int              `json:"diskLimitMb,omitempty"`
+	Blueprint      string            `json:"blueprint,omitempty"` // NAME or NAME@VERSION
 	ImageTag       string            `json:"imageTag,omitempty"`
 	Environment    map[string]string `json:"environment,omitempty"`
 	Domains        []string          `json:"domains,omitempty"`
@@ -108,8 +112,10 @@ type Scale struct {
 	Replicas      *int     `json:"replicas,omitempty"`
 }
 
-// Deploy changes what runs. The environment is merged; nil removes.
+// Deploy changes what runs. The environment is merged; nil removes. A nil
+// blueprint means the newest version of the tenant's own.
 type Deploy struct {
+	Blueprint   *string            `json:"blueprint,omitempty"` // NAME or NAME@VERSION
 	ImageTag    *string            `json:"imageTag,omitempty"`
 	Environment map[string]*string `json:"environment,omitempty"`
 }
@@ -185,12 +191,18 @@ func (c *Client) Restart(ctx context.Context, org string, call Call) (Changed, e
 	return c.post(ctx, org, "restart", nil, call)
 }
 
+// Adopt takes a tenant back whose containers compose made of the rendered file,
+// and starts it.
+func (c *Client) Adopt(ctx context.Context, org string, call Call) (Changed, error) {
+	return c.post(ctx, org, "adopt", nil, call)
+}
+
 // Scale changes limits and replicas.
 func (c *Client) Scale(ctx context.Context, org string, s Scale, call Call) (Changed, error) {
 	return c.post(ctx, org, "scale", s, call)
 }
 
-// Deploy changes image and environment.
+// Deploy changes blueprint, image and environment.
 func (c *Client) Deploy(ctx context.Context, org string, d Deploy, call Call) (Changed, error) {
 	return c.post(ctx, org, "deploy", d, call)
 }

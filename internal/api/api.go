@@ -43,7 +43,10 @@ type server struct {
 // problems makes huma's own errors look like ours. It is huma's documented
 // hook, and process-wide.
 var problems = sync.OnceFunc(func() {
-	huma.NewErrorWithContext = func(_ huma.Context, status int, message string, errs ...error) huma.StatusError {
+	huma.NewErrorWithContext = func(hctx huma.Context, status int, message string, errs ...error) huma.StatusError {
+		if status == http.StatusRequestEntityTooLarge && hctx != nil && hctx.Operation() != nil {
+			return tooLarge(hctx.Operation().MaxBodyBytes - 1)
+		}
 		return fromHuma(status, message, errs...)
 	}
 	huma.NewError = fromHuma
@@ -61,6 +64,7 @@ func newServer(c Config) *server {
 	s.tenantRoutes()
 	s.readRoutes()
 	s.operatorRoutes()
+	s.blueprintRoutes()
 	s.openRoutes()
 	return s
 }
@@ -94,7 +98,11 @@ func (s *server) outermost(next http.Handler) http.Handler {
 		w.Header().Set("X-Request-Id", id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody+1)
+		most := int64(maxBody)
+		if r.URL.Path == blueprintPath {
+			most = maxBlueprintBody
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most+1)
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler {

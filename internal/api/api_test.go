@@ -37,7 +37,7 @@ func routes(t *testing.T) (list [][2]string) {
 	}
 	for path, item := range doc.Paths {
 		for method := range item {
-			path := strings.NewReplacer("{organizationId}", one, "{deploymentId}", two, "{tokenId}", two, "{host}", "registry.example.com").Replace(path)
+			path := strings.NewReplacer("{organizationId}", one, "{deploymentId}", two, "{tokenId}", two, "{host}", "registry.example.com", "{name}", "builtin").Replace(path)
 			list = append(list, [2]string{strings.ToUpper(method), path})
 		}
 	}

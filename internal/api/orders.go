@@ -161,7 +161,7 @@ func (s *server) tenantRoutes() {
 			}
 			r, err := s.Service.Provision(ctx, actor, in.call(""), tenancy.Provision{
 				OrganizationID: b.OrganizationID, Name: b.TenantName, Slug: b.Slug, CPU: b.CPULimit, MemoryMB: b.MemoryLimitMB,
-				DiskMB: b.DiskLimitMB, ImageTag: b.ImageTag, Environment: b.Environment, Domains: b.Domains, Replicas: b.Replicas, Start: b.Start,
+				DiskMB: b.DiskLimitMB, Blueprint: b.Blueprint, ImageTag: b.ImageTag, Environment: b.Environment, Domains: b.Domains, Replicas: b.Replicas, Start: b.Start,
 			})
 			if err != nil {
 				return nil, err
@@ -184,6 +184,9 @@ func (s *server) tenantRoutes() {
 	plain("restart", "Stop a tenant's containers and start them again", func(ctx context.Context, a berth.Actor, c tenancy.Call, ref string) (tenancy.Receipt, error) {
 		return s.Service.Restart(ctx, a, c, ref)
 	})
+	plain("adopt", "Take a tenant back whose containers compose made of the rendered file", func(ctx context.Context, a berth.Actor, c tenancy.Call, ref string) (tenancy.Receipt, error) {
+		return s.Service.Adopt(ctx, a, c, ref)
+	})
 	s.changeRoutes()
 }
 
@@ -193,9 +196,9 @@ func (s *server) changeRoutes() {
 		func(ctx context.Context, actor berth.Actor, in *orderInput, b scaleBody) (tenancy.Receipt, error) {
 			return s.Service.Scale(ctx, actor, in.call(""), in.Ref, tenancy.Scale{CPU: b.CPULimit, MemoryMB: b.MemoryLimitMB, Replicas: b.Replicas})
 		})
-	change(s, s.mutation(http.MethodPost, tenantPath+"/deploy", "deploy", "Deploy an image, an environment or both", deployBody{}, changedWire{}),
+	change(s, s.mutation(http.MethodPost, tenantPath+"/deploy", "deploy", "Deploy a blueprint, an image, an environment or all of them", deployBody{}, changedWire{}),
 		func(ctx context.Context, actor berth.Actor, in *orderInput, b deployBody) (tenancy.Receipt, error) {
-			return s.Service.Deploy(ctx, actor, in.call(b.Notes), in.Ref, tenancy.Deploy{ImageTag: b.ImageTag, Environment: b.Environment})
+			return s.Service.Deploy(ctx, actor, in.call(b.Notes), in.Ref, tenancy.Deploy{Blueprint: b.Blueprint, ImageTag: b.ImageTag, Environment: b.Environment})
 		})
 	change(s, s.mutation(http.MethodPost, tenantPath+"/rollback", "rollback", "Return to an earlier deployment", rollbackBody{}, changedWire{}),
 		func(ctx context.Context, actor berth.Actor, in *orderInput, b rollbackBody) (tenancy.Receipt, error) {

@@ -25,6 +25,17 @@ type problem struct {
 	Hint         string `json:"hint" doc:"what to do next"`
 	Field        string `json:"field,omitempty" doc:"the field at fault"`
 	DeploymentID string `json:"deploymentId,omitempty"`
+
+	Findings []findingWire `json:"findings,omitempty" doc:"all that is wrong with a blueprint, for invalid_blueprint"`
+}
+
+// findingWire is one thing that is wrong with a blueprint.
+type findingWire struct {
+	Path string `json:"path" doc:"such as services.web.privileged"`
+	Line int    `json:"line" doc:"from 1; 0 if not known"`
+	Kind string `json:"kind" enum:"invalid,forbidden,not supported yet"`
+	Rule string `json:"rule" doc:"what is wrong and why"`
+	Hint string `json:"hint" doc:"the way out"`
 }
 
 var (
@@ -77,6 +88,9 @@ func problemFrom(err error) *problem {
 	}
 	p = problemOf(statuses[e.Code.Kind()], string(e.Code), message).hinted("%s", e.Hint)
 	p.Field, p.DeploymentID = e.Field, e.Deployment
+	for _, f := range e.Findings {
+		p.Findings = append(p.Findings, findingWire(f))
+	}
 	if p.Hint == "" {
 		p.Hint = "see the message"
 	}
@@ -90,7 +104,7 @@ func fromHuma(status int, message string, errs ...error) huma.StatusError {
 	case http.StatusBadRequest, http.StatusUnsupportedMediaType, http.StatusNotAcceptable:
 		code = berth.CodeMalformed
 	case http.StatusRequestEntityTooLarge:
-		return problemOf(status, string(berth.CodeTooLarge), "Request body is too large").hinted("send at most %d bytes", maxBody)
+		return tooLarge(maxBody)
 	case http.StatusInternalServerError:
 		code = berth.CodeInternal
 	}
@@ -106,6 +120,11 @@ func fromHuma(status int, message string, errs ...error) huma.StatusError {
 		}
 	}
 	return p
+}
+
+func tooLarge(most int64) *problem {
+	return problemOf(http.StatusRequestEntityTooLarge, string(berth.CodeTooLarge), "Request body is too large").
+		hinted("send at most %d bytes", most)
 }
 
 func (p *problem) Error() string             { return p.ErrorText }

@@ -137,8 +137,9 @@ func (s *server) readRoutes() {
 			Status: berth.Status(in.Status), Health: berth.Health(in.Health), Text: in.Text, Cursor: in.Cursor, Limit: in.Limit,
 		})
 		out := tenantList{Tenants: make([]tenantWire, 0, len(page)), NextCursor: orNull(next)}
+		behind := s.behind(ctx, page...)
 		for _, t := range page {
-			out.Tenants = append(out.Tenants, s.tenantWire(t))
+			out.Tenants = append(out.Tenants, s.tenantWireOf(t, behind))
 		}
 		return &body[tenantList]{out}, err
 	})

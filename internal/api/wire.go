@@ -22,6 +22,7 @@ type provisionBody struct {
 	CPULimit       *float64          `json:"cpuLimit,omitempty" doc:"cores, above 0 to 4.0; 0.50"`
 	MemoryLimitMB  *int              `json:"memoryLimitMb,omitempty" doc:"256 to 8192; 512"`
 	DiskLimitMB    *int              `json:"diskLimitMb,omitempty" doc:"1024 or more; 2048"`
+	Blueprint      string            `json:"blueprint,omitempty" doc:"name or name@version; Berth's default if left out"`
 	ImageTag       string            `json:"imageTag,omitempty" doc:"a tag of the blueprint's image, or a full reference; latest"`
 	Environment    map[string]string `json:"environment,omitempty" doc:"encrypted at rest, never shown again"`
 	Domains        []string          `json:"domains,omitempty" doc:"not supported yet"`
@@ -36,6 +37,7 @@ type scaleBody struct {
 }
 
 type deployBody struct {
+	Blueprint   *string            `json:"blueprint,omitempty" doc:"name or name@version; the newest version of the tenant's own if left out"`
 	ImageTag    *string            `json:"imageTag,omitempty"`
 	Environment map[string]*string `json:"environment,omitempty" doc:"merged; null removes"`
 	Notes       string             `json:"deploymentNotes,omitempty"`
@@ -89,6 +91,9 @@ type tenantWire struct {
 	ContainerName     string      `json:"containerName"`
 	ImageTag          string      `json:"imageTag"`
 	ImageDigest       *string     `json:"imageDigest" doc:"what the tag stands for"`
+	Images            imagePins   `json:"images" doc:"the same for services whose image is another one, by service"`
+	Blueprint         string      `json:"blueprint" doc:"name@version that it is made from"`
+	BlueprintBehind   *bool       `json:"blueprintBehind" doc:"whether there is a newer version; a deploy brings it. null while that is not known"`
 	ExternalPort      int         `json:"externalPort"`
 	InternalPort      int         `json:"internalPort"`
 	TenantURL         string      `json:"tenantUrl"`
@@ -116,7 +121,24 @@ type mountWire struct {
 	Mount  string `json:"mount"`
 }
 
+// imagePins are what services run, by service. Its zero value is an empty
+// object.
+type imagePins map[string]string
+
+// MarshalJSON implements json.Marshaler.
+func (p imagePins) MarshalJSON() ([]byte, error) {
+	if p == nil {
+		return []byte("{}"), nil
+	}
+	return json.Marshal(map[string]string(p))
+}
+
 func (s *server) tenantWire(t berth.Tenant) tenantWire {
+	return s.tenantWireOf(t, s.behind(context.Background(), t))
+}
+
+// tenantWireOf shows a tenant, one of those that behind is about.
+func (s *server) tenantWireOf(t berth.Tenant, behind map[string]bool) tenantWire {
 	mounts := []mountWire{}
 	for _, v := range s.Service.Mounts(context.Background(), t) {
 		mounts = append(mounts, mountWire{v.Name, v.Mount})
@@ -126,10 +148,15 @@ func (s *server) tenantWire(t berth.Tenant) tenantWire {
 		cores := t.Spec.Limits.EffectiveCPU(info.Cores)
 		effective = &cores
 	}
+	var newer *bool
+	if b, known := behind[t.OrganizationID]; known {
+		newer = &b
+	}
 	return tenantWire{
 		ID: t.ID, OrganizationID: t.OrganizationID, TenantName: t.Name, Slug: t.Slug,
 		ContainerID: orNull(t.ContainerID), ContainerName: t.ContainerName(),
-		ImageTag: t.Spec.ImageTag, ImageDigest: orNull(t.Spec.ImageDigest),
+		ImageTag: t.Spec.ImageTag, ImageDigest: orNull(t.Spec.ImageDigest), Images: t.Spec.Images,
+		Blueprint: t.Spec.Blueprint, BlueprintBehind: newer,
 		ExternalPort: t.ExternalPort, InternalPort: t.Spec.InternalPort, TenantURL: t.URL,
 		CPULimit: t.Spec.Limits.CPU, EffectiveCPULimit: effective,
 		MemoryLimitMB: t.Spec.Limits.MemoryMB, DiskLimitMB: t.Spec.Limits.DiskMB, Replicas: t.Spec.Replicas,
@@ -164,19 +191,20 @@ func orNullTime(t time.Time) *time.Time {
 
 // specWire is a deployment's previousConfig or newConfig.
 type specWire struct {
-	ImageTag        string   `json:"imageTag"`
-	ImageDigest     *string  `json:"imageDigest"`
-	Blueprint       string   `json:"blueprint"`
-	CPULimit        float64  `json:"cpuLimit"`
-	MemoryLimitMB   int      `json:"memoryLimitMb"`
-	DiskLimitMB     int      `json:"diskLimitMb"`
-	Replicas        int      `json:"replicas"`
-	EnvironmentVars []string `json:"environmentVars" doc:"names"`
+	ImageTag        string    `json:"imageTag"`
+	ImageDigest     *string   `json:"imageDigest"`
+	Images          imagePins `json:"images" doc:"the same for services whose image is another one, by service"`
+	Blueprint       string    `json:"blueprint"`
+	CPULimit        float64   `json:"cpuLimit"`
+	MemoryLimitMB   int       `json:"memoryLimitMb"`
+	DiskLimitMB     int       `json:"diskLimitMb"`
+	Replicas        int       `json:"replicas"`
+	EnvironmentVars []string  `json:"environmentVars" doc:"names"`
 }
 
 func specOf(s berth.Spec) specWire {
 	return specWire{
-		ImageTag: s.ImageTag, ImageDigest: orNull(s.ImageDigest), Blueprint: s.Blueprint, CPULimit: s.Limits.CPU,
+		ImageTag: s.ImageTag, ImageDigest: orNull(s.ImageDigest), Images: s.Images, Blueprint: s.Blueprint, CPULimit: s.Limits.CPU,
 		MemoryLimitMB: s.Limits.MemoryMB, DiskLimitMB: s.Limits.DiskMB, Replicas: s.Replicas, EnvironmentVars: names(s.Environment),
 	}
 }
@@ -192,6 +220,7 @@ type deploymentWire struct {
 	PreviousImageTag     *string    `json:"previousImageTag"`
 	NewImageTag          string     `json:"newImageTag"`
 	ImageDigest          *string    `json:"imageDigest" doc:"what really ran"`
+	Blueprint            string     `json:"blueprint" doc:"name@version"`
 	PreviousConfig       *specWire  `json:"previousConfig"`
 	NewConfig            specWire   `json:"newConfig"`
 	StartedAt            *time.Time `json:"startedAt"`
@@ -210,7 +239,7 @@ type deploymentWire struct {
 func deploymentOf(d berth.Deployment) deploymentWire {
 	w := deploymentWire{
 		ID: d.ID, ContainerID: d.TenantID, OrganizationID: d.OrganizationID, DeploymentType: string(d.Type), Status: string(d.Status),
-		Generation: d.Generation, NewImageTag: d.New.ImageTag, ImageDigest: orNull(d.New.ImageDigest), NewConfig: specOf(d.New),
+		Generation: d.Generation, NewImageTag: d.New.ImageTag, ImageDigest: orNull(d.New.ImageDigest), Blueprint: d.New.Blueprint, NewConfig: specOf(d.New),
 		StartedAt: orNullTime(d.StartedAt), CompletedAt: orNullTime(d.CompletedAt), ErrorMessage: orNull(d.Error),
 		CanRollback: d.CanRollback, RollbackDeploymentID: orNull(d.RollbackOf), DeployedBy: orNull(d.By),
 		DeploymentNotes: orNull(d.Notes), CreatedAt: d.CreatedAt,

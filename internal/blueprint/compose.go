@@ -84,7 +84,6 @@ type composeResources struct {
 type composeLimits struct {
 	CPUs   string `yaml:"cpus"`
 	Memory string `yaml:"memory"`
-	Pids   int64  `yaml:"pids,omitempty"`
 }
 
 type composeLogging struct {
@@ -182,7 +181,7 @@ func renderService(s berth.Stack, svc berth.Service) composeService {
 		MemLimit:     megabytes(svc.Limits.MemoryMB),
 		MemswapLimit: megabytes(svc.Limits.MemoryMB),
 		PidsLimit:    svc.PidsLimit,
-		Deploy:       composeDeploy{Resources: resources(svc.Limits, svc.PidsLimit)},
+		Deploy:       composeDeploy{Resources: resources(svc.Limits)},
 		Networks:     map[string]composeAliases{network: {Aliases: svc.Aliases}},
 		Labels:       map[string]string{},
 		Logging:      composeLogging{Driver: "local", Options: map[string]string{"max-size": "10m", "max-file": "3"}},
@@ -251,10 +250,10 @@ func renderHealth(svc berth.Service) *composeHealth {
 func megabytes(n int) string { return strconv.Itoa(n) + "M" }
 
 // resources never reserves more than the limit.
-func resources(l berth.Limits, pids int64) composeResources {
+func resources(l berth.Limits) composeResources {
 	cpus := func(cores float64) string { return strconv.FormatFloat(cores, 'f', 2, 64) }
 	return composeResources{
-		Limits:       composeLimits{CPUs: cpus(l.CPU), Memory: megabytes(l.MemoryMB), Pids: pids},
+		Limits:       composeLimits{CPUs: cpus(l.CPU), Memory: megabytes(l.MemoryMB)},
 		Reservations: composeLimits{CPUs: cpus(min(reservedCPU, l.CPU)), Memory: megabytes(min(reservedMemoryMB, l.MemoryMB))},
 	}
 }

@@ -1,141 +1,294 @@
 package blueprint
 
 import (
+	"context"
 	"fmt"
-	"maps"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/unite-hub/berth"
 )
 
-// TEMPORARY: reads valid files only, until the parser stands.
+// Bounds of an app.
+const (
+	maxServices = 10
+	maxVolumes  = 16
+)
 
-type tmpFile struct {
-	Name     string
-	Services map[string]struct {
-		Image       string
-		User        string
-		Command     []string
-		Entrypoint  []string
-		Environment map[string]string
-		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
-		Volumes     []string
-		Tmpfs       []string
-		Restart     string
-		StopSignal  string `yaml:"stop_signal"`
-		StopGrace   string `yaml:"stop_grace_period"`
-		Healthcheck *struct {
-			Test              []string
-			Interval, Timeout string
-			Retries           int
-			StartPeriod       string `yaml:"start_period"`
-		}
+var (
+	namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+	keyPattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
+)
+
+// Parse reads a blueprint: a compose file with an x-berth section. The app is
+// complete only if there are no findings; the findings are all that is wrong,
+// in the order of the file. Nothing but source is read: no other file, no
+// variable of this process, nothing of the network.
+func Parse(source []byte) (*App, []Finding) {
+	f := &findings{}
+	root, bad := parseTree(source)
+	if bad != nil {
+		return nil, []Finding{*bad}
 	}
-	Volumes map[string]any
-	Berth   struct {
-		Service string
-		Port    int
-		Health  struct {
-			Path, Interval, Timeout string
-			Retries                 int
-			StartPeriod             string `yaml:"start_period"`
-		}
-		Limits struct {
-			CPUs     float64
-			MemoryMB int `yaml:"memory_mb"`
-			DiskMB   int `yaml:"disk_mb"`
-		}
-		Shares    map[string]int
-		Variables map[string]struct {
-			Description, Pattern string
-			Required, Secret     bool
-		}
-		Volumes  map[string]struct{ Shared bool }
-		Writable map[string][]string
-	} `yaml:"x-berth"`
+	newWalk(f).visit(root, "", "")
+	p := parser{findings: f, root: root}
+	p.references()
+	if !p.load() {
+		return nil, f.sorted()
+	}
+	app := p.app()
+	if len(f.list) > 0 {
+		return nil, f.sorted()
+	}
+	return app, nil
 }
 
-func Parse(source []byte) (*App, []Finding) {
-	var f tmpFile
-	if err := yaml.Unmarshal(source, &f); err != nil {
-		return nil, []Finding{{Kind: Invalid, Rule: err.Error()}}
-	}
-	dur := func(s string, def time.Duration) time.Duration {
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			return def
+// parser makes an App of what the table left in the tree.
+type parser struct {
+	*findings
+	root    *node
+	project *types.Project
+	x       extension
+
+	stated map[string]bool // services whose name for the container is Berth's
+}
+
+// accepted are references that say what Berth does anyhow, by the pattern of
+// their path. They are taken out: numbers among them would not be numbers.
+var accepted = map[string]*regexp.Regexp{
+	"services.*.container_name":                 regexp.MustCompile(`^tenant_\$\{TENANT_ID\}$`),
+	"services.*.cpus":                           regexp.MustCompile(`^\$\{CPU_LIMIT\}$`),
+	"services.*.mem_limit":                      regexp.MustCompile(`^\$\{MEMORY_LIMIT_MB\}[mM]$`),
+	"services.*.deploy.replicas":                regexp.MustCompile(`^\$\{REPLICAS\}$`),
+	"services.*.deploy.resources.limits.cpus":   regexp.MustCompile(`^\$\{CPU_LIMIT\}$`),
+	"services.*.deploy.resources.limits.memory": regexp.MustCompile(`^\$\{MEMORY_LIMIT_MB\}[mM]$`),
+	"networks.*.name":                           regexp.MustCompile(`^tenant_\$\{TENANT_ID\}_network$`),
+	"volumes.*.name":                            regexp.MustCompile(`^tenant_\$\{TENANT_ID\}_[a-z0-9_-]+$`),
+}
+
+var externalPort = regexp.MustCompile(`^\$\{EXTERNAL_PORT\}:([0-9]+)$`)
+
+// expanded are the attributes whose texts are expanded for each tenant.
+var expanded = map[string]bool{
+	"services.*.command": true, "services.*.entrypoint": true, "services.*.environment": true,
+	"services.*.labels": true, "services.*.healthcheck.test": true,
+}
+
+// references refuses variables where nothing puts them in.
+func (p *parser) references() {
+	p.refuse(p.root, "", "")
+}
+
+func (p *parser) refuse(n *node, pattern, path string) {
+	kept := n.fields[:0:0]
+	for _, f := range n.fields {
+		at, row := join(path, f.key), join(pattern, f.key)
+		if parent := pattern; parent == "services" || parent == "networks" || parent == "volumes" {
+			row = join(pattern, "*")
 		}
-		return d
-	}
-	texts := func(list []string) (out []Text) {
-		for _, s := range list {
-			t, err := ParseText(s)
-			if err != nil {
-				panic(err)
-			}
-			out = append(out, t)
+		if expanded[row] || strings.HasPrefix(f.key, "x-") {
+			kept = append(kept, f)
+			continue
 		}
-		return out
+		if form := accepted[row]; form != nil && form.MatchString(f.node.text()) {
+			p.accept(row, path, f, n)
+			continue
+		}
+		if p.free(f.node, row, at) {
+			kept = append(kept, f)
+		}
 	}
-	x := f.Berth
-	a := &App{Name: f.Name, Main: x.Service, Port: x.Port, Health: berth.HealthCheck{
-		Path: x.Health.Path, Interval: dur(x.Health.Interval, defaultInterval), Timeout: dur(x.Health.Timeout, defaultTimeout),
-		Retries: x.Health.Retries, StartPeriod: dur(x.Health.StartPeriod, defaultStartPeriod),
-	}, Limits: berth.Limits{CPU: x.Limits.CPUs, MemoryMB: x.Limits.MemoryMB, DiskMB: x.Limits.DiskMB}}
-	for _, name := range slices.Sorted(maps.Keys(f.Volumes)) {
-		a.Volumes = append(a.Volumes, Volume{name, x.Volumes[name].Shared})
+	n.fields = kept
+}
+
+// accept notes what a reference that was taken out said.
+func (p *parser) accept(row, path string, f field, _ *node) {
+	if row == "volumes.*.name" {
+		_, key, _ := cutLast(path)
+		if f.node.text() != "tenant_${TENANT_ID}_"+key {
+			p.invalid(f.node, join(path, f.key), "leave it out, or say tenant_${TENANT_ID}_"+key, "is not the name that Berth gives the volume")
+		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(x.Variables)) {
-		v := x.Variables[name]
-		a.Variables = append(a.Variables, Variable{Name: name, Description: v.Description, Required: v.Required, Secret: v.Secret, Pattern: v.Pattern})
+	if row == "services.*.container_name" {
+		if p.stated == nil {
+			p.stated = map[string]bool{}
+		}
+		_, service, _ := cutLast(path)
+		p.stated[service] = true
 	}
-	left := slices.Sorted(maps.Keys(f.Services))
-	done := map[string]bool{}
-	for len(left) > 0 {
-		for i, name := range left {
-			s := f.Services[name]
-			ready := true
-			for d := range s.DependsOn {
-				ready = ready && done[d]
+}
+
+// free reports whether nothing inside n refers to a variable. The published
+// port of a service is the edge's.
+func (p *parser) free(n *node, row, path string) bool {
+	if row == "services.*.ports" {
+		for _, item := range n.items {
+			if m := externalPort.FindStringSubmatch(item.text()); m != nil {
+				item.value = m[1]
 			}
-			if !ready {
-				continue
+			if published := item.get("published"); published != nil && published.text() == "${EXTERNAL_PORT}" {
+				item.fields = slices.DeleteFunc(item.fields, func(f field) bool { return f.key == "published" })
 			}
-			svc := Service{Name: name, Image: s.Image, User: s.User, Command: texts(s.Command), Entrypoint: texts(s.Entrypoint),
-				Once: s.Restart == "no", Replicas: 1, Share: max(1, x.Shares[name]), PidsLimit: defaultPids, StopSignal: s.StopSignal,
-				StopGrace: int(dur(s.StopGrace, defaultStopGrace*time.Second).Seconds()), TenantEnvironment: name == x.Service}
-			for _, k := range slices.Sorted(maps.Keys(s.Environment)) {
-				t, _ := ParseText(s.Environment[k])
-				svc.Environment = append(svc.Environment, Env{k, &t})
-			}
-			for _, k := range slices.Sorted(maps.Keys(s.DependsOn)) {
-				svc.DependsOn = append(svc.DependsOn, berth.Dependency{Service: k, Condition: berth.Condition(s.DependsOn[k].Condition)})
-			}
-			for _, v := range s.Volumes {
-				key, target, _ := strings.Cut(v, ":")
-				svc.Mounts = append(svc.Mounts, VolumeMount{Volume: key, Target: target})
-			}
-			slices.SortFunc(svc.Mounts, func(a, b VolumeMount) int { return strings.Compare(a.Target, b.Target) })
-			for _, t := range append([]string{tmpDir}, append(s.Tmpfs, x.Writable[name]...)...) {
-				if !slices.ContainsFunc(svc.Tmpfs, func(o berth.Tmpfs) bool { return o.Target == t }) {
-					svc.Tmpfs = append(svc.Tmpfs, berth.Tmpfs{Target: t, SizeMB: defaultTmpfsMB})
-				}
-			}
-			slices.SortFunc(svc.Tmpfs, func(a, b berth.Tmpfs) int { return strings.Compare(a.Target, b.Target) })
-			if h := s.Healthcheck; h != nil {
-				svc.Probe = &HealthCommand{Test: texts(h.Test), Interval: dur(h.Interval, 0), Timeout: dur(h.Timeout, 0), Retries: h.Retries, StartPeriod: dur(h.StartPeriod, 0)}
-			}
-			a.Services = append(a.Services, svc)
-			done[name] = true
-			left = slices.Delete(left, i, i+1)
+		}
+	}
+	switch {
+	case n.isMap:
+		p.refuse(n, row, path)
+		return true
+	case n.isList:
+		ok := true
+		for i, item := range n.items {
+			ok = p.free(item, row+"[]", fmt.Sprintf("%s[%d]", path, i)) && ok
+		}
+		return ok
+	case strings.Contains(n.text(), "$"):
+		p.invalid(n, path, "variables are put into command, entrypoint, environment, labels and healthcheck.test; write a literal here", "refers to a variable where none is put in")
+		return false
+	}
+	return true
+}
+
+// load lets compose-go check the file against the specification and bring it
+// into one form.
+func (p *parser) load() bool {
+	config, _ := p.root.plain().(map[string]any)
+	delete(config, "x-berth")
+	delete(config, "name") // checked with x-berth
+	project, err := loader.LoadWithContext(context.Background(), types.ConfigDetails{
+		ConfigFiles: []types.ConfigFile{{Filename: "blueprint.yml", Config: config}},
+		Environment: types.Mapping{},
+		WorkingDir:  "/nonexistent",
+	}, func(o *loader.Options) {
+		o.SetProjectName("blueprint", true)
+		o.SkipInterpolation, o.SkipNormalization, o.SkipConsistencyCheck = true, true, true
+		o.SkipExtends, o.SkipInclude, o.SkipResolveEnvironment, o.SkipResolveLabels = true, true, true, true
+		o.ResolvePaths = false
+	})
+	if err != nil {
+		path, rule := pathOf(err.Error())
+		p.invalid(p.find(path), path, "see the Compose Specification", "%s", rule)
+		return false
+	}
+	p.project = project
+	return true
+}
+
+var pathAtStart = regexp.MustCompile(`^(?:validating blueprint\.yml: )?((?:services|networks|volumes|name)(?:\.[A-Za-z0-9_-]+|\[[0-9]+\])*):? +`)
+
+// pathOf finds the path that compose-go's message begins with.
+func pathOf(message string) (path, rule string) {
+	if m := pathAtStart.FindStringSubmatch(message); m != nil {
+		return m[1], message[len(m[0]):]
+	}
+	return "", message
+}
+
+// find returns the node at a path of keys, as near as there is one.
+func (p *parser) find(path string) *node {
+	n := p.root
+	for _, key := range strings.Split(path, ".") {
+		next := n.get(key)
+		if next == nil {
 			break
 		}
+		n = next
 	}
-	_, _ = strconv.Itoa(0), fmt.Sprint()
-	return a, nil
+	if n == p.root {
+		return nil
+	}
+	return n
+}
+
+// app makes the app of the project and x-berth.
+func (p *parser) app() *App {
+	p.x = p.extension()
+	a := &App{Name: p.name(), Limits: p.limits(), Health: p.health()}
+	p.networks()
+	a.Volumes = p.volumes()
+	names := make([]string, 0, len(p.project.Services))
+	for name := range p.project.Services {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if len(names) == 0 || len(names) > maxServices {
+		p.invalid(p.root.get("services"), "services", "split the product, or leave some out", "there are %d services; 1 to %d are supported", len(names), maxServices)
+		return nil
+	}
+	a.Main = p.main(names)
+	once := p.once(names)
+	for _, name := range names {
+		a.Services = append(a.Services, p.service(name, name == a.Main, once[name]))
+	}
+	a.Port = p.port(a)
+	p.order(a)
+	p.mounts(a)
+	a.Variables = p.variables(a)
+	p.identity(a)
+	p.sum(a)
+	return a
+}
+
+func (p *parser) name() string {
+	n := p.root.get("name")
+	if n == nil {
+		return "app"
+	}
+	if !namePattern.MatchString(n.text()) {
+		p.invalid(n, "name", "use 1 to 40 of a-z, 0-9 and -, such as shop", "%s is not a name for a blueprint", berth.Quote(n.text()))
+	}
+	return n.text()
+}
+
+// networks sees to it that all services are in one.
+func (p *parser) networks() {
+	all := p.root.get("networks")
+	if all == nil {
+		return
+	}
+	if len(all.fields) > 1 {
+		p.invalid(all, "networks", "use one network: a tenant has its own, and nothing crosses it", "there are %d networks; a tenant has one", len(all.fields))
+	}
+	for _, f := range all.fields {
+		if driver := f.node.get("driver"); driver != nil && driver.text() != "bridge" {
+			p.add(driver, "networks."+f.key+".driver", NotSupported, "a tenant's network is a bridge", leaveOut)
+		}
+		if name := f.node.get("name"); name != nil {
+			p.invalid(name, "networks."+f.key+".name", "leave it out", "Berth names the network tenant_<organization>_network")
+		}
+		if v4 := f.node.get("enable_ipv4"); v4 != nil && v4.text() != "true" {
+			p.add(v4, "networks."+f.key+".enable_ipv4", NotSupported, "tenants' networks are IPv4", leaveOut)
+		}
+	}
+}
+
+func (p *parser) volumes() []Volume {
+	var list []Volume
+	all := p.root.get("volumes")
+	if all != nil && len(all.fields) > maxVolumes {
+		p.invalid(all, "volumes", "use fewer", "there are %d volumes; %d are supported", len(all.fields), maxVolumes)
+	}
+	for name := range p.project.Volumes {
+		n, path := all.get(name), "volumes."+name
+		if !keyPattern.MatchString(name) {
+			p.invalid(n, path, "use 1 to 40 of a-z, 0-9, _ and -", "%s is not a name for a volume", berth.Quote(name))
+		}
+		if driver := n.get("driver"); driver != nil && driver.text() != "local" {
+			p.add(driver, path+".driver", NotSupported, "volumes are local to the engine", leaveOut)
+		}
+		if at := n.get("name"); at != nil {
+			p.invalid(at, path+".name", "leave it out", "Berth names the volume tenant_<organization>_%s", name)
+		}
+		list = append(list, Volume{Name: name, Shared: p.x.shared[name]})
+	}
+	slices.SortFunc(list, func(a, b Volume) int { return strings.Compare(a.Name, b.Name) })
+	for _, name := range p.x.sharedNames {
+		if all.get(name) == nil {
+			p.invalid(p.find("x-berth.volumes."+name), "x-berth.volumes."+name, "declare it under volumes", "there is no volume %s", name)
+		}
+	}
+	return list
 }

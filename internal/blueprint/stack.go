@@ -247,6 +247,9 @@ func (x tenancy) labelsOf(svc Service) map[string]string {
 		// Compose lists only containers that have one. What it holds matters
 		// to compose alone: any other value than its own means "made anew".
 		"com.docker.compose.config-hash": "berth",
+		// docker-compose 1 fails on a container without one. These are the
+		// labels of this version and later ones.
+		"com.docker.compose.version": "2.0.0",
 	})
 	return labels
 }

@@ -105,6 +105,27 @@ func parseReference(s string) (Part, string, error) {
 	return part, rest, nil
 }
 
+// String is t in compose's syntax.
+func (t Text) String() string {
+	var b strings.Builder
+	for _, p := range t {
+		switch {
+		case p.Name == "":
+			b.WriteString(strings.ReplaceAll(p.Literal, "$", "$$"))
+		case p.HasDefault && p.OrEmpty:
+			b.WriteString("${" + p.Name + ":-" + p.Default + "}")
+		case p.HasDefault:
+			b.WriteString("${" + p.Name + "-" + p.Default + "}")
+		default:
+			b.WriteString("${" + p.Name + "}")
+		}
+	}
+	return b.String()
+}
+
+// MarshalText shows t as String does.
+func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
 // Expand puts in what get returns. An absent variable without a default
 // leaves nothing.
 func (t Text) Expand(get func(name string) (string, bool)) string {

@@ -33,18 +33,20 @@ func given[T any](cmd *cobra.Command, flag string, to **T, value T) {
 }
 
 func (a *app) deployCommand() *cobra.Command {
-	var image string
+	var image, blueprint string
 	var env envFlags
 	var cmd *cobra.Command
-	cmd = a.changeCommand("deploy ORG", "Deploy an image, an environment or both", func(ctx context.Context, c *client.Client, org string, call client.Call) (client.Changed, error) {
+	cmd = a.changeCommand("deploy ORG", "Deploy a blueprint, an image, an environment or all of them", func(ctx context.Context, c *client.Client, org string, call client.Call) (client.Changed, error) {
 		d := client.Deploy{}
 		given(cmd, "image", &d.ImageTag, image)
+		given(cmd, "blueprint", &d.Blueprint, blueprint)
 		var err error
 		if d.Environment, err = a.delta(env, nil); err != nil {
 			return client.Changed{}, err
 		}
 		return c.Deploy(ctx, org, d, call)
 	})
+	cmd.Flags().StringVar(&blueprint, "blueprint", "", "blueprint, NAME or NAME@VERSION (default: the newest version of the tenant's own)")
 	cmd.Flags().StringVar(&image, "image", "", "tag of the blueprint's image, or a full reference; the present tag is looked up again if left out")
 	env.add(cmd)
 	return cmd

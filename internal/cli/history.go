@@ -28,7 +28,7 @@ func (a *app) deploymentsCommand() *cobra.Command {
 }
 
 func deploymentRows(now time.Time, list []client.Deployment) [][]string {
-	rows := [][]string{{"DEPLOYMENT", "GENERATION", "TYPE", "STATUS", "FROM", "TO", "DIGEST", "WHEN", "ERROR"}}
+	rows := [][]string{{"DEPLOYMENT", "GENERATION", "TYPE", "STATUS", "FROM", "TO", "DIGEST", "BLUEPRINT", "WHEN", "ERROR"}}
 	for _, d := range list {
 		digest := orDash(d.ImageDigest)
 		if len(digest) > 19 {
@@ -36,7 +36,7 @@ func deploymentRows(now time.Time, list []client.Deployment) [][]string {
 		}
 		rows = append(rows, []string{
 			d.ID, strconv.Itoa(d.Generation), d.DeploymentType, d.Status, orDash(d.PreviousImageTag), d.NewImageTag,
-			digest, ago(now, &d.CreatedAt), orDash(d.ErrorMessage),
+			digest, orDash(&d.Blueprint), ago(now, &d.CreatedAt), orDash(d.ErrorMessage),
 		})
 	}
 	return rows

@@ -129,7 +129,7 @@ ORG is an organization id or a tenant's slug.`,
 		a.serveCommand(), a.provisionCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.scaleCommand(),
 		a.deployCommand(), a.rollbackCommand(), a.deploymentsCommand(), a.configureCommand(), a.lsCommand(), a.statusCommand(), a.healthCommand(),
 		a.logsCommand(), a.composeCommand(), a.eventsCommand(), a.volumesCommand(), a.deprovisionCommand(), a.tokenCommand(),
-		a.registryCommand(), a.backupCommand(), a.doctorCommand(), a.openapiCommand(), a.versionCommand(),
+		a.registryCommand(), a.blueprintCommand(), a.adoptCommand(), a.backupCommand(), a.doctorCommand(), a.openapiCommand(), a.versionCommand(),
 	)
 	return root
 }
@@ -176,22 +176,28 @@ func group(use, short string) *cobra.Command {
 
 // line reads a line of standard input, or gives up when ctx ends.
 func (a *app) line(ctx context.Context) (string, error) {
+	return unlessEnded(ctx, func() (string, error) { return bufio.NewReader(a.Stdin).ReadString('\n') })
+}
+
+// unlessEnded returns what read does, or gives up on it when ctx ends. A read
+// of a terminal can't be ended: its goroutine may last as long as the process,
+// which ends soon.
+func unlessEnded[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type result struct {
-		text string
-		err  error
+		value T
+		err   error
 	}
-	read := make(chan result, 1)
-	// A read of a terminal can't be ended: the goroutine may last as long as the
-	// process, which ends soon.
+	done := make(chan result, 1)
 	go func() {
-		text, err := bufio.NewReader(a.Stdin).ReadString('\n')
-		read <- result{text, err}
+		value, err := read()
+		done <- result{value, err}
 	}()
 	select {
-	case r := <-read:
-		return r.text, r.err
+	case r := <-done:
+		return r.value, r.err
 	case <-ctx.Done():
-		return "", ctx.Err()
+		var none T
+		return none, ctx.Err()
 	}
 }
 

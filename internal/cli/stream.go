@@ -40,25 +40,6 @@ func (a *app) logsCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) composeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "compose ORG", Short: "Print a tenant's rendered compose file", Args: cobra.ExactArgs(1),
-		Long: "Print a tenant's rendered compose file. It refers to the tenant's own variables\nby name and holds none of their values.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.client()
-			if err != nil {
-				return err
-			}
-			data, err := c.Compose(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			_, err = a.Stdout.Write(data)
-			return err
-		},
-	}
-}
-
 func (a *app) openapiCommand() *cobra.Command {
 	return &cobra.Command{Use: "openapi", Short: "Print the API's description (OpenAPI 3.1)", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		c, err := a.client()

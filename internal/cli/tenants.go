@@ -12,14 +12,22 @@ import (
 )
 
 func tenantRows(list []client.Tenant) [][]string {
-	rows := [][]string{{"ORGANIZATION", "SLUG", "NAME", "STATUS", "HEALTH", "IMAGE", "CPU", "MEMORY", "REPLICAS", "URL"}}
+	rows := [][]string{{"ORGANIZATION", "SLUG", "NAME", "STATUS", "HEALTH", "BLUEPRINT", "IMAGE", "CPU", "MEMORY", "REPLICAS", "URL"}}
 	for _, t := range list {
 		rows = append(rows, []string{
-			t.OrganizationID, t.Slug, t.TenantName, t.Status, t.HealthStatus, t.ImageTag, cores(t.CPULimit),
+			t.OrganizationID, t.Slug, t.TenantName, t.Status, t.HealthStatus, blueprintCell(t), t.ImageTag, cores(t.CPULimit),
 			megabytes(t.MemoryLimitMB), strconv.Itoa(t.Replicas), t.TenantURL,
 		})
 	}
 	return rows
+}
+
+// blueprintCell names what a tenant is made from, and whether there is newer.
+func blueprintCell(t client.Tenant) string {
+	if t.BlueprintBehind != nil && *t.BlueprintBehind {
+		return t.Blueprint + " (behind)"
+	}
+	return orDash(&t.Blueprint)
 }
 
 // tenantsJSON is the API's list with all its pages in one.
@@ -97,7 +105,7 @@ func statusRows(now time.Time, st client.Status) [][]string {
 		{"name", st.TenantName}, {"organization", st.OrganizationID}, {"slug", st.Slug}, {"url", st.TenantURL},
 		{"status", st.Status}, {"health", st.HealthStatus}, {"cause", orDash(st.Cause)},
 		{"running", known(st.Running)}, {"healthy", known(st.Healthy)}, {"probe", probe},
-		{"image", st.ImageTag}, {"digest", orDash(st.ImageDigest)},
+		{"blueprint", blueprintCell(st.Tenant)}, {"image", st.ImageTag}, {"digest", orDash(st.ImageDigest)},
 		{"cpu", cores(st.CPULimit) + " cores"}, {"memory", megabytes(st.MemoryLimitMB)}, {"disk", megabytes(st.DiskLimitMB)},
 		{"replicas", strconv.Itoa(st.Replicas)}, {"generation", strconv.Itoa(st.Generation)},
 		{"started", ago(now, st.LastStartedAt)}, {"under way", orDash(st.Step)},

@@ -129,6 +129,12 @@ func TestTheDatabaseRefusesWhatNoProgramShouldWrite(t *testing.T) {
 		"UPDATE tenant_containers SET environment_vars = '{'",
 		"UPDATE tenant_containers SET image_tag = ''",
 		"UPDATE tenant_containers SET generation = 'many'",
+		"UPDATE tenant_containers SET image_pins = '{'",
+		"UPDATE tenant_containers SET image_pins = NULL",
+		"UPDATE tenant_containers SET released = -1",
+		"INSERT INTO blueprints VALUES ('shop', 0, 'h', x'', 'x', NULL, 1)",
+		"INSERT INTO blueprints VALUES ('', 1, 'h', x'', 'x', NULL, 1)",
+		"INSERT INTO blueprints VALUES ('shop', 1, 'h', NULL, 'x', NULL, 1)",
 		"INSERT INTO installation VALUES (2, 'x', 'x')",
 	} {
 		if _, err := db.Exec(statement); err == nil {

@@ -50,7 +50,7 @@ func decodeSpec(v any) (berth.Spec, error) {
 		return berth.Spec{}, err
 	}
 	return berth.Spec{
-		ImageTag: j.ImageTag, ImageDigest: j.ImageDigest, Images: j.Images, Blueprint: j.Blueprint, Release: j.Release,
+		ImageTag: j.ImageTag, ImageDigest: j.ImageDigest, Images: orEmpty(j.Images), Blueprint: j.Blueprint, Release: j.Release,
 		Limits:   berth.Limits{CPU: j.CPULimit, MemoryMB: j.MemoryLimitMB, DiskMB: j.DiskLimitMB},
 		Replicas: j.Replicas, InternalPort: j.InternalPort, Environment: orEmpty(j.Environment),
 	}, nil

@@ -38,6 +38,19 @@ var actorTests = []test{
 			}
 		}
 	}},
+	{"who sees any organization reads every blueprint, and nobody else does", func(f fixture) {
+		f.furnish()
+		for actor, want := range map[berth.Actor]bool{operator: true, berth.System(): true, of(org(1)): true, of(org(9)): true, {}: false, {ID: "token-1"}: false} {
+			f.view(actor, func(ctx context.Context, tx store.Tx) error {
+				v, err := tx.Blueprint(ctx, "shop", 0)
+				list, err2 := tx.ListBlueprints(ctx)
+				if err2 != nil || (err == nil) != want || (v.Version == 1) != want || (len(list) == 1) != want || err != nil && !berth.Is(err, berth.CodeBlueprintNotFound) {
+					f.Errorf("%+v reads %+v (%v) and %d in the list (%v), want it seen: %v", actor, v, err, len(list), err2, want)
+				}
+				return nil
+			})
+		}
+	}},
 	{"who may provision one organization knows every taken port", func(f fixture) {
 		f.insert(tenant(1), tenant(2))
 		f.view(of(org(1)), func(ctx context.Context, tx store.Tx) error {
@@ -134,6 +147,7 @@ func (f fixture) furnish() {
 			tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), At: noon, Kind: "engine", Message: "secret of the house"}),
 			tx.InsertProbe(ctx, berth.Probe{OrganizationID: org(1), CheckedAt: noon, Status: berth.ProbeHealthy}),
 			tx.PutCredential(ctx, store.StoredCredential{Registry: "r", Username: "u", Ciphertext: []byte{1}, UpdatedAt: noon}),
+			tx.InsertBlueprint(ctx, berth.BlueprintVersion{Name: "shop", Version: 1, Hash: "sha256:1", Source: []byte("x"), CreatedAt: noon}),
 			tx.InsertToken(ctx, berth.Token{ID: "t", Name: "t", Prefix: "p", Hash: []byte{7}, Role: berth.RoleOperator, CreatedAt: noon}),
 		} {
 			if err != nil {
@@ -259,6 +273,9 @@ func installationWrites() map[string]func(context.Context, store.Tx) error {
 		"delete credential": func(ctx context.Context, tx store.Tx) error { return tx.DeleteCredential(ctx, "r") },
 		"insert token": func(ctx context.Context, tx store.Tx) error {
 			return tx.InsertToken(ctx, berth.Token{ID: berth.NewID(), Hash: []byte{8}, Role: berth.RoleOperator, CreatedAt: noon})
+		},
+		"insert blueprint": func(ctx context.Context, tx store.Tx) error {
+			return tx.InsertBlueprint(ctx, berth.BlueprintVersion{Name: "shop", Version: 2, Hash: "sha256:2", CreatedAt: noon})
 		},
 		"update token": func(ctx context.Context, tx store.Tx) error { return tx.UpdateToken(ctx, berth.Token{ID: "t"}) },
 		"insert engine event": func(ctx context.Context, tx store.Tx) error {

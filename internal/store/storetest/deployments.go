@@ -20,6 +20,7 @@ var deploymentTests = []test{
 		d := deployment(n)
 		d.Type, d.Previous, d.PreviousWant, d.RollbackOf = berth.DeployRollback, &previous, berth.WantStopped, first.ID
 		d.Volumes, d.Notes, d.New = berth.VolumesDelete, "because 🚢 'quoted'", spec("v2")
+		d.Adopt, d.New.Release = true, 7
 		f.order(d)
 		f.same(f.deployment(first.ID), first)
 		f.same(f.deployment(d.ID), d)

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Lists", listTests},
 		{"Deployments", deploymentTests},
 		{"Records", recordTests},
+		{"Blueprints", blueprintTests},
 		{"Journal", journalTests},
 		{"Actors", actorTests},
 	} {
@@ -74,7 +75,7 @@ func tenant(n int) berth.Tenant {
 		ID: berth.NewID(), OrganizationID: org(n), Name: fmt.Sprintf("Tenant %d", n), Slug: fmt.Sprintf("tenant-%d", n),
 		EngineID: "engine-1", Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 64, byte(n >> 4), byte(n << 4)}), 28),
 		ExternalPort: 3000 + n, URL: fmt.Sprintf("http://localhost:%d", 3000+n),
-		Want: berth.WantRunning, Spec: spec("v1"), Generation: 1,
+		Want: berth.WantRunning, Spec: spec("v1"), Generation: 1, Released: 1,
 		Status: berth.StatusRunning, Health: berth.HealthHealthy, ContainerID: fmt.Sprintf("c%064d", n),
 		LastStartedAt: noon.Add(time.Second), LastProbedAt: noon.Add(time.Minute),
 		CreatedAt: noon, UpdatedAt: noon.Add(time.Hour), CreatedBy: "token-1",
@@ -83,7 +84,8 @@ func tenant(n int) berth.Tenant {
 
 func spec(tag string) berth.Spec {
 	return berth.Spec{
-		ImageTag: tag, ImageDigest: "repo@sha256:" + tag, Blueprint: "single@1",
+		ImageTag: tag, ImageDigest: "repo@sha256:" + tag, Blueprint: "single@1", Release: 1,
+		Images: map[string]string{"db": "db@sha256:" + tag, "cache": "cache@sha256:" + tag},
 		Limits: berth.Limits{CPU: 0.07, MemoryMB: 512, DiskMB: 2048}, Replicas: 2, InternalPort: 3000,
 		Environment: map[string]string{"KEY": berth.NewID(), "_<&>": berth.NewID()},
 	}

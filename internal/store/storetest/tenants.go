@@ -48,6 +48,7 @@ var tenantTests = []test{
 		changed.Status, changed.Health, changed.Cause = berth.StatusFailed, berth.HealthUnhealthy, "why"
 		changed.LastStoppedAt, changed.LastStartedAt, changed.EngineID = noon.Add(3*time.Hour), time.Time{}, ""
 		changed.Want, changed.Spec, changed.Generation = berth.WantStopped, spec("v2"), 9
+		changed.Spec.Release, changed.Released = 9, 8
 		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.UpdateTenant(ctx, &changed) })
 		if changed.Revision != n.Revision+1 {
 			f.Errorf("revision %d after the update of %d", changed.Revision, n.Revision)

@@ -1,0 +1,229 @@
+package blueprint
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/unite-hub/berth"
+)
+
+// main finds the service that takes requests.
+func (p *parser) main(names []string) string {
+	services := p.root.get("services")
+	if p.x.service != "" {
+		if !slices.Contains(names, p.x.service) {
+			p.invalid(p.x.node.get("service"), "x-berth.service", "name one of "+strings.Join(names, ", "), "there is no service %s", berth.Quote(p.x.service))
+			return names[0]
+		}
+		return p.x.service
+	}
+	open := names
+	if len(names) > 1 {
+		open = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return len(p.project.Services[name].Ports) == 0 })
+	}
+	if len(open) != 1 {
+		p.invalid(services, "x-berth.service", "name it in x-berth.service", "it is not clear which service takes requests")
+		return names[0]
+	}
+	return open[0]
+}
+
+// port is where the main service listens.
+func (p *parser) port(a *App) int {
+	s := p.project.Services[a.Main]
+	path := "services." + a.Main
+	n := p.find(path)
+	ports := map[int]bool{}
+	for i, port := range s.Ports {
+		at := fmt.Sprintf("%s.ports[%d]", path, i)
+		switch {
+		case port.Published != "":
+			p.add(n.get("ports"), at, Forbidden, "two tenants can't both have port "+port.Published+" of the host", fmt.Sprintf("write \"${EXTERNAL_PORT}:%d\" or \"%d\": each tenant gets a port of its own", port.Target, port.Target))
+		case port.HostIP != "" || port.Mode == "host" || port.Protocol != "" && port.Protocol != "tcp":
+			p.add(n.get("ports"), at, NotSupported, "the edge publishes one port over TCP", fmt.Sprintf("write \"%d\"", port.Target))
+		}
+		ports[int(port.Target)] = true
+	}
+	for _, e := range s.Expose {
+		number, err := strconv.Atoi(strings.TrimSuffix(e, "/tcp"))
+		if err == nil && len(s.Ports) == 0 {
+			ports[number] = true
+		}
+	}
+	if p.x.port != 0 {
+		for port := range ports {
+			if len(s.Ports) > 0 && port != p.x.port {
+				p.invalid(n.get("ports"), path+".ports", "publish x-berth.port only", "port %d is not the one that takes requests", port)
+			}
+		}
+		return p.x.port
+	}
+	list := slices.Sorted(maps.Keys(ports))
+	if len(list) != 1 {
+		p.invalid(n, "x-berth.port", "name it in x-berth.port", "it is not clear where service %s listens", a.Main)
+		return 1
+	}
+	return list[0]
+}
+
+// once finds the services that run to their end once per release.
+func (p *parser) once(names []string) map[string]bool {
+	once := map[string]bool{}
+	for _, name := range names {
+		s := p.project.Services[name]
+		if s.Restart == "no" {
+			once[name] = true
+		}
+		for on, d := range s.DependsOn {
+			if berth.Condition(d.Condition) == berth.ConditionCompleted {
+				once[on] = true
+			}
+		}
+	}
+	return once
+}
+
+// order adds the dependencies that are not written, checks them all, and sorts
+// the services so that each comes after what it depends on.
+func (p *parser) order(a *App) {
+	byName := map[string]*Service{}
+	for i := range a.Services {
+		byName[a.Services[i].Name] = &a.Services[i]
+	}
+	for _, s := range a.Services {
+		p.checkDependencies(s, byName)
+	}
+	if byName[a.Main].Once {
+		p.invalid(p.find("services."+a.Main), "services."+a.Main, "let another service take requests", "a service that runs once can't take requests")
+	}
+	needed := beforeOnce(a.Services, byName)
+	for i := range a.Services {
+		if s := &a.Services[i]; !s.Once && !needed[s.Name] {
+			s.DependsOn = withOnce(*s, a.Services)
+		}
+	}
+	a.Services = p.sort(a.Services)
+}
+
+func (p *parser) checkDependencies(s Service, all map[string]*Service) {
+	for _, d := range s.DependsOn {
+		path := "services." + s.Name + ".depends_on." + d.Service
+		n := p.find("services." + s.Name).get("depends_on")
+		on, ok := all[d.Service]
+		switch {
+		case !ok:
+			p.invalid(n, path, "name a service of this file", "there is no service %s", berth.Quote(d.Service))
+		case d.Condition == berth.ConditionHealthy && on.Probe == nil:
+			p.invalid(n, path, "give "+d.Service+" a healthcheck, or use service_started", "service %s has no healthcheck in this file", d.Service)
+		case d.Condition != berth.ConditionCompleted && on.Once:
+			p.invalid(n, path, "use service_completed_successfully", "service %s runs once: it is never simply there", d.Service)
+		}
+	}
+}
+
+// beforeOnce finds what the services that run once depend on themselves.
+func beforeOnce(services []Service, all map[string]*Service) map[string]bool {
+	needed := map[string]bool{}
+	var mark func(s *Service)
+	mark = func(s *Service) {
+		for _, d := range s.DependsOn {
+			if on := all[d.Service]; on != nil && !needed[d.Service] {
+				needed[d.Service] = true
+				mark(on)
+			}
+		}
+	}
+	for i := range services {
+		if services[i].Once {
+			mark(&services[i])
+		}
+	}
+	return needed
+}
+
+// withOnce is what a service depends on once it waits for all that run once.
+func withOnce(s Service, all []Service) []berth.Dependency {
+	list := slices.Clone(s.DependsOn)
+	for _, o := range all {
+		if o.Once && !slices.ContainsFunc(list, func(d berth.Dependency) bool { return d.Service == o.Name }) {
+			list = append(list, berth.Dependency{Service: o.Name, Condition: berth.ConditionCompleted})
+		}
+	}
+	slices.SortFunc(list, func(a, b berth.Dependency) int { return strings.Compare(a.Service, b.Service) })
+	return list
+}
+
+// sort returns the services, each after those that it depends on, then by
+// name. A circle is reported.
+func (p *parser) sort(services []Service) []Service {
+	left := slices.Clone(services)
+	slices.SortFunc(left, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
+	var out []Service
+	for len(left) > 0 {
+		waits := func(s Service) bool {
+			return slices.ContainsFunc(s.DependsOn, func(d berth.Dependency) bool {
+				return slices.ContainsFunc(left, func(l Service) bool { return l.Name == d.Service })
+			})
+		}
+		i := slices.IndexFunc(left, func(s Service) bool { return !waits(s) })
+		if i < 0 {
+			var names []string
+			for _, s := range left {
+				names = append(names, s.Name)
+			}
+			p.invalid(p.find("services."+names[0]), "services."+names[0]+".depends_on", "let one of them start without the others", "services %s wait for each other", strings.Join(names, ", "))
+			return append(out, left...)
+		}
+		out = append(out, left[i])
+		left = slices.Delete(left, i, i+1)
+	}
+	return out
+}
+
+// identity refuses values for what tells a tenant who it is, other than those
+// that Berth sets.
+func (p *parser) identity(a *App) {
+	for _, s := range a.Services {
+		for _, e := range s.Environment {
+			ours := Text{{Name: e.Name}}
+			switch {
+			case e.Value == nil, len(*e.Value) == 1 && (*e.Value)[0].Name == e.Name:
+				continue
+			case e.Name == "PORT":
+				literal := e.Value.Expand(func(string) (string, bool) { return "", false })
+				if s.Name != a.Main || literal == strconv.Itoa(a.Port) {
+					continue
+				}
+				ours = Literal(strconv.Itoa(a.Port))
+			case e.Name != "TENANT_ID" && e.Name != "TENANT_NAME" && e.Name != "TENANT_SLUG" && e.Name != "TENANT_URL":
+				continue
+			}
+			_ = ours
+			n := p.find("services." + s.Name + ".environment")
+			p.add(n, "services."+s.Name+".environment."+e.Name, Forbidden, "a tenant whose identity could be another's would serve another one's data", "leave it out: Berth sets "+e.Name)
+		}
+	}
+}
+
+// sum refuses limits that a tenant with the default ones can't have.
+func (p *parser) sum(a *App) {
+	cpu, memory, containers := 0.0, 0, 0
+	for _, s := range a.Services {
+		cpu, memory, containers = cpu+s.CPU, memory+s.MemoryMB, containers+s.Replicas
+	}
+	n := p.root.get("services")
+	if cpu > a.Limits.CPU+0.001 || memory > a.Limits.MemoryMB {
+		p.invalid(n, "x-berth.limits", "raise x-berth.limits, or ask for less", "the services ask for %.2f cores and %d MB, the tenant has %.2f and %d", cpu, memory, a.Limits.CPU, a.Limits.MemoryMB)
+	}
+	if containers > maxContainers {
+		p.invalid(n, "services", "use fewer replicas", "a tenant would have %d containers, more than %d", containers, maxContainers)
+	}
+	if len(p.list) == 0 {
+		if _, err := a.share(a.Limits, a.main().Replicas); err != nil {
+			p.invalid(n, "x-berth.limits", "raise x-berth.limits, or use fewer services", "%s", err)
+		}
+	}
+}
