@@ -19,18 +19,18 @@ demo: ## the main job on real containers: provision, call, scale, deploy, roll b
 	@scripts/demo.sh
 
 .PHONY: test
-test: lint build engine ## every test, on real components; starts what it needs
+test: lint build images ## every test, on real components; starts what it needs
 	$(tool) gotestsum --format pkgname -- -race -timeout 15m ./...
 
 .PHONY: test-long
-test-long: build engine ## the randomized tests for many more steps, and the fuzzers
+test-long: build images ## the randomized tests for many more steps, and the fuzzers
 	BERTH_LONG=1 go test -timeout 60m -run TestModel -v ./internal/reconcile
 	for target in $$(grep -rlE 'func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
 		for f in $$(grep -ohE 'func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | sed 's/func //'); do \
 			go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$target; done; done
 
 .PHONY: bench
-bench: build engine ## Berth beside the raw Engine API, interleaved in one run
+bench: build images ## Berth beside the raw Engine API, interleaved in one run
 	go run ./bench
 
 .PHONY: lint
@@ -54,6 +54,11 @@ fmt: ## format the code
 .PHONY: engine
 engine: ## make sure that a Docker Engine answers
 	@scripts/engine.sh
+
+.PHONY: images
+images: engine ## the images of the examples, from Debian's packages; and docker-compose
+	@scripts/compose.sh
+	@scripts/images.sh
 
 .PHONY: clean
 clean: ## remove what was built

@@ -29,7 +29,7 @@ var examples = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
-	out, err := exec.Command(filepath.Join(root, "scripts", "images.sh"), "saas").CombinedOutput()
+	out, err := exec.Command(filepath.Join(root, "scripts", "images.sh"), "nextjs", "saas").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("scripts/images.sh: %w\n%s", err, out)
 	}

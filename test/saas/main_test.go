@@ -1,0 +1,340 @@
+// Package saas_test runs the images of examples/saas on a real Engine by plain
+// calls, without Berth: what they promise must be theirs.
+package saas_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth/internal/testbed"
+)
+
+const (
+	appOne, appTwo = "berth-saas:1", "berth-saas:2"
+	databaseImage  = "berth-saas-db:15"
+
+	dataDir  = "/var/lib/postgresql/data"
+	filesDir = "/data/files"
+
+	deadline = time.Minute // for anything to come true
+	password = `it's a "test" \ pässword`
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+// run builds the images, which stay: building them anew takes long, and the
+// script leaves alone what is up to date.
+func run(m *testing.M) int {
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	defer cancel()
+	root, err := testbed.ModuleRoot()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if out, err := exec.CommandContext(ctx, filepath.Join(root, "examples/saas/build.sh")).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "examples/saas/build.sh: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// tenant is one copy of the product, with a network and volumes of its own.
+type tenant struct {
+	*testing.T
+	ctx    context.Context
+	engine *client.Client
+	name   string // of the network, and what all other names begin with
+	made   []string
+}
+
+// newTenant takes the /27 of 10.74.0.0/24 with that number; no two tests may
+// have the same.
+func newTenant(t *testing.T, number int) *tenant {
+	t.Helper()
+	t.Parallel()
+	engine, err := testbed.Engine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tn := &tenant{T: t, ctx: context.WithoutCancel(t.Context()), engine: engine, name: fmt.Sprintf("berth-test-saas-%d-%d", os.Getpid(), number)}
+	t.Cleanup(tn.remove)
+	_, err = engine.NetworkCreate(tn.ctx, tn.name, client.NetworkCreateOptions{
+		Driver: "bridge",
+		IPAM:   &network.IPAM{Config: []network.IPAMConfig{{Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 74, 0, byte(32 * number)}), 27)}}},
+	})
+	tn.must(err)
+	return tn
+}
+
+func (t *tenant) remove() {
+	for _, name := range t.made {
+		if t.Failed() {
+			t.Logf("%s says:\n%s", name, t.logs(name))
+		}
+		t.drop(name)
+	}
+	_, err := t.engine.NetworkRemove(t.ctx, t.name, client.NetworkRemoveOptions{})
+	errs := []error{err}
+	for _, volume := range []string{"data", "files"} {
+		_, err := t.engine.VolumeRemove(t.ctx, t.name+"-"+volume, client.VolumeRemoveOptions{Force: true})
+		errs = append(errs, err)
+	}
+	if err := errors.Join(append(errs, t.engine.Close())...); err != nil {
+		t.Error(err)
+	}
+}
+
+func (t *tenant) must(err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// service is one container, hardened as Berth does it.
+type service struct {
+	name       string // its name in the network too
+	image      string
+	entrypoint []string // nil: the image's
+	command    []string
+	env        []string
+	user       string // "": the one that the blueprint names
+}
+
+func (t *tenant) database(env ...string) service {
+	return service{name: "db", image: databaseImage, env: append([]string{"DATABASE_PASSWORD=" + password}, env...)}
+}
+
+func (t *tenant) app(image, command string, env ...string) service {
+	return service{name: command, image: image, command: []string{command}, env: append([]string{
+		"TENANT_ID=1", `TENANT_NAME=<b>"O'Brien" & Söhne</b>`, "PORT=3000", "DATABASE_PASSWORD=" + password,
+	}, env...)}
+}
+
+// start makes a container and starts it. It returns its name.
+func (t *tenant) start(s service) string {
+	t.Helper()
+	user, volume, target, signal := "65532:65532", "files", filesDir, "SIGTERM"
+	if s.image == databaseImage {
+		user, volume, target, signal = "999:999", "data", dataDir, "SIGINT"
+	}
+	if s.user != "" {
+		user = s.user
+	}
+	yes, pids := true, int64(256)
+	const memory = 340 << 20 // a third of the blueprint's tenant
+	name := t.name + "-" + s.name
+	_, err := t.engine.ContainerCreate(t.ctx, client.ContainerCreateOptions{
+		Name:   name,
+		Config: &container.Config{Image: s.image, Entrypoint: s.entrypoint, Cmd: s.command, Env: s.env, User: user, StopSignal: signal},
+		HostConfig: &container.HostConfig{
+			NetworkMode: container.NetworkMode(t.name), CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges:true"},
+			ReadonlyRootfs: true, Init: &yes, IpcMode: container.IPCModePrivate,
+			Tmpfs: map[string]string{
+				"/tmp":                "rw,noexec,nosuid,nodev,mode=1777,size=64m",
+				"/var/run/postgresql": "rw,noexec,nosuid,nodev,mode=1777,size=64m",
+			},
+			Mounts:    []mount.Mount{{Type: mount.TypeVolume, Source: t.name + "-" + volume, Target: target}},
+			Resources: container.Resources{PidsLimit: &pids, Memory: memory, MemorySwap: memory},
+		},
+		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{t.name: {Aliases: []string{s.name}}}},
+	})
+	t.must(err)
+	t.made = append(t.made, name)
+	t.startAgain(name)
+	return name
+}
+
+func (t *tenant) startAgain(name string) {
+	t.Helper()
+	_, err := t.engine.ContainerStart(t.ctx, name, client.ContainerStartOptions{})
+	t.must(err)
+}
+
+// end waits until a container has ended and returns its exit code.
+func (t *tenant) end(name string) int64 {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.ctx, deadline)
+	defer cancel()
+	wait := t.engine.ContainerWait(ctx, name, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+	select {
+	case r := <-wait.Result:
+		return r.StatusCode
+	case err := <-wait.Error:
+		t.Fatalf("wait for the end of %s: %v\n%s", name, err, t.logs(name))
+		return -1
+	}
+}
+
+// stop stops a container as Berth would, and returns its exit code and how long
+// it took.
+func (t *tenant) stop(name string) (int64, time.Duration) {
+	t.Helper()
+	began, grace := time.Now(), 20
+	_, err := t.engine.ContainerStop(t.ctx, name, client.ContainerStopOptions{Timeout: &grace})
+	t.must(err)
+	return t.end(name), time.Since(began)
+}
+
+func (t *tenant) kill(name string) {
+	t.Helper()
+	_, err := t.engine.ContainerKill(t.ctx, name, client.ContainerKillOptions{Signal: "KILL"})
+	t.must(err)
+	t.end(name)
+}
+
+// drop removes a container, running or not.
+func (t *tenant) drop(name string) {
+	t.Helper()
+	if _, err := t.engine.ContainerRemove(t.ctx, name, client.ContainerRemoveOptions{Force: true}); err != nil {
+		t.Errorf("remove %s: %v", name, err)
+	}
+	for i, n := range t.made {
+		if n == name {
+			t.made = append(t.made[:i:i], t.made[i+1:]...)
+		}
+	}
+}
+
+func (t *tenant) logs(name string) string {
+	res, err := t.engine.ContainerLogs(t.ctx, name, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = res.Close() }()
+	var out bytes.Buffer
+	if _, err := stdcopy.StdCopy(&out, &out, res); err != nil {
+		return err.Error()
+	}
+	return out.String()
+}
+
+// command runs a program in a container and returns its exit code and output.
+func (t *tenant) command(name string, args ...string) (int, string) {
+	t.Helper()
+	made, err := t.engine.ExecCreate(t.ctx, name, client.ExecCreateOptions{Cmd: args, AttachStdout: true, AttachStderr: true})
+	t.must(err)
+	attached, err := t.engine.ExecAttach(t.ctx, made.ID, client.ExecAttachOptions{})
+	t.must(err)
+	defer attached.Close()
+	var out bytes.Buffer
+	_, err = stdcopy.StdCopy(&out, &out, attached.Reader)
+	t.must(err)
+	got, err := t.engine.ExecInspect(t.ctx, made.ID, client.ExecInspectOptions{})
+	t.must(err)
+	return got.ExitCode, out.String()
+}
+
+// healthy waits until the blueprint's health command says that the database
+// takes connections.
+func (t *tenant) healthy(db string) {
+	t.Helper()
+	t.until("the database takes connections", func() bool {
+		if got, err := t.engine.ContainerInspect(t.ctx, db, client.ContainerInspectOptions{}); err != nil || !got.Container.State.Running {
+			t.Fatalf("the database ended: %v\n%s", err, t.logs(db))
+		}
+		code, _ := t.command(db, "pg_isready", "-q", "-h", "127.0.0.1", "-U", "app", "-d", "app")
+		return code == 0
+	})
+}
+
+func (t *tenant) until(what string, true func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.ctx, deadline)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !true() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("after %s, still not so: %s", deadline, what)
+		case <-tick.C:
+		}
+	}
+}
+
+// migrate runs migrate to its end and returns its exit code and what it said.
+func (t *tenant) migrate(image string, env ...string) (int64, string) {
+	t.Helper()
+	name := t.start(t.app(image, "migrate", env...))
+	code := t.end(name)
+	said := t.logs(name)
+	t.drop(name)
+	return code, said
+}
+
+// get asks the web, or fails the test.
+func (t *tenant) get(path string, into any) {
+	t.Helper()
+	if status, body := t.ask(http.MethodGet, path, ""); status != http.StatusOK {
+		t.Fatalf("GET %s: %d %s", path, status, body)
+	} else if err := json.Unmarshal([]byte(body), into); err != nil {
+		t.Fatalf("GET %s: %v: %s", path, err, body)
+	}
+}
+
+// post gives the web something, or fails the test.
+func (t *tenant) post(path, body string) {
+	t.Helper()
+	if status, said := t.ask(http.MethodPost, path, body); status != http.StatusCreated {
+		t.Fatalf("POST %s: %d %s", path, status, said)
+	}
+}
+
+// ask calls the web by its address in the tenant's network. The status is 0 if
+// there was no answer.
+func (t *tenant) ask(method, path, body string) (int, string) {
+	t.Helper()
+	got, err := t.engine.ContainerInspect(t.ctx, t.name+"-web", client.ContainerInspectOptions{})
+	t.must(err)
+	address := got.Container.NetworkSettings.Networks[t.name].IPAddress
+	ctx, cancel := context.WithTimeout(t.ctx, 15*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://%s:3000%s", address, path), strings.NewReader(body))
+	t.must(err)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = res.Body.Close() }()
+	said, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return res.StatusCode, string(said)
+}
+
+// serve starts a web and waits until it is well.
+func (t *tenant) serve(image string) string {
+	t.Helper()
+	name := t.start(t.app(image, "web"))
+	t.well()
+	return name
+}
+
+func (t *tenant) well() {
+	t.Helper()
+	t.until("the web is healthy", func() bool {
+		status, _ := t.ask(http.MethodGet, "/api/health", "")
+		return status == http.StatusOK
+	})
+}
