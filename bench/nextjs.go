@@ -16,7 +16,8 @@ import (
 const nextjsImage = "berth-nextjs:1"
 
 // nextjs starts the example product on three sides, one after another in
-// changing order: a real app, whose own start takes longer than all else.
+// changing order: a real app, whose own start takes longer than all else. On
+// one core, as its blueprint says, and on half of one, the seed's limit.
 func (b *bench) nextjs(ctx context.Context) error {
 	root, err := testbed.ModuleRoot()
 	if err != nil {
@@ -32,39 +33,54 @@ func (b *bench) nextjs(ctx context.Context) error {
 	if err := b.berth.call(ctx, "POST", "/api/blueprints", object{"source": string(source)}, nil); err != nil {
 		return err
 	}
+	for _, cores := range []float64{1, 0.5} {
+		if err := b.nextjsOn(ctx, cores); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) nextjsOn(ctx context.Context, cores float64) error {
 	var rawTimes, berthTimes, composeTimes sample
 	sides := []func() error{
 		func() error {
-			start := func(ctx context.Context) (tenant, time.Duration, error) { return b.raw.startImage(ctx, nextjsImage) }
+			start := func(ctx context.Context) (tenant, time.Duration, error) {
+				return b.raw.startImage(ctx, nextjsImage, cores)
+			}
 			return one(ctx, &rawTimes, start, b.raw.remove)
 		},
 		func() error {
 			start := func(ctx context.Context) (string, time.Duration, error) {
-				return b.berth.startFrom(ctx, object{"blueprint": "nextjs"})
+				return b.berth.startFrom(ctx, object{"blueprint": "nextjs", "cpuLimit": cores})
 			}
 			return one(ctx, &berthTimes, start, b.berth.remove)
 		},
-		func() error { return one(ctx, &composeTimes, b.composeUp, composeDown) },
+		func() error {
+			start := func(ctx context.Context) (string, time.Duration, error) { return b.composeUp(ctx, cores) }
+			return one(ctx, &composeTimes, start, composeDown)
+		},
 	}
-	for i := range b.pick(12, 2) {
+	for i := range b.pick(12, 5) {
 		for k := range sides {
 			if err := sides[(i+k)%len(sides)](); err != nil {
 				return err
 			}
 		}
 	}
-	compare("nextjs: provision + start", rawTimes, berthTimes)
-	compareWith("docker-compose up -d", "nextjs: provision + start", composeTimes, berthTimes)
+	what := fmt.Sprintf("provision + start on %.1f cores", cores)
+	compare(what, rawTimes, berthTimes)
+	compareWith("docker-compose up -d", what, composeTimes, berthTimes)
 	return nil
 }
 
 // composeUp lets Berth render a tenant's file, takes the tenant away, and
 // starts the file with docker-compose.
-func (b *bench) composeUp(ctx context.Context) (dir string, took time.Duration, err error) {
+func (b *bench) composeUp(ctx context.Context, cores float64) (dir string, took time.Duration, err error) {
 	org := berth.NewID()
 	var made struct{ ExternalPort int }
 	err = b.berth.call(ctx, "POST", "/api/tenants/provision?wait=60", object{
-		"organizationId": org, "tenantName": "Bench " + org[:8], "blueprint": "nextjs",
+		"organizationId": org, "tenantName": "Bench " + org[:8], "blueprint": "nextjs", "cpuLimit": cores,
 	}, &made)
 	if err != nil {
 		return "", 0, err

@@ -85,12 +85,12 @@ type object = map[string]any
 type tenant struct{ name, network, container string }
 
 func (r *raw) start(ctx context.Context) (tenant, time.Duration, error) {
-	return r.startImage(ctx, image)
+	return r.startImage(ctx, image, 0.5)
 }
 
 // startImage makes a network, a container with the limits, the hardening and
 // the volumes that Berth gives it, starts it, and polls until the first 200.
-func (r *raw) startImage(ctx context.Context, image string) (tenant, time.Duration, error) {
+func (r *raw) startImage(ctx context.Context, image string, cores float64) (tenant, time.Duration, error) {
 	r.mu.Lock()
 	n := r.next
 	r.next++
@@ -109,7 +109,7 @@ func (r *raw) startImage(ctx context.Context, image string) (tenant, time.Durati
 		return t, 0, err
 	}
 	t.network = id.ID
-	if err := r.call(ctx, "POST", "/containers/create?name="+t.name, containerBody(t.name, image), &id); err != nil {
+	if err := r.call(ctx, "POST", "/containers/create?name="+t.name, containerBody(t.name, image, cores), &id); err != nil {
 		return t, 0, err
 	}
 	t.container = id.ID
@@ -129,7 +129,7 @@ func (r *raw) startImage(ctx context.Context, image string) (tenant, time.Durati
 	return t, time.Since(begin), err
 }
 
-func containerBody(name, image string) object {
+func containerBody(name, image string, cores float64) object {
 	const memory = 512 << 20
 	var mounts []object
 	for vol, target := range map[string]string{"uploads": "/app/public/uploads", "logs": "/app/logs", "cache": "/app/.next/cache"} {
@@ -146,7 +146,7 @@ func containerBody(name, image string) object {
 			"IpcMode": "private", "CgroupnsMode": "private", "PidsLimit": 256, "Init": true,
 			"Tmpfs":     object{"/tmp": "rw,noexec,nosuid,nodev,mode=1777,size=64m"},
 			"LogConfig": object{"Type": "local", "Config": object{"max-size": "10m", "max-file": "3"}},
-			"Memory":    memory, "MemorySwap": memory, "NanoCpus": 500_000_000,
+			"Memory":    memory, "MemorySwap": memory, "NanoCpus": int64(cores * 1e9),
 			"Ulimits": []object{{"Name": "nofile", "Soft": 16384, "Hard": 16384}},
 			"Mounts":  mounts,
 		},

@@ -231,7 +231,7 @@ func (p *pass) release(ctx context.Context) error {
 
 const (
 	probeFirst = 2 * time.Millisecond
-	probeMost  = 50 * time.Millisecond
+	probeMost  = 10 * time.Millisecond
 )
 
 // probe asks every container in quick succession until all are well or the
