@@ -57,14 +57,14 @@ type Service struct {
 	Release int `json:",omitempty"`
 
 	// How and when it runs. No container is made from these.
-	DependsOn []Dependency `json:"-"`
-	Once      bool         `json:"-"` // runs to its end before what needs it starts
+	DependsOn []Dependency `json:",omitempty"`
+	Once      bool         `json:",omitempty"` // runs to its end before what needs it starts
 	// Done means that a service that runs once did so: no container of it is
 	// called for, and one that is there may stay.
-	Done bool `json:"-"`
+	Done bool `json:",omitempty"`
 	// Held means that something it depends on is not there yet: its
 	// containers are left as they are, also those of an earlier generation.
-	Held bool `json:"-"`
+	Held bool `json:",omitempty"`
 }
 
 // Condition says what a service waits for.
@@ -182,10 +182,11 @@ type ContainerSpec struct {
 }
 
 // Hash identifies what a container was made from. What an engine can change on
-// a living container (CPU, memory, number of replicas) and what no container
-// carries (disk) is left out.
+// a living container (CPU, memory, number of replicas), what no container
+// carries (disk) and when it runs is left out.
 func (s Service) Hash() string {
 	s.Limits, s.Replicas, s.Reference = Limits{}, 0, ""
+	s.DependsOn, s.Once, s.Done, s.Held = nil, false, false, false
 	data, err := json.Marshal(s) // maps are encoded in key order
 	if err != nil {
 		panic(err) // a Service holds only strings, numbers and slices of them

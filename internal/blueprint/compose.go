@@ -22,8 +22,9 @@ type composeFile struct {
 	Networks map[string]composeNetwork `yaml:"networks"`
 }
 
-// composeService states limits twice: docker-compose 1 reads those at the
-// service, later ones also those below deploy.
+// composeService states limits at the service: docker-compose 1 does not know
+// a limit of processes below deploy, and later ones refuse to have it in one
+// place only.
 type composeService struct {
 	ContainerName string                      `yaml:"container_name,omitempty"`
 	Image         string                      `yaml:"image"`
@@ -77,11 +78,10 @@ type composeDeploy struct {
 }
 
 type composeResources struct {
-	Limits       composeLimits `yaml:"limits"`
-	Reservations composeLimits `yaml:"reservations"`
+	Reservations composeReservations `yaml:"reservations"`
 }
 
-type composeLimits struct {
+type composeReservations struct {
 	CPUs   string `yaml:"cpus"`
 	Memory string `yaml:"memory"`
 }
@@ -251,9 +251,7 @@ func megabytes(n int) string { return strconv.Itoa(n) + "M" }
 
 // resources never reserves more than the limit.
 func resources(l berth.Limits) composeResources {
-	cpus := func(cores float64) string { return strconv.FormatFloat(cores, 'f', 2, 64) }
-	return composeResources{
-		Limits:       composeLimits{CPUs: cpus(l.CPU), Memory: megabytes(l.MemoryMB)},
-		Reservations: composeLimits{CPUs: cpus(min(reservedCPU, l.CPU)), Memory: megabytes(min(reservedMemoryMB, l.MemoryMB))},
-	}
+	return composeResources{Reservations: composeReservations{
+		CPUs: strconv.FormatFloat(min(reservedCPU, l.CPU), 'f', 2, 64), Memory: megabytes(min(reservedMemoryMB, l.MemoryMB)),
+	}}
 }

@@ -153,12 +153,55 @@ func (p *parser) free(n *node, row, path string) bool {
 }
 
 // load lets compose-go check the file against the specification and bring it
-// into one form.
+// into one form. What it refuses is looked for attribute by attribute, so that
+// all of it is reported, each at its path.
 func (p *parser) load() bool {
 	config, _ := p.root.plain().(map[string]any)
 	delete(config, "x-berth")
 	delete(config, "name") // checked with x-berth
-	project, err := loader.LoadWithContext(context.Background(), types.ConfigDetails{
+	var err error
+	if p.project, err = project(config); err == nil {
+		return true
+	}
+	before := len(p.list)
+	for _, part := range []string{"services", "volumes", "networks"} {
+		p.isolate(part)
+	}
+	if len(p.list) == before {
+		p.invalid(nil, "", "see the Compose Specification", "is not a compose file: %s", err)
+	}
+	return false
+}
+
+// isolate reports what compose-go refuses below one key of the file.
+func (p *parser) isolate(part string) {
+	n := p.root.get(part)
+	if n == nil {
+		return
+	}
+	refuse := func(at *node, path string, err error) {
+		p.invalid(at, path, "see the Compose Specification", "%s", strings.TrimPrefix(pathAtStart.ReplaceAllString(err.Error(), ""), "validating blueprint.yml: "))
+	}
+	for _, f := range n.fields {
+		path := part + "." + f.key
+		if !f.node.isMap {
+			if _, err := project(map[string]any{part: map[string]any{f.key: f.node.plain()}}); err != nil || part == "services" {
+				p.invalid(&node{line: f.line}, path, "write it as a map of attributes", "is not a map")
+			}
+			continue
+		}
+		for _, attribute := range f.node.fields {
+			one := map[string]any{part: map[string]any{f.key: map[string]any{attribute.key: attribute.node.plain()}}}
+			if _, err := project(one); err != nil {
+				refuse(&node{line: attribute.line}, join(path, attribute.key), err)
+			}
+		}
+	}
+}
+
+// project reads a compose file that was taken apart already.
+func project(config map[string]any) (*types.Project, error) {
+	return loader.LoadWithContext(context.Background(), types.ConfigDetails{
 		ConfigFiles: []types.ConfigFile{{Filename: "blueprint.yml", Config: config}},
 		Environment: types.Mapping{},
 		WorkingDir:  "/nonexistent",
@@ -168,24 +211,10 @@ func (p *parser) load() bool {
 		o.SkipExtends, o.SkipInclude, o.SkipResolveEnvironment, o.SkipResolveLabels = true, true, true, true
 		o.ResolvePaths = false
 	})
-	if err != nil {
-		path, rule := pathOf(err.Error())
-		p.invalid(p.find(path), path, "see the Compose Specification", "%s", rule)
-		return false
-	}
-	p.project = project
-	return true
 }
 
+// pathAtStart is the path that compose-go's messages begin with.
 var pathAtStart = regexp.MustCompile(`^(?:validating blueprint\.yml: )?((?:services|networks|volumes|name)(?:\.[A-Za-z0-9_-]+|\[[0-9]+\])*):? +`)
-
-// pathOf finds the path that compose-go's message begins with.
-func pathOf(message string) (path, rule string) {
-	if m := pathAtStart.FindStringSubmatch(message); m != nil {
-		return m[1], message[len(m[0]):]
-	}
-	return "", message
-}
 
 // find returns the node at a path of keys, as near as there is one.
 func (p *parser) find(path string) *node {
