@@ -45,7 +45,7 @@ vuln: ## known vulnerabilities of what is linked; needs the Go vulnerability dat
 
 .PHONY: golden
 golden: ## write the golden files anew; read the diff
-	go test ./internal/blueprint -run Golden -update && go test ./internal/engine/docker -run StacksBecome -update && go test ./internal/api -run OpenAPI -update
+	go test ./internal/blueprint -run "Golden|Document" -update && go test ./internal/engine/docker -run StacksBecome -update && go test ./internal/api -run OpenAPI -update
 
 .PHONY: fmt
 fmt: ## format the code

@@ -158,7 +158,8 @@ func (p *parser) free(n *node, row, path string) bool {
 func (p *parser) load() bool {
 	config, _ := p.root.plain().(map[string]any)
 	delete(config, "x-berth")
-	delete(config, "name") // checked with x-berth
+	delete(config, "name")    // checked with x-berth
+	delete(config, "version") // compose-go would print a warning
 	var err error
 	if p.project, err = project(config); err == nil {
 		return true

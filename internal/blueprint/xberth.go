@@ -287,7 +287,7 @@ func (p *parser) variable(f field, path string) Variable {
 		p.add(def, path+".default", Forbidden, "a secret that stands in a file is none", leaveOut)
 	case v.Required:
 		p.invalid(def, path+".default", "leave out one of the two", "a variable that is required has no use for a default")
-	case err == nil && !compiled.MatchString(v.Default):
+	case err == nil && v.Pattern != "" && !compiled.MatchString(v.Default):
 		p.invalid(def, path+".default", "give one that fits", "the default does not match the pattern")
 	}
 	return v

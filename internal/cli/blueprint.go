@@ -20,7 +20,7 @@ func (a *app) blueprintCommand() *cobra.Command {
 	cmd.Long = `A blueprint is a compose file with an x-berth section. Each tenant is an
 isolated copy of one version of it, NAME@VERSION, until it is deployed.
 FILE may be - for standard input.`
-	cmd.AddCommand(a.blueprintLsCommand(), a.blueprintShowCommand(), a.blueprintDiffCommand(), a.blueprintApplyCommand(), a.blueprintValidateCommand())
+	cmd.AddCommand(a.blueprintLsCommand(), a.blueprintShowCommand(), a.blueprintDiffCommand(), a.blueprintApplyCommand(), a.blueprintValidateCommand(), a.blueprintSchemaCommand())
 	return cmd
 }
 

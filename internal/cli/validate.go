@@ -83,3 +83,13 @@ func (a *app) refused(file string, err error) {
 		printFindings(a.Stderr, file, remote.Findings)
 	}
 }
+
+func (a *app) blueprintSchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "schema", Short: "Print the JSON Schema of x-berth, for editors", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.Stdout.Write(blueprint.Schema())
+			return err
+		},
+	}
+}
