@@ -14,6 +14,7 @@ started_engine=
 acme=550e8400-e29b-41d4-a716-446655440001
 globex=550e8400-e29b-41d4-a716-446655440002
 initech=550e8400-e29b-41d4-a716-446655440003
+umbrella=550e8400-e29b-41d4-a716-446655440004
 
 title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [ -t 1 ] || title() { printf '\n%s\n' "$*"; }
@@ -56,7 +57,7 @@ remove_tenants() {
 		serve
 	fi
 	listed=$(setsid "$berth" ls -o json) || return 1
-	for org in $acme $globex $initech; do
+	for org in $acme $globex $initech $umbrella; do
 		case $listed in
 		*"$org"*) setsid "$berth" deprovision "$org" --volumes delete --yes --wait 120 >/dev/null 2>&1 || return 1 ;;
 		esac
@@ -180,6 +181,13 @@ show rollback acme-corp
 call acme-corp
 show deployments acme-corp
 
+title "A product of two services: a compose file becomes a blueprint"
+show blueprint validate scripts/demo-blueprint.yml
+show blueprint apply scripts/demo-blueprint.yml
+show provision --org $umbrella --name "Umbrella" --blueprint demo --start
+call $umbrella
+show status umbrella
+
 title "What to try next"
 cat <<TXT
 export BERTH_URL=$BERTH_URL BERTH_STATE_DIR=$state
@@ -187,7 +195,8 @@ $berth ls
 $berth logs globex
 $berth stop globex; curl -i $("$berth" status globex -o json | sed -n 's/.*"tenantUrl": *"\([^"]*\)".*/\1/p' | head -n 1)
 docker kill tenant_$initech; $berth events initech
-$berth compose acme-corp
+$berth compose umbrella
+$berth blueprint validate YOUR-compose.yml
 TXT
 if [ -t 1 ]; then
 	echo
