@@ -36,6 +36,7 @@ func Parse(source []byte) (*App, []Finding) {
 	}
 	newWalk(f).visit(root, "", "")
 	p := parser{findings: f, root: root}
+	p.names()
 	p.references()
 	if !p.load() {
 		return nil, f.sorted()
@@ -55,6 +56,28 @@ type parser struct {
 	x       extension
 
 	stated map[string]bool // services whose name for the container is Berth's
+}
+
+// names refuses what services, volumes and networks can't be called. They are
+// taken out: what is below an odd name can't be told by its path.
+func (p *parser) names() {
+	for part, what := range map[string]string{"services": "service", "volumes": "volume", "networks": "network"} {
+		n := p.root.get(part)
+		if n == nil {
+			continue
+		}
+		n.fields = slices.DeleteFunc(n.fields, func(f field) bool {
+			if keyPattern.MatchString(f.key) && (part != "services" || strings.Trim(f.key, "0123456789") != "") {
+				return false
+			}
+			hint := "use 1 to 40 of a-z, 0-9, _ and -, not only digits"
+			if strings.Contains(f.key, "$") {
+				hint = "name it plainly, such as " + map[string]string{"services": "web", "volumes": "uploads", "networks": "default"}[part] + ": Berth gives each tenant its own"
+			}
+			p.invalid(&node{line: f.line}, part+"."+f.key, hint, "%s is not a name for a %s", berth.Quote(f.key), what)
+			return true
+		})
+	}
 }
 
 // accepted are references that say what Berth does anyhow, by the pattern of
@@ -146,7 +169,11 @@ func (p *parser) free(n *node, row, path string) bool {
 		}
 		return ok
 	case strings.Contains(n.text(), "$"):
-		p.invalid(n, path, "variables are put into command, entrypoint, environment, labels and healthcheck.test; write a literal here", "refers to a variable where none is put in")
+		hint := "variables are put into command, entrypoint, environment, labels and healthcheck.test; write a literal here"
+		if row == "services.*.volumes[]" {
+			hint = "name the volume plainly, such as uploads:/path: Berth gives each tenant its own"
+		}
+		p.invalid(n, path, hint, "refers to a variable where none is put in")
 		return false
 	}
 	return true
@@ -244,6 +271,9 @@ func (p *parser) app() *App {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	if len(names) == 0 && len(p.list) > 0 {
+		return nil // none is left of those that were refused
+	}
 	if len(names) == 0 || len(names) > maxServices {
 		p.invalid(p.root.get("services"), "services", "split the product, or leave some out", "there are %d services; 1 to %d are supported", len(names), maxServices)
 		return nil
@@ -303,9 +333,6 @@ func (p *parser) volumes() []Volume {
 	}
 	for name := range p.project.Volumes {
 		n, path := all.get(name), "volumes."+name
-		if !keyPattern.MatchString(name) {
-			p.invalid(n, path, "use 1 to 40 of a-z, 0-9, _ and -", "%s is not a name for a volume", berth.Quote(name))
-		}
 		if driver := n.get("driver"); driver != nil && driver.text() != "local" {
 			p.add(driver, path+".driver", NotSupported, "volumes are local to the engine", leaveOut)
 		}

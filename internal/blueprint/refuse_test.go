@@ -243,3 +243,15 @@ func TestTheTableKnowsTheWholeSpecification(t *testing.T) {
 	check("services.*.", schema.Defs["service"].Properties)
 	check("services.*.", schema.Defs["workload_spec"].Properties)
 }
+
+// Files that are refused, each with all that is said of it.
+func TestGoldenRefusals(t *testing.T) {
+	paths, err := filepath.Glob("testdata/refused/*.yml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("%v, %v", paths, err)
+	}
+	for _, path := range paths {
+		_, findings := blueprint.Parse(read(t, path))
+		golden(t, filepath.Join("refused", strings.TrimSuffix(filepath.Base(path), ".yml")+".txt"), []byte(show(findings)))
+	}
+}

@@ -27,9 +27,6 @@ type serviceParser struct {
 
 func (p *parser) service(name string, main, once bool) Service {
 	s := serviceParser{parser: p, name: name, path: "services." + name, node: p.find("services." + name), from: p.project.Services[name]}
-	if !keyPattern.MatchString(name) || strings.Trim(name, "0123456789") == "" {
-		p.invalid(s.node, s.path, "use 1 to 40 of a-z, 0-9, _ and -, not only digits", "%s is not a name for a service", berth.Quote(name))
-	}
 	out := Service{
 		Name: name, Image: s.image(), Command: s.texts("command", s.from.Command), Entrypoint: s.texts("entrypoint", s.from.Entrypoint),
 		WorkingDir: s.workingDir(), User: s.user(), Environment: s.environment(), Labels: s.labels(), Aliases: s.aliases(),
