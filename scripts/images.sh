@@ -45,6 +45,7 @@ nextjs() {
 	# Two builds at once would do the work twice.
 	exec 9>>"${TMPDIR:-/tmp}/berth-nextjs-build.$(id -u).lock"
 	flock 9
+	tested=
 	for version in 1 2; do
 		image=berth-nextjs:$version
 		old=$(docker image inspect -f "{{.Id}} {{index .Config.Labels \"$label\"}}" "$image" 2>/dev/null || :)
@@ -54,6 +55,16 @@ nextjs() {
 			--build-arg "BASE_IMAGE=$run" --build-arg "BUILD_IMAGE=$build" --build-arg "APP_VERSION=$version" \
 			--label "$label=$hash" --tag "$image" "$stage/context" >"$stage/log" 2>&1 ||
 			die "$image could not be built: $(cat "$stage/log")"
+		if [ -z "$tested" ]; then # its own tests, on what was built, without a network
+			stage_id=$(docker build --quiet --network host --file "$root/docker/tenant/Dockerfile" --target build \
+				--build-arg "BASE_IMAGE=$run" --build-arg "BUILD_IMAGE=$build" --build-arg "APP_VERSION=$version" "$stage/context" 2>"$stage/log") ||
+				die "the build stage could not be made again: $(cat "$stage/log")"
+			docker run --rm --network none "$stage_id" npm test >"$stage/log" 2>&1 || {
+				docker image rm "$image" >/dev/null
+				die "the tests of $app failed: $(cat "$stage/log")"
+			}
+			tested=yes
+		fi
 		say "built $image"
 		[ -z "$old" ] || docker image rm "${old%% *}" >/dev/null 2>&1 || : # stays while a container or a tag needs it
 	done
