@@ -188,20 +188,18 @@ func (p *parser) sort(services []Service) []Service {
 func (p *parser) identity(a *App) {
 	for _, s := range a.Services {
 		for _, e := range s.Environment {
-			ours := Text{{Name: e.Name}}
-			switch {
-			case e.Value == nil, len(*e.Value) == 1 && (*e.Value)[0].Name == e.Name:
-				continue
-			case e.Name == "PORT":
-				literal := e.Value.Expand(func(string) (string, bool) { return "", false })
-				if s.Name != a.Main || literal == strconv.Itoa(a.Port) {
-					continue
-				}
-				ours = Literal(strconv.Itoa(a.Port))
-			case e.Name != "TENANT_ID" && e.Name != "TENANT_NAME" && e.Name != "TENANT_SLUG" && e.Name != "TENANT_URL":
+			if e.Value == nil || len(*e.Value) == 1 && (*e.Value)[0].Name == e.Name {
 				continue
 			}
-			_ = ours
+			switch e.Name {
+			case "PORT":
+				if s.Name != a.Main || e.Value.String() == strconv.Itoa(a.Port) {
+					continue
+				}
+			case "TENANT_ID", "TENANT_NAME", "TENANT_SLUG", "TENANT_URL":
+			default:
+				continue
+			}
 			n := p.find("services." + s.Name + ".environment")
 			p.add(n, "services."+s.Name+".environment."+e.Name, Forbidden, "a tenant whose identity could be another's would serve another one's data", "leave it out: Berth sets "+e.Name)
 		}

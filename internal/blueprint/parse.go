@@ -118,7 +118,7 @@ func (p *parser) refuse(n *node, pattern, path string) {
 			continue
 		}
 		if form := accepted[row]; form != nil && form.MatchString(f.node.text()) {
-			p.accept(row, path, f, n)
+			p.accept(row, path, f)
 			continue
 		}
 		if p.free(f.node, row, at) {
@@ -129,7 +129,7 @@ func (p *parser) refuse(n *node, pattern, path string) {
 }
 
 // accept notes what a reference that was taken out said.
-func (p *parser) accept(row, path string, f field, _ *node) {
+func (p *parser) accept(row, path string, f field) {
 	if row == "volumes.*.name" {
 		_, key, _ := cutLast(path)
 		if f.node.text() != "tenant_${TENANT_ID}_"+key {

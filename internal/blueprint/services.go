@@ -36,7 +36,7 @@ func (p *parser) service(name string, main, once bool) Service {
 	}
 	out.Mounts, out.Tmpfs = s.storage()
 	out.CPU, out.MemoryMB, out.PidsLimit = s.resources()
-	out.Replicas = s.replicas(main, once)
+	out.Replicas = s.replicas(once)
 	out.Probe = s.probe()
 	s.restart(once)
 	s.promises(main)
@@ -303,7 +303,7 @@ func (s serviceParser) resources() (cpu float64, memoryMB int, pids int64) {
 	return math.Round(cpu*100) / 100, int(memory / berth.BytesPerMB), pids
 }
 
-func (s serviceParser) replicas(main, once bool) int {
+func (s serviceParser) replicas(once bool) int {
 	n := 1
 	key := "deploy.replicas"
 	if d := s.from.Deploy; d != nil && d.Replicas != nil {
@@ -324,7 +324,6 @@ func (s serviceParser) replicas(main, once bool) int {
 	if d := s.from.Deploy; d != nil && d.Mode != "" && d.Mode != "replicated" {
 		s.add(s.at("deploy").get("mode"), s.path+".deploy.mode", NotSupported, "there is one engine: "+berth.Quote(d.Mode)+" says nothing", leaveOut)
 	}
-	_ = main
 	return n
 }
 

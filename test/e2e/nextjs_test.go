@@ -102,7 +102,7 @@ func TestATenantStaysOnItsBlueprintUntilItIsDeployed(t *testing.T) {
 	t.Parallel()
 	s := newExampleSite(t, 12, "nextjs")
 	org := berth.NewID()
-	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Behind", ImageTag: "1", Start: true})
+	s.provision(client.Provision{OrganizationID: org, TenantName: "Behind", ImageTag: "1", Start: true})
 	before := s.started(org)
 	source, err := os.ReadFile(s.exampleFile("nextjs"))
 	s.must(err)
@@ -146,5 +146,4 @@ func TestATenantStaysOnItsBlueprintUntilItIsDeployed(t *testing.T) {
 	if got := fmt.Sprint(used); got != "[rollback nextjs@1 update nextjs@2 restart nextjs@1 provision nextjs@1]" {
 		t.Errorf("deployments %s", got)
 	}
-	_ = made
 }
