@@ -141,14 +141,17 @@ func (s Stack) Containers() []ContainerSpec {
 }
 
 // Leaves reports whether the containers of a service are left as they are,
-// whatever they were made from.
+// whatever they were made from: it is held or done, or the stack does not name
+// it any more and something is held still. Until nothing is, nothing moves.
 func (s Stack) Leaves(service string) bool {
+	held := false
 	for _, svc := range s.Services {
 		if svc.Name == service {
 			return svc.Held || svc.Done
 		}
+		held = held || svc.Held
 	}
-	return false
+	return held
 }
 
 // Waves parts the containers into groups that start one after the other: each

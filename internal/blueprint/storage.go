@@ -61,7 +61,11 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 		if _, there := tmpfs[target]; there {
 			continue
 		}
-		if why := unfit(target); why != "" || taken[target] {
+		why := unfit(target)
+		if why == "" && taken[target] {
+			why = "has something else mounted at it"
+		}
+		if why != "" {
 			s.invalid(s.find("x-berth.writable."+s.name), fmt.Sprintf("x-berth.writable.%s[%d]", s.name, i), "name a directory of the service's own that nothing is mounted at", "%s %s", berth.Quote(target), why)
 			continue
 		}

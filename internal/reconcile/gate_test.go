@@ -126,3 +126,37 @@ func TestWhatComposeMadeIsTakenBackFirst(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// A service that a new version does not name any more goes when the rest moves,
+// and not before: a migration that fails must find everything in its place.
+func TestWhatIsNotNamedAnyMoreGoesWhenNothingIsHeld(t *testing.T) {
+	former := berth.Container{ID: "old", Name: berth.ContainerName(org) + "_mailer_1", Service: "mailer", State: berth.ContainerRunning}
+	for migrated, want := range map[bool]string{
+		false: "settle provisioning starting; wait 1s",
+		true:  "route starting, apply; again",
+	} {
+		s := base(true)
+		s.Stack = saas()
+		s.Tenant.Status, s.Deployment, s.Adopted = berth.StatusProvisioning, deployment(berth.DeployUpdate), true
+		states := map[string]berth.Container{"db": healthy, "migrate": runs, "web": runs, "worker": runs}
+		if migrated {
+			states["migrate"], s.Stack.Services[1].Done = endedAt(0), true
+		} else {
+			states["web"] = berth.Container{State: berth.ContainerRunning, Hash: "an earlier one"}
+		}
+		s.Seen = seen(saas(), states)
+		s.Seen.Containers = append(s.Seen.Containers, former)
+		if got := show(reconcile.Decide(s)); got != want {
+			t.Errorf("migrated %t: got %s, want %s", migrated, got, want)
+		}
+	}
+}
+
+func TestAdoptingATenantThatNeverLeftRestartsNothing(t *testing.T) {
+	s := base(true)
+	s.Deployment, s.Adopted, s.Verified = deployment(berth.DeployRestart), true, false
+	s.Deployment.Adopt = true
+	if got := show(reconcile.Decide(s)); got != "route starting, probe; again" {
+		t.Errorf("got %s", got)
+	}
+}

@@ -151,8 +151,8 @@ func await(s Situation, reason string) Plan {
 // that does not run is restarted by starting it.
 func restartDue(s Situation) bool {
 	d := s.Deployment
-	if d == nil || d.Type != berth.DeployRestart || s.Restarted || !s.Stack.Run {
-		return false
+	if d == nil || d.Type != berth.DeployRestart || d.Adopt || s.Restarted || !s.Stack.Run {
+		return false // what was adopted is made anew, and the rest was never away
 	}
 	for _, c := range s.Seen.Containers {
 		if c.State == berth.ContainerRunning || c.State == berth.ContainerRestarting {
