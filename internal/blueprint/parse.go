@@ -67,10 +67,14 @@ func (p *parser) names() {
 			continue
 		}
 		n.fields = slices.DeleteFunc(n.fields, func(f field) bool {
-			if keyPattern.MatchString(f.key) && (part != "services" || strings.Trim(f.key, "0123456789") != "") {
+			oneLetter := part == "volumes" && len(f.key) == 1 // compose takes a:/path for a drive of Windows
+			if keyPattern.MatchString(f.key) && (part != "services" || strings.Trim(f.key, "0123456789") != "") && !oneLetter {
 				return false
 			}
 			hint := "use 1 to 40 of a-z, 0-9, _ and -, not only digits"
+			if oneLetter {
+				hint = "use 2 letters or more"
+			}
 			if strings.Contains(f.key, "$") {
 				hint = "name it plainly, such as " + map[string]string{"services": "web", "volumes": "uploads", "networks": "default"}[part] + ": Berth gives each tenant its own"
 			}
