@@ -55,8 +55,8 @@ func FuzzParse(f *testing.F) {
 	for _, source := range sources(f) {
 		f.Add(source)
 	}
-	for _, s := range []string{"", "a", "{}", "services: []", "services: {web: null}", "services: {web: {image: 1}}", "&a [*a]", "a: &a {<<: *a}", "services:\n  web: &w {image: a, user: '1', ports: ['1'], depends_on: [web]}",
-		"services: {web: {image: a, user: '1', ports: ['1-9'], environment: [\"A=${B\"]}}", "services: {web: {image: a, user: '1', ports: ['${EXTERNAL_PORT}:3000/udp']}}", "---\n---\n", "services: {1: {image: a}}", "x-berth: []\nservices: {web: {image: a}}"} {
+	for _, s := range []string{"", "a", "{}", "services: []", "services: {web: null}", "services: {web: {image: 1}}", "&a [*a]", "a: &a {<<: *a}", "services:\n  web: &w {image: a, user: '1:1', ports: ['1'], depends_on: [web]}",
+		"services: {web: {image: a, user: '1:1', ports: ['1-9'], environment: [\"A=${B\"]}}", "services: {web: {image: a, user: '1:1', ports: ['${EXTERNAL_PORT}:3000/udp']}}", "---\n---\n", "services: {1: {image: a}}", "x-berth: []\nservices: {web: {image: a}}"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, source []byte) {

@@ -54,7 +54,7 @@ func (p *parser) port(a *App) int {
 		}
 	}
 	if p.x.port != 0 {
-		for port := range ports {
+		for _, port := range slices.Sorted(maps.Keys(ports)) {
 			if len(s.Ports) > 0 && port != p.x.port {
 				p.invalid(n.get("ports"), path+".ports", "publish x-berth.port only", "port %d is not the one that takes requests", port)
 			}
@@ -65,6 +65,9 @@ func (p *parser) port(a *App) int {
 	if len(list) != 1 {
 		p.invalid(n, "x-berth.port", "name it in x-berth.port", "it is not clear where service %s listens", a.Main)
 		return 1
+	}
+	if list[0] < 1 || list[0] > 65535 {
+		p.invalid(n, path, "give a port from 1 to 65535", "service %s can't listen at port %d", a.Main, list[0])
 	}
 	return list[0]
 }

@@ -41,56 +41,58 @@ func TestTheLeastThatIsABlueprintIsRead(t *testing.T) {
 // each is refused at its path.
 func TestWhatWouldWeakenTheWallIsRefused(t *testing.T) {
 	for what, c := range map[string]struct{ yaml, path string }{
-		"privileged":                {"privileged: true", "services.web.privileged"},
-		"a bind mount":              {"volumes: [\"/srv:/data\"]", "services.web.volumes[0]"},
-		"a relative bind mount":     {"volumes: [\"./srv:/data\"]", "services.web.volumes[0]"},
-		"a home bind mount":         {"volumes: [\"~/srv:/data\"]", "services.web.volumes[0]"},
-		"a bind in long form":       {"volumes: [{type: bind, source: /srv, target: /data}]", "services.web.volumes[0]"},
-		"the engine's socket":       {"volumes: [\"/var/run/docker.sock:/var/run/docker.sock\"]", "services.web.volumes[0]"},
-		"the API socket by name":    {"use_api_socket: true", "services.web.use_api_socket"},
-		"a named pipe":              {"volumes: [{type: npipe, source: a, target: /data}]", "services.web.volumes[0]"},
-		"volumes of others":         {"volumes_from: [db]", "services.web.volumes_from"},
-		"a device":                  {"devices: [\"/dev/kvm:/dev/kvm\"]", "services.web.devices"},
-		"device rules":              {"device_cgroup_rules: [\"c 1:3 mr\"]", "services.web.device_cgroup_rules"},
-		"a reserved device":         {"deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}", "services.web.deploy.resources.reservations.devices"},
-		"sysctls":                   {"sysctls: {kernel.shmmax: 1}", "services.web.sysctls"},
-		"the host's processes":      {"pid: host", "services.web.pid"},
-		"the host's name":           {"uts: host", "services.web.uts"},
-		"the host's shared memory":  {"ipc: host", "services.web.ipc"},
-		"the host's users":          {"userns_mode: host", "services.web.userns_mode"},
-		"the host's cgroup":         {"cgroup: host", "services.web.cgroup"},
-		"a cgroup parent":           {"cgroup_parent: x", "services.web.cgroup_parent"},
-		"the host's network":        {"network_mode: host", "services.web.network_mode"},
-		"another's network":         {"network_mode: \"container:x\"", "services.web.network_mode"},
-		"a port of the host":        {"ports: [\"3000:3000\"]", "services.web.ports[0]"},
-		"root":                      {"user: root", "services.web.user"},
-		"root by number":            {"user: \"0\"", "services.web.user"},
-		"root by many noughts":      {"user: \"000:1000\"", "services.web.user"},
-		"root's group":              {"user: \"1000:0\"", "services.web.user"},
-		"root's group, further":     {"group_add: [\"0\"]", "services.web.group_add[0]"},
-		"any capability":            {"cap_add: [SYS_ADMIN]", "services.web.cap_add"},
-		"a confined profile's end":  {"security_opt: [\"seccomp:unconfined\"]", "services.web.security_opt[0]"},
-		"apparmor's end":            {"security_opt: [\"apparmor=unconfined\"]", "services.web.security_opt[0]"},
-		"labels' end":               {"security_opt: [\"label:disable\"]", "services.web.security_opt[0]"},
-		"a writable root":           {"read_only: false", "services.web.read_only"},
-		"another runtime":           {"runtime: x", "services.web.runtime"},
-		"no end on memory pressure": {"oom_kill_disable: true", "services.web.oom_kill_disable"},
-		"others' end before mine":   {"oom_score_adj: -1000", "services.web.oom_score_adj"},
-		"real-time processes":       {"cpu_rt_runtime: 1000", "services.web.cpu_rt_runtime"},
-		"hosts outside":             {"extra_hosts: [\"a:10.0.0.1\"]", "services.web.extra_hosts"},
-		"links outside":             {"external_links: [other]", "services.web.external_links"},
-		"another resolver":          {"dns: 8.8.8.8", "services.web.dns"},
-		"an address":                {"networks: {default: {ipv4_address: 10.0.0.9}}", "services.web.networks.default.ipv4_address"},
-		"files of the host":         {"env_file: /etc/passwd", "services.web.env_file"},
-		"labels of the host":        {"label_file: /etc/passwd", "services.web.label_file"},
-		"another file":              {"extends: {file: /etc/x.yml, service: y}", "services.web.extends"},
-		"Berth's own labels":        {"labels: {com.unite-hub.tenant.id: x}", "services.web.labels.com.unite-hub.tenant.id"},
-		"compose's own labels":      {"labels: {com.docker.compose.project: x}", "services.web.labels.com.docker.compose.project"},
-		"another tenant's id":       {"environment: {TENANT_ID: \"550e8400-e29b-41d4-a716-446655440009\"}", "services.web.environment.TENANT_ID"},
-		"a mount over the system":   {"tmpfs: [/proc]", "services.web.tmpfs[0]"},
-		"a mount over devices":      {"tmpfs: [/dev/shm]", "services.web.tmpfs[0]"},
-		"a mount over the root":     {"tmpfs: [\"/\"]", "services.web.tmpfs[0]"},
-		"a path that climbs":        {"tmpfs: [/data/../etc]", "services.web.tmpfs[0]"},
+		"privileged":                 {"privileged: true", "services.web.privileged"},
+		"a bind mount":               {"volumes: [\"/srv:/data\"]", "services.web.volumes[0]"},
+		"a relative bind mount":      {"volumes: [\"./srv:/data\"]", "services.web.volumes[0]"},
+		"a home bind mount":          {"volumes: [\"~/srv:/data\"]", "services.web.volumes[0]"},
+		"a bind in long form":        {"volumes: [{type: bind, source: /srv, target: /data}]", "services.web.volumes[0]"},
+		"the engine's socket":        {"volumes: [\"/var/run/docker.sock:/var/run/docker.sock\"]", "services.web.volumes[0]"},
+		"the API socket by name":     {"use_api_socket: true", "services.web.use_api_socket"},
+		"a named pipe":               {"volumes: [{type: npipe, source: a, target: /data}]", "services.web.volumes[0]"},
+		"volumes of others":          {"volumes_from: [db]", "services.web.volumes_from"},
+		"a device":                   {"devices: [\"/dev/kvm:/dev/kvm\"]", "services.web.devices"},
+		"device rules":               {"device_cgroup_rules: [\"c 1:3 mr\"]", "services.web.device_cgroup_rules"},
+		"a reserved device":          {"deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}", "services.web.deploy.resources.reservations.devices"},
+		"sysctls":                    {"sysctls: {kernel.shmmax: 1}", "services.web.sysctls"},
+		"the host's processes":       {"pid: host", "services.web.pid"},
+		"the host's name":            {"uts: host", "services.web.uts"},
+		"the host's shared memory":   {"ipc: host", "services.web.ipc"},
+		"the host's users":           {"userns_mode: host", "services.web.userns_mode"},
+		"the host's cgroup":          {"cgroup: host", "services.web.cgroup"},
+		"a cgroup parent":            {"cgroup_parent: x", "services.web.cgroup_parent"},
+		"the host's network":         {"network_mode: host", "services.web.network_mode"},
+		"another's network":          {"network_mode: \"container:x\"", "services.web.network_mode"},
+		"a port of the host":         {"ports: [\"3000:3000\"]", "services.web.ports[0]"},
+		"root":                       {"user: root", "services.web.user"},
+		"root by number":             {"user: \"0\"", "services.web.user"},
+		"root by many noughts":       {"user: \"000:1000\"", "services.web.user"},
+		"root's group":               {"user: \"1000:0\"", "services.web.user"},
+		"a name that may be root":    {"user: app", "services.web.user"},
+		"a group that may be root's": {"user: \"1000\"", "services.web.user"},
+		"root's group, further":      {"group_add: [\"0\"]", "services.web.group_add"},
+		"any capability":             {"cap_add: [SYS_ADMIN]", "services.web.cap_add"},
+		"a confined profile's end":   {"security_opt: [\"seccomp:unconfined\"]", "services.web.security_opt[0]"},
+		"apparmor's end":             {"security_opt: [\"apparmor=unconfined\"]", "services.web.security_opt[0]"},
+		"labels' end":                {"security_opt: [\"label:disable\"]", "services.web.security_opt[0]"},
+		"a writable root":            {"read_only: false", "services.web.read_only"},
+		"another runtime":            {"runtime: x", "services.web.runtime"},
+		"no end on memory pressure":  {"oom_kill_disable: true", "services.web.oom_kill_disable"},
+		"others' end before mine":    {"oom_score_adj: -1000", "services.web.oom_score_adj"},
+		"real-time processes":        {"cpu_rt_runtime: 1000", "services.web.cpu_rt_runtime"},
+		"hosts outside":              {"extra_hosts: [\"a:10.0.0.1\"]", "services.web.extra_hosts"},
+		"links outside":              {"external_links: [other]", "services.web.external_links"},
+		"another resolver":           {"dns: 8.8.8.8", "services.web.dns"},
+		"an address":                 {"networks: {default: {ipv4_address: 10.0.0.9}}", "services.web.networks.default.ipv4_address"},
+		"files of the host":          {"env_file: /etc/passwd", "services.web.env_file"},
+		"labels of the host":         {"label_file: /etc/passwd", "services.web.label_file"},
+		"another file":               {"extends: {file: /etc/x.yml, service: y}", "services.web.extends"},
+		"Berth's own labels":         {"labels: {com.unite-hub.tenant.id: x}", "services.web.labels.com.unite-hub.tenant.id"},
+		"compose's own labels":       {"labels: {com.docker.compose.project: x}", "services.web.labels.com.docker.compose.project"},
+		"another tenant's id":        {"environment: {TENANT_ID: \"550e8400-e29b-41d4-a716-446655440009\"}", "services.web.environment.TENANT_ID"},
+		"a mount over the system":    {"tmpfs: [/proc]", "services.web.tmpfs[0]"},
+		"a mount over devices":       {"tmpfs: [/dev/shm]", "services.web.tmpfs[0]"},
+		"a mount over the root":      {"tmpfs: [\"/\"]", "services.web.tmpfs[0]"},
+		"a path that climbs":         {"tmpfs: [/data/../etc]", "services.web.tmpfs[0]"},
 	} {
 		source := inWeb(c.yaml)
 		if strings.HasPrefix(c.yaml, "user:") {
@@ -133,7 +135,7 @@ services:
     memry: 5
   db:
     image: db:1
-    user: "999"
+    user: "999:999"
     network_mode: host
     volumes: ["/srv:/data"]
 networks:
@@ -144,7 +146,7 @@ x-berth:
   healt: {path: /}
 `))
 	want := `1 name: invalid: "Shop!" is not a name for a blueprint (use 1 to 40 of a-z, 0-9 and -, such as shop)
-5 services.web.user: forbidden: the service would run as root (name a user other than 0, such as "65532:65532")
+5 services.web.user: forbidden: the service would run as root (name user and group by numbers other than 0, such as "65532:65532")
 6 services.web.privileged: forbidden: a privileged container owns the host and all other tenants (ask for single capabilities in x-berth.capabilities)
 7 services.web.ports[0]: forbidden: two tenants can't both have port 8080 of the host (write "${EXTERNAL_PORT}:3000" or "3000": each tenant gets a port of its own)
 8 services.web.memry: invalid: is not an attribute of the Compose Specification (see docs/blueprint.md for what there is)

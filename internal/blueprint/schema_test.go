@@ -86,7 +86,7 @@ func TestTheSchemaSaysWhatParseSays(t *testing.T) {
 		if err := schema.Validate(instance); (err == nil) != c.right {
 			t.Errorf("the schema on %s: %v", c.yaml, err)
 		}
-		source := "services: {web: {image: a, user: '1', ports: ['3000'], volumes: ['data:/data']}}\nvolumes: {data: {}}\nx-berth: " + c.yaml + "\n"
+		source := "services: {web: {image: a, user: '1:1', ports: ['3000'], volumes: ['data:/data']}}\nvolumes: {data: {}}\nx-berth: " + c.yaml + "\n"
 		if strings.Contains(c.yaml, "port: 3000") {
 			source = strings.Replace(source, "ports: ['3000'], ", "", 1)
 		}

@@ -112,28 +112,22 @@ func (s serviceParser) workingDir() string {
 	return s.from.WorkingDir
 }
 
-var userPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})?$`)
+// userPattern wants numbers. What a name stands for only the image knows, and
+// a number without a group gets root's where the image does not know it.
+var userPattern = regexp.MustCompile(`^[0-9]{1,10}:[0-9]{1,10}$`)
 
 func (s serviceParser) user() string {
-	const hint = `name a user other than 0, such as "65532:65532"`
+	const hint = `name user and group by numbers other than 0, such as "65532:65532"`
 	user := s.from.User
 	name, group, _ := strings.Cut(user, ":")
 	zero := func(id string) bool { n, err := strconv.ParseUint(id, 10, 64); return err == nil && n == 0 }
 	switch {
 	case user == "":
 		s.add(s.node, s.path+".user", Forbidden, "no user is named, so the image decides, and most run as root", hint)
-	case !userPattern.MatchString(user):
-		s.wrong("user", hint, "%s is not a user", berth.Quote(user))
 	case name == "root" || zero(name) || group == "root" || zero(group):
 		s.add(s.at("user"), s.path+".user", Forbidden, "the service would run as root", hint)
-	}
-	for i, g := range s.from.GroupAdd {
-		if g == "root" || zero(g) {
-			s.add(s.at("group_add"), fmt.Sprintf("%s.group_add[%d]", s.path, i), Forbidden, "the service would be of root's group", leaveOut)
-		}
-	}
-	if len(s.from.GroupAdd) > 0 {
-		s.add(s.at("group_add"), s.path+".group_add", NotSupported, "further groups are not given yet", "name one group: user: \"1000:1000\"")
+	case !userPattern.MatchString(user):
+		s.add(s.at("user"), s.path+".user", Forbidden, "a name can be root in the image, and a user without a group can be in root's", hint)
 	}
 	return user
 }
@@ -285,13 +279,13 @@ func (s serviceParser) resources() (cpu float64, memoryMB int, pids int64) {
 			reservedCPU, reserved = float64(r.NanoCPUs), max(reserved, int64(r.MemoryBytes))
 		}
 	}
-	if cpu < 0 || cpu > berth.MaxCPU || cpu > 0 && cpu < berth.MinCPU {
+	if !(cpu == 0 || cpu >= berth.MinCPU && cpu <= berth.MaxCPU) { // false for NaN too
 		s.wrong("deploy.resources.limits.cpus", "give cores such as 0.5", "%v is not from %v to %v", cpu, berth.MinCPU, berth.MaxCPU)
 	}
 	if memory != 0 && (memory < leastMemoryMB*berth.BytesPerMB || memory > berth.MaxMemoryMB*berth.BytesPerMB) {
 		s.wrong("deploy.resources.limits.memory", "give a size such as 256M", "%d bytes are not from %d MB to %d MB", memory, leastMemoryMB, berth.MaxMemoryMB)
 	}
-	if cpu > 0 && reservedCPU > cpu || memory > 0 && reserved > memory {
+	if math.IsNaN(reservedCPU) || cpu > 0 && reservedCPU > cpu || memory > 0 && reserved > memory {
 		s.wrong("deploy.resources.reservations", "reserve no more than the limit", "more is reserved than the limit allows")
 	}
 	if pids == 0 {
@@ -370,7 +364,11 @@ func (s serviceParser) probe() *HealthCommand {
 }
 
 func (s serviceParser) restart(once bool) {
-	policy, _, _ := strings.Cut(s.from.Restart, ":")
+	policy := s.from.Restart
+	if name, _, limited := strings.Cut(policy, ":"); limited && name == "on-failure" {
+		s.add(s.at("restart"), s.path+".restart", NotSupported, "Berth does not count restarts", "write on-failure")
+		return
+	}
 	switch policy {
 	case "", "always", "unless-stopped", "on-failure":
 		if once && policy != "" {

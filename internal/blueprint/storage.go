@@ -53,7 +53,7 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 	for i, t := range s.from.Tmpfs {
 		key := fmt.Sprintf("tmpfs[%d]", i)
 		target, mb := s.tmpfs(key, t)
-		if target == tmpDir || take(key, target) {
+		if take(key, target) {
 			tmpfs[target] = mb
 		}
 	}
@@ -71,7 +71,7 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 		}
 		tmpfs[target] = defaultTmpfsMB
 	}
-	if taken[tmpDir] { // a volume stands in its place
+	if slices.ContainsFunc(mounts, func(m VolumeMount) bool { return m.Target == tmpDir }) { // a volume stands in its place
 		delete(tmpfs, tmpDir)
 	}
 	list := make([]berth.Tmpfs, 0, len(tmpfs))
@@ -116,6 +116,10 @@ func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig) bool
 		return refuse("subpath")
 	case v.Bind != nil:
 		return refuse("bind")
+	case v.Consistency != "":
+		return refuse("consistency")
+	case v.Volume != nil && len(v.Volume.Labels) > 0:
+		return refuse("labels")
 	}
 	return true
 }

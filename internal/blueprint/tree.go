@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -148,6 +149,10 @@ func (b *treeBuilder) build(y *yaml.Node, depth int) (*node, error) {
 		if err := y.Decode(&n.value); err != nil {
 			return nil, fmt.Errorf("the value can't be read: %s", yamlText(err))
 		}
+		// Escapes and !!binary spell what the source itself can't hold.
+		if s, ok := n.value.(string); ok && !plainText(s) {
+			return nil, errors.New("the value is not text in UTF-8 without NUL")
+		}
 	}
 	return n, nil
 }
@@ -161,6 +166,10 @@ func (b *treeBuilder) fields(n *node, y *yaml.Node, depth int) error {
 		if key.Kind != yaml.ScalarNode {
 			b.line = key.Line
 			return errors.New("a key is not a plain text")
+		}
+		if !plainText(key.Value) {
+			b.line = key.Line
+			return errors.New("the key is not text in UTF-8 without NUL")
 		}
 		child, err := b.build(value, depth+1)
 		if err != nil {
@@ -193,6 +202,10 @@ func (b *treeBuilder) fields(n *node, y *yaml.Node, depth int) error {
 	}
 	return nil
 }
+
+// plainText reports whether s can be a text of a stack: references travel
+// between NULs.
+func plainText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // yamlLine finds the line in the decoder's message, which begins "yaml: line N:".
 func yamlLine(err error) int {

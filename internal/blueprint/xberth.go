@@ -273,7 +273,10 @@ func (p *parser) variable(f field, path string) Variable {
 	v.Required = p.boolean(path+".required", f.node.get("required"))
 	v.Secret = p.boolean(path+".secret", f.node.get("secret"))
 	v.Pattern = f.node.get("pattern").text()
-	compiled, err := regexp.Compile(`\A(?:` + v.Pattern + `)\z`)
+	compiled, err := regexp.Compile(v.Pattern) // alone first: it must not close the group around it
+	if err == nil {
+		compiled, err = regexp.Compile(`\A(?:` + v.Pattern + `)\z`)
+	}
 	if err != nil {
 		p.invalid(f.node.get("pattern"), path+".pattern", "write a regular expression in RE2 syntax; it matches the whole value", "%s", err)
 	}

@@ -18,21 +18,21 @@ const product = `name: product
 services:
   web:
     image: app:1
-    user: "1000"
+    user: "1000:1000"
     ports: ["3000"]
   worker:
     image: app:1
-    user: "1000"
+    user: "1000:1000"
     command: [work]
   migrate:
     image: app:1
-    user: "1000"
+    user: "1000:1000"
     command: ["exit:${MIGRATION:-0}"]
     restart: "no"
     depends_on: {db: {condition: service_healthy}}
   db:
     image: db:1
-    user: "999"
+    user: "999:999"
     volumes: ["data:/data"]
     healthcheck: {test: [CMD, check]}
 volumes: {data: {}}
