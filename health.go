@@ -11,13 +11,29 @@ const (
 	ProbeTimeout   ProbeStatus = "timeout" // only when the deadline passed
 )
 
-// HealthCheck says how a service is probed over HTTP.
+// ProbeKind is how a container is asked.
+type ProbeKind string
+
+const (
+	ProbeHTTP   ProbeKind = "http"
+	ProbeTCP    ProbeKind = "tcp"    // a connection is taken
+	ProbeEngine ProbeKind = "engine" // the engine's own health check says so
+)
+
+// HealthCheck says how a service is probed. What is beyond HTTP's defaults is
+// left out of the hash of a service that does not use it.
 type HealthCheck struct {
-	Path        string
+	Path        string // of ProbeHTTP
 	Interval    time.Duration
 	Timeout     time.Duration // of one probe, from dial to the end of the body
-	Retries     int
-	StartPeriod time.Duration
+	Retries     int           // probes in a row that must fail before the container counts as unready
+	StartPeriod time.Duration // after a start, in which failures do not count
+
+	Kind      ProbeKind         `json:",omitempty"` // "" is ProbeHTTP
+	Method    string            `json:",omitempty"` // "" is GET
+	Headers   map[string]string `json:",omitempty"`
+	StatusMin int               `json:",omitempty"` // 0 is 200
+	StatusMax int               `json:",omitempty"` // 0 is 299
 }
 
 // Probe is the result of one probe: a row of tenant_health.
@@ -28,6 +44,37 @@ type Probe struct {
 	ResponseTime   time.Duration
 	HTTPStatus     int    // 0 if there was no answer
 	Cause          string // "" if healthy
-	Type           string // "http"
-	Endpoint       string // path
+	Type           string // "http", "tcp" or "engine"
+	Endpoint       string // path, or address
+
+	// The whole tenant's use at that moment.
+	CPUPercent Maybe[float64] // 100 is one core
+	MemoryMB   Maybe[int]
+	DiskMB     Maybe[int]
+}
+
+// Answered reports whether whoever was probed gave any answer, good or bad: a
+// sign of life.
+func (p Probe) Answered() bool { return p.Status == ProbeHealthy || p.HTTPStatus != 0 }
+
+// Vital is how a container that runs does, as its probes in a row say.
+// Start-up, readiness and liveness are three things: a container is Started
+// once a probe succeeded or its start period is over, Ready as long as fewer
+// than HealthCheck.Retries probes in a row failed since, and Dead when it gave
+// no sign of life at all for twice as many.
+type Vital struct {
+	Started bool
+	Ready   bool
+	Dead    bool
+	Cause   string // of the last failure; "" if Ready
+	Last    Probe
+}
+
+// Member is one running container of the fleet, as the loop last saw it.
+type Member struct {
+	OrganizationID string
+	Container      Container
+	Main           bool        // takes the tenant's requests
+	Check          HealthCheck // of a main one
+	Settled        bool        // no deployment of the tenant is under way
 }
