@@ -8,6 +8,7 @@ type RouteState string
 const (
 	RouteServing  RouteState = "serving"  // forward
 	RouteStarting RouteState = "starting" // forward if something answers, else 503
+	RouteHolding  RouteState = "holding"  // keep requests waiting, up to a deadline, then 503
 	RouteStopped  RouteState = "stopped"  // 503
 	RouteFailed   RouteState = "failed"   // 503
 )

@@ -26,6 +26,8 @@ type Traffic struct {
 	Requests int64
 	Errors   int64         // answers of 500 and above, and requests that got none
 	Time     time.Duration // of all requests together, until the end of their answers' headers
+	UnderWay int64         // now; upgraded connections among them
+	Held     int64         // of those, kept waiting now
 }
 
 // Reading is how a tenant does now: the sum over its containers, from the two

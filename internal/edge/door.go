@@ -33,9 +33,13 @@ type door struct {
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
-	requests int           // handlers that run, upgraded connections included
-	sealed   bool          // the accept loop has ended: nothing comes in any more
-	quiet    chan struct{} // closed once sealed, and nothing is left
+	requests int            // handlers that run, upgraded connections included
+	sealed   bool           // the accept loop has ended: nothing comes in any more
+	quiet    chan struct{}  // closed once sealed, and nothing is left
+	flows    map[string]int // requests under way, by upstream
+	moved    chan struct{}  // closed when one of them ends; nil while nobody waits for that
+
+	count counters
 }
 
 func newDoor(e *Edge, r berth.Route, l *net.TCPListener) *door {
@@ -46,6 +50,7 @@ func newDoor(e *Edge, r berth.Route, l *net.TCPListener) *door {
 		raw:   l,
 		conns: make(map[*conn]struct{}),
 		quiet: make(chan struct{}),
+		flows: make(map[string]int),
 	}
 	requests, cut := context.WithCancel(context.Background())
 	d.cut = cut

@@ -37,6 +37,7 @@ type Options struct {
 	MaxConnections int
 
 	DialTimeout   time.Duration // of one upstream; default 2 s
+	HoldDeadline  time.Duration // a request that is held longer is answered 503; default 30 s
 	DrainDeadline time.Duration // accepted requests are cut off after that; default 10 s
 }
 
@@ -55,6 +56,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.MaxHeaderBytes, 64<<10)
 	orDefault(&o.MaxConnections, 1024)
 	orDefault(&o.DialTimeout, 2*time.Second)
+	orDefault(&o.HoldDeadline, 30*time.Second)
 	orDefault(&o.DrainDeadline, 10*time.Second)
 	return o
 }
@@ -81,12 +83,14 @@ type Edge struct {
 	closed  bool
 
 	leaving sync.WaitGroup // doors of removed routes, until they are drained
+	ending  chan struct{}  // closed when Run ends: nothing is held any more
 }
 
 // table is never changed once it is in force.
 type table struct {
-	version int64
-	byPort  map[int]*target
+	version  int64
+	byPort   map[int]*target
+	replaced chan struct{} // closed when another one is in force
 }
 
 // New returns an edge without routes. Whoever calls Apply must also call Run,
@@ -99,8 +103,9 @@ func New(opts Options) *Edge {
 		buffers:   newBufferPool(),
 		errorLog:  slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
 		doors:     make(map[int]*door),
+		ending:    make(chan struct{}),
 	}
-	e.table.Store(&table{})
+	e.table.Store(&table{replaced: make(chan struct{})})
 	return e
 }
 
@@ -114,6 +119,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	e.closed = true
 	open := e.doors
 	e.doors = nil
+	close(e.ending)
 	e.mu.Unlock()
 
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.opts.DrainDeadline)
@@ -147,7 +153,7 @@ func (e *Edge) Apply(set berth.RouteSet) []berth.RouteError {
 		return slices.Clone(e.refused)
 	}
 
-	next := &table{version: set.Version, byPort: make(map[int]*target, len(set.Routes))}
+	next := &table{version: set.Version, byPort: make(map[int]*target, len(set.Routes)), replaced: make(chan struct{})}
 	wanted := make(map[int]string, len(set.Routes)) // organization id by port
 	for _, r := range set.Routes {
 		if _, twice := wanted[r.Port]; !twice {
@@ -175,9 +181,14 @@ func (e *Edge) Apply(set berth.RouteSet) []berth.RouteError {
 		if fresh {
 			opened = append(opened, d)
 		}
+		if t := old.byPort[r.Port]; t != nil && t.door == d && sameRoute(t.route, r) {
+			next.byPort[r.Port] = t
+			continue
+		}
 		next.byPort[r.Port] = newTarget(e, d, r)
 	}
 	e.table.Store(next)
+	close(old.replaced)
 	e.applied = true
 
 	for _, d := range opened {
@@ -191,6 +202,44 @@ func (e *Edge) Apply(set berth.RouteSet) []berth.RouteError {
 		})
 	}
 	return slices.Clone(e.refused)
+}
+
+// Drain returns once no request is under way to an upstream that the tenant's
+// route in force does not lead to, or when ctx ends. It returns how many are
+// left. Upgraded connections count until they are closed.
+func (e *Edge) Drain(ctx context.Context, organizationID string) (left int) {
+	if d := e.doorOf(organizationID); d != nil {
+		return d.awaitMoved(ctx)
+	}
+	return 0
+}
+
+func (e *Edge) doorOf(organizationID string) *door {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, d := range e.doors {
+		if d.org == organizationID {
+			return d
+		}
+	}
+	return nil
+}
+
+// Traffic is what was counted of each tenant that has a route, since its port
+// was opened.
+func (e *Edge) Traffic() map[string]berth.Traffic {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	all := make(map[string]berth.Traffic, len(e.doors))
+	for _, d := range e.doors {
+		all[d.org] = d.traffic()
+	}
+	return all
+}
+
+func sameRoute(a, b berth.Route) bool {
+	return a.OrganizationID == b.OrganizationID && a.Name == b.Name && a.Port == b.Port && a.State == b.State &&
+		a.Generation == b.Generation && a.Subnet == b.Subnet && slices.Equal(a.Upstreams, b.Upstreams)
 }
 
 // door returns the listener of a route, opening it if there is none. e.mu is held.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,9 @@ func (t *target) forwards() bool {
 	return t.route.State == berth.RouteServing || t.route.State == berth.RouteStarting
 }
 
+// leadsTo reports whether host is one of t's upstreams.
+func (t *target) leadsTo(host string) bool { return t.forwards() && slices.Contains(t.hosts, host) }
+
 func newTransport(opts Options) *http.Transport {
 	dialer := &net.Dialer{Timeout: opts.DialTimeout, KeepAlive: 30 * time.Second}
 	return &http.Transport{
@@ -84,12 +88,17 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // net/http closes without a log line
 	}
 	defer d.end()
-	t := d.target()
+	f := &flow{door: d, began: time.Now()}
+	defer f.end(r)
+	r = r.WithContext(context.WithValue(r.Context(), flowKey{}, f))
+	t, late := d.settled(r.Context(), f)
 	switch {
 	case t == nil:
 		d.answer(w, r, noRoute(d.port))
 	case r.Method == http.MethodConnect:
 		d.answer(w, r, noTunnel())
+	case late:
+		d.answer(w, r, t.heldTooLong())
 	case t.route.State == berth.RouteStopped:
 		d.answer(w, r, t.stopped())
 	case t.route.State == berth.RouteFailed:
@@ -107,6 +116,9 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // markLast tells the client of a closing door that this answer is the last on
 // its connection, however long ago the request came in.
 func (d *door) markLast(res *http.Response) error {
+	if f, ok := res.Request.Context().Value(flowKey{}).(*flow); ok {
+		f.answered(res.StatusCode)
+	}
 	if d.closing.Load() && res.StatusCode != http.StatusSwitchingProtocols {
 		res.Header.Set("Connection", "close")
 	}
@@ -137,22 +149,33 @@ type inTurn struct {
 	next   http.RoundTripper
 }
 
-var errNoUpstream = errors.New("the route has no upstream")
+var (
+	errNoUpstream = errors.New("the route has no upstream")
+	errMoved      = errors.New("another route is in force")
+	errHeld       = errors.New("held until the deadline")
+)
 
 func (rt *inTurn) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = &unreadBody{ReadCloser: req.Body}
 	}
-	t := rt.target
-	for {
-		res, err := rt.once(req, t)
-		if _, ok := errors.AsType[*dialError](err); !ok || req.Context().Err() != nil {
+	f := req.Context().Value(flowKey{}).(*flow)
+	for t := rt.target; ; {
+		res, err := rt.once(req, t, f)
+		_, undialled := errors.AsType[*dialError](err)
+		if !undialled && !errors.Is(err, errMoved) || req.Context().Err() != nil {
 			return res, err
 		}
-		// The upstreams may have moved since the request came in. Each time
-		// around takes another swap of the table.
-		now := t.door.target()
-		if now == nil || now == t || !now.forwards() {
+		// The upstreams may have moved since the request came in, or be about
+		// to. Each time around takes another swap of the table.
+		now, late := t.door.settled(req.Context(), f)
+		if now == nil || now == t || late || !now.forwards() {
+			switch {
+			case late:
+				err = errHeld
+			case err == errMoved:
+				err = &dialError{errNoUpstream}
+			}
 			return nil, err
 		}
 		t = now
@@ -160,17 +183,21 @@ func (rt *inTurn) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // once goes once around t's upstreams.
-func (rt *inTurn) once(req *http.Request, t *target) (*http.Response, error) {
+func (rt *inTurn) once(req *http.Request, t *target, f *flow) (*http.Response, error) {
 	if len(t.hosts) == 0 {
 		return nil, &dialError{errNoUpstream}
 	}
 	first := t.turn.Add(1) - 1
 	var err error
 	for i := range uint64(len(t.hosts)) {
+		host := t.hosts[(first+i)%uint64(len(t.hosts))]
+		if !f.take(t, host) {
+			return nil, errMoved
+		}
 		attempt := req.WithContext(req.Context())
 		attempt.URL = new(url.URL)
 		*attempt.URL = *req.URL
-		attempt.URL.Host = t.hosts[(first+i)%uint64(len(t.hosts))]
+		attempt.URL.Host = host
 		var res *http.Response
 		res, err = rt.next.RoundTrip(attempt)
 		if err == nil {
@@ -179,6 +206,7 @@ func (rt *inTurn) once(req *http.Request, t *target) (*http.Response, error) {
 		if _, ok := errors.AsType[*dialError](err); !ok || req.Context().Err() != nil {
 			return nil, err
 		}
+		f.release()
 	}
 	return nil, err
 }

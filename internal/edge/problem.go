@@ -44,6 +44,12 @@ func (t *target) starting() problem {
 		Hint:   "try again in a second"}
 }
 
+func (t *target) heldTooLong() problem {
+	return problem{Status: http.StatusServiceUnavailable, Code: CodeTenantStarting, retryAfter: 2,
+		Detail: fmt.Sprintf("Tenant %s is being changed", berth.Quote(t.route.Name)),
+		Hint:   "try again in two seconds"}
+}
+
 func (t *target) stopped() problem {
 	return problem{Status: http.StatusServiceUnavailable, Code: CodeTenantStopped, retryAfter: 30,
 		Detail: fmt.Sprintf("Tenant %s is stopped", berth.Quote(t.route.Name)),
@@ -89,6 +95,8 @@ func (t *target) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	_, dialling := errors.AsType[*dialError](err)
 	p := t.broken()
 	switch {
+	case err == errHeld:
+		p = t.heldTooLong()
 	case dialling && t.route.State == berth.RouteStarting:
 		p = t.starting()
 	case dialling:
@@ -114,6 +122,9 @@ func (d *door) answer(w http.ResponseWriter, r *http.Request, p problem) {
 		contentType, body = "text/plain; charset=utf-8", fmt.Appendf(nil, "%s (%s): %s", p.Detail, p.Code, p.Hint)
 	}
 	h.Set("Content-Type", contentType)
+	if f, ok := r.Context().Value(flowKey{}).(*flow); ok {
+		f.answered(p.Status)
+	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // the client's connection; nobody else to tell
 }

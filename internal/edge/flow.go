@@ -1,0 +1,154 @@
+package edge
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// flow is one request on its way through a door: which upstream has it, and
+// what came of it. Only the request's own goroutine uses it.
+type flow struct {
+	door   *door
+	began  time.Time
+	held   time.Duration // that it was kept waiting in all
+	host   string        // the upstream that has it; "" while none does
+	status int           // of the answer; 0 while there is none
+	took   time.Duration // from began to the end of the answer's headers
+}
+
+type flowKey struct{} // of a request's context: its *flow
+
+// counters are read while requests write them.
+type counters struct {
+	requests, errors, nanoseconds, held atomic.Int64
+}
+
+func (d *door) traffic() berth.Traffic {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return berth.Traffic{
+		Requests: d.count.requests.Load(), Errors: d.count.errors.Load(),
+		Time: time.Duration(d.count.nanoseconds.Load()), UnderWay: int64(d.requests), Held: d.count.held.Load(),
+	}
+}
+
+// answered notes the head of the answer.
+func (f *flow) answered(status int) {
+	if f.status == 0 {
+		f.status, f.took = status, time.Since(f.began)
+	}
+}
+
+// end gives the upstream back and counts the request. One whose client went
+// before there was an answer is no error of the tenant's.
+func (f *flow) end(r *http.Request) {
+	f.release()
+	if f.status == 0 {
+		f.took = time.Since(f.began)
+	}
+	c := &f.door.count
+	c.requests.Add(1)
+	c.nanoseconds.Add(int64(f.took))
+	if f.status >= http.StatusInternalServerError || f.status == 0 && r.Context().Err() == nil {
+		c.errors.Add(1)
+	}
+}
+
+// take counts the request to an upstream of t. It says no if t is not in force
+// any more: whoever drains an upstream then sees every request that has it.
+func (f *flow) take(t *target, host string) bool {
+	d := f.door
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.target() != t {
+		return false
+	}
+	f.host = host
+	d.flows[host]++
+	return true
+}
+
+func (f *flow) release() {
+	if f.host == "" {
+		return
+	}
+	d := f.door
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.flows[f.host]--; d.flows[f.host] == 0 {
+		delete(d.flows, f.host)
+	}
+	f.host = ""
+	if d.moved != nil {
+		close(d.moved)
+		d.moved = nil
+	}
+}
+
+// awaitMoved waits until every request is with an upstream of the route in
+// force, or ctx ends.
+func (d *door) awaitMoved(ctx context.Context) (left int) {
+	for {
+		d.mu.Lock()
+		left = d.elsewhere()
+		if d.moved == nil {
+			d.moved = make(chan struct{})
+		}
+		moved := d.moved
+		d.mu.Unlock()
+		if left == 0 {
+			return 0
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return left
+		}
+	}
+}
+
+// elsewhere counts the requests with upstreams that the route in force does
+// not lead to. d.mu is held.
+func (d *door) elsewhere() (n int) {
+	t := d.target()
+	for host, flows := range d.flows {
+		if t == nil || !t.leadsTo(host) {
+			n += flows
+		}
+	}
+	return n
+}
+
+// settled returns the target of a request: it waits while the route holds
+// requests, up to the deadline. late means that it holds still.
+func (d *door) settled(ctx context.Context, f *flow) (t *target, late bool) {
+	var deadline <-chan time.Time
+	for {
+		now := d.edge.table.Load()
+		t = d.target()
+		if t == nil || t.route.State != berth.RouteHolding {
+			return t, false
+		}
+		if deadline == nil {
+			began := time.Now()
+			d.count.held.Add(1)
+			defer func() { d.count.held.Add(-1); f.held += time.Since(began) }()
+			timer := time.NewTimer(d.edge.opts.HoldDeadline - f.held)
+			defer timer.Stop()
+			deadline = timer.C
+		}
+		select {
+		case <-now.replaced:
+		case <-deadline:
+			return t, true
+		case <-d.edge.ending:
+			return t, true
+		case <-ctx.Done():
+			return t, true
+		}
+	}
+}
