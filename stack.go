@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -65,6 +66,12 @@ type Service struct {
 	// Held means that something it depends on is not there yet: its
 	// containers are left as they are, also those of an earlier generation.
 	Held bool `json:",omitempty"`
+	// Beside means that its containers are made beside those of an earlier
+	// generation, which run on.
+	Beside bool `json:",omitempty"`
+	// Unnamed means that what is made is not found by the service's name
+	// inside the tenant's network yet.
+	Unnamed bool `json:",omitempty"`
 }
 
 // Condition says what a service waits for.
@@ -112,6 +119,9 @@ type Tmpfs struct {
 type Volume struct {
 	Name string // in the engine
 	Key  string // in the blueprint
+	// Shared means that two generations may hold it at the same time. Of any
+	// other, only one process group ever writes to it.
+	Shared bool `json:",omitempty"`
 	// Recorded means that the store knows the volume was made before. If the
 	// engine does not have it, data is missing: nothing may start on an empty
 	// one in its place.
@@ -140,18 +150,60 @@ func (s Stack) Containers() []ContainerSpec {
 	return list
 }
 
-// Leaves reports whether the containers of a service are left as they are,
-// whatever they were made from: it is held or done, or the stack does not name
-// it any more and something is held still. Until nothing is, nothing moves.
+// Leaves reports whether the containers of a service that the stack does not
+// call for are left as they are: it is held or done, its next generation is
+// made beside them, or the stack does not name it any more and something else
+// waits still. Until nothing does, nothing goes.
 func (s Stack) Leaves(service string) bool {
-	held := false
+	waits := false
 	for _, svc := range s.Services {
 		if svc.Name == service {
-			return svc.Held || svc.Done
+			return svc.Held || svc.Done || svc.Beside
 		}
-		held = held || svc.Held
+		waits = waits || svc.Held || svc.Beside
 	}
-	return held
+	return waits
+}
+
+// Pair finds the containers that a stack calls for among those that are there:
+// by service, replica and hash, whatever their names. kept is by the name that
+// each is to have in the end; extra is what the stack does not call for.
+func (s Stack) Pair(have []Container) (kept map[string]Container, extra []Container) {
+	kept = make(map[string]Container, len(have))
+	specs := s.Containers()
+	fits := func(spec ContainerSpec, c Container) bool {
+		return c.Service == spec.Service.Name && c.Replica == spec.Replica && c.Hash == spec.Hash
+	}
+	for _, spec := range specs {
+		for _, c := range have {
+			if best, ok := kept[spec.Name]; fits(spec, c) && (!ok || better(c, best, spec.Name)) {
+				kept[spec.Name] = c
+			}
+		}
+	}
+	for _, c := range have {
+		called := slices.ContainsFunc(specs, func(spec ContainerSpec) bool { return kept[spec.Name].ID == c.ID && kept[spec.Name].Name == c.Name })
+		if !called {
+			extra = append(extra, c)
+		}
+	}
+	return kept, extra
+}
+
+// better reports whether of two containers made from one spec a is the one to
+// keep: one that runs, else the one that has the name.
+func better(a, b Container, name string) bool {
+	up := func(c Container) bool { return c.State == ContainerRunning || c.State == ContainerRestarting }
+	if up(a) != up(b) {
+		return up(a)
+	}
+	return a.Name == name && b.Name != name
+}
+
+// StagedName is what a container is called while one of an earlier generation
+// has its name.
+func StagedName(organizationID string, generation int, service string, replica int) string {
+	return ContainerName(organizationID) + "_g" + strconv.Itoa(generation) + "_" + service + "_" + strconv.Itoa(replica)
 }
 
 // Waves parts the containers into groups that start one after the other: each
@@ -189,7 +241,7 @@ type ContainerSpec struct {
 // carries (disk) and when it runs is left out.
 func (s Service) Hash() string {
 	s.Limits, s.Replicas, s.Reference = Limits{}, 0, ""
-	s.DependsOn, s.Once, s.Done, s.Held = nil, false, false, false
+	s.DependsOn, s.Once, s.Done, s.Held, s.Beside, s.Unnamed = nil, false, false, false, false, false
 	data, err := json.Marshal(s) // maps are encoded in key order
 	if err != nil {
 		panic(err) // a Service holds only strings, numbers and slices of them

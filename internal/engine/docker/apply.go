@@ -29,9 +29,10 @@ type application struct {
 	facts *facts
 	have  holding
 
-	network *network.Summary // that is kept, nil if one has to be made
-	kept    map[string]container.Summary
-	adrift  map[string]bool // kept and running, but without the tenant's network
+	network *network.Summary             // that is kept, nil if one has to be made
+	kept    map[string]container.Summary // by the name in the spec, whatever name it has
+	adrift  map[string]bool              // kept and running, but without the tenant's network
+	stays   map[string]string            // name to id of what is left as it is
 
 	mu        sync.Mutex
 	networkID string
@@ -52,12 +53,13 @@ func (e *Engine) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, 
 	}
 	a := &application{
 		Engine: e, stack: stack, specs: stack.Containers(), facts: f, have: have,
-		kept: map[string]container.Summary{}, adrift: map[string]bool{},
+		kept: map[string]container.Summary{}, adrift: map[string]bool{}, stays: map[string]string{},
 		ids: map[string]string{}, inspected: map[string]container.InspectResponse{},
 	}
-	// Stop-first: nothing new is made before what it replaces is gone, so two
-	// generations never write to one volume.
-	for _, next := range []func(context.Context) error{a.check, a.retire, a.build, a.limit, a.run} {
+	// Stop-first, but for services that are to be made beside: nothing new is
+	// made before what it replaces is gone, so two generations never write to
+	// one volume.
+	for _, next := range []func(context.Context) error{a.check, a.retire, a.rename, a.build, a.limit, a.name, a.run} {
 		if err := next(ctx); err != nil {
 			return berth.Observed{}, err
 		}
@@ -110,18 +112,32 @@ func (a *application) chooseNetwork() {
 // retire removes the containers and networks of ours that the stack does not
 // call for.
 func (a *application) retire(ctx context.Context) error {
-	g := bounded()
+	summaries := make(map[string]container.Summary, len(a.have.containers)) // by id
+	have := make([]berth.Container, 0, len(a.have.containers))
 	for _, c := range a.have.containers {
-		if a.stack.Leaves(c.Labels[berth.LabelService]) {
-			continue
+		summaries[c.ID] = c
+		seen := labelled(c.ID, nameOf(c), c.Labels)
+		seen.State = stateOf(c.State)
+		have = append(have, seen)
+	}
+	kept, extra := a.stack.Pair(have)
+	g := bounded()
+	discard := func(c container.Summary) { g.Go(func() error { return a.discard(ctx, a.stack.OrganizationID, c) }) }
+	for _, spec := range a.specs {
+		c, ok := summaries[kept[spec.Name].ID]
+		switch {
+		case ok && a.usable(c, spec):
+			a.kept[spec.Name], a.ids[spec.Name] = c, c.ID
+		case ok:
+			discard(c)
 		}
-		name := nameOf(c)
-		i := slices.IndexFunc(a.specs, func(s berth.ContainerSpec) bool { return s.Name == name })
-		if i >= 0 && a.usable(c, a.specs[i]) {
-			a.kept[name], a.ids[name] = c, c.ID
-			continue
+	}
+	for _, c := range extra {
+		if a.stack.Leaves(c.Service) {
+			a.stays[c.Name] = c.ID
+		} else {
+			discard(summaries[c.ID])
 		}
-		g.Go(func() error { return a.discard(ctx, a.stack.OrganizationID, c) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -156,6 +172,56 @@ func (a *application) usable(c container.Summary, spec berth.ContainerSpec) bool
 		return true
 	}
 	return false
+}
+
+// rename gives containers that were made beside others the names that those
+// had, now that they are gone.
+func (a *application) rename(ctx context.Context) error {
+	for _, spec := range a.specs {
+		c, ok := a.kept[spec.Name]
+		if !ok || nameOf(c) == spec.Name || a.stays[spec.Name] != "" {
+			continue
+		}
+		err := a.do(ctx, step{"rename container " + nameOf(c), a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
+			_, err := a.api.ContainerRename(ctx, c.ID, client.ContainerRenameOptions{NewName: spec.Name})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nameFor is what a container that is made now is called.
+func (a *application) nameFor(spec berth.ContainerSpec) string {
+	if a.stays[spec.Name] == "" {
+		return spec.Name
+	}
+	return berth.StagedName(a.stack.OrganizationID, a.stack.Generation, spec.Service.Name, spec.Replica)
+}
+
+// name lets containers that were made unnamed be found by their service's name
+// inside the network. An Engine names a container only where it connects it, so
+// it is connected anew, with the address that it had: what it has open goes on.
+func (a *application) name(ctx context.Context) error {
+	for _, spec := range a.specs {
+		now, ok := a.inspected[spec.Name]
+		if !ok || spec.Service.Unnamed || now.NetworkSettings == nil || now.State == nil || !isUp(now.State.Status) {
+			continue
+		}
+		end := now.NetworkSettings.Networks[a.stack.Network]
+		if end == nil || slices.Contains(end.Aliases, spec.Service.Name) {
+			continue
+		}
+		named := endpoint(spec)
+		named.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: end.IPAddress}
+		if err := a.reconnect(ctx, spec, named); err != nil {
+			return err
+		}
+		a.forget(spec.Name)
+	}
+	return nil
 }
 
 // connected reports whether a container is in the tenant's network, or will be
@@ -221,11 +287,12 @@ func (a *application) build(ctx context.Context) error {
 
 // create makes one container and returns its id.
 func (a *application) create(ctx context.Context, spec berth.ContainerSpec, networkMade <-chan struct{}) (string, error) {
-	body, err := a.body(a.stack, spec, a.facts)
+	name := a.nameFor(spec)
+	body, err := a.body(a.stack, spec, name, a.facts)
 	if err != nil {
 		return "", err
 	}
-	s := step{"create container " + spec.Name, a.stack.OrganizationID}
+	s := step{"create container " + name, a.stack.OrganizationID}
 	deadline := time.Now().Add(a.ChangeTimeout)
 	for waited := false; ; {
 		var id string
@@ -238,7 +305,7 @@ func (a *application) create(ctx context.Context, spec berth.ContainerSpec, netw
 		case errdefs.IsConflict(err):
 			// The name is taken, since we looked, or by a call of ours whose
 			// answer was lost.
-			id, err = a.adopt(ctx, s, spec)
+			id, err = a.adopt(ctx, s, spec, name)
 			if id == "" && err == nil && time.Now().Before(deadline) {
 				continue
 			}
@@ -252,28 +319,28 @@ func (a *application) create(ctx context.Context, spec berth.ContainerSpec, netw
 				WithHint("deploy again, so that %s is pulled", spec.Service.Reference).WithOp(s.op, s.tenant)
 		}
 		if err == nil && id == "" {
-			err = berth.Errorf(berth.CodeEngineUnavailable, "The name %s stays taken by a container that can't be seen", spec.Name).
+			err = berth.Errorf(berth.CodeEngineUnavailable, "The name %s stays taken by a container that can't be seen", name).
 				WithHint(engineHint).WithOp(s.op, s.tenant)
 		}
 		return id, err
 	}
 }
 
-// adopt looks who has the name of a container that could not be made. It
+// adopt looks who has the name under which a container could not be made. It
 // returns its id if it is what spec asks for, and "" if the name may be free
 // by now.
-func (a *application) adopt(ctx context.Context, s step, spec berth.ContainerSpec) (string, error) {
+func (a *application) adopt(ctx context.Context, s step, spec berth.ContainerSpec, name string) (string, error) {
 	h, err := a.look(ctx, a.stack.OrganizationID, byName)
 	if err != nil {
 		return "", err
 	}
 	for _, f := range h.foreign {
-		if f.Kind == kindContainer && f.Name == spec.Name {
+		if f.Kind == kindContainer && f.Name == name {
 			return "", foreignError(f).WithOp(s.op, s.tenant)
 		}
 	}
 	for _, c := range h.containers {
-		if nameOf(c) != spec.Name {
+		if nameOf(c) != name {
 			continue
 		}
 		if c.Labels[berth.LabelSpecHash] == spec.Hash && c.State == container.StateCreated {
@@ -404,31 +471,26 @@ func (a *application) observed(ctx context.Context) (berth.Observed, error) {
 	slices.Sort(o.Volumes)
 	o.Volumes = slices.Compact(o.Volumes)
 
-	ids := map[string]string{} // by name
-	for _, c := range a.have.containers {
-		if a.stack.Leaves(c.Labels[berth.LabelService]) {
-			ids[nameOf(c)] = c.ID
-		}
-	}
-	for _, spec := range a.specs {
-		ids[spec.Name] = a.ids[spec.Name]
-	}
 	var mu sync.Mutex
 	g := bounded()
-	for name, id := range ids {
-		g.Go(func() error {
-			now, ok := a.inspected[name] // nobody writes to it any more
-			if !ok {
-				var err error
-				if now, err = a.inspect(ctx, a.stack.OrganizationID, id); err != nil {
+	look := func(id string, known container.InspectResponse) {
+		g.Go(func() (err error) {
+			if known.ID == "" {
+				if known, err = a.inspect(ctx, a.stack.OrganizationID, id); err != nil {
 					return err
 				}
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			o.Containers = append(o.Containers, inspected(now, a.facts))
+			o.Containers = append(o.Containers, inspected(known, a.facts))
 			return nil
 		})
+	}
+	for _, id := range a.stays {
+		look(id, container.InspectResponse{})
+	}
+	for _, spec := range a.specs {
+		look(a.ids[spec.Name], a.inspected[spec.Name]) // nobody writes to it any more
 	}
 	if err := g.Wait(); err != nil {
 		return berth.Observed{}, err

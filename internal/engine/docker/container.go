@@ -25,7 +25,9 @@ const openFiles = 16384
 // body is a container as it is asked for. Every field is set from a typed
 // field of the stack; what is not named here, such as binds, devices, added
 // capabilities and the host's namespaces, no stack can have.
-func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, f *facts) (client.ContainerCreateOptions, error) {
+//
+// name is spec's, or its staged one.
+func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, name string, f *facts) (client.ContainerCreateOptions, error) {
 	svc := spec.Service
 	if isRoot(svc.User) {
 		return client.ContainerCreateOptions{}, berth.Errorf(berth.CodeEngineRefused, "Service %s would run as root", svc.Name).
@@ -45,7 +47,7 @@ func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, f *facts) (client
 		Healthcheck: healthcheck(svc),
 		StopSignal:  svc.StopSignal,
 		StopTimeout: &svc.StopGrace,
-		Labels:      e.containerLabels(s, spec, f),
+		Labels:      e.containerLabels(s, spec, name, f),
 	}
 	pids := svc.PidsLimit
 	host := &container.HostConfig{
@@ -90,7 +92,7 @@ func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, f *facts) (client
 		host.PortBindings = network.PortMap{port: {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}}}
 	}
 	return client.ContainerCreateOptions{
-		Name: spec.Name, Config: cfg, HostConfig: host,
+		Name: name, Config: cfg, HostConfig: host,
 		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{s.Network: endpoint(spec)}},
 	}, nil
 }
@@ -126,7 +128,7 @@ func published(svc *berth.Service, f *facts) bool {
 	return svc.Main && svc.Port > 0 && !f.info.Routed
 }
 
-func (e *Engine) containerLabels(s berth.Stack, spec berth.ContainerSpec, f *facts) map[string]string {
+func (e *Engine) containerLabels(s berth.Stack, spec berth.ContainerSpec, name string, f *facts) map[string]string {
 	svc := spec.Service
 	labels := make(map[string]string, len(svc.Labels)+10)
 	for k, v := range svc.Labels {
@@ -141,11 +143,14 @@ func (e *Engine) containerLabels(s berth.Stack, spec berth.ContainerSpec, f *fac
 	if published(svc, f) {
 		labels[labelPublished] = "true"
 	}
-	return e.sealed(labels, kindContainer, spec.Name, s, spec.Hash)
+	return e.sealed(labels, kindContainer, name, s, spec.Hash)
 }
 
 // endpoint gives a container its names inside the tenant's network.
 func endpoint(spec berth.ContainerSpec) *network.EndpointSettings {
+	if spec.Service.Unnamed {
+		return &network.EndpointSettings{}
+	}
 	return &network.EndpointSettings{Aliases: append([]string{
 		spec.Service.Name, spec.Service.Name + "-" + strconv.Itoa(spec.Replica),
 	}, spec.Service.Aliases...)}

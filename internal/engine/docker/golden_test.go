@@ -71,7 +71,7 @@ func becomes(t *testing.T, e *Engine, f *facts, stack, file string) {
 		Containers []client.ContainerCreateOptions
 	}{Network: e.networkBody(s)}
 	for _, spec := range s.Containers() {
-		body, err := e.body(s, spec, f)
+		body, err := e.body(s, spec, spec.Name, f)
 		if err != nil {
 			t.Fatal(err)
 		}

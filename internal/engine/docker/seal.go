@@ -52,12 +52,25 @@ func (e *Engine) disproof(kind, name string, labels map[string]string) string {
 		return "it carries no seal"
 	case labels[berth.LabelInstallation] != e.Installation:
 		return "it belongs to another installation of Berth"
-	case !hmac.Equal([]byte(seal), []byte(e.seal(kind, name, labels[berth.LabelTenantID], labels[berth.LabelGeneration], labels[berth.LabelSpecHash]))):
+	case !e.fits(seal, kind, name, labels) && (kind != kindContainer || !e.fits(seal, kind, stagedName(labels), labels)):
 		return "its seal does not fit: its labels were copied or changed, or the key is another one"
 	case !nameFits(name, labels[berth.LabelTenantID]):
 		return "its name is not one of its tenant's"
 	}
 	return ""
+}
+
+// fits reports whether seal is that of an object with this name and labels.
+func (e *Engine) fits(seal, kind, name string, labels map[string]string) bool {
+	return hmac.Equal([]byte(seal), []byte(e.seal(kind, name, labels[berth.LabelTenantID], labels[berth.LabelGeneration], labels[berth.LabelSpecHash])))
+}
+
+// stagedName is the name under which a container was made, if it was made
+// beside one of an earlier generation: it was renamed since, and its labels
+// can't follow.
+func stagedName(labels map[string]string) string {
+	c := labelled("", "", labels)
+	return berth.StagedName(labels[berth.LabelTenantID], c.Generation, c.Service, c.Replica)
 }
 
 // nameFits reports whether name is one that the tenant's objects have.

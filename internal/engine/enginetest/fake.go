@@ -95,6 +95,7 @@ type fakeContainer struct {
 	network  string     // id; "" while not connected
 	address  netip.Addr // while it runs
 	port     int        // on the loopback address, if the engine is not routed
+	named    bool       // found by its service's name inside the network
 	limits   berth.Limits
 }
 
@@ -378,8 +379,15 @@ func (f *Fake) sealed(labels map[string]string, kind, name string, s berth.Stack
 
 func (f *Fake) ours(kind string, o fakeObject) bool {
 	l := o.labels
-	return l[berth.LabelSeal] != "" &&
-		l[berth.LabelSeal] == f.seal(kind, o.name, l[berth.LabelTenantID], l[berth.LabelGeneration], l[berth.LabelSpecHash])
+	fits := func(name string) bool {
+		return l[berth.LabelSeal] == f.seal(kind, name, l[berth.LabelTenantID], l[berth.LabelGeneration], l[berth.LabelSpecHash])
+	}
+	if l[berth.LabelSeal] == "" || kind != kindContainer {
+		return l[berth.LabelSeal] != "" && fits(o.name)
+	}
+	generation, _ := strconv.Atoi(l[berth.LabelGeneration])
+	replica, _ := strconv.Atoi(l[berth.LabelReplica])
+	return fits(o.name) || fits(berth.StagedName(l[berth.LabelTenantID], generation, l[berth.LabelService], replica))
 }
 
 // concerns reports whether an object has a name or the label of a tenant.

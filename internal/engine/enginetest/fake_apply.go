@@ -18,14 +18,20 @@ func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, er
 	if err := f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error { return f.check(stack, specs) }); err != nil {
 		return berth.Observed{}, err
 	}
-	if err := f.retire(ctx, stack, specs); err != nil {
+	there, err := f.retire(ctx, stack, specs)
+	if err != nil {
 		return berth.Observed{}, err
 	}
 	if err := f.ensureNetwork(ctx, stack); err != nil {
 		return berth.Observed{}, err
 	}
 	for _, spec := range specs {
-		if err := f.ensureContainer(ctx, stack, spec); err != nil {
+		if there[spec.Name] == nil {
+			if there[spec.Name], err = f.create(ctx, stack, spec); err != nil {
+				return berth.Observed{}, err
+			}
+		}
+		if err := f.nameInside(ctx, stack, there[spec.Name], spec); err != nil {
 			return berth.Observed{}, err
 		}
 	}
@@ -34,12 +40,12 @@ func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, er
 		slices.Reverse(waves)
 	}
 	for _, spec := range slices.Concat(waves...) {
-		if err := f.ensureState(ctx, stack, spec); err != nil {
+		if err := f.ensureState(ctx, stack, there[spec.Name], spec); err != nil {
 			return berth.Observed{}, err
 		}
 	}
 	var o berth.Observed
-	err := f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error {
+	err = f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error {
 		o = f.observed(org)
 		// Like the real engine, it does not look for copied labels here.
 		o.Foreign = slices.DeleteFunc(o.Foreign, func(x berth.Foreign) bool { return !strings.HasPrefix(x.Name, berth.ContainerName(org)) })
@@ -76,28 +82,63 @@ func (f *Fake) check(stack berth.Stack, specs []berth.ContainerSpec) error {
 	return nil
 }
 
-// retire removes the containers that the stack does not call for.
-func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.ContainerSpec) error {
-	var old []*fakeContainer
+// retire removes the containers that the stack does not call for, and gives
+// those that were made beside them their names. It returns what is there of
+// each spec, by its name.
+func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.ContainerSpec) (map[string]*fakeContainer, error) {
+	org := stack.OrganizationID
 	f.mu.Lock()
+	byID := map[string]*fakeContainer{}
+	var have []berth.Container
 	for _, c := range f.sortedContainers() {
-		if !concerns(c.fakeObject, stack.OrganizationID) || !f.ours(kindContainer, c.fakeObject) || stack.Leaves(c.service.Name) {
-			continue
+		if concerns(c.fakeObject, org) && f.ours(kindContainer, c.fakeObject) {
+			byID[c.id] = c
+			have = append(have, f.seen(c))
 		}
-		i := slices.IndexFunc(specs, func(s berth.ContainerSpec) bool { return s.Name == c.name })
-		stale := c.network != "" && f.networks[c.network] == nil && c.state != berth.ContainerRunning
-		unpublished := f.unrouted && c.service.Main && c.port == 0 && c.state == berth.ContainerRunning
-		if i < 0 || c.labels[berth.LabelSpecHash] != specs[i].Hash || stale || unpublished {
+	}
+	kept, extra := stack.Pair(have)
+	there, old := map[string]*fakeContainer{}, []*fakeContainer{}
+	for _, spec := range specs {
+		c := byID[kept[spec.Name].ID]
+		switch {
+		case c == nil:
+		case c.network != "" && f.networks[c.network] == nil && c.state != berth.ContainerRunning,
+			f.unrouted && c.service.Main && c.port == 0 && c.state == berth.ContainerRunning:
 			old = append(old, c)
+		default:
+			there[spec.Name] = c
+		}
+	}
+	for _, c := range extra {
+		if !stack.Leaves(c.Service) {
+			old = append(old, byID[c.ID])
 		}
 	}
 	f.mu.Unlock()
 	for _, c := range old {
-		if err := f.discard(ctx, stack.OrganizationID, c); err != nil {
-			return err
+		if err := f.discard(ctx, org, c); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	for _, spec := range specs {
+		c := there[spec.Name]
+		if c == nil || c.name == spec.Name || f.taken(spec.Name) {
+			continue
+		}
+		if err := f.step(ctx, Step{Op: "rename container " + c.name, Tenant: org}, func() error {
+			c.name = spec.Name
+			return nil
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return there, nil
+}
+
+func (f *Fake) taken(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.named(name) != nil
 }
 
 // discard stops a container, then removes it.
@@ -155,14 +196,13 @@ func (f *Fake) named(name string) *fakeContainer {
 	return nil
 }
 
-func (f *Fake) ensureContainer(ctx context.Context, stack berth.Stack, spec berth.ContainerSpec) error {
-	f.mu.Lock()
-	exists := f.named(spec.Name) != nil
-	f.mu.Unlock()
-	if exists {
-		return nil
+// create makes one container, under its staged name if its own is taken.
+func (f *Fake) create(ctx context.Context, stack berth.Stack, spec berth.ContainerSpec) (c *fakeContainer, err error) {
+	name := spec.Name
+	if f.taken(name) {
+		name = berth.StagedName(stack.OrganizationID, stack.Generation, spec.Service.Name, spec.Replica)
 	}
-	return f.step(ctx, Step{Op: "create container " + spec.Name, Tenant: stack.OrganizationID}, func() error {
+	err = f.step(ctx, Step{Op: "create container " + name, Tenant: stack.OrganizationID}, func() error {
 		if _, ok := f.images[spec.Service.Image]; !ok {
 			return berth.Errorf(berth.CodeImageNotFound, "The engine does not have the image %s", spec.Service.Image).WithHint("deploy again")
 		}
@@ -171,11 +211,13 @@ func (f *Fake) ensureContainer(ctx context.Context, stack berth.Stack, spec bert
 			labels[k] = v
 		}
 		labels[berth.LabelTenantName], labels[berth.LabelService] = stack.Name, spec.Service.Name
-		c := &fakeContainer{
+		labels[berth.LabelReplica] = strconv.Itoa(spec.Replica)
+		c = &fakeContainer{
 			fakeObject: fakeObject{
-				id: f.nextID(kindContainer), name: spec.Name, labels: f.sealed(labels, kindContainer, spec.Name, stack, spec.Hash),
+				id: f.nextID(kindContainer), name: name, labels: f.sealed(labels, kindContainer, name, stack, spec.Hash),
 			},
 			service: *spec.Service, replica: spec.Replica, state: berth.ContainerCreated, limits: f.effective(spec.Service.Limits),
+			named: !spec.Service.Unnamed,
 		}
 		f.containers[c.id] = c
 		for _, m := range spec.Service.Mounts {
@@ -183,6 +225,18 @@ func (f *Fake) ensureContainer(ctx context.Context, stack berth.Stack, spec bert
 				f.volumes[m.Volume] = &fakeVolume{fakeObject{id: m.Volume, name: m.Volume, labels: f.sealed(map[string]string{}, kindVolume, m.Volume, stack, "")}}
 			}
 		}
+		return nil
+	})
+	return c, err
+}
+
+// nameInside lets a container be found by its service's name in the network.
+func (f *Fake) nameInside(ctx context.Context, stack berth.Stack, c *fakeContainer, spec berth.ContainerSpec) error {
+	if spec.Service.Unnamed || c.named {
+		return nil
+	}
+	return f.step(ctx, Step{Op: "name container " + spec.Name, Tenant: stack.OrganizationID}, func() error {
+		c.named = true
 		return nil
 	})
 }
@@ -193,10 +247,9 @@ func (f *Fake) effective(l berth.Limits) berth.Limits {
 }
 
 // ensureState connects, limits, starts or stops one container.
-func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, spec berth.ContainerSpec) error {
+func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContainer, spec berth.ContainerSpec) error {
 	f.mu.Lock()
-	c := f.named(spec.Name)
-	if c == nil { // removed by hand in the meantime
+	if f.containers[c.id] == nil { // removed by hand in the meantime
 		f.mu.Unlock()
 		return asError(berth.Errorf(berth.CodeEngineUnavailable, "container %s has gone meanwhile", spec.Name).WithHint("try again"),
 			Step{Op: "look at container", Tenant: stack.OrganizationID})

@@ -143,6 +143,15 @@ func (f *Fake) answer(c *fakeContainer, u *url.URL) (string, bool) {
 			return "", true
 		}
 		return c.service.Environment[i].Value, true
+	case "/lookup":
+		var addrs []string
+		for _, other := range f.sortedContainers() {
+			if other.network == c.network && other.named && other.service.Name == u.Query().Get("name") && other.state == berth.ContainerRunning {
+				addrs = append(addrs, other.address.String())
+			}
+		}
+		slices.Sort(addrs)
+		return strings.Join(addrs, " "), len(addrs) > 0
 	case "/put":
 		f.data[file] = u.Query().Get("v")
 		return "", true

@@ -40,6 +40,7 @@ type Harness struct {
 //	/env?name=N  the value of an environment variable
 //	/put?v=TEXT  keeps TEXT in the file /data/value
 //	/get         returns it
+//	/lookup?name=N  the addresses of a name inside the network, sorted
 //
 // With the argument exit:N it ends at once with code N instead.
 type Images struct {

@@ -39,6 +39,10 @@ func Run(t *testing.T, h Harness) {
 		"a service that runs once does so, and once per release": runsOnce,
 		"services that are held or done are left as they are":    leavesHeldAndDone,
 		"what a container's own health check says is seen":       sayHealth,
+		"the next generation is made beside, and takes the name": besideThenAlone,
+		"what was made beside goes when it is not wanted":        besideThenGone,
+		"a service's name leads to one generation":               oneGenerationNamed,
+		"replicas and stopped remains move too":                  besideReplicas,
 		"what compose made is taken back, and nothing else":      adopts,
 
 		"what stands in the way is refused and left alone": foreignInTheWay,
@@ -63,6 +67,7 @@ func Run(t *testing.T, h Harness) {
 	}
 	// Not in parallel: a cut would hit the others.
 	t.Run("an apply cut off at any call is finished by the next", func(t *testing.T) { cutAnywhere(t, h) })
+	t.Run("a move cut off at any call is finished by the next", func(t *testing.T) { moveCutAnywhere(t, h) })
 	t.Run("a removal cut off at any call is finished by the next", func(t *testing.T) { removeCutAnywhere(t, h) })
 }
 

@@ -1,0 +1,167 @@
+package enginetest
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/unite-hub/berth"
+)
+
+// beside returns the next stack, whose main service runs Next beside App.
+func (x *tenant) beside() berth.Stack {
+	return x.next(func(s *berth.Stack) {
+		for i := range s.Services {
+			if svc := &s.Services[i]; svc.Main {
+				svc.Image, svc.Beside, svc.Unnamed = x.Images.Next, true, true
+			}
+		}
+	})
+}
+
+// alone is stack without what came before it.
+func alone(s berth.Stack) berth.Stack {
+	s.Services = slices.Clone(s.Services)
+	for i := range s.Services {
+		s.Services[i].Beside, s.Services[i].Unnamed = false, false
+	}
+	return s
+}
+
+func byImage(o berth.Observed, image string) berth.Container {
+	i := slices.IndexFunc(o.Containers, func(c berth.Container) bool { return c.Image == image })
+	if i < 0 {
+		return berth.Container{}
+	}
+	return o.Containers[i]
+}
+
+func besideThenAlone(t *testing.T, h Harness) {
+	x := h.tenant(t)
+	first := x.apply(x.stack).Containers[0]
+	stack := x.beside()
+	both := x.apply(stack)
+	x.runs(both)
+	old, staged := byImage(both, h.Images.App), byImage(both, h.Images.Next)
+	if len(both.Containers) != 2 || old.ID != first.ID || !old.StartedAt.Equal(first.StartedAt) || old.Name != first.Name {
+		t.Fatalf("beside each other: %+v, before: %+v", both.Containers, first)
+	}
+	if want := berth.StagedName(x.org, stack.Generation, "app", 1); staged.Name != want || staged.Generation != stack.Generation {
+		t.Errorf("the next one is %s of generation %d, want %s", staged.Name, staged.Generation, want)
+	}
+	if diff := cmp.Diff(both, x.apply(stack), cmp.Comparer(sameAddress), cmp.Comparer(samePrefix)); diff != "" {
+		t.Errorf("applied again, it differs:\n%s", diff)
+	}
+	x.get(staged, "/health")
+	o := x.apply(alone(stack))
+	x.runs(o)
+	c := o.Containers[0]
+	if len(o.Containers) != 1 || c.ID != staged.ID || !c.StartedAt.Equal(staged.StartedAt) || c.Name != berth.ContainerName(x.org) || len(o.Foreign) != 0 {
+		t.Errorf("alone: %+v and %+v, staged: %+v", o.Containers, o.Foreign, staged)
+	}
+	if diff := cmp.Diff(o, x.observe(), cmp.Comparer(sameAddress), cmp.Comparer(samePrefix)); diff != "" {
+		t.Errorf("apply and observe differ:\n%s", diff)
+	}
+}
+
+func besideThenGone(t *testing.T, h Harness) {
+	x := h.tenant(t)
+	before := x.stack
+	first := x.apply(before)
+	x.apply(x.beside())
+	before.Generation += 2
+	back := x.apply(before)
+	x.runs(back)
+	if !slices.Equal(ids(first), ids(back)) || !back.Containers[0].StartedAt.Equal(first.Containers[0].StartedAt) {
+		t.Errorf("the way back touched what ran: %+v, was %+v", back.Containers, first.Containers)
+	}
+}
+
+func besideReplicas(t *testing.T, h Harness) {
+	x := h.tenant(t)
+	x.stack.Services[0].Replicas = 3
+	first := x.apply(x.stack)
+	h.Hands.Kill(t, first.Containers[2].ID)
+	eventually(t, "one is down", func() bool { return x.observe().Containers[2].State != berth.ContainerRunning })
+	stack := x.beside()
+	both := x.apply(stack)
+	if len(both.Containers) != 6 {
+		t.Fatalf("%d containers", len(both.Containers))
+	}
+	stack.Services = slices.Clone(stack.Services)
+	stack.Services[0].Replicas = 2
+	o := x.apply(alone(stack))
+	x.runs(o)
+	var names []string
+	for _, c := range o.Containers {
+		names = append(names, c.Name)
+		if c.Image != h.Images.Next {
+			t.Errorf("%s runs %s", c.Name, c.Image)
+		}
+	}
+	if want := []string{berth.ContainerName(x.org), berth.ContainerName(x.org) + "_app_2"}; !slices.Equal(names, want) {
+		t.Errorf("containers %v, want %v", names, want)
+	}
+}
+
+func oneGenerationNamed(t *testing.T, h Harness) {
+	x := h.tenant(t)
+	old := container(x.apply(x.withService("job", func(*berth.Service) {})), "app")
+	names := func(from berth.Container) []string { return strings.Fields(x.get(from, "/lookup?name=app")) }
+	first := names(old)
+	if len(first) != 1 {
+		t.Fatalf("at first the name leads to %v", first)
+	}
+	stack := x.beside()
+	staged := byImage(x.apply(stack), h.Images.Next)
+	x.get(staged, "/health")
+	if got := names(staged); !slices.Equal(got, first) {
+		t.Errorf("while the next one is not ready the name leads to %v, not to %v", got, first)
+	}
+	for i := range stack.Services {
+		stack.Services[i].Unnamed = false
+	}
+	named := byImage(x.apply(stack), h.Images.Next)
+	if named.ID != staged.ID || !named.StartedAt.Equal(staged.StartedAt) {
+		t.Errorf("named, it is %+v, was %+v", named, staged)
+	}
+	both := names(named)
+	if len(both) != 2 || !slices.Contains(both, first[0]) {
+		t.Errorf("while traffic moves the name leads to %v", both)
+	}
+	last := byImage(x.apply(alone(stack)), h.Images.Next)
+	if got := names(last); len(got) != 1 || got[0] == first[0] || !slices.Contains(both, got[0]) {
+		t.Errorf("afterwards the name leads to %v, before to %v", got, both)
+	}
+}
+
+// moveCutAnywhere cuts both halves of a move at every call.
+func moveCutAnywhere(t *testing.T, h Harness) {
+	for _, after := range []bool{false, true} {
+		for n, done := 1, false; !done; n++ {
+			x := h.tenant(t)
+			x.apply(x.withService("job", func(*berth.Service) {}))
+			stack := x.beside()
+			done = true
+			for _, s := range []berth.Stack{stack, alone(stack)} {
+				reached := h.Cut(n, after)
+				_, _ = x.Engine.Apply(x.ctx, s)
+				done = !reached() && done
+				o := x.apply(s)
+				x.get(byImage(o, h.Images.Next), "/health")
+				want := 3
+				if s.Services[1].Beside == false {
+					want = 2
+				}
+				if len(o.Containers) != want || len(o.Foreign) != 0 {
+					t.Errorf("cut at call %d: %+v", n, o)
+				}
+			}
+			if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: x.observe().Volumes}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
