@@ -76,6 +76,17 @@ func (d Deployment) Reverts() bool {
 	}
 }
 
+// Makes reports whether d may need containers that are not there yet, and with
+// them its images.
+func (d Deployment) Makes() bool {
+	switch d.Type {
+	case DeployProvision, DeployUpdate, DeployRollback, DeployConfig:
+		return true
+	default:
+		return false
+	}
+}
+
 // VolumePolicy says what a deprovisioning does with a tenant's volumes.
 type VolumePolicy string
 

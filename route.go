@@ -9,6 +9,7 @@ const (
 	RouteServing  RouteState = "serving"  // forward
 	RouteStarting RouteState = "starting" // forward if something answers, else 503
 	RouteHolding  RouteState = "holding"  // keep requests waiting, up to a deadline, then 503
+	RouteUnready  RouteState = "unready"  // 503: it runs, and is not well
 	RouteStopped  RouteState = "stopped"  // 503
 	RouteFailed   RouteState = "failed"   // 503
 )

@@ -96,7 +96,7 @@ func (b *Blueprint) stack(t berth.Tenant, lookup environment, recorded []string,
 	}
 	for _, v := range b.app.Volumes {
 		name := berth.VolumeName(t.OrganizationID, v.Name)
-		s.Volumes = append(s.Volumes, berth.Volume{Name: name, Key: v.Name, Recorded: slices.Contains(recorded, name)})
+		s.Volumes = append(s.Volumes, berth.Volume{Name: name, Key: v.Name, Shared: v.Shared, Recorded: slices.Contains(recorded, name)})
 	}
 	return s, nil
 }

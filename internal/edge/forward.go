@@ -99,6 +99,8 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		d.answer(w, r, noTunnel())
 	case late:
 		d.answer(w, r, t.heldTooLong())
+	case t.route.State == berth.RouteUnready:
+		d.answer(w, r, t.unready())
 	case t.route.State == berth.RouteStopped:
 		d.answer(w, r, t.stopped())
 	case t.route.State == berth.RouteFailed:

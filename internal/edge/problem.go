@@ -18,6 +18,7 @@ import (
 // tenant, and so say nothing of where it runs.
 const (
 	CodeTenantStarting      berth.Code = "tenant_starting"
+	CodeTenantUnready       berth.Code = "tenant_unready"
 	CodeTenantStopped       berth.Code = "tenant_stopped"
 	CodeTenantFailed        berth.Code = "tenant_failed"
 	CodeUpstreamUnreachable berth.Code = "upstream_unreachable"
@@ -42,6 +43,12 @@ func (t *target) starting() problem {
 	return problem{Status: http.StatusServiceUnavailable, Code: CodeTenantStarting, retryAfter: 1,
 		Detail: fmt.Sprintf("Tenant %s is starting", berth.Quote(t.route.Name)),
 		Hint:   "try again in a second"}
+}
+
+func (t *target) unready() problem {
+	return problem{Status: http.StatusServiceUnavailable, Code: CodeTenantUnready, retryAfter: 5,
+		Detail: fmt.Sprintf("Tenant %s is not well", berth.Quote(t.route.Name)),
+		Hint:   "try again in five seconds; its operator sees the cause in the tenant's status"}
 }
 
 func (t *target) heldTooLong() problem {

@@ -16,7 +16,7 @@ func gate(stack berth.Stack, seen berth.Observed) (gated berth.Stack, waits stri
 		return stack, ""
 	}
 	stack.Services = slices.Clone(stack.Services)
-	containers := byName(seen)
+	containers, _ := stack.Pair(seen.Containers)
 	held := map[string]bool{}
 	for i := range stack.Services { // each comes after those that it depends on
 		svc := &stack.Services[i]
@@ -38,14 +38,6 @@ func gate(stack berth.Stack, seen berth.Observed) (gated berth.Stack, waits stri
 		stack.Services[i].Held = held[stack.Services[i].Name]
 	}
 	return stack, waits
-}
-
-func byName(seen berth.Observed) map[string]berth.Container {
-	m := make(map[string]berth.Container, len(seen.Containers))
-	for _, c := range seen.Containers {
-		m[c.Name] = c
-	}
-	return m
 }
 
 // of returns the containers that a stack calls for of one service.
@@ -72,8 +64,7 @@ func unmet(stack berth.Stack, d berth.Dependency, seen map[string]berth.Containe
 		return d.Service + " is started"
 	}
 	for _, want := range of(stack, d.Service) { // none if it is done
-		c, ok := seen[want.Name]
-		ours := ok && c.Hash == want.Hash
+		c, ours := seen[want.Name]
 		switch {
 		case d.Condition == berth.ConditionHealthy && !(ours && c.State == berth.ContainerRunning && c.Health == berth.ContainerHealthy):
 			return d.Service + " is healthy"
@@ -86,22 +77,11 @@ func unmet(stack berth.Stack, d berth.Dependency, seen map[string]berth.Containe
 
 func completed(c berth.Container) bool { return c.State == berth.ContainerExited && c.ExitCode == 0 }
 
-// heldServices names them, so that two situations can be compared.
-func heldServices(stack berth.Stack) []string {
-	var names []string
-	for _, s := range stack.Services {
-		if s.Held {
-			names = append(names, s.Name)
-		}
-	}
-	return names
-}
-
 // onceOutcome looks at the services that run once per release. done is set if
 // there are any that are not recorded as done and all of them ended well;
 // failure says which one did not.
 func onceOutcome(stack berth.Stack, seen berth.Observed) (done bool, failure string) {
-	containers := byName(seen)
+	containers, _ := stack.Pair(seen.Containers)
 	done = true
 	any := false
 	for _, want := range stack.Containers() {
@@ -110,12 +90,12 @@ func onceOutcome(stack berth.Stack, seen berth.Observed) (done bool, failure str
 		}
 		any = true
 		c, ok := containers[want.Name]
-		switch {
-		case !ok || c.Hash != want.Hash || !completed(c):
-			done = false
-			if ok && c.Hash == want.Hash && c.State == berth.ContainerExited {
-				return false, ended(want.Service.Name, c)
-			}
+		if ok && completed(c) {
+			continue
+		}
+		done = false
+		if ok && c.State == berth.ContainerExited {
+			return false, ended(want.Service.Name, c)
 		}
 	}
 	return any && done, ""

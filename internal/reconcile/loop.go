@@ -22,6 +22,9 @@ import (
 type Config struct {
 	ScanInterval time.Duration // between full scans; 10 s
 	Patience     time.Duration // for a deployment's first healthy answer; 60 s
+	Observe      time.Duration // that a new generation must be well before traffic moves to it; none
+	MoveDrain    time.Duration // for requests with an earlier generation, once traffic has moved; 30 s
+	HoldDrain    time.Duration // for requests under way, before what serves them is stopped; 10 s
 	CallDeadline time.Duration // of one whole engine operation; 2 min
 	PullDeadline time.Duration // of making an image available; 10 min
 	LookDeadline time.Duration // of observing one tenant; 15 s
@@ -39,6 +42,8 @@ func (c Config) withDefaults() Config {
 	}
 	def(&c.ScanInterval, 10*time.Second)
 	def(&c.Patience, time.Minute)
+	def(&c.MoveDrain, 30*time.Second)
+	def(&c.HoldDrain, 10*time.Second)
 	def(&c.CallDeadline, 2*time.Minute)
 	def(&c.PullDeadline, 10*time.Minute)
 	def(&c.LookDeadline, 15*time.Second)
@@ -61,6 +66,7 @@ type Parts struct {
 	Catalog *store.Catalog[Blueprint]
 	Files   Files
 	Secrets Secrets
+	Vitals  Vitals // may be nil: then nothing is known between passes
 	Log     *slog.Logger
 }
 
@@ -74,6 +80,7 @@ type Loop struct {
 	routes  *routes
 	engine  engineState
 	memory  memory
+	stands  standings
 	waiters waiters
 	rescan  chan struct{}  // asks for a scan now
 	strays  map[string]int // what the sweeper saw last time, and for how many scans; only the scan touches it
@@ -85,6 +92,7 @@ func New(c Config, p Parts) *Loop {
 	l.lanes = newLanes(l.Width)
 	l.queue = newQueue(l.pass)
 	l.memory.byOrg = make(map[string]remembered)
+	l.stands.byOrg = make(map[string]*standing)
 	l.waiters.byID = make(map[string]*waiter)
 	l.engine.broken = make(chan struct{}, 1)
 	return l

@@ -19,7 +19,10 @@ type remembered struct {
 	deployment string // id
 	adopted    bool
 	restarted  bool
+	available  bool      // its images were seen to be there
 	since      time.Time // when patience with it began
+	well       time.Time // since when all that is to take requests answers well; zero if it does not
+	relapses   int       // rounds in a row since then in which not all did
 	progress   berth.Progress
 }
 

@@ -39,6 +39,7 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 	switch {
 	case berth.Is(err, berth.CodeContainerNotFound):
 		l.routes.drop(organizationID)
+		l.stands.forget(organizationID)
 		return verdict{then: Done}
 	case err == nil && !p.reachable():
 		return verdict{then: Retry} // mind looks at every tenant once it answers again
@@ -103,8 +104,7 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 		}
 		volumes, err := tx.ListVolumes(ctx, organizationID)
 		p.situation = situation{secrets: secrets, volumes: volumes}
-		p.Tenant, p.Situation.Patience = t, p.Loop.Patience
-		p.Verified = t.Health == berth.HealthHealthy && !ok
+		p.Tenant, p.Situation.Patience, p.Situation.Observe = t, p.Loop.Patience, p.Loop.Observe
 		p.Adopted = !ok || !d.Adopt || p.memory.recall(&d).adopted
 		if ok {
 			p.Deployment = &d
@@ -137,11 +137,17 @@ func (p *pass) checkEngine() error {
 func (p *pass) prepare() error {
 	if p.Deployment != nil {
 		r := p.memory.recall(p.Deployment)
-		p.Restarted, p.Waited = r.restarted, 0
+		p.Restarted, p.Relapses, p.Waited, p.Well = r.restarted, r.relapses, 0, 0
+		p.Available = r.available || !p.Deployment.Makes()
 		if !r.since.IsZero() {
 			p.Waited = time.Since(r.since)
 		}
+		if !r.well.IsZero() {
+			p.Well = time.Since(r.well)
+		}
 	}
+	p.Proven, p.Holding = p.stands.recall(p.Tenant, p.Seen)
+	p.Unready = p.unready()
 	if p.Stack.Services != nil || p.Tenant.Want == berth.WantGone || unresolved(p.Tenant.Spec, p.blueprint) {
 		return nil
 	}
@@ -178,13 +184,23 @@ func (p *pass) observe(ctx context.Context) error {
 			return err
 		}
 		p.Seen = seen
-		for _, c := range seen.Containers {
-			if c.StartedAt.Truncate(time.Microsecond).After(p.Tenant.LastStartedAt) {
-				p.Verified = false // the engine started it again by itself
-			}
-		}
+		p.stands.keep(seen)
 		return nil
 	})
+}
+
+// unready asks how the containers did since the last pass.
+func (p *pass) unready() map[string]string {
+	if p.Vitals == nil {
+		return nil
+	}
+	causes := map[string]string{}
+	for _, c := range p.Seen.Containers {
+		if v, ok := p.Vitals.Vital(c.ID, c.StartedAt); ok && v.Started && !v.Ready {
+			causes[c.ID] = v.Cause
+		}
+	}
+	return causes
 }
 
 // call does one engine operation in its lane, with a deadline. Waiting for a

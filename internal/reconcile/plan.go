@@ -3,6 +3,7 @@ package reconcile
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -16,14 +17,22 @@ type Situation struct {
 	Stack      berth.Stack       // what should be; zero while an image is not resolved
 	Seen       berth.Observed
 
-	Adopted   bool          // what compose made was taken back, or there was no such order
-	Applied   bool          // the stack was applied in this pass
-	Held      []string      // services that were held back when it was
-	Restarted bool          // what ran was stopped, or nothing ran, for Deployment
-	Probe     *berth.Probe  // the last probe of this pass; nil before the first
-	Verified  bool          // the tenant is known to answer and nothing was changed since
-	Waited    time.Duration // since patience with Deployment began
-	Patience  time.Duration // how long a deployment may wait for a healthy answer
+	Available bool              // the images are known to be there
+	Adopted   bool              // what compose made was taken back, or there was no such order
+	Applied   string            // shape of the stack that was applied in this pass; "" for none
+	Restarted bool              // what ran was stopped, or nothing ran, for Deployment
+	Named     bool              // what was made beside is found by its name
+	Drained   bool              // no request is left where the route does not lead
+	Holding   bool              // the edge keeps requests waiting
+	Proven    map[string]bool   // containers that were found well since they started, by id
+	Unready   map[string]string // containers that are not well now, by id, each with its cause
+
+	Probe    *berth.Probe  // the worst of this pass's last round of probes; nil before the first
+	Well     time.Duration // for which all were, round after round, for Deployment
+	Relapses int           // rounds in a row since then in which not all were
+	Observe  time.Duration // how long a new generation must be well before traffic moves to it
+	Waited   time.Duration // since patience with Deployment began
+	Patience time.Duration // how long a deployment may wait for a healthy answer
 }
 
 // StepKind is what a step does.
@@ -31,9 +40,10 @@ type StepKind string
 
 const (
 	StepBegin   StepKind = "begin"   // record that the deployment was taken up
-	StepResolve StepKind = "resolve" // pin the image
+	StepResolve StepKind = "resolve" // pin the images, and see that they are there
 	StepDrift   StepKind = "drift"   // record that something was changed by other means
 	StepRoute   StepKind = "route"   // tell the edge
+	StepDrain   StepKind = "drain"   // wait for requests that are where the route does not lead
 	StepHalt    StepKind = "halt"    // stop the containers, keep them
 	StepAdopt   StepKind = "adopt"   // take back what compose made
 	StepApply   StepKind = "apply"   // make the engine hold the stack
@@ -47,12 +57,13 @@ const (
 
 // Step is one idempotent action.
 type Step struct {
-	Kind   StepKind
-	Route  berth.RouteState // of StepRoute
-	Drain  bool             // of StepRoute: forward to nothing
-	Status berth.Status     // of StepSettle
-	Health berth.Health     // of StepSettle
-	Reason string           // why, for people; of StepDrift, StepSettle and StepFail
+	Kind      StepKind
+	Route     berth.RouteState // of StepRoute
+	Upstreams []netip.AddrPort // of StepRoute: where requests go
+	Stack     berth.Stack      // of StepApply
+	Status    berth.Status     // of StepSettle
+	Health    berth.Health     // of StepSettle
+	Reason    string           // why, for people; of StepDrift, StepSettle and StepFail
 }
 
 // Then says what comes after a plan's steps.
@@ -73,9 +84,11 @@ type Plan struct {
 }
 
 const (
-	probePause = time.Second     // between rounds of probes while a deployment waits
-	gatePause  = time.Second     // between looks at what a service waits for; events come sooner
-	sickPause  = 5 * time.Second // between probes of a tenant that does not answer
+	probePause   = time.Second            // between rounds of probes while a deployment waits
+	observePause = 500 * time.Millisecond // the same while a new generation is observed
+	gatePause    = time.Second            // between looks at what a service waits for; events come sooner
+	sickPause    = 5 * time.Second        // between probes of a tenant that does not answer
+	relapsesMost = 3                      // rounds after which a generation that was well counts as sick
 )
 
 // Decide is pure and deterministic: the same situation gives the same plan,
@@ -86,18 +99,17 @@ func Decide(s Situation) Plan {
 		return Plan{Steps: []Step{{Kind: StepBegin}}}
 	case s.Tenant.Want == berth.WantGone:
 		return Plan{Steps: []Step{{Kind: StepRemove}, {Kind: StepBury}}, Then: Done}
-	case s.Stack.Services == nil:
+	case s.Stack.Services == nil || d != nil && !s.Available:
 		return Plan{Steps: []Step{{Kind: StepResolve}}}
 	}
 	if s.Deployment != nil && s.Deployment.Adopt && !s.Adopted {
 		return Plan{Steps: []Step{{Kind: StepAdopt}}}
 	}
 	if restartDue(s) {
-		return Plan{Steps: []Step{
-			{Kind: StepRoute, Route: berth.RouteStarting, Drain: true},
-			{Kind: StepHalt},
-			{Kind: StepApply},
-		}}
+		if !s.Holding || !s.Drained {
+			return Plan{Steps: []Step{{Kind: StepRoute, Route: berth.RouteHolding}, {Kind: StepDrain}}}
+		}
+		return Plan{Steps: []Step{{Kind: StepHalt}, {Kind: StepApply, Stack: s.Stack}}}
 	}
 	if s.Stack.Run {
 		switch done, failure := onceOutcome(s.Stack, s.Seen); {
@@ -108,21 +120,23 @@ func Decide(s Situation) Plan {
 		}
 	}
 	gated, waits := gate(s.Stack, s.Seen)
-	s.Applied = s.Applied && slices.Equal(s.Held, heldServices(gated))
-	s.Stack = gated
-	if reason := Difference(gated, s.Seen); reason != "" {
-		return repair(s, reason)
+	m := newMove(gated, s)
+	if reason := m.missing(); reason != "" {
+		return repair(s, m, reason)
 	}
 	if waits != "" {
-		return await(s, waits)
+		return await(s, m, waits)
 	}
 	if !s.Stack.Run {
+		if reason := m.surplus(); reason != "" {
+			return repair(s, m, reason)
+		}
 		return Plan{Steps: []Step{
 			{Kind: StepRoute, Route: berth.RouteStopped},
 			{Kind: StepSettle, Status: berth.StatusStopped, Health: berth.HealthUnknown},
 		}, Then: Done}
 	}
-	return verify(s)
+	return verify(s, m)
 }
 
 // giveUp ends a deployment that can't succeed any more. Without one, only an
@@ -136,12 +150,12 @@ func giveUp(s Situation, reason string) Plan {
 
 // await waits for a service that others depend on. What ran before goes on
 // serving meanwhile.
-func await(s Situation, reason string) Plan {
+func await(s Situation, m move, reason string) Plan {
 	if s.Deployment != nil && s.Waited >= s.Patience {
 		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not ready in time: " + reason}}, Then: Wait}
 	}
 	settle := Step{Kind: StepSettle, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: reason}
-	if s.Deployment == nil && !mainRuns(s.Stack, s.Seen) {
+	if s.Deployment == nil && !m.mainRuns() {
 		settle.Status = berth.StatusFailed
 	}
 	return Plan{Steps: []Step{settle}, Then: Wait, After: gatePause}
@@ -154,58 +168,114 @@ func restartDue(s Situation) bool {
 	if d == nil || d.Type != berth.DeployRestart || d.Adopt || s.Restarted || !s.Stack.Run {
 		return false // what was adopted is made anew, and the rest was never away
 	}
-	for _, c := range s.Seen.Containers {
-		if c.State == berth.ContainerRunning || c.State == berth.ContainerRestarting {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.Seen.Containers, isUp)
 }
 
 // repair brings the engine to what should be. If it was tried in this pass and
 // did not hold, it waits, until patience ends.
-func repair(s Situation, reason string) Plan {
-	if s.Applied {
-		settle := Step{Kind: StepSettle, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: reason}
-		if s.Deployment != nil {
-			if s.Waited >= s.Patience {
-				return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
-			}
-			settle.Status, settle.Health = s.Tenant.Status, berth.HealthStarting
-		}
-		return Plan{Steps: []Step{settle}, Then: Retry}
+func repair(s Situation, m move, reason string) Plan {
+	if s.Applied == shape(m.stack) {
+		return unrepaired(s, m, reason)
+	}
+	if m.stopFirst && !(s.Holding && s.Drained) {
+		return Plan{Steps: []Step{{Kind: StepRoute, Route: berth.RouteHolding}, {Kind: StepDrain}}}
 	}
 	var steps []Step
 	if s.Deployment == nil && settled(s.Tenant) {
 		steps = append(steps, Step{Kind: StepDrift, Reason: reason})
 	}
-	route := Step{Kind: StepRoute, Route: berth.RouteStopped, Drain: true}
-	if s.Stack.Run {
-		route = Step{Kind: StepRoute, Route: berth.RouteStarting, Drain: !anyServing(s.Stack, s.Seen)}
+	switch {
+	case !s.Stack.Run:
+		steps = append(steps, Step{Kind: StepRoute, Route: berth.RouteStopped})
+	case !m.stopFirst:
+		steps = append(steps, m.route(s))
 	}
-	return Plan{Steps: append(steps, route, Step{Kind: StepApply})}
+	return Plan{Steps: append(steps, Step{Kind: StepApply, Stack: m.stack})}
 }
 
-// verify asks a tenant that runs as it should whether it is well.
-func verify(s Situation) Plan {
-	serving := Step{Kind: StepRoute, Route: berth.RouteServing}
-	running := Step{Kind: StepSettle, Status: berth.StatusRunning, Health: berth.HealthHealthy}
-	switch {
-	case s.Verified && s.Deployment == nil:
-		return Plan{Steps: []Step{serving, running}, Then: Done}
-	case s.Probe == nil:
-		return Plan{Steps: []Step{{Kind: StepRoute, Route: berth.RouteStarting}, {Kind: StepProbe}}}
-	case s.Probe.Status == berth.ProbeHealthy:
-		return Plan{Steps: []Step{serving, running}, Then: Done}
-	case s.Deployment == nil:
-		running.Health, running.Reason = berth.HealthUnhealthy, s.Probe.Cause
-		return Plan{Steps: []Step{serving, running}, Then: Wait, After: sickPause}
-	case s.Waited >= s.Patience:
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not healthy in time: " + s.Probe.Cause}}, Then: Wait}
-	default:
-		running.Health, running.Reason = berth.HealthStarting, s.Probe.Cause
-		return Plan{Steps: []Step{running}, Then: Wait, After: probePause}
+// unrepaired is what comes after an apply that did not hold.
+func unrepaired(s Situation, m move, reason string) Plan {
+	settle := Step{Kind: StepSettle, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: reason}
+	if s.Deployment != nil {
+		if s.Waited >= s.Patience {
+			return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
+		}
+		settle.Status, settle.Health = s.Tenant.Status, berth.HealthStarting
+		return Plan{Steps: []Step{settle}, Then: Retry}
 	}
+	s.Holding = false // requests would wait for what nobody works on
+	return Plan{Steps: []Step{m.route(s), settle}, Then: Retry}
+}
+
+// verify asks a tenant that runs as it should whether it is well, and moves
+// traffic to it once it is.
+func verify(s Situation, m move) Plan {
+	running := Step{Kind: StepSettle, Status: berth.StatusRunning, Health: berth.HealthHealthy}
+	unwellInside := m.unwellInside(s)
+	switch {
+	case s.Deployment == nil && s.Holding && unwellInside != "":
+		return await(s, m, unwellInside)
+	case s.Deployment == nil && m.proven(s.Proven) && m.surplus() == "" && (s.Tenant.Health == berth.HealthHealthy || m.unready(s)):
+		running.Health, running.Reason = m.health(s)
+		return Plan{Steps: []Step{m.route(s), running}, Then: Done}
+	case s.Deployment != nil && s.Relapses >= relapsesMost:
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: "was well and got sick again: " + cause(s.Probe)}}, Then: Wait}
+	case s.Deployment == nil && m.proven(s.Proven) && m.surplus() != "":
+		return arrive(s, m)
+	case s.Probe == nil:
+		return Plan{Steps: []Step{m.route(s), {Kind: StepProbe}}}
+	case s.Probe.Status != berth.ProbeHealthy:
+		return unwell(s, m)
+	}
+	if unwellInside != "" {
+		return await(s, m, unwellInside)
+	}
+	if m.moves && s.Well < s.Observe {
+		return Plan{Then: Wait, After: min(observePause, s.Observe-s.Well)}
+	}
+	return arrive(s, m)
+}
+
+// arrive moves traffic to a generation that was found well, and lets the one
+// before it go: name, route, drain, remove, and look again.
+func arrive(s Situation, m move) Plan {
+	here := Step{Kind: StepRoute, Route: berth.RouteServing, Upstreams: addresses(m.main())}
+	switch {
+	case m.surplus() == "":
+		return Plan{Steps: []Step{here, {Kind: StepSettle, Status: berth.StatusRunning, Health: berth.HealthHealthy}}, Then: Done}
+	case s.Applied == shape(m.alone):
+		return unrepaired(s, m, m.surplus())
+	case m.unnamed && !s.Named && s.Applied != shape(m.named):
+		return Plan{Steps: []Step{{Kind: StepApply, Stack: m.named}}}
+	case !s.Drained:
+		return Plan{Steps: []Step{here, {Kind: StepDrain}}}
+	default:
+		return Plan{Steps: []Step{{Kind: StepApply, Stack: m.alone}}}
+	}
+}
+
+// unwell is what follows a probe that failed.
+func unwell(s Situation, m move) Plan {
+	if s.Deployment != nil && s.Waited >= s.Patience {
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not healthy in time: " + s.Probe.Cause}}, Then: Wait}
+	}
+	if s.Deployment != nil && m.moves {
+		return Plan{Then: Wait, After: probePause} // the one before it serves, and is well
+	}
+	settle := Step{Kind: StepSettle, Status: berth.StatusRunning, Health: berth.HealthStarting, Reason: s.Probe.Cause}
+	if s.Deployment != nil {
+		return Plan{Steps: []Step{settle}, Then: Wait, After: probePause}
+	}
+	settle.Health = berth.HealthUnhealthy
+	s.Holding = false
+	return Plan{Steps: []Step{m.route(s), settle}, Then: Wait, After: sickPause}
+}
+
+func cause(p *berth.Probe) string {
+	if p == nil {
+		return "unknown"
+	}
+	return p.Cause
 }
 
 // settled reports whether a tenant was as it should be, so that a difference
@@ -217,23 +287,11 @@ func settled(t berth.Tenant) bool {
 // Difference says in words how what is seen differs from the stack, "" if it
 // does not. An engine that did not look at limits is believed.
 func Difference(stack berth.Stack, seen berth.Observed) string {
-	have := byName(seen)
-	if !seen.Network {
-		return "network " + stack.Network + " is missing"
+	m := newMove(stack, Situation{Seen: seen})
+	if reason := m.missing(); reason != "" {
+		return reason
 	}
-	for _, want := range stack.Containers() {
-		c, ok := have[want.Name]
-		delete(have, want.Name)
-		if reason := containerDifference(want, c, ok, stack.Run); reason != "" {
-			return "container " + want.Name + " " + reason
-		}
-	}
-	for _, c := range seen.Containers {
-		if _, extra := have[c.Name]; extra && !stack.Leaves(c.Service) {
-			return "container " + c.Name + " is not wanted any more"
-		}
-	}
-	return ""
+	return m.surplus()
 }
 
 func containerDifference(want berth.ContainerSpec, c berth.Container, ok, run bool) string {
@@ -264,33 +322,4 @@ func containerDifference(want berth.ContainerSpec, c berth.Container, ok, run bo
 	default:
 		return ""
 	}
-}
-
-// anyServing reports whether some container of the stack's main service runs
-// and stays: its traffic goes on while the others are brought in line.
-func anyServing(stack berth.Stack, seen berth.Observed) bool {
-	if mainHeld(stack) {
-		return mainRuns(stack, seen)
-	}
-	have := byName(seen)
-	for _, want := range stack.Containers() {
-		c := have[want.Name]
-		if want.Service.Main && c.Hash == want.Hash && c.State == berth.ContainerRunning {
-			return true
-		}
-	}
-	return false
-}
-
-func mainHeld(stack berth.Stack) bool {
-	return slices.ContainsFunc(stack.Services, func(s berth.Service) bool { return s.Main && s.Held })
-}
-
-// mainRuns reports whether some container of the main service runs, whatever
-// it was made from.
-func mainRuns(stack berth.Stack, seen berth.Observed) bool {
-	main := slices.IndexFunc(stack.Services, func(s berth.Service) bool { return s.Main })
-	return slices.ContainsFunc(seen.Containers, func(c berth.Container) bool {
-		return c.Service == stack.Services[main].Name && c.State == berth.ContainerRunning
-	})
 }

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,8 +27,8 @@ func stack(run bool, replicas int) (berth.Stack, berth.Observed) {
 		if run {
 			state, addr = berth.ContainerRunning, netip.MustParseAddrPort(fmt.Sprintf("10.64.0.%d:3000", i+2))
 		}
-		seen.Containers = append(seen.Containers, berth.Container{ID: fmt.Sprint("c", i), Name: c.Name, Hash: c.Hash,
-			State: state, Address: addr, CPU: 0.5, MemoryMB: 512})
+		seen.Containers = append(seen.Containers, berth.Container{ID: fmt.Sprint("c", i), Name: c.Name,
+			Service: c.Service.Name, Replica: c.Replica, Hash: c.Hash, State: state, Address: addr, CPU: 0.5, MemoryMB: 512})
 	}
 	return s, seen
 }
@@ -40,117 +41,189 @@ func base(run bool) reconcile.Situation {
 	if run {
 		t.Want, t.Status, t.Health = berth.WantRunning, berth.StatusRunning, berth.HealthHealthy
 	}
-	return reconcile.Situation{Tenant: t, Stack: s, Seen: seen, Verified: run, Patience: time.Minute}
+	return reconcile.Situation{Tenant: t, Stack: s, Seen: seen, Proven: map[string]bool{"c0": run}, Available: true, Patience: time.Minute}
+}
+
+// fresh says that what runs was not found well yet.
+func fresh(s reconcile.Situation) reconcile.Situation {
+	s.Proven = nil
+	return s
 }
 
 func deployment(kind berth.DeploymentType) *berth.Deployment {
 	return &berth.Deployment{ID: "d", OrganizationID: org, Type: kind, Status: berth.DeploymentPending, StartedAt: time.Unix(1, 0)}
 }
 
+// moved is a tenant whose image was changed, in the state that the names of the
+// containers beside each other say: "old" runs what was there before, "new"
+// what is wanted.
+func moved(names ...string) reconcile.Situation {
+	s := base(true)
+	s.Deployment = deployment(berth.DeployUpdate)
+	old := s.Seen.Containers[0]
+	s.Stack.Services[0].Image = "sha256:2"
+	want := s.Stack.Containers()[0]
+	s.Seen.Containers = nil
+	s.Proven = map[string]bool{"old": true}
+	for i, name := range names {
+		c := old
+		c.ID, c.Name, c.Address = name, want.Name, netip.MustParseAddrPort(fmt.Sprintf("10.64.0.%d:3000", i+2))
+		if name == "new" {
+			c.Hash = want.Hash
+			if len(names) > 1 {
+				c.Name = berth.StagedName(org, s.Stack.Generation, "app", 1)
+			}
+		}
+		s.Seen.Containers = append(s.Seen.Containers, c)
+	}
+	return s
+}
+
 func TestDecide(t *testing.T) {
 	well := &berth.Probe{Status: berth.ProbeHealthy}
 	sick := &berth.Probe{Status: berth.ProbeUnhealthy, Cause: "answered 500"}
+	with := func(s reconcile.Situation, change func(*reconcile.Situation)) func() reconcile.Situation {
+		return func() reconcile.Situation { change(&s); return s }
+	}
+	volume := func(s reconcile.Situation, shared bool) reconcile.Situation {
+		mount := berth.Mount{Volume: "v", Target: "/data"}
+		s.Stack.Services[0].Mounts = []berth.Mount{mount}
+		s.Stack.Volumes = []berth.Volume{{Name: "v", Shared: shared}}
+		return s
+	}
 	for name, c := range map[string]struct {
 		from func() reconcile.Situation
 		want string
 	}{
 		"a healthy tenant is left alone": {func() reconcile.Situation { return base(true) },
-			"route serving, settle running healthy; done"},
+			"route serving 2, settle running healthy; done"},
 		"a stopped tenant is left alone": {func() reconcile.Situation { return base(false) },
 			"route stopped, settle stopped unknown; done"},
-		"a new deployment is first taken up": {func() reconcile.Situation {
-			s := base(true)
+		"a new deployment is first taken up": {with(base(true), func(s *reconcile.Situation) {
 			s.Deployment = deployment(berth.DeployUpdate)
 			s.Deployment.StartedAt = time.Time{}
-			return s
-		}, "begin; again"},
-		"an image is pinned before anything is made from it": {func() reconcile.Situation {
-			s := base(true)
+		}), "begin; again"},
+		"an image is pinned before anything is made from it": {with(base(true), func(s *reconcile.Situation) {
 			s.Tenant.Spec.ImageDigest, s.Stack = "", berth.Stack{}
-			return s
-		}, "resolve; again"},
-		"a fresh tenant is applied behind a closed route": {func() reconcile.Situation {
-			s := base(true)
+		}), "resolve; again"},
+		"an image that was pinned long ago is looked for first": {with(base(true), func(s *reconcile.Situation) {
+			s.Deployment, s.Available = deployment(berth.DeployRollback), false
+		}), "resolve; again"},
+		"a fresh tenant is applied behind a closed route": {with(base(true), func(s *reconcile.Situation) {
 			s.Tenant.Status, s.Deployment, s.Seen = berth.StatusProvisioning, deployment(berth.DeployProvision), berth.Observed{}
-			return s
-		}, "route starting drained, apply; again"},
-		"a new tenant that is not to start is made and not started": {func() reconcile.Situation {
-			s := base(false)
+		}), "route starting, apply; again"},
+		"a new tenant that is not to start is made and not started": {with(base(false), func(s *reconcile.Situation) {
 			s.Tenant.Status, s.Deployment, s.Seen = berth.StatusProvisioning, deployment(berth.DeployProvision), berth.Observed{}
-			return s
-		}, "route stopped drained, apply; again"},
-		"what was applied is probed": {func() reconcile.Situation {
-			s := base(true)
-			s.Deployment, s.Applied, s.Verified = deployment(berth.DeployProvision), true, false
-			return s
-		}, "route starting, probe; again"},
-		"a healthy answer completes the deployment": {func() reconcile.Situation {
-			s := base(true)
-			s.Deployment, s.Applied, s.Verified, s.Probe = deployment(berth.DeployProvision), true, false, well
-			return s
-		}, "route serving, settle running healthy; done"},
-		"a sick answer is waited out": {func() reconcile.Situation {
-			s := base(true)
-			s.Deployment, s.Applied, s.Verified, s.Probe = deployment(berth.DeployUpdate), true, false, sick
-			return s
-		}, "settle running starting; wait 1s"},
-		"patience ends": {func() reconcile.Situation {
-			s := base(true)
-			s.Deployment, s.Applied, s.Verified, s.Probe, s.Waited = deployment(berth.DeployUpdate), true, false, sick, time.Minute
-			return s
-		}, "fail; wait 0s"},
-		"a sick tenant goes on being asked": {func() reconcile.Situation {
-			s := base(true)
-			s.Verified, s.Probe = false, sick
-			return s
-		}, "route serving, settle running unhealthy; wait 5s"},
-		"a container that died is drift and is repaired": {func() reconcile.Situation {
-			s := base(true)
-			s.Seen.Containers[0].State, s.Seen.Containers[0].Address = berth.ContainerExited, netip.AddrPort{}
-			return s
-		}, "drift, route starting drained, apply; again"},
-		"what was repaired and does not hold is tried again later": {func() reconcile.Situation {
-			s := base(true)
-			s.Applied, s.Seen.Containers = true, nil
-			return s
-		}, "settle failed unhealthy; retry"},
-		"a deployment whose containers do not hold fails when patience ends": {func() reconcile.Situation {
-			s := base(true)
-			s.Applied, s.Seen.Containers, s.Deployment, s.Waited = true, nil, deployment(berth.DeployRestart), time.Hour
-			return s
-		}, "fail; wait 0s"},
-		"a restart stops and starts": {func() reconcile.Situation {
-			s := base(true)
-			s.Deployment, s.Verified = deployment(berth.DeployRestart), false
-			return s
-		}, "route starting drained, halt, apply; again"},
-		"a restart that was done is probed": {func() reconcile.Situation {
-			s := base(true)
-			s.Deployment, s.Restarted, s.Verified = deployment(berth.DeployRestart), true, false
-			return s
-		}, "route starting, probe; again"},
-		"scaling up keeps what serves": {func() reconcile.Situation {
-			s := base(true)
+		}), "route stopped, apply; again"},
+		"what was applied is probed": {with(fresh(base(true)), func(s *reconcile.Situation) {
+			s.Deployment = deployment(berth.DeployProvision)
+		}), "route starting, probe; again"},
+		"a healthy answer completes the deployment": {with(fresh(base(true)), func(s *reconcile.Situation) {
+			s.Deployment, s.Probe = deployment(berth.DeployProvision), well
+		}), "route serving 2, settle running healthy; done"},
+		"a sick answer is waited out": {with(fresh(base(true)), func(s *reconcile.Situation) {
+			s.Deployment, s.Probe, s.Restarted = deployment(berth.DeployRestart), sick, true
+		}), "settle running starting; wait 1s"},
+		"patience ends": {with(fresh(base(true)), func(s *reconcile.Situation) {
+			s.Deployment, s.Probe, s.Waited = deployment(berth.DeployUpdate), sick, time.Minute
+		}), "fail; wait 0s"},
+		"a sick tenant goes on being asked": {with(fresh(base(true)), func(s *reconcile.Situation) {
+			s.Probe = sick
+		}), "route starting, settle running unhealthy; wait 5s"},
+		"one failed probe takes no tenant out of the routes": {with(base(true), func(s *reconcile.Situation) {
+			s.Tenant.Health, s.Probe = berth.HealthUnknown, sick
+		}), "route serving 2, settle running unhealthy; wait 5s"},
+		"one that is not ready is": {with(base(true), func(s *reconcile.Situation) {
+			s.Unready = map[string]string{"c0": "answered 500"}
+		}), "route unready, settle running unhealthy; done"},
+		"of several replicas only that one is": {with(base(true), func(s *reconcile.Situation) {
+			s.Stack, s.Seen = stack(true, 3)
+			s.Proven = map[string]bool{"c0": true, "c1": true, "c2": true}
+			s.Unready = map[string]string{"c1": "answered 500"}
+		}), "route serving 2 4, settle running unhealthy; done"},
+		"a container that died is drift and is repaired": {with(base(true), func(s *reconcile.Situation) {
+			s.Seen.Containers[0].State, s.Seen.Containers[0].Address, s.Proven = berth.ContainerExited, netip.AddrPort{}, nil
+		}), "drift, route starting, apply; again"},
+		"what was repaired and does not hold is tried again later": {with(base(true), func(s *reconcile.Situation) {
+			s.Applied, s.Seen.Containers = "true app false false false false", nil
+		}), "route starting, settle failed unhealthy; retry"},
+		"a deployment whose containers do not hold fails when patience ends": {with(base(true), func(s *reconcile.Situation) {
+			s.Applied, s.Seen.Containers, s.Deployment, s.Waited = "true app false false false false", nil, deployment(berth.DeployRestart), time.Hour
+			s.Restarted = true
+		}), "fail; wait 0s"},
+
+		"a restart first lets requests wait": {with(base(true), func(s *reconcile.Situation) {
+			s.Deployment = deployment(berth.DeployRestart)
+		}), "route holding, drain; again"},
+		"then it stops and starts": {with(base(true), func(s *reconcile.Situation) {
+			s.Deployment, s.Holding, s.Drained = deployment(berth.DeployRestart), true, true
+		}), "halt, apply; again"},
+		"a restart that was done is probed while requests wait": {with(fresh(base(true)), func(s *reconcile.Situation) {
+			s.Deployment, s.Restarted, s.Holding = deployment(berth.DeployRestart), true, true
+		}), "route holding, probe; again"},
+
+		"scaling up keeps what serves": {with(base(true), func(s *reconcile.Situation) {
 			s.Stack, _ = stack(true, 3)
-			s.Deployment, s.Verified = deployment(berth.DeployScale), false
-			return s
-		}, "route starting, apply; again"},
-		"another spec closes the route first": {func() reconcile.Situation {
-			s := base(true)
-			s.Stack.Services[0].Image = "sha256:2"
-			s.Deployment, s.Verified = deployment(berth.DeployUpdate), false
-			return s
-		}, "route starting drained, apply; again"},
-		"a stop stops": {func() reconcile.Situation {
-			s := base(true)
+			s.Deployment = deployment(berth.DeployScale)
+		}), "route serving 2, apply; again"},
+		"a new replica gets no request before it is well": {with(base(true), func(s *reconcile.Situation) {
+			s.Stack, s.Seen = stack(true, 2)
+			s.Deployment = deployment(berth.DeployScale)
+		}), "route serving 2, probe; again"},
+		"scaling down leads away first": {with(base(true), func(s *reconcile.Situation) {
+			_, s.Seen = stack(true, 2)
+			s.Proven["c1"] = true
+			s.Deployment, s.Probe = deployment(berth.DeployScale), well
+		}), "route serving 2, drain; again"},
+		"and removes what has no request left": {with(base(true), func(s *reconcile.Situation) {
+			_, s.Seen = stack(true, 2)
+			s.Deployment, s.Probe, s.Drained = deployment(berth.DeployScale), well, true
+		}), "apply; again"},
+
+		"another spec is made beside, and the old one serves": {with(moved("old"), func(*reconcile.Situation) {}),
+			"route serving 2, apply beside; again"},
+		"it is probed while the old one serves": {with(moved("old", "new"), func(*reconcile.Situation) {}),
+			"route serving 2, probe; again"},
+		"while it is sick the old one serves": {with(moved("old", "new"), func(s *reconcile.Situation) {
+			s.Probe = sick
+		}), "; wait 1s"},
+		"while it is observed too": {with(moved("old", "new"), func(s *reconcile.Situation) {
+			s.Probe, s.Observe, s.Well = well, 3*time.Second, 2800*time.Millisecond
+		}), "; wait 200ms"},
+		"then traffic moves": {with(moved("old", "new"), func(s *reconcile.Situation) {
+			s.Probe, s.Observe, s.Well = well, 3*time.Second, 3*time.Second
+		}), "route serving 3, drain; again"},
+		"and the old one goes": {with(moved("old", "new"), func(s *reconcile.Situation) {
+			s.Probe, s.Drained, s.Proven = well, true, map[string]bool{"old": true, "new": true}
+		}), "apply; again"},
+		"what is left is asked once more": {with(moved("new"), func(s *reconcile.Situation) {
+			s.Proven, s.Applied = map[string]bool{"new": true}, "true app false false false false"
+		}), "route serving 2, probe; again"},
+		"one that gets sick again while it is observed fails": {with(moved("old", "new"), func(s *reconcile.Situation) {
+			s.Probe, s.Relapses = sick, 3
+		}), "fail; wait 0s"},
+		"what came back after a failure gets the traffic, then the rest goes": {with(moved("old", "new"), func(s *reconcile.Situation) {
+			s.Deployment = nil // its spec is the former one again
+			s.Stack.Services[0].Image = "sha256:1"
+			s.Proven = map[string]bool{"old": true, "new": true}
+		}), "route serving 2, drain; again"},
+		"one that holds a volume is stopped first, while requests wait": {with(volume(moved("old"), false), func(*reconcile.Situation) {}),
+			"route holding, drain; again"},
+		"and made when no request is left": {with(volume(moved("old"), false), func(s *reconcile.Situation) {
+			s.Holding, s.Drained = true, true
+		}), "apply; again"},
+		"one whose volume may be shared is not": {with(volume(moved("old"), true), func(*reconcile.Situation) {}),
+			"route serving 2, apply beside; again"},
+		"one that finds no room is": {with(moved("old"), func(s *reconcile.Situation) {
+			s.Stack.Subnet = netip.MustParsePrefix("10.64.0.0/30")
+		}), "route holding, drain; again"},
+
+		"a stop stops": {with(base(true), func(s *reconcile.Situation) {
 			s.Stack.Run, s.Deployment = false, deployment(berth.DeployStop)
-			return s
-		}, "route stopped drained, apply; again"},
-		"a tenant that is to go is removed, then buried": {func() reconcile.Situation {
-			s := base(true)
+		}), "route stopped, apply; again"},
+		"a tenant that is to go is removed, then buried": {with(base(true), func(s *reconcile.Situation) {
 			s.Tenant.Want, s.Deployment = berth.WantGone, deployment(berth.DeployDeprovision)
-			return s
-		}, "remove, bury; done"},
+		}), "remove, bury; done"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := show(reconcile.Decide(c.from())); got != c.want {
@@ -170,8 +243,17 @@ func show(p reconcile.Plan) string {
 		switch s.Kind {
 		case reconcile.StepRoute:
 			w += " " + string(s.Route)
-			if s.Drain {
-				w += " drained"
+			for _, up := range s.Upstreams {
+				w += " " + strconv.Itoa(int(up.Addr().As4()[3]))
+			}
+		case reconcile.StepApply:
+			for _, svc := range s.Stack.Services {
+				if svc.Beside {
+					w += " beside"
+				}
+				if svc.Unnamed {
+					w += " unnamed"
+				}
 			}
 		case reconcile.StepSettle:
 			w += " " + string(s.Status) + " " + string(s.Health)

@@ -55,7 +55,7 @@ func (p *pass) begin(ctx context.Context) error {
 		if t.Status == berth.StatusPending {
 			t.Status = berth.StatusProvisioning
 		}
-		if t.Want == berth.WantRunning {
+		if t.Want == berth.WantRunning && t.Status != berth.StatusRunning {
 			t.Health = berth.HealthStarting
 		}
 		return nil

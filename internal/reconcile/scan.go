@@ -207,7 +207,10 @@ func (l *Loop) suspect(f fleet, t berth.Tenant) string {
 // complete reports whether seen has every container that a stack calls for, in
 // its state, and no other. What it was made from is not looked at.
 func (l *Loop) complete(stack berth.Stack, seen berth.Observed) bool {
-	have := byName(seen)
+	have := make(map[string]berth.Container, len(seen.Containers))
+	for _, c := range seen.Containers {
+		have[c.Name] = c
+	}
 	for _, want := range stack.Containers() {
 		c, ok := have[want.Name]
 		running := c.State == berth.ContainerRunning || want.Service.Once && c.State == berth.ContainerExited

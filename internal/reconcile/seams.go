@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/unite-hub/berth"
 )
@@ -30,10 +31,12 @@ type Engine interface {
 	List(ctx context.Context) (berth.Inventory, error)
 
 	// Apply makes the engine hold exactly this stack for the tenant: network,
-	// volumes, containers, in a state that follows stack.Run. Containers made
-	// from another spec are removed before their successors are made; those
-	// that match are left alone, and changed limits are put in force without a
-	// restart. It returns what is there afterwards.
+	// volumes, containers, in a state that follows stack.Run. Containers that
+	// stack.Pair finds stay as they are, but for changed limits, which are put
+	// in force without a restart, and for their names. The others are removed
+	// before their successors are made, except those that stack.Leaves: beside
+	// them their successors have staged names, which the next Apply without
+	// them replaces. It returns what is there afterwards.
 	Apply(ctx context.Context, stack berth.Stack) (berth.Observed, error)
 
 	// Remove removes a tenant's containers and network, and exactly the volumes
@@ -53,11 +56,29 @@ type Edge interface {
 	// all others are in force. A set with a version that is not above the one
 	// in force changes nothing.
 	Apply(set berth.RouteSet) []berth.RouteError
+
+	// Drain returns once no request is under way where the tenant's route in
+	// force does not lead, or when ctx ends, and how many are left.
+	Drain(ctx context.Context, organizationID string) (left int)
 }
 
 // Prober asks a container whether it is well.
 type Prober interface {
 	Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe
+}
+
+// Vitals knows how containers do between passes.
+type Vitals interface {
+	// Vital reports ok false for a container that is not watched, or was not
+	// since that start.
+	Vital(containerID string, startedAt time.Time) (v berth.Vital, ok bool)
+}
+
+// Reviver is the capability of an engine to restart one container that gives
+// no sign of life, and to stop one for good.
+type Reviver interface {
+	Revive(ctx context.Context, organizationID, containerID string) error
+	Rest(ctx context.Context, organizationID, containerID string) error
 }
 
 // Adopter is the capability of an engine to take back what compose made of a

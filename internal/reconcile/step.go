@@ -23,12 +23,15 @@ func (p *pass) do(ctx context.Context, s Step) error {
 		return p.drift(ctx, s.Reason)
 	case StepRoute:
 		return p.route(ctx, s)
+	case StepDrain:
+		p.drain()
+		return p.soft.Err()
 	case StepHalt:
 		return p.halt(ctx)
 	case StepAdopt:
 		return p.adopt(ctx)
 	case StepApply:
-		return p.apply(ctx)
+		return p.apply(ctx, s.Stack)
 	case StepRelease:
 		return p.release(ctx)
 	case StepProbe:
@@ -61,9 +64,11 @@ func unresolved(spec berth.Spec, b Blueprint) bool {
 }
 
 // resolve pins the images and records the pins, so that every later generation
-// that means these images gets exactly them.
+// that means these images gets exactly them. An image that was pinned before is
+// seen to be there still, before anything is changed on its account.
 func (p *pass) resolve(ctx context.Context) error {
 	spec := p.Tenant.Spec
+	p.progress("image")
 	main, err := p.blueprint.Image(spec.ImageTag)
 	if err != nil {
 		return err
@@ -78,6 +83,10 @@ func (p *pass) resolve(ctx context.Context) error {
 			return err
 		}
 	}
+	p.memory.update(p.Deployment, func(r *remembered) { r.available = true })
+	if spec.ImageDigest == p.Tenant.Spec.ImageDigest && maps.Equal(pins, p.Tenant.Spec.Images) {
+		return nil
+	}
 	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		t.Spec.ImageDigest, t.Spec.Images = spec.ImageDigest, pins
 		if d != nil {
@@ -87,11 +96,11 @@ func (p *pass) resolve(ctx context.Context) error {
 	})
 }
 
-// pin makes an image available and returns what it is pinned by, unless it is
-// pinned already.
+// pin makes an image available, the one that is pinned if one is, and returns
+// what it is pinned by.
 func (p *pass) pin(ctx context.Context, reference, pinned string) (pin string, err error) {
 	if pinned != "" {
-		return pinned, nil
+		reference = pinned
 	}
 	cred, err := p.credential(ctx, reference)
 	if err != nil {
@@ -129,16 +138,21 @@ func (p *pass) credential(ctx context.Context, reference string) (*berth.Credent
 	return &berth.Credential{Registry: host, Username: found.Username, Password: string(password)}, nil
 }
 
-// route tells the edge where the tenant's requests go. A port that someone
-// else has taken is the tenant's trouble, not its deployment's.
+// route tells the edge where the tenant's requests go. What they are led to
+// was found well. A port that someone else has taken is the tenant's trouble,
+// not its deployment's.
 func (p *pass) route(ctx context.Context, s Step) error {
+	org := p.Tenant.OrganizationID
 	r := berth.Route{
-		OrganizationID: p.Tenant.OrganizationID, Name: p.Tenant.Name, Port: p.Tenant.ExternalPort,
-		State: s.Route, Generation: p.Tenant.Generation, Subnet: p.Tenant.Subnet,
+		OrganizationID: org, Name: p.Tenant.Name, Port: p.Tenant.ExternalPort,
+		State: s.Route, Generation: p.Tenant.Generation, Subnet: p.Tenant.Subnet, Upstreams: s.Upstreams,
 	}
-	if !s.Drain && s.Route != berth.RouteStopped {
-		r.Upstreams = upstreams(p.Seen)
+	if s.Route == berth.RouteServing {
+		p.stands.prove(org, p.at(s.Upstreams))
 	}
+	p.Holding = s.Route == berth.RouteHolding
+	p.stands.hold(org, p.Holding)
+	p.Drained = false
 	err := p.routes.put(r)
 	if err == nil || strings.Contains(p.Tenant.Cause, err.Error()) {
 		return nil
@@ -146,10 +160,45 @@ func (p *pass) route(ctx context.Context, s Step) error {
 	return p.journal(ctx, "port", err.Error())
 }
 
+// at returns the containers behind addresses.
+func (p *pass) at(upstreams []netip.AddrPort) []berth.Container {
+	return slices.DeleteFunc(slices.Clone(p.Seen.Containers), func(c berth.Container) bool { return !slices.Contains(upstreams, c.Address) })
+}
+
+// drain waits for the requests that are where the route does not lead any
+// more, up to a deadline, and goes on asking those it leads to: if they get
+// sick while the generation before them is still there, it can take over again.
+// It ends early when the tenant is rung.
+func (p *pass) drain() {
+	limit := p.MoveDrain
+	if p.Holding {
+		limit = p.HoldDrain
+	}
+	p.progress("drain")
+	ctx, cancel := context.WithTimeout(p.soft, limit)
+	defer cancel()
+	for ctx.Err() == nil {
+		round, end := context.WithTimeout(ctx, probePause)
+		left := p.Edge.Drain(round, p.Tenant.OrganizationID)
+		end()
+		if left == 0 {
+			break
+		}
+		if !p.Holding && p.Deployment != nil {
+			p.note(p.askAll())
+			if p.Relapses >= relapsesMost {
+				return
+			}
+		}
+	}
+	p.Drained = p.soft.Err() == nil
+}
+
 // halt stops the containers for a restart.
 func (p *pass) halt(ctx context.Context) error {
 	stack := p.Stack
 	stack.Run = false
+	p.progress("stop")
 	return p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error {
 		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
@@ -162,18 +211,18 @@ func (p *pass) halt(ctx context.Context) error {
 
 // apply makes the engine hold the stack. The engine that does it is recorded
 // first: from then on the tenant's data may lie there.
-func (p *pass) apply(ctx context.Context) error {
+func (p *pass) apply(ctx context.Context, stack berth.Stack) error {
 	lane := p.lanes.start
-	if !p.Stack.Run {
+	if !stack.Run {
 		lane = p.lanes.end
 	}
-	p.memory.update(p.Deployment, func(r *remembered) { r.progress = berth.Progress{Step: "apply"} })
-	stack, _ := gate(p.Stack, p.Seen)
+	p.progress("apply")
 	err := p.call(ctx, lane, p.CallDeadline, func(ctx context.Context) error {
 		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
-			p.Seen, p.Applied, p.Verified, p.Probe = seen, true, false, nil
-			p.Held = heldServices(stack)
+			p.Seen, p.Applied, p.Drained, p.Probe = seen, shape(stack), false, nil
+			p.Named = !slices.ContainsFunc(stack.Services, func(s berth.Service) bool { return s.Unnamed })
+			p.stands.keep(seen)
 		}
 		return err
 	})
@@ -181,8 +230,13 @@ func (p *pass) apply(ctx context.Context) error {
 		return err
 	}
 	p.memory.impatient(p.Deployment)
-	p.memory.update(p.Deployment, func(r *remembered) { r.restarted = p.Stack.Run })
+	p.memory.update(p.Deployment, func(r *remembered) { r.restarted = stack.Run })
 	return p.render()
+}
+
+// progress tells who asks how far the deployment has come.
+func (p *pass) progress(step string) {
+	p.memory.update(p.Deployment, func(r *remembered) { r.progress = berth.Progress{Step: step} })
 }
 
 // render keeps the tenant's compose file up to date.
@@ -234,34 +288,56 @@ const (
 	probeMost  = 10 * time.Millisecond
 )
 
-// probe asks every container in quick succession until all are well or the
-// round is over; a tenant in which nothing changed is asked once. It ends
-// early when the tenant is rung.
+// probe asks every container that is to take requests in quick succession until
+// all are well or the round is over; a tenant in which nothing changed is asked
+// once. It ends early when the tenant is rung.
 func (p *pass) probe() {
 	p.memory.impatient(p.Deployment) // after a crash nothing may need to be applied
-	p.memory.update(p.Deployment, func(r *remembered) { r.progress = berth.Progress{Step: "health check"} })
+	p.progress("health check")
 	round, cancel := context.WithTimeout(p.soft, p.ProbeRound)
 	defer cancel()
 	for pause := probeFirst; ; pause = min(pause*2, probeMost) {
-		var worst *berth.Probe
-		for _, addr := range upstreams(p.Seen) {
-			if pr := p.ask(addr); worst == nil || pr.Status != berth.ProbeHealthy {
-				worst = &pr
-			}
-		}
-		p.Probe = worst
-		if worst != nil && worst.Status == berth.ProbeHealthy {
-			return
-		}
-		if p.Deployment == nil && !p.Applied {
-			return
+		p.Probe = p.askAll()
+		if p.Probe != nil && p.Probe.Status == berth.ProbeHealthy || p.Deployment == nil && p.Applied == "" || p.Well > 0 {
+			break
 		}
 		select {
 		case <-round.Done():
-			return
 		case <-time.After(pause):
+			continue
+		}
+		break
+	}
+	p.note(p.Probe)
+}
+
+// askAll asks every container that is to take requests, and returns the worst
+// answer; nil if there is none to ask.
+func (p *pass) askAll() (worst *berth.Probe) {
+	gated, _ := gate(p.Stack, p.Seen)
+	for _, c := range newMove(gated, p.Situation).main() {
+		if pr := p.ask(c.Address); worst == nil || pr.Status != berth.ProbeHealthy {
+			worst = &pr
 		}
 	}
+	return worst
+}
+
+// note keeps count of how long all have been well, for the deployment.
+func (p *pass) note(pr *berth.Probe) {
+	well := pr != nil && pr.Status == berth.ProbeHealthy
+	p.Probe = pr
+	p.memory.update(p.Deployment, func(r *remembered) {
+		switch {
+		case well && r.well.IsZero():
+			r.well = time.Now()
+		case !well && !r.well.IsZero():
+			r.relapses++
+			p.Relapses = r.relapses
+			return
+		}
+		r.relapses = 0
+	})
 }
 
 func (p *pass) ask(addr netip.AddrPort) berth.Probe {
@@ -274,6 +350,7 @@ func (p *pass) ask(addr netip.AddrPort) berth.Probe {
 // volumes if the order says so.
 func (p *pass) remove(ctx context.Context) error {
 	p.routes.drop(p.Tenant.OrganizationID)
+	p.stands.forget(p.Tenant.OrganizationID)
 	r := berth.Removal{OrganizationID: p.Tenant.OrganizationID}
 	if p.Deployment != nil && p.Deployment.Volumes == berth.VolumesDelete {
 		for _, v := range p.volumes {

@@ -235,6 +235,8 @@ func (r *recorder) Apply(set berth.RouteSet) (refused []berth.RouteError) {
 	return refused
 }
 
+func (r *recorder) Drain(context.Context, string) int { return 0 }
+
 func (r *recorder) route(n int) (berth.Route, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

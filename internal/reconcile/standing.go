@@ -1,0 +1,84 @@
+package reconcile
+
+import (
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// standings are what the loop remembers of tenants beyond their deployments.
+// After a crash they are made anew from what the store and the engine say.
+type standings struct {
+	mu    sync.Mutex
+	byOrg map[string]*standing
+}
+
+type standing struct {
+	proven  map[string]time.Time // container id to the start since which it was found well
+	holding bool                 // the edge keeps requests waiting
+}
+
+// recall returns which of the containers that are seen were found well since
+// they started. A tenant that is met for the first time and was well when it
+// was last recorded is believed for what had been started by then.
+func (s *standings) recall(t berth.Tenant, seen berth.Observed) (proven map[string]bool, holding bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.byOrg[t.OrganizationID]
+	if it == nil {
+		it = &standing{proven: map[string]time.Time{}}
+		s.byOrg[t.OrganizationID] = it
+		for _, c := range seen.Containers {
+			if t.Health == berth.HealthHealthy && !c.StartedAt.Truncate(time.Microsecond).After(t.LastStartedAt) {
+				it.proven[c.ID] = c.StartedAt
+			}
+		}
+	}
+	proven = make(map[string]bool, len(it.proven))
+	for _, c := range seen.Containers {
+		if at, ok := it.proven[c.ID]; ok && at.Equal(c.StartedAt) && c.State == berth.ContainerRunning {
+			proven[c.ID] = true
+		}
+	}
+	return proven, it.holding
+}
+
+// prove notes that containers were found well.
+func (s *standings) prove(organizationID string, list []berth.Container) {
+	s.update(organizationID, func(it *standing) {
+		for _, c := range list {
+			it.proven[c.ID] = c.StartedAt
+		}
+	})
+}
+
+// keep forgets the containers that are not there any more.
+func (s *standings) keep(seen berth.Observed) {
+	there := make(map[string]bool, len(seen.Containers))
+	for _, c := range seen.Containers {
+		there[c.ID] = true
+	}
+	s.update(seen.OrganizationID, func(it *standing) {
+		maps.DeleteFunc(it.proven, func(id string, _ time.Time) bool { return !there[id] })
+	})
+}
+
+func (s *standings) hold(organizationID string, holding bool) {
+	s.update(organizationID, func(it *standing) { it.holding = holding })
+}
+
+func (s *standings) update(organizationID string, f func(*standing)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if it := s.byOrg[organizationID]; it != nil {
+		f(it)
+	}
+}
+
+func (s *standings) forget(organizationID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byOrg, organizationID)
+}
