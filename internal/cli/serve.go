@@ -2,6 +2,7 @@ package cli
 
 import (
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,14 +38,18 @@ tenants' containers run on.`,
 	text(&c.Pool, "pool", "BERTH_POOL", "IPv4 prefix that tenants' subnets are taken from")
 	text(&c.LogFormat, "log-format", "BERTH_LOG_FORMAT", "text or json")
 	text(&c.LogLevel, "log-level", "BERTH_LOG_LEVEL", "debug, info, warn or error")
-	patience := durationFlag{&c.Patience}
-	drain := durationFlag{&c.Drain}
-	envErr := firstError(
-		patience.fromEnv(a.Getenv("BERTH_DEPLOY_DEADLINE"), "BERTH_DEPLOY_DEADLINE"),
-		drain.fromEnv(a.Getenv("BERTH_DRAIN"), "BERTH_DRAIN"),
-	)
-	f.Var(patience, "deploy-deadline", "how long a started tenant has to answer its health check (BERTH_DEPLOY_DEADLINE)")
-	f.Var(drain, "drain", "how long requests under way may take after SIGTERM (BERTH_DRAIN)")
+	var envErrs []error
+	duration := func(to *time.Duration, flag, env, usage string) {
+		d := durationFlag{to}
+		envErrs = append(envErrs, d.fromEnv(a.Getenv(env), env))
+		f.Var(d, flag, usage+" ("+env+")")
+	}
+	duration(&c.Patience, "deploy-deadline", "BERTH_DEPLOY_DEADLINE", "how long a started tenant has to answer its health check")
+	duration(&c.Observe, "observe", "BERTH_OBSERVE", "how long a new version must be well before traffic moves to it")
+	duration(&c.MoveDrain, "deploy-drain", "BERTH_DEPLOY_DRAIN", "how long requests and connections with an earlier version may take, once traffic has moved")
+	duration(&c.Hold, "hold", "BERTH_HOLD", "how long a request may wait while what it needs is stopped and replaced")
+	duration(&c.Drain, "drain", "BERTH_DRAIN", "how long requests under way may take after SIGTERM")
+	envErr := firstError(envErrs...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if envErr != nil {
 			return envErr

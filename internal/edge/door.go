@@ -16,8 +16,16 @@ import (
 )
 
 // backlog is how long a closing door goes on accepting: closing a listener
-// resets what the kernel has accepted and we have not.
-const backlog = 20 * time.Millisecond
+// resets what the kernel has accepted and we have not. It goes on for longer,
+// up to backlogMost, while the kernel says that something waits.
+const (
+	backlog     = 20 * time.Millisecond
+	backlogMost = 2 * time.Second
+
+	// firstRequest is how long an accepted connection has to bring its first
+	// request, once its door is closed.
+	firstRequest = 500 * time.Millisecond
+)
 
 // door is one open port of one tenant, with the connections that came in by it.
 type door struct {
@@ -29,7 +37,8 @@ type door struct {
 	cut    context.CancelFunc // ends every request, at the drain's deadline
 	served chan struct{}      // closed when the accept loop has ended; nil before serve
 
-	closing atomic.Bool // answers end their connections
+	closing    atomic.Bool // answers end their connections
+	lastAccept time.Time   // set before closing is
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -37,6 +46,7 @@ type door struct {
 	sealed   bool           // the accept loop has ended: nothing comes in any more
 	quiet    chan struct{}  // closed once sealed, and nothing is left
 	flows    map[string]int // requests under way, by upstream
+	spoke    chan struct{}  // closed when a connection brought its first request, or went; nil while nobody waits for that
 	moved    chan struct{}  // closed when one of them ends; nil while nobody waits for that
 
 	count counters
@@ -110,10 +120,22 @@ func (d *door) close() {
 // A client that connects between the last accept and the close is reset; the
 // kernel leaves no way around that.
 func (d *door) closeAfterBacklog() {
+	d.lastAccept = time.Now().Add(backlogMost)
 	d.closing.Store(true)
 	_ = d.raw.SetDeadline(time.Now().Add(backlog))
 	<-d.served
 	_ = d.raw.Close()
+}
+
+// waiting is how many connections the kernel has accepted and we have not; 0
+// if it does not tell.
+func (d *door) waiting() (n int) {
+	raw, err := d.raw.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) { n = acceptQueue(int(fd)) }) // a closed listener has none
+	return n
 }
 
 // drain waits for accepted requests until ctx ends, then cuts off what is
@@ -125,6 +147,7 @@ func (d *door) drain(ctx context.Context) {
 	d.sealed = true
 	d.checkQuiet()
 	d.mu.Unlock()
+	d.awaitFirstRequests(ctx)
 	_ = d.server.Shutdown(ctx) // ends by ctx; what it leaves open is closed below
 	select {
 	case <-d.quiet:
@@ -147,6 +170,36 @@ func (d *door) drain(ctx context.Context) {
 	<-d.quiet
 }
 
+// awaitFirstRequests waits, for a moment, until every connection that was
+// accepted has brought its first request: net/http drops what it reads once it
+// shuts down.
+func (d *door) awaitFirstRequests(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstRequest)
+	defer cancel()
+	for {
+		d.mu.Lock()
+		mute := 0
+		for c := range d.conns {
+			if !c.asked {
+				mute++
+			}
+		}
+		if mute > 0 && d.spoke == nil {
+			d.spoke = make(chan struct{})
+		}
+		spoke := d.spoke
+		d.mu.Unlock()
+		if mute == 0 {
+			return
+		}
+		select {
+		case <-spoke:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 type connKey struct{} // of a request's context: the *conn it came in by
 
 // begin counts a request in. It says no where the connection has been closed
@@ -158,6 +211,10 @@ func (d *door) begin(r *http.Request) bool {
 	defer d.mu.Unlock()
 	if _, open := d.conns[c]; !open {
 		return false
+	}
+	if !c.asked {
+		c.asked = true
+		d.announce()
 	}
 	d.requests++
 	return true
@@ -204,7 +261,12 @@ func (g *gate) Accept() (net.Conn, error) {
 	for {
 		raw, err := g.Listener.Accept()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, net.ErrClosed // the backlog is empty; a time-out would be tried again
+			if g.door.waiting() > 0 && time.Now().Before(g.door.lastAccept) {
+				_ = g.door.raw.SetDeadline(time.Now().Add(backlog))
+				continue
+			}
+			_ = g.door.raw.Close()    // at once: what comes from here on is reset
+			return nil, net.ErrClosed // a time-out would be tried again
 		}
 		if err != nil {
 			return nil, err
@@ -220,8 +282,18 @@ func (g *gate) Accept() (net.Conn, error) {
 // conn is a client's connection, counted until it is closed.
 type conn struct {
 	net.Conn
-	door *door
-	once sync.Once
+	door  *door
+	once  sync.Once
+	asked bool // it brought a request; door.mu guards it
+}
+
+// announce tells who waits that a connection brought its first request, or was
+// closed. d.mu is held.
+func (d *door) announce() {
+	if d.spoke != nil {
+		close(d.spoke)
+		d.spoke = nil
+	}
 }
 
 func (c *conn) Close() error {
@@ -230,6 +302,7 @@ func (c *conn) Close() error {
 		c.door.mu.Lock()
 		defer c.door.mu.Unlock()
 		delete(c.door.conns, c)
+		c.door.announce()
 		c.door.checkQuiet()
 	})
 	return err

@@ -29,6 +29,9 @@ type Config struct {
 	Blueprint    string        // what a tenant gets that asks for none: a file to apply, or a name
 	Pool         string        // IPv4 prefix that tenants' subnets are taken from
 	Patience     time.Duration // how long a started tenant has to answer its health check
+	Observe      time.Duration // how long a new version must be well before traffic moves to it
+	MoveDrain    time.Duration // how long requests with an earlier version may take, once traffic has moved
+	Hold         time.Duration // how long a request may wait while its tenant is replaced
 	Drain        time.Duration // how long requests under way may take after SIGTERM
 	LogFormat    string        // "text" or "json"
 	LogLevel     string        // "debug", "info", "warn" or "error"
@@ -40,7 +43,7 @@ func Default() Config {
 	return Config{
 		Listen: "127.0.0.1:3008", DatabaseURL: "sqlite:", Engine: "docker", Ports: "3001-32767",
 		TenantListen: "0.0.0.0", PublicHost: "localhost", Blueprint: berth.BuiltinBlueprint, Pool: berth.DefaultPool().String(),
-		Patience: time.Minute, Drain: 25 * time.Second, LogFormat: "text", LogLevel: "info",
+		Patience: time.Minute, Observe: 3 * time.Second, MoveDrain: 30 * time.Second, Hold: 30 * time.Second, Drain: 25 * time.Second, LogFormat: "text", LogLevel: "info",
 	}
 }
 
@@ -84,6 +87,12 @@ func (c Config) parse() (parsed, error) {
 		return p, invalid("public-host", c.PublicHost, "must be a host name", "give the name or IPv4 address under which customers reach this machine, without http:// and port")
 	case c.Patience <= 0:
 		return p, invalid("deploy-deadline", c.Patience.String(), "must be above 0", "give a duration such as 60s")
+	case c.Observe < 0:
+		return p, invalid("observe", c.Observe.String(), "must not be below 0", "give a duration such as 3s; 0 moves traffic at the first healthy answer")
+	case c.MoveDrain <= 0:
+		return p, invalid("deploy-drain", c.MoveDrain.String(), "must be above 0", "give a duration such as 30s")
+	case c.Hold <= 0:
+		return p, invalid("hold", c.Hold.String(), "must be above 0", "give a duration such as 30s")
 	case c.Drain < 0:
 		return p, invalid("drain", c.Drain.String(), "must not be below 0", "give a duration such as 25s")
 	}

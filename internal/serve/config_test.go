@@ -37,6 +37,9 @@ func TestABadFlagIsNamedWithItsValueAndAWayOut(t *testing.T) {
 		"pool  ":          func(c *Config) { c.Pool = "fd00::/8" },
 		"pool   ":         func(c *Config) { c.Pool = "10.64.0.1/12" },
 		"deploy-deadline": func(c *Config) { c.Patience = 0 },
+		"observe":         func(c *Config) { c.Observe = -time.Second },
+		"deploy-drain":    func(c *Config) { c.MoveDrain = 0 },
+		"hold":            func(c *Config) { c.Hold = 0 },
 		"drain":           func(c *Config) { c.Drain = -time.Second },
 	} {
 		c := Default()

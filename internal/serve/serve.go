@@ -99,7 +99,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	}
 	s.closers.add(s.files.Close)
 	s.prober = health.NewProber()
-	s.edge = edge.New(edge.Options{ListenHost: s.TenantListen, Pool: s.pool, Log: s.log, DrainDeadline: s.Drain})
+	s.edge = edge.New(edge.Options{ListenHost: s.TenantListen, Pool: s.pool, Log: s.log, HoldDeadline: s.Hold, DrainDeadline: s.Drain})
 	if s.listener, err = net.Listen("tcp", s.Listen); err != nil {
 		return berth.Errorf(berth.CodePortTaken, "listen on %s: %w", s.Listen, err).WithField("listen").
 			WithHint("stop what listens there, or give another --listen")
@@ -117,7 +117,7 @@ func (s *server) open(ctx context.Context) (err error) {
 // only.
 func (s *server) wire() {
 	s.loop = reconcile.New(reconcile.Config{
-		Patience: s.Patience, Pool: s.pool, HostNetworks: hostNetworks,
+		Patience: s.Patience, Observe: s.Observe, MoveDrain: s.MoveDrain, Pool: s.pool, HostNetworks: hostNetworks,
 	}, reconcile.Parts{
 		Store: s.store, Engine: s.engine, Edge: s.edge, Prober: s.prober, Files: s.files, Secrets: s.box, Log: s.log,
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),

@@ -52,7 +52,7 @@ func (p *Process) Start(ctx context.Context) error {
 	if !strings.Contains(strings.Join(p.Args, " "), "--listen") {
 		listen = append([]string{"--listen", "127.0.0.1:0"}, p.Args...)
 	}
-	args := append([]string{"serve", "--state-dir", p.StateDir, "--ports", p.Ports, "--pool", p.Pool}, listen...)
+	args := append([]string{"serve", "--state-dir", p.StateDir, "--ports", p.Ports, "--pool", p.Pool, "--observe", "100ms"}, listen...)
 	p.cmd = exec.Command(binary, args...) // ctx bounds the start, not the process
 	p.cmd.Env = append(os.Environ(), p.Env...)
 	p.cmd.Stderr = &p.log

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package edge
+
+// acceptQueue is not known here.
+func acceptQueue(int) int { return 0 }
