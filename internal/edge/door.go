@@ -46,6 +46,7 @@ type door struct {
 	sealed   bool           // the accept loop has ended: nothing comes in any more
 	quiet    chan struct{}  // closed once sealed, and nothing is left
 	flows    map[string]int // requests under way, by upstream
+	switched map[string]int // of those, upgraded connections
 	spoke    chan struct{}  // closed when a connection brought its first request, or went; nil while nobody waits for that
 	moved    chan struct{}  // closed when one of them ends; nil while nobody waits for that
 
@@ -60,7 +61,7 @@ func newDoor(e *Edge, r berth.Route, l *net.TCPListener) *door {
 		raw:   l,
 		conns: make(map[*conn]struct{}),
 		quiet: make(chan struct{}),
-		flows: make(map[string]int),
+		flows: make(map[string]int), switched: make(map[string]int),
 	}
 	requests, cut := context.WithCancel(context.Background())
 	d.cut = cut

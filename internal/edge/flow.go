@@ -12,12 +12,13 @@ import (
 // flow is one request on its way through a door: which upstream has it, and
 // what came of it. Only the request's own goroutine uses it.
 type flow struct {
-	door   *door
-	began  time.Time
-	held   time.Duration // that it was kept waiting in all
-	host   string        // the upstream that has it; "" while none does
-	status int           // of the answer; 0 while there is none
-	took   time.Duration // from began to the end of the answer's headers
+	door     *door
+	began    time.Time
+	held     time.Duration // that it was kept waiting in all
+	host     string        // the upstream that has it; "" while none does
+	switched bool          // to another protocol: it may last for ever
+	status   int           // of the answer; 0 while there is none
+	took     time.Duration // from began to the end of the answer's headers
 }
 
 type flowKey struct{} // of a request's context: its *flow
@@ -38,8 +39,16 @@ func (d *door) traffic() berth.Traffic {
 
 // answered notes the head of the answer.
 func (f *flow) answered(status int) {
-	if f.status == 0 {
-		f.status, f.took = status, time.Since(f.began)
+	if f.status != 0 {
+		return
+	}
+	f.status, f.took = status, time.Since(f.began)
+	if status == http.StatusSwitchingProtocols && f.host != "" {
+		f.door.mu.Lock()
+		defer f.door.mu.Unlock()
+		f.switched = true
+		f.door.switched[f.host]++
+		f.door.announceMove()
 	}
 }
 
@@ -79,10 +88,22 @@ func (f *flow) release() {
 	d := f.door
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.flows[f.host]--; d.flows[f.host] == 0 {
-		delete(d.flows, f.host)
+	drop(d.flows, f.host)
+	if f.switched {
+		drop(d.switched, f.host)
 	}
 	f.host = ""
+	d.announceMove()
+}
+
+func drop(counts map[string]int, host string) {
+	if counts[host]--; counts[host] == 0 {
+		delete(counts, host)
+	}
+}
+
+// announceMove tells who waits that less may be left elsewhere. d.mu is held.
+func (d *door) announceMove() {
 	if d.moved != nil {
 		close(d.moved)
 		d.moved = nil
@@ -112,12 +133,17 @@ func (d *door) awaitMoved(ctx context.Context) (left int) {
 }
 
 // elsewhere counts the requests with upstreams that the route in force does
-// not lead to. d.mu is held.
+// not lead to. While requests are held, upgraded connections don't count: they
+// may last for ever, and everybody would wait for them. d.mu is held.
 func (d *door) elsewhere() (n int) {
 	t := d.target()
+	holds := t != nil && t.route.State == berth.RouteHolding
 	for host, flows := range d.flows {
 		if t == nil || !t.leadsTo(host) {
 			n += flows
+			if holds {
+				n -= d.switched[host]
+			}
 		}
 	}
 	return n

@@ -168,6 +168,10 @@ func TestAnUpgradedConnectionIsUnderWayUntilItIsClosed(t *testing.T) {
 	if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || res.StatusCode != 101 {
 		t.Fatalf("%v %v", res, err)
 	}
+	apply(t, e, holding(r))
+	if n := left(t, e, r, patience); n != 0 {
+		t.Fatalf("%d left: everybody waits for a connection that may last for ever", n)
+	}
 	apply(t, e, route(port, backend(t, says("new"))))
 	if n := left(t, e, r, time.Millisecond); n != 1 {
 		t.Fatalf("%d left, want the upgraded connection", n)

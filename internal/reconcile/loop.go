@@ -24,7 +24,7 @@ type Config struct {
 	Patience     time.Duration // for a deployment's first healthy answer; 60 s
 	Observe      time.Duration // that a new generation must be well before traffic moves to it; none
 	MoveDrain    time.Duration // for requests with an earlier generation, once traffic has moved; 30 s
-	HoldDrain    time.Duration // for requests under way, before what serves them is stopped; 10 s
+	HoldDrain    time.Duration // for requests under way, before what serves them is stopped; 5 s
 	CallDeadline time.Duration // of one whole engine operation; 2 min
 	PullDeadline time.Duration // of making an image available; 10 min
 	LookDeadline time.Duration // of observing one tenant; 15 s
@@ -43,7 +43,7 @@ func (c Config) withDefaults() Config {
 	def(&c.ScanInterval, 10*time.Second)
 	def(&c.Patience, time.Minute)
 	def(&c.MoveDrain, 30*time.Second)
-	def(&c.HoldDrain, 10*time.Second)
+	def(&c.HoldDrain, 5*time.Second)
 	def(&c.CallDeadline, 2*time.Minute)
 	def(&c.PullDeadline, 10*time.Minute)
 	def(&c.LookDeadline, 15*time.Second)

@@ -15,3 +15,13 @@ func (s *site) inspect(org string) container.InspectResponse {
 	s.must(err)
 	return seen.Container
 }
+
+// containers are all that the Engine has of a tenant.
+func (s *site) containers(org string) []container.Summary {
+	s.Helper()
+	list, err := s.engine.ContainerList(s.ctx, dockerclient.ContainerListOptions{
+		All: true, Filters: make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+org),
+	})
+	s.must(err)
+	return list.Items
+}

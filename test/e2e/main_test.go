@@ -45,7 +45,7 @@ func newSite(t *testing.T, number, ports int, args ...string) *site {
 		t.Fatal(err)
 	}
 	s := &site{T: t, ctx: context.WithoutCancel(t.Context()), engine: engine, process: &testbed.Process{
-		Binary: rig.Binary, StateDir: t.TempDir(), Ports: free, Pool: fmt.Sprintf("10.71.%d.0/20", number*16), Args: args,
+		Binary: rig.Binary, StateDir: t.TempDir(), Ports: free, Pool: fmt.Sprintf("10.71.%d.0/21", number*8), Args: args,
 	}}
 	s.start()
 	t.Cleanup(func() {
