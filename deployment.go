@@ -2,6 +2,7 @@ package berth
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -55,6 +56,7 @@ type Deployment struct {
 	Error       string // one sentence; "" unless failed or superseded
 	By          string // actor id
 	Notes       string
+	Steps       []DeploymentStep // in the order in which they were taken
 
 	CreatedAt   time.Time
 	StartedAt   time.Time // when the loop took it up; zero before
@@ -74,6 +76,28 @@ func (d Deployment) Reverts() bool {
 	default:
 		return false
 	}
+}
+
+// EnvironmentChanged names the variables that d set, changed or removed,
+// sorted.
+func (d Deployment) EnvironmentChanged() []string {
+	before := map[string]string{}
+	if d.Previous != nil {
+		before = d.Previous.Environment
+	}
+	changed := []string{}
+	for name, version := range d.New.Environment {
+		if before[name] != version {
+			changed = append(changed, name)
+		}
+	}
+	for name := range before {
+		if _, kept := d.New.Environment[name]; !kept {
+			changed = append(changed, name)
+		}
+	}
+	slices.Sort(changed)
+	return changed
 }
 
 // Makes reports whether d may need containers that are not there yet, and with

@@ -2,39 +2,61 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
 )
 
 // Deployment is one change of a tenant and its outcome.
 type Deployment struct {
-	ID                   string          `json:"id"`
-	OrganizationID       string          `json:"organizationId"`
-	DeploymentType       string          `json:"deploymentType"`
-	Status               string          `json:"status"` // "pending", "completed", "failed" or "superseded"
-	Generation           int             `json:"generation"`
-	PreviousImageTag     *string         `json:"previousImageTag"`
-	NewImageTag          string          `json:"newImageTag"`
-	ImageDigest          *string         `json:"imageDigest"`
-	Blueprint            string          `json:"blueprint"` // name@version
-	PreviousConfig       json.RawMessage `json:"previousConfig"`
-	NewConfig            json.RawMessage `json:"newConfig"`
-	StartedAt            *time.Time      `json:"startedAt"`
-	CompletedAt          *time.Time      `json:"completedAt"`
-	ErrorMessage         *string         `json:"errorMessage"`
-	CanRollback          bool            `json:"canRollback"`
-	RollbackDeploymentID *string         `json:"rollbackDeploymentId"`
-	DeployedBy           string          `json:"deployedBy"`
-	DeploymentNotes      *string         `json:"deploymentNotes"`
-	CreatedAt            time.Time       `json:"createdAt"`
-	Step                 *string         `json:"step"`          // what is being done, while it is under way
-	ProgressDone         int64           `json:"progressDone"`  // bytes of that step
-	ProgressTotal        int64           `json:"progressTotal"` // bytes; 0 if not known
+	ID                   string           `json:"id"`
+	OrganizationID       string           `json:"organizationId"`
+	DeploymentType       string           `json:"deploymentType"`
+	Status               string           `json:"status"` // "pending", "completed", "failed" or "superseded"
+	Generation           int              `json:"generation"`
+	PreviousImageTag     *string          `json:"previousImageTag"`
+	NewImageTag          string           `json:"newImageTag"`
+	ImageDigest          *string          `json:"imageDigest"`
+	Blueprint            string           `json:"blueprint"`      // name@version
+	PreviousConfig       *DeploymentSpec  `json:"previousConfig"` // nil for the first
+	NewConfig            DeploymentSpec   `json:"newConfig"`
+	StartedAt            *time.Time       `json:"startedAt"`
+	CompletedAt          *time.Time       `json:"completedAt"`
+	ErrorMessage         *string          `json:"errorMessage"`
+	CanRollback          bool             `json:"canRollback"`
+	RollbackDeploymentID *string          `json:"rollbackDeploymentId"`
+	DeployedBy           string           `json:"deployedBy"`
+	DeploymentNotes      *string          `json:"deploymentNotes"`
+	CreatedAt            time.Time        `json:"createdAt"`
+	EnvironmentChanged   []string         `json:"environmentChanged"` // names of variables
+	Steps                []DeploymentStep `json:"steps"`              // in the order in which they were taken
+	Step                 *string          `json:"step"`               // what is being done, while it is under way
+	ProgressDone         int64            `json:"progressDone"`       // bytes of that step
+	ProgressTotal        int64            `json:"progressTotal"`      // bytes; 0 if not known
 }
 
 // Over reports whether d has reached its outcome.
 func (d Deployment) Over() bool { return d.Status != "pending" }
+
+// DeploymentSpec is what a tenant runs before or after a deployment.
+type DeploymentSpec struct {
+	ImageTag        string            `json:"imageTag"`
+	ImageDigest     *string           `json:"imageDigest"`
+	Images          map[string]string `json:"images"` // by service, where it is another one
+	Blueprint       string            `json:"blueprint"`
+	CPULimit        float64           `json:"cpuLimit"` // cores
+	MemoryLimitMB   int               `json:"memoryLimitMb"`
+	DiskLimitMB     int               `json:"diskLimitMb"`
+	Replicas        int               `json:"replicas"`
+	EnvironmentVars []string          `json:"environmentVars"` // names
+}
+
+// DeploymentStep is one part of a deployment's way.
+type DeploymentStep struct {
+	Name      string    `json:"name"`
+	StartedAt time.Time `json:"startedAt"`
+	EndedAt   time.Time `json:"endedAt"`
+	Error     *string   `json:"error"`
+}
 
 // DeploymentList is a page of deployments, newest first.
 type DeploymentList struct {

@@ -118,6 +118,14 @@ type Deploy struct {
 	Blueprint   *string            `json:"blueprint,omitempty"` // NAME or NAME@VERSION
 	ImageTag    *string            `json:"imageTag,omitempty"`
 	Environment map[string]*string `json:"environment,omitempty"`
+	Notes       string             `json:"deploymentNotes,omitempty"` // kept with the deployment
+}
+
+// Rollback returns to a deployment; to the last good one before the present
+// one if DeploymentID is empty.
+type Rollback struct {
+	DeploymentID string `json:"deploymentId,omitempty"`
+	Notes        string `json:"deploymentNotes,omitempty"`
 }
 
 // Configure changes what a tenant is called and holds.
@@ -207,13 +215,9 @@ func (c *Client) Deploy(ctx context.Context, org string, d Deploy, call Call) (C
 	return c.post(ctx, org, "deploy", d, call)
 }
 
-// Rollback returns to a deployment; to the last good one before the present
-// one if deploymentID is "".
-func (c *Client) Rollback(ctx context.Context, org, deploymentID string, call Call) (Changed, error) {
-	in := struct {
-		DeploymentID string `json:"deploymentId,omitempty"`
-	}{deploymentID}
-	return c.post(ctx, org, "rollback", in, call)
+// Rollback returns to an earlier deployment.
+func (c *Client) Rollback(ctx context.Context, org string, r Rollback, call Call) (Changed, error) {
+	return c.post(ctx, org, "rollback", r, call)
 }
 
 // Configure changes name, disk limit and environment.

@@ -231,9 +231,18 @@ type deploymentWire struct {
 	DeployedBy           *string    `json:"deployedBy"`
 	DeploymentNotes      *string    `json:"deploymentNotes"`
 	CreatedAt            time.Time  `json:"createdAt"`
+	EnvironmentChanged   []string   `json:"environmentChanged" doc:"names of the variables that were set, changed or removed"`
+	Steps                []stepWire `json:"steps" doc:"in the order in which they were taken"`
 	Step                 *string    `json:"step,omitempty" doc:"what is being done, while it is under way"`
 	ProgressDone         int64      `json:"progressDone,omitempty" doc:"bytes"`
 	ProgressTotal        int64      `json:"progressTotal,omitempty" doc:"bytes"`
+}
+
+type stepWire struct {
+	Name      string    `json:"name"`
+	StartedAt time.Time `json:"startedAt"`
+	EndedAt   time.Time `json:"endedAt"`
+	Error     *string   `json:"error"`
 }
 
 func deploymentOf(d berth.Deployment) deploymentWire {
@@ -242,7 +251,10 @@ func deploymentOf(d berth.Deployment) deploymentWire {
 		Generation: d.Generation, NewImageTag: d.New.ImageTag, ImageDigest: orNull(d.New.ImageDigest), Blueprint: d.New.Blueprint, NewConfig: specOf(d.New),
 		StartedAt: orNullTime(d.StartedAt), CompletedAt: orNullTime(d.CompletedAt), ErrorMessage: orNull(d.Error),
 		CanRollback: d.CanRollback, RollbackDeploymentID: orNull(d.RollbackOf), DeployedBy: orNull(d.By),
-		DeploymentNotes: orNull(d.Notes), CreatedAt: d.CreatedAt,
+		DeploymentNotes: orNull(d.Notes), CreatedAt: d.CreatedAt, EnvironmentChanged: d.EnvironmentChanged(), Steps: []stepWire{},
+	}
+	for _, s := range d.Steps {
+		w.Steps = append(w.Steps, stepWire{s.Name, s.StartedAt, s.EndedAt, orNull(s.Error)})
 	}
 	if d.Previous != nil {
 		spec := specOf(*d.Previous)

@@ -185,6 +185,8 @@ func (w *world) dump() string {
 // noEdge stands where nothing of an edge or of files is looked at.
 type noEdge struct{}
 
+func (noEdge) Drain(context.Context, string) int { return 0 }
+
 func (noEdge) Apply(berth.RouteSet) []berth.RouteError { return nil }
 func (noEdge) PortFree(int) bool                       { return true }
 func (noEdge) Write(string, []byte) error              { return nil }

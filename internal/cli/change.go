@@ -33,11 +33,11 @@ func given[T any](cmd *cobra.Command, flag string, to **T, value T) {
 }
 
 func (a *app) deployCommand() *cobra.Command {
-	var image, blueprint string
+	var image, blueprint, notes string
 	var env envFlags
 	var cmd *cobra.Command
 	cmd = a.changeCommand("deploy ORG", "Deploy a blueprint, an image, an environment or all of them", func(ctx context.Context, c *client.Client, org string, call client.Call) (client.Changed, error) {
-		d := client.Deploy{}
+		d := client.Deploy{Notes: notes}
 		given(cmd, "image", &d.ImageTag, image)
 		given(cmd, "blueprint", &d.Blueprint, blueprint)
 		var err error
@@ -49,7 +49,12 @@ func (a *app) deployCommand() *cobra.Command {
 	cmd.Flags().StringVar(&blueprint, "blueprint", "", "blueprint, NAME or NAME@VERSION (default: the newest version of the tenant's own)")
 	cmd.Flags().StringVar(&image, "image", "", "tag of the blueprint's image, or a full reference; the present tag is looked up again if left out")
 	env.add(cmd)
+	notesFlag(cmd, &notes)
 	return cmd
+}
+
+func notesFlag(cmd *cobra.Command, notes *string) {
+	cmd.Flags().StringVar(notes, "notes", "", "why, for the history")
 }
 
 // delta is the change of an environment: variables that are set, and names
@@ -70,10 +75,11 @@ func (a *app) delta(env envFlags, unset []string) (map[string]*string, error) {
 }
 
 func (a *app) rollbackCommand() *cobra.Command {
-	var to string
+	var to, notes string
 	cmd := a.changeCommand("rollback ORG", "Return to an earlier deployment's image, limits and plain environment", func(ctx context.Context, c *client.Client, org string, call client.Call) (client.Changed, error) {
-		return c.Rollback(ctx, org, to, call)
+		return c.Rollback(ctx, org, client.Rollback{DeploymentID: to, Notes: notes}, call)
 	})
+	notesFlag(cmd, &notes)
 	cmd.Flags().StringVar(&to, "to", "", "deployment to return to (default the last good one before the present one)")
 	return cmd
 }

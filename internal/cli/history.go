@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,12 +13,19 @@ import (
 
 func (a *app) deploymentsCommand() *cobra.Command {
 	limit := 20
-	cmd := &cobra.Command{Use: "deployments ORG", Short: "Show what changed a tenant, newest first", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "deployments ORG [DEPLOYMENT]", Short: "Show what changed a tenant, newest first, or one change step by step", Args: cobra.RangeArgs(1, 2)}
 	cmd.Flags().IntVar(&limit, "limit", limit, "how many, 1 to 1000")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
+		}
+		if len(args) == 2 {
+			d, err := c.Deployment(cmd.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			return a.show(func() [][]string { return deploymentDetail(d) })
 		}
 		page, err := c.Deployments(cmd.Context(), args[0], "", limit)
 		if err != nil {
@@ -28,7 +37,7 @@ func (a *app) deploymentsCommand() *cobra.Command {
 }
 
 func deploymentRows(now time.Time, list []client.Deployment) [][]string {
-	rows := [][]string{{"DEPLOYMENT", "GENERATION", "TYPE", "STATUS", "FROM", "TO", "DIGEST", "BLUEPRINT", "WHEN", "ERROR"}}
+	rows := [][]string{{"DEPLOYMENT", "GENERATION", "TYPE", "STATUS", "FROM", "TO", "DIGEST", "BLUEPRINT", "BY", "WHEN", "TOOK", "NOTES", "ERROR"}}
 	for _, d := range list {
 		digest := orDash(d.ImageDigest)
 		if len(digest) > 19 {
@@ -36,10 +45,59 @@ func deploymentRows(now time.Time, list []client.Deployment) [][]string {
 		}
 		rows = append(rows, []string{
 			d.ID, strconv.Itoa(d.Generation), d.DeploymentType, d.Status, orDash(d.PreviousImageTag), d.NewImageTag,
-			digest, orDash(&d.Blueprint), ago(now, &d.CreatedAt), orDash(d.ErrorMessage),
+			digest, orDash(&d.Blueprint), orDash(&d.DeployedBy), ago(now, &d.CreatedAt), took(d), orDash(d.DeploymentNotes), orDash(d.ErrorMessage),
 		})
 	}
 	return rows
+}
+
+func took(d client.Deployment) string {
+	if d.CompletedAt == nil {
+		return "-"
+	}
+	return d.CompletedAt.Sub(d.CreatedAt).Round(time.Millisecond).String()
+}
+
+// deploymentDetail is one deployment, a fact a line, and then its steps.
+func deploymentDetail(d client.Deployment) [][]string {
+	rows := [][]string{{"FIELD", "FROM", "TO"}}
+	add := func(name, from, to string) { rows = append(rows, []string{name, from, to}) }
+	limits := func(c client.DeploymentSpec) string {
+		return fmt.Sprintf("%.2f cores, %d MB, disk %d MB, %d replicas", c.CPULimit, c.MemoryLimitMB, c.DiskLimitMB, c.Replicas)
+	}
+	before := client.DeploymentSpec{}
+	fromLimits := "-"
+	if d.PreviousConfig != nil {
+		before, fromLimits = *d.PreviousConfig, limits(*d.PreviousConfig)
+	}
+	add("type", "-", d.DeploymentType)
+	add("status", "-", d.Status)
+	add("image", orDash(d.PreviousImageTag), d.NewImageTag)
+	add("digest", orDash(before.ImageDigest), orDash(d.ImageDigest))
+	add("blueprint", orDash(&before.Blueprint), orDash(&d.Blueprint))
+	add("limits", fromLimits, limits(d.NewConfig))
+	add("variables changed", "-", orNone(strings.Join(d.EnvironmentChanged, ", ")))
+	add("by", "-", orDash(&d.DeployedBy))
+	add("notes", "-", orDash(d.DeploymentNotes))
+	add("error", "-", orDash(d.ErrorMessage))
+	for _, s := range d.Steps {
+		add("step "+s.Name, s.StartedAt.Format("15:04:05.000"), s.EndedAt.Sub(s.StartedAt).Round(time.Millisecond).String()+" "+deref(s.Error))
+	}
+	return rows
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 func (a *app) eventsCommand() *cobra.Command {

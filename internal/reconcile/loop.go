@@ -195,7 +195,7 @@ func (l *Loop) note(ctx context.Context, seen berth.Observed) error {
 		if err := tx.UpdateTenant(ctx, &t); err != nil {
 			return err
 		}
-		return tx.InsertEvent(ctx, event(t.OrganizationID, "drift", "found not running; being repaired"))
+		return tx.InsertEvent(ctx, event(t.OrganizationID, berth.EventDrift, "found not running; being repaired"))
 	})
 	l.queue.remind(seen.OrganizationID, 0)
 	return err

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type remembered struct {
 	well       time.Time // since when all that is to take requests answers well; zero if it does not
 	relapses   int       // rounds in a row since then in which not all did
 	progress   berth.Progress
+	steps      []berth.DeploymentStep // with those that are recorded
 }
 
 func (m *memory) recall(d *berth.Deployment) remembered {
@@ -35,7 +37,7 @@ func (m *memory) recall(d *berth.Deployment) remembered {
 func (m *memory) get(d *berth.Deployment) remembered {
 	r := m.byOrg[d.OrganizationID]
 	if r.deployment != d.ID {
-		r = remembered{deployment: d.ID}
+		r = remembered{deployment: d.ID, steps: slices.Clone(d.Steps)}
 	}
 	return r
 }
@@ -50,6 +52,11 @@ func (m *memory) update(d *berth.Deployment, f func(*remembered)) {
 	r := m.get(d)
 	f(&r)
 	m.byOrg[d.OrganizationID] = r
+}
+
+// steps are those that a deployment has taken.
+func (m *memory) steps(d *berth.Deployment) []berth.DeploymentStep {
+	return slices.Clone(m.recall(d).steps)
 }
 
 // impatient begins to count how long a deployment takes, if that was not begun

@@ -301,6 +301,8 @@ func containerDifference(want berth.ContainerSpec, c berth.Container, ok, run bo
 		return "is missing"
 	case c.Hash != want.Hash:
 		return "was made from another spec"
+	case c.Image != "" && c.Image != want.Service.Image:
+		return "runs the image " + c.Image + ", not " + want.Service.Image
 	case run && c.State == berth.ContainerUnknown:
 		return "is in a state that Berth does not know"
 	case run && want.Service.Once && completed(c):

@@ -19,6 +19,7 @@ func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Ten
 		t, d = p.Tenant, nil
 		if p.Deployment != nil {
 			c := *p.Deployment
+			c.Steps = p.memory.steps(&c)
 			d = &c
 		}
 		if err := change(tx, &t, d); err != nil {
@@ -78,6 +79,9 @@ func (p *pass) settle(ctx context.Context, s Step) error {
 		return nil
 	}
 	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		if err := p.report(ctx, tx, next); err != nil {
+			return err
+		}
 		*t = p.settled(next)
 		if p.Probe != nil {
 			t.LastProbedAt = p.Probe.CheckedAt
@@ -93,6 +97,23 @@ func (p *pass) settle(ctx context.Context, s Step) error {
 		}
 		return nil
 	})
+}
+
+// report records that a tenant which was well is not, or is again. What happens
+// within a deployment is told by its outcome.
+func (p *pass) report(ctx context.Context, tx store.Tx, next berth.Tenant) error {
+	org, was := next.OrganizationID, p.Tenant
+	unwell := func(t berth.Tenant) bool { return t.Health == berth.HealthUnhealthy }
+	switch {
+	case p.Deployment != nil:
+		return nil
+	case was.Health == berth.HealthHealthy && unwell(next):
+		return tx.InsertEvent(ctx, event(org, berth.EventUnhealthy, next.Cause))
+	case unwell(was) && next.Health == berth.HealthHealthy:
+		return tx.InsertEvent(ctx, event(org, berth.EventRecovered, "it is well again, after: "+was.Cause))
+	default:
+		return nil
+	}
 }
 
 // settled stamps the times at which the tenant started and stopped.
@@ -140,8 +161,12 @@ func (p *pass) fail(ctx context.Context, cause string) error {
 		return p.mark(ctx, cause)
 	}
 	running := len(upstreams(p.Seen)) > 0
-	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Status, d.Error, d.CompletedAt, d.CanRollback = berth.DeploymentFailed, cause, now(), false
+		failed := event(t.OrganizationID, berth.EventDeploymentFailed, string(d.Type)+" "+d.ID+" failed: "+cause)
+		if err := tx.InsertEvent(ctx, failed); err != nil {
+			return err
+		}
 		t.Cause = cause
 		if d.Reverts() {
 			t.Spec, t.Want = *d.Previous, d.PreviousWant
@@ -206,7 +231,7 @@ func (p *pass) bury(ctx context.Context) error {
 // is being repaired.
 func (p *pass) drift(ctx context.Context, reason string) error {
 	p.Log.Warn("drift found", "tenant", p.Tenant.OrganizationID, "reason", reason)
-	return p.journal(ctx, "drift", reason+"; being repaired")
+	return p.journal(ctx, berth.EventDrift, reason+"; being repaired")
 }
 
 func (p *pass) journal(ctx context.Context, kind, message string) error {
@@ -237,7 +262,7 @@ func (p *pass) moveSubnet(ctx context.Context, cause error) error {
 	if err != nil {
 		return err
 	}
-	return p.journal(ctx, "engine", "moved to subnet "+p.Tenant.Subnet.String()+": "+cause.Error())
+	return p.journal(ctx, berth.EventEngine, "moved to subnet "+p.Tenant.Subnet.String()+": "+cause.Error())
 }
 
 func (p *pass) mainContainer() string {

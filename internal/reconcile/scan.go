@@ -339,7 +339,7 @@ func (l *Loop) report(ctx context.Context, before map[string]int, x berth.Foreig
 	}
 	l.Log.Warn("foreign object left alone", "tenant", x.OrganizationID, "kind", x.Kind, "name", x.Name, "reason", x.Reason)
 	err := l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
-		return tx.InsertEvent(ctx, event(x.OrganizationID, "foreign",
+		return tx.InsertEvent(ctx, event(x.OrganizationID, berth.EventForeign,
 			fmt.Sprintf("%s %s (%s) was left alone: %s", x.Kind, x.Name, x.ID, x.Reason)))
 	})
 	if err != nil {

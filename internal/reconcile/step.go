@@ -12,8 +12,45 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// do carries out one step and brings the situation up to date.
+// do carries out one step and brings the situation up to date. What takes time
+// is remembered as a step of the deployment, and recorded with its next change.
 func (p *pass) do(ctx context.Context, s Step) error {
+	began := now()
+	err := p.take(ctx, s)
+	if name := stepName(s); name != "" && p.Deployment != nil {
+		done := berth.DeploymentStep{Name: name, StartedAt: began, EndedAt: now()}
+		if err != nil {
+			done.Error = err.Error()
+		}
+		p.memory.update(p.Deployment, func(r *remembered) { r.steps = berth.AddStep(r.steps, done) })
+	}
+	return err
+}
+
+// stepName is what history calls a step, "" for one that it leaves out.
+func stepName(s Step) string {
+	beside := func(svc berth.Service) bool { return svc.Beside }
+	switch {
+	case s.Kind == StepResolve:
+		return "image"
+	case s.Kind == StepHalt:
+		return "stop"
+	case s.Kind == StepApply && slices.ContainsFunc(s.Stack.Services, beside):
+		return "start beside"
+	case s.Kind == StepProbe:
+		return "health check"
+	case s.Kind == StepRoute && s.Route == berth.RouteHolding:
+		return "hold requests"
+	case s.Kind == StepRoute && s.Route == berth.RouteServing:
+		return "route"
+	case s.Kind == StepApply, s.Kind == StepDrain, s.Kind == StepAdopt, s.Kind == StepRelease, s.Kind == StepRemove:
+		return string(s.Kind)
+	default:
+		return ""
+	}
+}
+
+func (p *pass) take(ctx context.Context, s Step) error {
 	switch s.Kind {
 	case StepBegin:
 		return p.begin(ctx)
@@ -157,7 +194,7 @@ func (p *pass) route(ctx context.Context, s Step) error {
 	if err == nil || strings.Contains(p.Tenant.Cause, err.Error()) {
 		return nil
 	}
-	return p.journal(ctx, "port", err.Error())
+	return p.journal(ctx, berth.EventPort, err.Error())
 }
 
 // at returns the containers behind addresses.

@@ -29,8 +29,8 @@ type Load struct {
 type Tally struct {
 	Requests int
 	Failed   int
-	Late     int      // requests for which no connection was free in time
-	Causes   []string // of the first failures
+	Late     int             // requests for which no connection was free in time
+	Causes   []string        // of the first failures
 	Took     []time.Duration // of each request, from when it was due
 }
 

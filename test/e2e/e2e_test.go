@@ -84,7 +84,7 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 		tn, err := s.api.Tenant(s.ctx, org)
 		return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy"
 	})
-	_, err = s.api.Rollback(s.ctx, org, "", client.Call{})
+	_, err = s.api.Rollback(s.ctx, org, client.Rollback{}, client.Call{})
 	s.must(err)
 	if !s.serves(made.ExternalPort, "1") {
 		t.Error("version 1 does not serve after the rollback")

@@ -132,7 +132,7 @@ func TestATenantStaysOnItsBlueprintUntilItIsDeployed(t *testing.T) {
 	if s.must(err); tn.Blueprint != "nextjs@2" || *tn.BlueprintBehind || s.environment(org)["NEW"] != "from version two" {
 		t.Errorf("deployed, it is on %s: %v", tn.Blueprint, s.environment(org))
 	}
-	_, err = s.api.Rollback(s.ctx, org, "", client.Call{})
+	_, err = s.api.Rollback(s.ctx, org, client.Rollback{}, client.Call{})
 	s.must(err)
 	if tn, err := s.api.Tenant(s.ctx, org); err != nil || tn.Blueprint != "nextjs@1" || s.environment(org)["NEW"] != "" {
 		t.Errorf("rolled back, it is on %s, %v", tn.Blueprint, err)

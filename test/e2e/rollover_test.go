@@ -62,7 +62,7 @@ func TestNoRequestFailsWhileVersionsChange(t *testing.T) {
 		for _, tag := range []string{rig.ImageTwo, rig.ImageOne} {
 			s.deploy(org, tag)
 		}
-		_, err := s.api.Rollback(s.ctx, org, "", client.Call{})
+		_, err := s.api.Rollback(s.ctx, org, client.Rollback{}, client.Call{})
 		s.must(err)
 		if v := s.version(made.ExternalPort); v != "2" {
 			t.Errorf("after two deployments and a rollback version %q runs", v)

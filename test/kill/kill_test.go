@@ -57,7 +57,7 @@ func ops() []op {
 			return err
 		}},
 		{"roll back", steps{running, onTwo}, func(s *site, org string, c client.Call) error {
-			_, err := s.client.Rollback(s.ctx, org, "", c)
+			_, err := s.client.Rollback(s.ctx, org, client.Rollback{}, c)
 			return err
 		}},
 		{"deprovision", steps{running}, func(s *site, org string, c client.Call) error {

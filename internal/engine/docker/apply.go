@@ -174,56 +174,6 @@ func (a *application) usable(c container.Summary, spec berth.ContainerSpec) bool
 	return false
 }
 
-// rename gives containers that were made beside others the names that those
-// had, now that they are gone.
-func (a *application) rename(ctx context.Context) error {
-	for _, spec := range a.specs {
-		c, ok := a.kept[spec.Name]
-		if !ok || nameOf(c) == spec.Name || a.stays[spec.Name] != "" {
-			continue
-		}
-		err := a.do(ctx, step{"rename container " + nameOf(c), a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
-			_, err := a.api.ContainerRename(ctx, c.ID, client.ContainerRenameOptions{NewName: spec.Name})
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// nameFor is what a container that is made now is called.
-func (a *application) nameFor(spec berth.ContainerSpec) string {
-	if a.stays[spec.Name] == "" {
-		return spec.Name
-	}
-	return berth.StagedName(a.stack.OrganizationID, a.stack.Generation, spec.Service.Name, spec.Replica)
-}
-
-// name lets containers that were made unnamed be found by their service's name
-// inside the network. An Engine names a container only where it connects it, so
-// it is connected anew, with the address that it had: what it has open goes on.
-func (a *application) name(ctx context.Context) error {
-	for _, spec := range a.specs {
-		now, ok := a.inspected[spec.Name]
-		if !ok || spec.Service.Unnamed || now.NetworkSettings == nil || now.State == nil || !isUp(now.State.Status) {
-			continue
-		}
-		end := now.NetworkSettings.Networks[a.stack.Network]
-		if end == nil || slices.Contains(end.Aliases, spec.Service.Name) {
-			continue
-		}
-		named := endpoint(spec)
-		named.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: end.IPAddress}
-		if err := a.reconnect(ctx, spec, named); err != nil {
-			return err
-		}
-		a.forget(spec.Name)
-	}
-	return nil
-}
-
 // connected reports whether a container is in the tenant's network, or will be
 // when it starts.
 func (a *application) connected(c container.Summary) bool {

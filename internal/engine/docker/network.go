@@ -122,18 +122,6 @@ func (e *Engine) attach(ctx context.Context, s berth.Stack, networkID, container
 	})
 }
 
-// reconnect connects a running container to the tenant's network anew.
-func (a *application) reconnect(ctx context.Context, spec berth.ContainerSpec, end *network.EndpointSettings) error {
-	id := a.ids[spec.Name]
-	return a.do(ctx, step{"name container " + spec.Name, a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
-		if _, err := a.api.NetworkDisconnect(ctx, a.networkID, client.NetworkDisconnectOptions{Container: id}); err != nil {
-			return err
-		}
-		_, err := a.api.NetworkConnect(ctx, a.networkID, client.NetworkConnectOptions{Container: id, EndpointConfig: end})
-		return err
-	})
-}
-
 // removeNetwork removes a network of ours.
 func (e *Engine) removeNetwork(ctx context.Context, tenant string, n network.Summary) error {
 	s := step{"remove network " + n.Name, tenant}

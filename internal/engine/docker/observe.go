@@ -285,6 +285,9 @@ func (e *Engine) inspect(ctx context.Context, tenant, id string) (out container.
 func inspected(i container.InspectResponse, f *facts) berth.Container {
 	c := labelled(i.ID, strings.TrimPrefix(i.Name, "/"), i.Config.Labels)
 	c.Image = i.Config.Image
+	if strings.HasPrefix(c.Image, "sha256:") {
+		c.Image = i.Image // not what was asked for, but what was taken
+	}
 	c.Restarts = i.RestartCount
 	if i.State != nil {
 		c.State = stateOf(i.State.Status)

@@ -9,15 +9,15 @@ import (
 
 const deploymentColumns = `d.id, d.container_id, d.organization_id, d.deployment_type, d.status, d.generation, d.previous_config,
 	d.new_config, d.want, d.previous_want, d.can_rollback, d.rollback_deployment_id, d.volumes, d.adopt, d.error_message,
-	d.deployed_by, d.deployment_notes, d.created_at, d.started_at, d.completed_at`
+	d.deployed_by, d.deployment_notes, d.created_at, d.started_at, d.completed_at, d.steps`
 
 func deploymentRow(d *berth.Deployment) []any {
 	return []any{&d.ID, &d.TenantID, &d.OrganizationID, text(&d.Type), text(&d.Status), &d.Generation, specOrNil(&d.Previous),
 		spec(&d.New), text(&d.Want), text(&d.PreviousWant), &d.CanRollback, text(&d.RollbackOf), text(&d.Volumes), &d.Adopt, text(&d.Error),
-		text(&d.By), text(&d.Notes), instant(&d.CreatedAt), instant(&d.StartedAt), instant(&d.CompletedAt)}
+		text(&d.By), text(&d.Notes), instant(&d.CreatedAt), instant(&d.StartedAt), instant(&d.CompletedAt), steps(&d.Steps)}
 }
 
-// deploymentValues are the parameters ?1 … ?17 of both an insert and an update.
+// deploymentValues are the parameters ?1 … ?18 of both an insert and an update.
 func deploymentValues(d berth.Deployment) ([]any, error) {
 	next, err := encodeSpec(d.New)
 	if err != nil {
@@ -30,9 +30,13 @@ func deploymentValues(d berth.Deployment) ([]any, error) {
 			return nil, err
 		}
 	}
+	way, err := encodeSteps(d.Steps)
+	if err != nil {
+		return nil, err
+	}
 	return []any{d.ID, d.OrganizationID, string(d.Status), d.Generation, previousTag, d.New.ImageTag, previous, next,
 		string(d.Want), orNull(string(d.PreviousWant)), d.CanRollback, orNull(d.RollbackOf), orNull(string(d.Volumes)),
-		orNull(d.Error), orNull(d.Notes), stamp(d.StartedAt), stamp(d.CompletedAt)}, nil
+		orNull(d.Error), orNull(d.Notes), stamp(d.StartedAt), stamp(d.CompletedAt), way}, nil
 }
 
 // Deployment implements store.Deployments.
@@ -107,8 +111,8 @@ func (t *tx) InsertDeployment(ctx context.Context, d berth.Deployment) error {
 	}
 	_, err = t.exec(ctx, `INSERT INTO tenant_deployments (id, organization_id, status, generation, previous_image_tag, new_image_tag,
 		previous_config, new_config, want, previous_want, can_rollback, rollback_deployment_id, volumes, error_message,
-		deployment_notes, started_at, completed_at, container_id, deployment_type, deployed_by, created_at, adopt, seq)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
+		deployment_notes, started_at, completed_at, steps, container_id, deployment_type, deployed_by, created_at, adopt, seq)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
 		(SELECT coalesce(max(seq), 0) + 1 FROM tenant_deployments))`,
 		append(values, d.TenantID, string(d.Type), orNull(d.By), stamp(d.CreatedAt), d.Adopt)...)
 	switch {
@@ -135,7 +139,7 @@ func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
 	}
 	changed, err := t.exec(ctx, `UPDATE tenant_deployments SET status = ?3, generation = ?4, previous_image_tag = ?5, new_image_tag = ?6,
 		previous_config = ?7, new_config = ?8, want = ?9, previous_want = ?10, can_rollback = ?11, rollback_deployment_id = ?12,
-		volumes = ?13, error_message = ?14, deployment_notes = ?15, started_at = ?16, completed_at = ?17
+		volumes = ?13, error_message = ?14, deployment_notes = ?15, started_at = ?16, completed_at = ?17, steps = ?18
 		WHERE id = ?1 AND organization_id = ?2 AND status = 'pending'`, values...)
 	if err != nil || changed > 0 {
 		return fault(ctx, err, "update deployment")

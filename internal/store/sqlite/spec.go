@@ -3,6 +3,7 @@ package sqlite
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/unite-hub/berth"
 )
@@ -54,6 +55,41 @@ func decodeSpec(v any) (berth.Spec, error) {
 		Limits:   berth.Limits{CPU: j.CPULimit, MemoryMB: j.MemoryLimitMB, DiskMB: j.DiskLimitMB},
 		Replicas: j.Replicas, InternalPort: j.InternalPort, Environment: orEmpty(j.Environment),
 	}, nil
+}
+
+// stepJSON is a step as history keeps it.
+type stepJSON struct {
+	Name      string    `json:"name"`
+	StartedAt time.Time `json:"startedAt"`
+	EndedAt   time.Time `json:"endedAt"`
+	Error     string    `json:"error,omitempty"`
+}
+
+// encodeSteps gives nil, which is NULL, for none.
+func encodeSteps(list []berth.DeploymentStep) (any, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	out := make([]stepJSON, 0, len(list))
+	for _, s := range list {
+		out = append(out, stepJSON(s))
+	}
+	return encodeJSON(out)
+}
+
+// steps reads a steps column.
+func steps(dst *[]berth.DeploymentStep) any {
+	return column[[]berth.DeploymentStep]{dst, func(v any) ([]berth.DeploymentStep, error) {
+		var in []stepJSON
+		if err := decodeJSON(v, &in); err != nil {
+			return nil, err
+		}
+		list := make([]berth.DeploymentStep, 0, len(in))
+		for _, s := range in {
+			list = append(list, berth.DeploymentStep(s))
+		}
+		return list, nil
+	}}
 }
 
 // names reads a column that maps names to text. The map is never nil.

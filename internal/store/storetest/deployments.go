@@ -21,6 +21,10 @@ var deploymentTests = []test{
 		d.Type, d.Previous, d.PreviousWant, d.RollbackOf = berth.DeployRollback, &previous, berth.WantStopped, first.ID
 		d.Volumes, d.Notes, d.New = berth.VolumesDelete, "because 🚢 'quoted'", spec("v2")
 		d.Adopt, d.New.Release = true, 7
+		d.Steps = []berth.DeploymentStep{
+			{Name: "image", StartedAt: noon, EndedAt: noon.Add(time.Second)},
+			{Name: "apply", StartedAt: noon.Add(time.Second), EndedAt: noon.Add(time.Minute), Error: "no room"},
+		}
 		f.order(d)
 		f.same(f.deployment(first.ID), first)
 		f.same(f.deployment(d.ID), d)
