@@ -117,3 +117,10 @@ type Adoption struct {
 	Project        string   // that compose ran it under
 	Volumes        []string // the recorded ones, and the only ones that may be mounted
 }
+
+// Hint says that something may have changed. It proves nothing.
+type Hint struct {
+	OrganizationID string
+	OOM            bool   // the kernel killed a process for want of memory
+	Service        string // in which that was; "" if not known
+}

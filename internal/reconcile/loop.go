@@ -81,6 +81,7 @@ type Loop struct {
 	engine  engineState
 	memory  memory
 	stands  standings
+	fleet   members
 	waiters waiters
 	rescan  chan struct{}  // asks for a scan now
 	strays  map[string]int // what the sweeper saw last time, and for how many scans; only the scan touches it
@@ -92,6 +93,7 @@ func New(c Config, p Parts) *Loop {
 	l.lanes = newLanes(l.Width)
 	l.queue = newQueue(l.pass)
 	l.memory.byOrg = make(map[string]remembered)
+	l.fleet.byOrg = make(map[string][]berth.Member)
 	l.stands.byOrg = make(map[string]*standing)
 	l.waiters.byID = make(map[string]*waiter)
 	l.engine.broken = make(chan struct{}, 1)
@@ -122,6 +124,10 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 
 // Ring says that a tenant's desired state changed.
 func (l *Loop) Ring(organizationID string) { l.queue.ring(organizationID) }
+
+// Remind says that a tenant may not be as it should. Unlike Ring it interrupts
+// nothing, and back-off stays in force.
+func (l *Loop) Remind(organizationID string) { l.queue.remind(organizationID, 0) }
 
 // awaitPoll is how often Await looks at the store, for deployments that ended
 // without the loop: superseded ones.

@@ -45,7 +45,9 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 		return verdict{then: Retry} // mind looks at every tenant once it answers again
 	case err == nil:
 		var v verdict
-		if v, err = p.advance(ctx); err == nil {
+		v, err = p.advance(ctx)
+		p.publish()
+		if err == nil {
 			return v
 		}
 	}
@@ -148,6 +150,7 @@ func (p *pass) prepare() error {
 	}
 	p.Proven, p.Holding = p.stands.recall(p.Tenant, p.Seen)
 	p.Unready = p.unready()
+	p.Lives = p.stands.lives(p.Tenant.OrganizationID, p.Seen)
 	if p.Stack.Services != nil || p.Tenant.Want == berth.WantGone || unresolved(p.Tenant.Spec, p.blueprint) {
 		return nil
 	}
@@ -183,10 +186,15 @@ func (p *pass) observe(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.Seen = seen
-		p.stands.keep(seen)
+		p.see(seen)
 		return nil
 	})
+}
+
+// see takes in what an engine showed.
+func (p *pass) see(seen berth.Observed) {
+	p.Seen = seen
+	p.stands.keep(seen)
 }
 
 // unready asks how the containers did since the last pass.
@@ -196,8 +204,12 @@ func (p *pass) unready() map[string]string {
 	}
 	causes := map[string]string{}
 	for _, c := range p.Seen.Containers {
-		if v, ok := p.Vitals.Vital(c.ID, c.StartedAt); ok && v.Started && !v.Ready {
+		v, ok := p.Vitals.Vital(c.ID, c.StartedAt)
+		if ok && v.Started && !v.Ready {
 			causes[c.ID] = v.Cause
+		}
+		if ok && v.Dead {
+			p.stands.died(p.Tenant.OrganizationID, c, v.Cause)
 		}
 	}
 	return causes

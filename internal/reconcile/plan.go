@@ -26,6 +26,7 @@ type Situation struct {
 	Holding   bool              // the edge keeps requests waiting
 	Proven    map[string]bool   // containers that were found well since they started, by id
 	Unready   map[string]string // containers that are not well now, by id, each with its cause
+	Lives     map[string]Life   // how containers fared, by id
 
 	Probe    *berth.Probe  // the worst of this pass's last round of probes; nil before the first
 	Well     time.Duration // for which all were, round after round, for Deployment
@@ -49,6 +50,8 @@ const (
 	StepApply   StepKind = "apply"   // make the engine hold the stack
 	StepRelease StepKind = "release" // record that what runs once per release did so
 	StepProbe   StepKind = "probe"   // ask the tenant whether it is well
+	StepRevive  StepKind = "revive"  // restart one container
+	StepRest    StepKind = "rest"    // stop one container for good
 	StepSettle  StepKind = "settle"  // record what is seen, and the deployment's success
 	StepFail    StepKind = "fail"    // record the deployment's failure
 	StepRemove  StepKind = "remove"  // remove the tenant from the engine, and check
@@ -63,7 +66,9 @@ type Step struct {
 	Stack     berth.Stack      // of StepApply
 	Status    berth.Status     // of StepSettle
 	Health    berth.Health     // of StepSettle
-	Reason    string           // why, for people; of StepDrift, StepSettle and StepFail
+	Container string           // of StepRevive and StepRest: the engine's id
+	Event     berth.EventKind  // of StepSettle: what it is told as, if not by its health
+	Reason    string           // why, for people
 }
 
 // Then says what comes after a plan's steps.
@@ -121,6 +126,14 @@ func Decide(s Situation) Plan {
 	}
 	gated, waits := gate(s.Stack, s.Seen)
 	m := newMove(gated, s)
+	if s.Stack.Run {
+		if c, reason := m.crashed(s); reason != "" {
+			return surrender(s, m, c, reason)
+		}
+		if c, cause := m.lifeless(s); cause != "" && s.Deployment == nil {
+			return Plan{Steps: []Step{m.route(s), {Kind: StepRevive, Container: c.ID, Reason: cause}}}
+		}
+	}
 	if reason := m.missing(); reason != "" {
 		return repair(s, m, reason)
 	}

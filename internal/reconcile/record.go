@@ -48,6 +48,7 @@ func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Ten
 // begin records that a deployment was taken up, and by which engine.
 func (p *pass) begin(ctx context.Context) error {
 	info, _ := p.engine.get()
+	p.stands.pardon(p.Tenant.OrganizationID)
 	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.StartedAt = now()
 		if t.EngineID == "" && t.Want != berth.WantGone {
@@ -79,7 +80,7 @@ func (p *pass) settle(ctx context.Context, s Step) error {
 		return nil
 	}
 	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
-		if err := p.report(ctx, tx, next); err != nil {
+		if err := p.report(ctx, tx, next, s.Event); err != nil {
 			return err
 		}
 		*t = p.settled(next)
@@ -101,12 +102,14 @@ func (p *pass) settle(ctx context.Context, s Step) error {
 
 // report records that a tenant which was well is not, or is again. What happens
 // within a deployment is told by its outcome.
-func (p *pass) report(ctx context.Context, tx store.Tx, next berth.Tenant) error {
+func (p *pass) report(ctx context.Context, tx store.Tx, next berth.Tenant, kind berth.EventKind) error {
 	org, was := next.OrganizationID, p.Tenant
 	unwell := func(t berth.Tenant) bool { return t.Health == berth.HealthUnhealthy }
 	switch {
 	case p.Deployment != nil:
 		return nil
+	case kind != "":
+		return tx.InsertEvent(ctx, event(org, kind, next.Cause))
 	case was.Health == berth.HealthHealthy && unwell(next):
 		return tx.InsertEvent(ctx, event(org, berth.EventUnhealthy, next.Cause))
 	case unwell(was) && next.Health == berth.HealthHealthy:

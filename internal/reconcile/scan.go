@@ -51,7 +51,7 @@ func (l *Loop) tidy(ctx context.Context) {
 func (l *Loop) follow(ctx context.Context) error {
 	for {
 		if _, up := l.engine.get(); up {
-			err := l.Engine.Watch(ctx, func(org string) { l.queue.remind(org, hintDelay) })
+			err := l.Engine.Watch(ctx, func(h berth.Hint) { l.hinted(ctx, h) })
 			if ctx.Err() == nil {
 				l.Log.Debug("engine events broke off", "error", err)
 				l.doubt(ctx)
@@ -62,6 +62,28 @@ func (l *Loop) follow(ctx context.Context) error {
 			return nil
 		case <-time.After(watchPause):
 		}
+	}
+}
+
+// hinted looks at a tenant soon. That the kernel killed for want of memory is
+// known from the hint alone: the next look may find everything running again.
+func (l *Loop) hinted(ctx context.Context, h berth.Hint) {
+	l.queue.remind(h.OrganizationID, hintDelay)
+	if !h.OOM || !l.stands.oom(h.OrganizationID) {
+		return
+	}
+	what := "service " + h.Service
+	if h.Service == "" {
+		what = "a process"
+	}
+	err := l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		if _, err := tx.Tenant(ctx, h.OrganizationID); err != nil {
+			return err
+		}
+		return tx.InsertEvent(ctx, event(h.OrganizationID, berth.EventOOM, what+" was killed for using more than its limit of memory; raise it, or find the leak"))
+	})
+	if err != nil && ctx.Err() == nil {
+		l.Log.Warn("out of memory could not be recorded", "tenant", h.OrganizationID, "error", err)
 	}
 }
 
@@ -161,6 +183,7 @@ func (l *Loop) scan(ctx context.Context) bool {
 	for _, org := range l.routes.retry() {
 		l.queue.remind(org, 0)
 	}
+	l.fleet.keep(f.tenants)
 	for _, t := range f.tenants {
 		if reason := l.suspect(f, t); reason != "" {
 			l.Log.Debug("tenant needs a look", "tenant", t.OrganizationID, "reason", reason)
@@ -191,6 +214,8 @@ func (l *Loop) suspect(f fleet, t berth.Tenant) string {
 		return "not known to be stopped"
 	case t.Want == berth.WantRunning && !l.routes.leadsTo(t.OrganizationID, up):
 		return "addresses changed"
+	case t.Want == berth.WantRunning && !l.fleet.knows(t.OrganizationID):
+		return "not looked at since the start"
 	}
 	have := make(map[string]bool, len(seen.Volumes))
 	for _, name := range seen.Volumes {

@@ -44,9 +44,9 @@ type Engine interface {
 	// and is an error.
 	Remove(ctx context.Context, r berth.Removal) error
 
-	// Watch calls hint with the organization id of tenants that may have
-	// changed, until ctx ends or the engine's stream breaks. Hints may be lost.
-	Watch(ctx context.Context, hint func(organizationID string)) error
+	// Watch calls hint for tenants that may have changed, until ctx ends or the
+	// engine's stream breaks. Hints may be lost.
+	Watch(ctx context.Context, hint func(berth.Hint)) error
 }
 
 // Edge brings requests to tenants.

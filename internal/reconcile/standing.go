@@ -18,6 +18,8 @@ type standings struct {
 type standing struct {
 	proven  map[string]time.Time // container id to the start since which it was found well
 	holding bool                 // the edge keeps requests waiting
+	lives   map[string]*life     // by container id
+	oomAt   time.Time            // when a kill for want of memory was last told
 }
 
 // recall returns which of the containers that are seen were found well since
@@ -28,7 +30,7 @@ func (s *standings) recall(t berth.Tenant, seen berth.Observed) (proven map[stri
 	defer s.mu.Unlock()
 	it := s.byOrg[t.OrganizationID]
 	if it == nil {
-		it = &standing{proven: map[string]time.Time{}}
+		it = &standing{proven: map[string]time.Time{}, lives: map[string]*life{}}
 		s.byOrg[t.OrganizationID] = it
 		for _, c := range seen.Containers {
 			if t.Health == berth.HealthHealthy && !c.StartedAt.Truncate(time.Microsecond).After(t.LastStartedAt) {
@@ -62,6 +64,7 @@ func (s *standings) keep(seen berth.Observed) {
 	}
 	s.update(seen.OrganizationID, func(it *standing) {
 		maps.DeleteFunc(it.proven, func(id string, _ time.Time) bool { return !there[id] })
+		maps.DeleteFunc(it.lives, func(id string, _ *life) bool { return !there[id] })
 	})
 }
 

@@ -74,6 +74,10 @@ func (p *pass) take(ctx context.Context, s Step) error {
 	case StepProbe:
 		p.probe()
 		return p.soft.Err()
+	case StepRevive:
+		return p.revive(ctx, s)
+	case StepRest:
+		return p.rest(ctx, s)
 	case StepSettle:
 		return p.settle(ctx, s)
 	case StepFail:
@@ -239,7 +243,7 @@ func (p *pass) halt(ctx context.Context) error {
 	return p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error {
 		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
-			p.Seen = seen
+			p.see(seen)
 			p.memory.update(p.Deployment, func(r *remembered) { r.restarted = true })
 		}
 		return err
@@ -257,9 +261,9 @@ func (p *pass) apply(ctx context.Context, stack berth.Stack) error {
 	err := p.call(ctx, lane, p.CallDeadline, func(ctx context.Context) error {
 		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
-			p.Seen, p.Applied, p.Drained, p.Probe = seen, shape(stack), false, nil
+			p.see(seen)
+			p.Applied, p.Drained, p.Probe = shape(stack), false, nil
 			p.Named = !slices.ContainsFunc(stack.Services, func(s berth.Service) bool { return s.Unnamed })
-			p.stands.keep(seen)
 		}
 		return err
 	})

@@ -38,6 +38,7 @@ type world struct {
 	service *tenancy.Service
 	actor   berth.Actor
 	config  reconcile.Config
+	vitals  *vitals
 	stop    func()
 }
 
@@ -49,7 +50,7 @@ const (
 
 func newWorld(t testing.TB, dir string) *world {
 	w := &world{t: t, engine: enginetest.NewFake(), edge: &recorder{}, actor: berth.Actor{ID: "op", Role: berth.RoleOperator},
-		config: reconcile.Config{Patience: 20 * time.Second}}
+		config: reconcile.Config{Patience: 20 * time.Second}, vitals: &vitals{byID: map[string]berth.Vital{}}}
 	w.hands = w.engine.Hands()
 	for ref, image := range map[string]struct {
 		pin string
@@ -84,7 +85,7 @@ func (w *world) wire() {
 	w.edge.reset()
 	w.loop = reconcile.New(w.config, reconcile.Parts{
 		Store: w.store, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine},
-		Files: noFiles{}, Secrets: w.box, Log: slog.New(slog.DiscardHandler),
+		Files: noFiles{}, Secrets: w.box, Vitals: w.vitals, Log: slog.New(slog.DiscardHandler),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
 	w.service = tenancy.New(tenancy.Config{
@@ -271,6 +272,27 @@ func (p prober) Probe(_ context.Context, addr netip.AddrPort, check berth.Health
 		pr.Status, pr.HTTPStatus, pr.Cause = berth.ProbeUnhealthy, 500, "answered 500"
 	}
 	return pr
+}
+
+// vitals are what a monitor would know.
+type vitals struct {
+	mu   sync.Mutex
+	byID map[string]berth.Vital
+}
+
+func (v *vitals) Vital(containerID string, _ time.Time) (berth.Vital, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	it, ok := v.byID[containerID]
+	return it, ok
+}
+
+// say lets the monitor know something and tell the loop.
+func (w *world) say(n int, containerID string, v berth.Vital) {
+	w.vitals.mu.Lock()
+	w.vitals.byID[containerID] = v
+	w.vitals.mu.Unlock()
+	w.loop.Remind(orgID(n))
 }
 
 type noFiles struct{}

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -190,5 +189,5 @@ func TestRequestsWaitWhileAVolumeChangesHands(t *testing.T) {
 	if _, body := s.ask(http.MethodGet, at(made.ExternalPort, "/api/data/kept"), ""); body != "bread" {
 		t.Errorf("the volume holds %q", body)
 	}
-	t.Log(fmt.Sprintf("%d requests, p99 %v, longest %v", tally.Requests, tally.P(0.99), tally.P(1)))
+	t.Logf("%d requests, p99 %v, longest %v", tally.Requests, tally.P(0.99), tally.P(1))
 }

@@ -13,7 +13,7 @@ import (
 
 // Watch calls hint with the tenants that something happened to. It returns
 // when ctx ends or the Engine's stream does; the error is never nil.
-func (e *Engine) Watch(ctx context.Context, hint func(organizationID string)) error {
+func (e *Engine) Watch(ctx context.Context, hint func(berth.Hint)) error {
 	s := step{op: "watch the engine"}
 	stream, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -30,7 +30,7 @@ func (e *Engine) Watch(ctx context.Context, hint func(organizationID string)) er
 		select {
 		case m := <-got.Messages:
 			if org := tenantOf(m); org != "" {
-				hint(org)
+				hint(berth.Hint{OrganizationID: org, OOM: m.Action == events.ActionOOM, Service: m.Actor.Attributes[berth.LabelService]})
 			}
 		case err := <-got.Err:
 			if ctx.Err() == nil {

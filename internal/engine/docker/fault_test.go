@@ -82,7 +82,7 @@ func TestEveryCallToAnEngineThatHangsEndsByItsDeadline(t *testing.T) {
 		"apply":   func() error { _, err := e.Apply(t.Context(), s); return err },
 		"remove":  func() error { return e.Remove(t.Context(), berth.Removal{OrganizationID: s.OrganizationID}) },
 		"resolve": func() error { _, err := e.Resolve(t.Context(), shared.images.Local, nil, nil); return err },
-		"watch":   func() error { return e.Watch(t.Context(), func(string) {}) },
+		"watch":   func() error { return e.Watch(t.Context(), func(berth.Hint) {}) },
 		"logs":    func() error { _, err := e.Logs(t.Context(), s.OrganizationID, berth.LogOptions{}); return err },
 		"info":    func() error { _, err := e.Info(t.Context()); return err },
 	} {
@@ -222,7 +222,7 @@ func TestTheStreamOfEventsEndsWithTheEngine(t *testing.T) {
 		}
 	})
 	done := make(chan error, 1)
-	go func() { done <- e.Watch(t.Context(), func(string) {}) }()
+	go func() { done <- e.Watch(t.Context(), func(berth.Hint) {}) }()
 	<-begun
 	close(end)
 	wantError(t, <-done, berth.CodeEngineUnavailable)

@@ -314,7 +314,7 @@ func (f *Fake) List(ctx context.Context) (inv berth.Inventory, err error) {
 }
 
 // Watch passes hints on until ctx ends or the engine goes down.
-func (f *Fake) Watch(ctx context.Context, hint func(organizationID string)) error {
+func (f *Fake) Watch(ctx context.Context, hint func(berth.Hint)) error {
 	hints := make(chan string, 64)
 	s := Step{Op: "watch", Read: true}
 	if err := f.step(ctx, s, func() error {
@@ -334,7 +334,7 @@ func (f *Fake) Watch(ctx context.Context, hint func(organizationID string)) erro
 			if !ok {
 				return asError(fmt.Errorf("the stream ended"), s)
 			}
-			hint(org)
+			hint(berth.Hint{OrganizationID: org})
 		case <-ctx.Done():
 			return asError(ctx.Err(), s)
 		}

@@ -46,3 +46,25 @@ func (f *Fake) Adopt(ctx context.Context, a berth.Adoption) error {
 	}
 	return nil
 }
+
+// Revive restarts a container.
+func (f *Fake) Revive(ctx context.Context, organizationID, containerID string) error {
+	return f.step(ctx, Step{Op: "restart container", Tenant: organizationID}, func() error {
+		c := f.containers[containerID]
+		if c == nil {
+			return berth.Errorf(berth.CodeEngineUnavailable, "The container has gone meanwhile").WithHint("it is made again")
+		}
+		f.halt(c, 0)
+		return f.start(c, organizationID)
+	})
+}
+
+// Rest stops a container for good.
+func (f *Fake) Rest(ctx context.Context, organizationID, containerID string) error {
+	return f.step(ctx, Step{Op: "stop container", Tenant: organizationID}, func() error {
+		if c := f.containers[containerID]; c != nil {
+			f.halt(c, c.exit)
+		}
+		return nil
+	})
+}

@@ -314,8 +314,7 @@ func (f *Fake) start(c *fakeContainer, org string) error {
 	if err := f.connect(c, org); err != nil {
 		return err
 	}
-	f.last++
-	c.started = time.Time{}.AddDate(2000, 0, 0).Add(time.Duration(f.last) * time.Second)
+	c.started = f.tick()
 	if f.unrouted && c.service.Main {
 		c.port = 40000 + f.last%20000
 	}
@@ -333,6 +332,12 @@ func (f *Fake) start(c *fakeContainer, org string) error {
 	}
 	f.hint(c.fakeObject)
 	return nil
+}
+
+// tick is the next moment of the fake's own time. The lock is held.
+func (f *Fake) tick() time.Time {
+	f.last++
+	return time.Time{}.AddDate(2000, 0, 0).Add(time.Duration(f.last) * time.Second)
 }
 
 // exitCode is what a command asks the program to end with.

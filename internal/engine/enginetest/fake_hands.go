@@ -38,6 +38,19 @@ func (f FakeHands) End(t testing.TB, containerID string, code int, oom bool) {
 	c.oom = oom
 }
 
+// Crash lets a container's process end and the engine start it again.
+func (f FakeHands) Crash(t testing.TB, containerID string, code int) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.containers[containerID]
+	if c == nil || c.state != berth.ContainerRunning {
+		return
+	}
+	c.restarts, c.exit, c.started = c.restarts+1, code, f.tick()
+	f.hint(c.fakeObject)
+}
+
 // Remove removes an object by name, whatever still uses it.
 func (f FakeHands) Remove(t testing.TB, kind, name string) {
 	t.Helper()

@@ -152,7 +152,7 @@ func moveCutAnywhere(t *testing.T, h Harness) {
 				o := x.apply(s)
 				x.get(byImage(o, h.Images.Next), "/health")
 				want := 3
-				if s.Services[1].Beside == false {
+				if !s.Services[1].Beside {
 					want = 2
 				}
 				if len(o.Containers) != want || len(o.Foreign) != 0 {

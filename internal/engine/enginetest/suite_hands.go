@@ -243,9 +243,9 @@ func watched(t *testing.T, h Harness) {
 	hints := make(chan string, 100)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- h.Engine.Watch(ctx, func(org string) {
+		ended <- h.Engine.Watch(ctx, func(hint berth.Hint) {
 			select {
-			case hints <- org:
+			case hints <- hint.OrganizationID:
 			default:
 			}
 		})

@@ -1,0 +1,172 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// How often a container may crash, and how fast one without a sign of life is
+// restarted. As in Cloud Foundry's Diego: it is given up after 8 crashes, and 5
+// good minutes make up for all before.
+const (
+	crashesMost = 8
+	goodTime    = 5 * time.Minute
+	reviveBase  = time.Second
+	reviveMost  = 5 * time.Minute
+)
+
+// life is what the loop remembers of one container's crashes. Restarts by the
+// engine and by us count alike.
+type life struct {
+	restarts int       // as the engine last showed
+	started  time.Time // the same
+	since    time.Time // when it was first seen with that start
+	crashes  int       // since the last good time
+	dead     string    // why it is to be restarted; "" if it is not
+	due      time.Time // when it may be restarted at the soonest
+}
+
+// Life is how a container that is wanted has fared.
+type Life struct {
+	Crashes int
+	Dead    string // why it is to be restarted now; "" if it is not
+}
+
+// lives counts the crashes of what is seen, and forgets those of containers
+// that have run well for long enough.
+func (s *standings) lives(organizationID string, seen berth.Observed) map[string]Life {
+	out := make(map[string]Life, len(seen.Containers))
+	s.update(organizationID, func(it *standing) {
+		for _, c := range seen.Containers {
+			l := it.lives[c.ID]
+			if l == nil {
+				// What it went through before it was first seen is not held
+				// against it.
+				l = &life{restarts: c.Restarts, started: c.StartedAt, since: time.Now()}
+				it.lives[c.ID] = l
+			}
+			// A tenant that is well is not looked at for long: a good time may
+			// show only once it is over.
+			if time.Since(l.since) >= goodTime && l.dead == "" && (c.State == berth.ContainerRunning || !l.started.Equal(c.StartedAt)) {
+				l.crashes = 0
+			}
+			if c.Restarts > l.restarts {
+				l.crashes += c.Restarts - l.restarts
+			}
+			l.restarts = c.Restarts
+			if !l.started.Equal(c.StartedAt) {
+				l.started, l.since = c.StartedAt, time.Now()
+			}
+			dead := l.dead
+			if time.Now().Before(l.due) {
+				dead = ""
+			}
+			out[c.ID] = Life{Crashes: l.crashes, Dead: dead}
+		}
+	})
+	return out
+}
+
+// died notes that a container gives no sign of life.
+func (s *standings) died(organizationID string, c berth.Container, cause string) {
+	s.update(organizationID, func(it *standing) {
+		if l := it.lives[c.ID]; l != nil && l.dead == "" {
+			l.dead = cause
+			l.due = time.Now().Add(min(reviveBase<<min(l.crashes, 10), reviveMost) - reviveBase)
+		}
+	})
+}
+
+// revived notes that a container was restarted for want of a sign of life.
+func (s *standings) revived(organizationID, containerID string) {
+	s.update(organizationID, func(it *standing) {
+		if l := it.lives[containerID]; l != nil {
+			l.crashes++
+			l.dead = ""
+		}
+	})
+}
+
+// pardon forgets all crashes: an order may have mended their cause.
+func (s *standings) pardon(organizationID string) {
+	s.update(organizationID, func(it *standing) { clear(it.lives) })
+}
+
+// oom reports whether a kill for want of memory is news: one a minute is told.
+func (s *standings) oom(organizationID string) (news bool) {
+	s.update(organizationID, func(it *standing) {
+		if news = time.Since(it.oomAt) >= time.Minute; news {
+			it.oomAt = time.Now()
+		}
+	})
+	return news
+}
+
+// crashed says which wanted container crashed too often, "" if none did.
+func (m move) crashed(s Situation) (c berth.Container, reason string) {
+	for _, want := range m.stack.Containers() {
+		c, ok := m.kept[want.Name]
+		if ok && s.Lives[c.ID].Crashes >= crashesMost {
+			return c, fmt.Sprintf("service %s crashed %d times in a row; read its logs, then start or deploy again", c.Service, s.Lives[c.ID].Crashes)
+		}
+	}
+	return berth.Container{}, ""
+}
+
+// lifeless returns a container that is to be restarted now.
+func (m move) lifeless(s Situation) (c berth.Container, cause string) {
+	for _, c := range m.main() {
+		if why := s.Lives[c.ID].Dead; why != "" {
+			return c, why
+		}
+	}
+	return berth.Container{}, ""
+}
+
+// surrender gives a container up that crashed too often: it stays down until
+// somebody orders otherwise.
+func surrender(s Situation, m move, c berth.Container, reason string) Plan {
+	if s.Deployment != nil {
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
+	}
+	s.Holding = false
+	steps := []Step{m.route(s)}
+	if isUp(c) {
+		steps = append(steps, Step{Kind: StepRest, Container: c.ID})
+	}
+	settle := Step{Kind: StepSettle, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: "given up: " + reason, Event: berth.EventGaveUp}
+	return Plan{Steps: append(steps, settle), Then: Wait, After: hopeless}
+}
+
+// revive restarts a container that gives no sign of life.
+func (p *pass) revive(ctx context.Context, s Step) error {
+	p.stands.revived(p.Tenant.OrganizationID, s.Container)
+	engine, ok := p.Engine.(Reviver)
+	if !ok {
+		return nil
+	}
+	if err := p.journal(ctx, berth.EventDrift, "a container gave no sign of life and is restarted: "+s.Reason); err != nil {
+		return err
+	}
+	err := p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error {
+		return engine.Revive(ctx, p.Tenant.OrganizationID, s.Container)
+	})
+	if err != nil {
+		return err
+	}
+	return p.observe(ctx)
+}
+
+// rest stops one container and leaves it down.
+func (p *pass) rest(ctx context.Context, s Step) error {
+	engine, ok := p.Engine.(Reviver)
+	if !ok {
+		return nil
+	}
+	return p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error {
+		return engine.Rest(ctx, p.Tenant.OrganizationID, s.Container)
+	})
+}

@@ -1,0 +1,141 @@
+package reconcile_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+func (w *world) events(n int) (kinds []string) {
+	w.t.Helper()
+	w.must(w.store.View(ctx, w.actor, func(tx store.Tx) error {
+		list, err := tx.ListEvents(ctx, orgID(n), 100)
+		for _, e := range list {
+			kinds = append(kinds, e.Kind)
+		}
+		slices.Reverse(kinds)
+		return err
+	}))
+	return kinds
+}
+
+func (w *world) state(n int) berth.RouteState {
+	r, _ := w.edge.route(n)
+	return r.State
+}
+
+// crash lets a tenant's container crash as often as asked, with time in between
+// for the loop to see each.
+func (w *world) crash(n, times int) {
+	for range times {
+		w.hands.Crash(w.t, w.observed(n).Containers[0].ID, 3)
+		<-time.After(2 * time.Second)
+	}
+}
+
+func TestAContainerThatCrashesTooOftenIsGivenUpUntilItIsStartedAgain(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		w.crash(1, 7)
+		w.eventually(time.Minute, "it is well after seven crashes", func() bool { return w.tenant(1).Health == berth.HealthHealthy })
+		w.crash(1, 1)
+		w.eventually(time.Minute, "it is given up", func() bool { return strings.HasPrefix(w.tenant(1).Cause, "given up: service app crashed 8 times") })
+		if got := w.tenant(1); got.Status != berth.StatusFailed || w.running(1) || w.state(1) == berth.RouteServing {
+			t.Errorf("given up: %+v, running %t, route %s", got, w.running(1), w.state(1))
+		}
+		<-time.After(10 * time.Minute)
+		if w.running(1) {
+			t.Error("it was started again by itself")
+		}
+		if kinds := w.events(1); kinds[len(kinds)-1] != berth.EventGaveUp || strings.Count(strings.Join(kinds, " "), berth.EventGaveUp) != 1 {
+			t.Errorf("told as %v", kinds)
+		}
+		w.completed(w.service.Start(ctx, w.actor, tenancy.Call{}, orgID(1)))
+		w.crash(1, 3)
+		w.eventually(time.Minute, "it is well again", func() bool { return w.running(1) && w.tenant(1).Health == berth.HealthHealthy })
+	})
+}
+
+func TestFiveGoodMinutesMakeUpForCrashes(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		for range 3 {
+			w.crash(1, 6)
+			<-time.After(6 * time.Minute)
+		}
+		if !w.running(1) || w.tenant(1).Status != berth.StatusRunning {
+			t.Errorf("given up: %+v", w.tenant(1))
+		}
+	})
+}
+
+func TestWhatIsNotReadyGetsNoRequestsUntilItIs(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		id := w.observed(1).Containers[0].ID
+		w.say(1, id, berth.Vital{Started: true, Cause: "answered 503"})
+		w.eventually(time.Minute, "its route is closed", func() bool { return w.state(1) == berth.RouteUnready })
+		w.eventually(time.Minute, "it is unhealthy", func() bool { return w.tenant(1).Health == berth.HealthUnhealthy && w.tenant(1).Cause == "answered 503" })
+		w.say(1, id, berth.Vital{Started: true, Ready: true})
+		w.eventually(time.Minute, "it serves again", func() bool { return w.state(1) == berth.RouteServing && w.tenant(1).Health == berth.HealthHealthy })
+		if got := strings.Join(w.events(1), " "); got != "unhealthy recovered" {
+			t.Errorf("told as %s", got)
+		}
+		if got := w.observed(1).Containers[0]; got.ID != id || got.Restarts != 0 {
+			t.Errorf("it was restarted: %+v", got)
+		}
+	})
+}
+
+func TestOnlyTheReplicaThatIsNotReadyGetsNoRequests(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		three := 3
+		w.completed(w.service.Scale(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Scale{Replicas: &three}))
+		w.say(1, w.observed(1).Containers[1].ID, berth.Vital{Started: true, Cause: "answered 503"})
+		w.eventually(time.Minute, "two serve", func() bool {
+			r, _ := w.edge.route(1)
+			return r.State == berth.RouteServing && len(r.Upstreams) == 2
+		})
+		<-time.After(time.Minute)
+		if got := w.tenant(1).Cause; got != "1 of 3 replicas are not ready: answered 503" {
+			t.Errorf("cause %q", got)
+		}
+	})
+}
+
+func TestWhatGivesNoSignOfLifeIsRestartedLessAndLessOften(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		name := w.observed(1).Containers[0].Name
+		began := w.engine.Starts(name)
+		var at []time.Duration
+		since := time.Now()
+		for w.tenant(1).Status == berth.StatusRunning && len(at) < 20 {
+			starts := w.engine.Starts(name)
+			w.say(1, w.observed(1).Containers[0].ID, berth.Vital{Started: true, Dead: true, Cause: "no answer within 5s"})
+			w.eventually(10*time.Minute, "it is restarted or given up", func() bool {
+				w.loop.Remind(orgID(1))
+				return w.engine.Starts(name) > starts || w.tenant(1).Status == berth.StatusFailed
+			})
+			at = append(at, time.Since(since))
+			since = time.Now()
+		}
+		if n := w.engine.Starts(name) - began; n != 8 || !strings.HasPrefix(w.tenant(1).Cause, "given up") {
+			t.Errorf("restarted %d times, then: %q", n, w.tenant(1).Cause)
+		}
+		if len(at) < 8 || at[7] < 10*at[1] {
+			t.Errorf("pauses %v", at)
+		}
+	})
+}
