@@ -28,6 +28,7 @@ var mayImport = map[string]struct {
 
 	"internal/engine/docker": {[]string{""}, "an adapter knows the nouns and its own library, no other adapter"},
 	"internal/health":        {[]string{""}, "an adapter knows the nouns and HTTP"},
+	"internal/meter":         {[]string{"", "internal/store"}, "reads what the kernel counts and keeps it; it sees engine, edge and fleet through functions"},
 	"internal/secret":        {[]string{""}, "an adapter knows the nouns and its cipher"},
 	"docker/tenant":          {nil, "the built-in blueprint as a file; it only embeds"},
 	"internal/blueprint":     {[]string{"", "docker/tenant"}, "turns files into apps, tenants into stacks and stacks into files; it runs none of them"},

@@ -1,0 +1,146 @@
+package meter
+
+import (
+	"testing"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+const mb = berth.BytesPerMB
+
+// noon is when the containers of these tests are watched from.
+var noon = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
+
+// sample is a container at a moment: seconds of CPU time, megabytes in use, and
+// bytes received.
+func sample(id string, started, now time.Time, cpu float64, memory, rx int64) berth.Sample {
+	return berth.Sample{
+		ContainerID: id, At: now, StartedAt: started, CPU: berth.Known(time.Duration(cpu * float64(time.Second))),
+		Memory: berth.Known(memory * mb), NetworkRx: berth.Known(rx), OOMKills: berth.Known[int64](0),
+	}
+}
+
+func TestAverageAndMaximumAreOfManySamples(t *testing.T) {
+	a := newAccount("org", noon)
+	old := noon.Add(-time.Hour)
+	for i, s := range []berth.Sample{
+		sample("c", old, at(0), 100, 100, 1000),
+		sample("c", old, at(15), 101.5, 200, 2000),  // 10 %
+		sample("c", old, at(30), 113.5, 300, 2500),  // 80 %
+		sample("c", old, at(60), 113.5, 100, 12500), // 0 %
+	} {
+		a.sweep([]berth.Sample{s}, s.At)
+		if r := a.reading; i == 2 && (r.CPUPercent != berth.Known(80.0) || r.MemoryBytes.Value != 300*mb || r.NetworkRx.Value != 1500) {
+			t.Errorf("now: %+v", r)
+		}
+	}
+	u, mark := a.close(at(60))
+	if !u.Start.Equal(noon) || !u.End.Equal(at(60)) {
+		t.Errorf("period %v to %v", u.Start, u.End)
+	}
+	if u.CPUPercentAvg != berth.Known(22.5) || u.CPUPercentMax != berth.Known(80.0) {
+		t.Errorf("CPU %v on average, %v at most", u.CPUPercentAvg, u.CPUPercentMax)
+	}
+	if u.MemoryAvg.Value != 175*mb || u.MemoryMax.Value != 300*mb || u.Samples != 4 {
+		t.Errorf("memory %v on average, %v at most, of %d", u.MemoryAvg, u.MemoryMax, u.Samples)
+	}
+	if u.NetworkRx != berth.Known[int64](11500) || u.NetworkTx.Known || u.Requests.Known || u.DiskRead.Known {
+		t.Errorf("counted %+v", u)
+	}
+	if !mark.End.Equal(u.End) || len(mark.Samples) != 1 {
+		t.Errorf("mark %+v", mark)
+	}
+	if u, _ := a.close(at(120)); u.CPUPercentAvg.Known || u.MemoryAvg.Known || !u.Start.Equal(at(60)) {
+		t.Errorf("a period without samples: %+v", u)
+	}
+}
+
+func TestCountersSurviveRestartsAndResets(t *testing.T) {
+	a := newAccount("org", noon)
+	old := noon.Add(-time.Hour)
+	sweep := func(second float64, list ...berth.Sample) { a.sweep(list, at(second)) }
+	sweep(0, sample("c", old, at(0), 50, 1, 700))
+	sweep(15, sample("c", old, at(15), 51, 1, 800))
+	sweep(30, sample("c", at(20), at(30), 0.5, 1, 30)) // started again
+	sweep(45, sample("c", at(20), at(45), 0.2, 1, 5))  // counters fell
+	sweep(60, sample("c", at(20), at(60), 0.2, 1, 5), sample("d", at(50), at(60), 2, 1, 1000))
+	u, _ := a.close(at(60))
+	if got := u.NetworkRx.Value; got != 100+30+5+1000 {
+		t.Errorf("received %d", got)
+	}
+	if got := u.CPUPercentAvg.Value * 60 / 100; got < 3.69 || got > 3.71 {
+		t.Errorf("used %v s of CPU", got)
+	}
+}
+
+func TestWhatWasUsedWhileBerthWasAwayIsCountedOnce(t *testing.T) {
+	before := newAccount("org", noon)
+	old := noon.Add(-time.Hour)
+	before.sweep([]berth.Sample{sample("c", old, at(0), 10, 1, 100)}, at(0))
+	before.sweep([]berth.Sample{sample("c", old, at(60), 16, 1, 400)}, at(60))
+	first, mark := before.close(at(60))
+
+	after := newAccount("org", at(600))
+	after.resume(mark, at(600))
+	after.sweep([]berth.Sample{sample("c", old, at(600), 70, 1, 5000), sample("d", at(300), at(600), 1, 1, 50)}, at(600))
+	after.sweep([]berth.Sample{sample("c", old, at(660), 76, 1, 6000), sample("d", at(300), at(660), 1, 1, 50)}, at(660))
+	second, _ := after.close(at(660))
+	if !second.Start.Equal(first.End) || !second.End.Equal(at(660)) {
+		t.Errorf("periods %v-%v and %v-%v", first.Start, first.End, second.Start, second.End)
+	}
+	if got := first.NetworkRx.Value + second.NetworkRx.Value; got != 6000-100+50 {
+		t.Errorf("received %d in all", got)
+	}
+	if got := second.CPUPercentAvg.Value; got < 10.16 || got > 10.17 { // 61 s in 600 s
+		t.Errorf("CPU %v %%", got)
+	}
+}
+
+// Fault 8. A time.Time of the tests has no monotonic part, so the jump is put
+// into where the period is thought to have begun.
+func TestAClockThatJumpsBillsNothingTwice(t *testing.T) {
+	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
+		a := newAccount("org", noon)
+		old := noon.Add(-2 * time.Hour)
+		a.sweep([]berth.Sample{sample("c", old, at(0), 0, 1, 0)}, at(0))
+		a.sweep([]berth.Sample{sample("c", old, at(60), 30, 1, 60)}, at(60))
+		first, _ := a.close(at(60))
+		a.mono = a.mono.Add(jump) // the wall clock jumped; 60 s passed all the same
+		now := at(120).Add(jump)
+		s := sample("c", old, now, 60, 1, 120)
+		a.last["c"] = berth.Sample{ContainerID: "c", At: at(60).Add(jump), StartedAt: old, CPU: berth.Known(30 * time.Second), NetworkRx: berth.Known[int64](60)}
+		a.sweep([]berth.Sample{s}, now)
+		second, _ := a.close(now)
+		if second.Start.Before(first.End) {
+			t.Errorf("jump %v: %v begins before %v", jump, second.Start, first.End)
+		}
+		if got := second.End.Sub(second.Start); got != time.Minute {
+			t.Errorf("jump %v: a period of %v", jump, got)
+		}
+		if first.NetworkRx.Value+second.NetworkRx.Value != 120 || second.CPUPercentAvg != berth.Known(50.0) {
+			t.Errorf("jump %v: %+v", jump, second)
+		}
+	}
+}
+
+func TestRequestsAreCountedFromTheEdge(t *testing.T) {
+	a := newAccount("org", noon)
+	a.route(berth.Traffic{Requests: 10, Errors: 1, Time: time.Second})
+	u, _ := a.close(at(60))
+	if u.Requests.Value != 10 || u.Errors.Value != 1 || u.ResponseTime != berth.Known(100*time.Millisecond) {
+		t.Errorf("first: %+v", u)
+	}
+	a.route(berth.Traffic{Requests: 14, Errors: 1, Time: 3 * time.Second})
+	a.route(berth.Traffic{Requests: 2, Time: time.Second}) // the port was opened anew
+	u, _ = a.close(at(120))
+	if u.Requests.Value != 6 || u.Errors.Value != 0 || u.ResponseTime != berth.Known(500*time.Millisecond) {
+		t.Errorf("second: %+v", u)
+	}
+	a.route(berth.Traffic{Requests: 2, Time: time.Second})
+	if u, _ = a.close(at(180)); u.Requests != berth.Known[int64](0) || u.ResponseTime.Known {
+		t.Errorf("no request has no mean time: %+v", u)
+	}
+}

@@ -1,0 +1,218 @@
+package meter_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/meter"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/sqlite"
+)
+
+var ctx = context.Background()
+
+func org(n int) string { return fmt.Sprintf("550e8400-e29b-41d4-a716-%012d", n) }
+
+func open(t *testing.T, path string, tenants int) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(ctx, sqlite.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		for n := range tenants {
+			err := tx.InsertTenant(ctx, berth.Tenant{
+				ID: berth.NewID(), OrganizationID: org(n), Name: "Tenant", Slug: fmt.Sprint("tenant-", n), ExternalPort: 3001 + n, URL: "http://localhost",
+				Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 64, byte(n >> 4), byte(n << 4)}), 28), Want: berth.WantRunning, Status: berth.StatusRunning,
+				Health: berth.HealthHealthy, Generation: 1, CreatedAt: time.Now(), UpdatedAt: time.Now(),
+				Spec: berth.Spec{ImageTag: "v1", Blueprint: "builtin@1", Replicas: 1, InternalPort: 3000, Limits: berth.DefaultLimits()},
+			})
+			if err != nil && !berth.Is(err, berth.CodeTenantExists) {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func rows(t *testing.T, s *sqlite.Store, n int, r berth.Resolution) (list []berth.Usage) {
+	t.Helper()
+	err := s.View(ctx, berth.System(), func(tx store.Tx) (err error) {
+		list, err = tx.ListUsage(ctx, org(n), r, time.Time{}.AddDate(1, 0, 0), time.Time{}.AddDate(5000, 0, 0), 1<<20)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// steady is a kernel whose containers use half a core and receive 100 bytes a
+// second, whoever looks.
+type steady struct{ began time.Time }
+
+func (s steady) Sample(id string, started time.Time) (berth.Sample, bool) {
+	up := time.Since(s.began)
+	return berth.Sample{
+		ContainerID: id, At: time.Now(), StartedAt: started, CPU: berth.Known(up / 2), NetworkRx: berth.Known(int64(up.Seconds() * 100)),
+		Memory: berth.Known[int64](100 << 20), OOMKills: berth.Known(int64(up / (10 * time.Minute))),
+	}, true
+}
+
+func (steady) Forget() {}
+
+type notices struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (n *notices) notice(org string, kind berth.EventKind, _ string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.list = append(n.list, org[len(org)-1:]+" "+kind)
+}
+
+// Berth ends in any way, and begins again on the same database: the periods
+// join, and their counts add up to what was used.
+func TestPeriodsJoinAcrossRestartsWithoutGapAndDoubleCount(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var told notices
+		s := open(t, path, 1)
+		run := func(d time.Duration) {
+			m := meter.New(meter.Config{}, meter.Parts{
+				Store: s, Sampler: steady{began}, Log: slog.New(slog.DiscardHandler), Notice: told.notice,
+				Fleet: func() []berth.Member {
+					return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+				},
+			})
+			runFor(t, m.Run, d)
+		}
+		for _, d := range []time.Duration{10 * time.Minute, 90 * time.Second, 7*time.Minute + 3*time.Second} {
+			run(d)
+			<-time.After(5 * time.Minute) // away
+		}
+		list := rows(t, s, 0, berth.ByMinute)
+		var received int64
+		for i, u := range list {
+			received += u.NetworkRx.Value
+			if i > 0 && !u.Start.Equal(list[i-1].End) {
+				t.Errorf("period %d begins at %v, the one before ends at %v", i, u.Start, list[i-1].End)
+			}
+			if got := u.CPUPercentAvg.Value; got < 49.99 || got > 50.01 {
+				t.Errorf("period %d: CPU %v %%", i, got)
+			}
+		}
+		first, last := list[0], list[len(list)-1]
+		if want := last.End.Sub(first.Start).Seconds() * 100; float64(received) < want-100 || float64(received) > want+100 {
+			t.Errorf("received %d of %v in %d periods", received, want, len(list))
+		}
+		if len(told.list) != 2 || told.list[0] != "0 oom" {
+			t.Errorf("told %v", told.list)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func runFor(t *testing.T, run func(context.Context) error, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	if err := run(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADiskIsToldOfOnceNearItsLimitAndOnceAbove(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	synctest.Test(t, func(t *testing.T) {
+		var told notices
+		s := open(t, path, 1)
+		percents := []int64{50, 91, 95, 89, 91, 101, 110, 94, 102, 80, 92}
+		disk := &disks{percents: percents}
+		m := meter.New(meter.Config{DiskInterval: time.Minute}, meter.Parts{
+			Store: s, Sampler: steady{time.Now()}, Disk: disk, Log: slog.New(slog.DiscardHandler), Notice: told.notice,
+			Fleet: func() []berth.Member { return nil }, Limit: func(string) int64 { return 100 << 20 },
+		})
+		runFor(t, m.Run, 15*time.Minute)
+		if got := fmt.Sprint(told.list); got != "[0 disk 0 disk 0 disk 0 disk]" { // at 91, 101, 102 and 92 %
+			t.Errorf("told %s", got)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+type disks struct {
+	percents []int64
+	n        int
+}
+
+func (d *disks) Disk(context.Context) (map[string]int64, error) {
+	i := min(d.n, len(d.percents)-1)
+	d.n++
+	return map[string]int64{org(0): d.percents[i] << 20}, nil
+}
+
+// Seed fault 21: the table stops growing.
+func TestTheDatabaseLevelsOff(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "berth.db"), 1)
+	defer s.Close()
+	k := &meter.Keeper{Store: s, Minutes: 2 * time.Hour, Hours: 2 * 24 * time.Hour, Days: 5 * 24 * time.Hour, Log: slog.New(slog.DiscardHandler)}
+	begin := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	var counts [][3]int
+	var sums int64
+	for hour := range 24 * 9 {
+		now := begin.Add(time.Duration(hour) * time.Hour)
+		err := s.InTx(ctx, berth.System(), func(tx store.Tx) error {
+			var list []berth.Usage
+			for m := range 12 {
+				start := now.Add(time.Duration(m) * 5 * time.Minute)
+				list = append(list, berth.Usage{OrganizationID: org(0), Resolution: berth.ByMinute, Start: start, End: start.Add(5 * time.Minute),
+					Requests: berth.Known[int64](1), CPUPercentAvg: berth.Known(float64(m))})
+			}
+			return tx.PutUsage(ctx, list)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // twice does no harm
+			if err := k.Keep(ctx, now.Add(time.Hour+3*time.Minute)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if hour%24 == 23 {
+			counts = append(counts, [3]int{len(rows(t, s, 0, berth.ByMinute)), len(rows(t, s, 0, berth.ByHour)), len(rows(t, s, 0, berth.ByDay))})
+		}
+	}
+	last := counts[len(counts)-1]
+	if counts[len(counts)-2] != last || last[0] > 36 || last[1] > 49 || last[2] > 6 || last[2] < 4 {
+		t.Errorf("rows of minutes, hours and days, day by day: %v", counts)
+	}
+	days := rows(t, s, 0, berth.ByDay)
+	for _, d := range days {
+		sums += d.Requests.Value
+		if d.End.Sub(d.Start) != 24*time.Hour || d.CPUPercentAvg != berth.Known(5.5) {
+			t.Errorf("day %+v", d)
+		}
+	}
+	if sums != int64(len(days))*24*12 {
+		t.Errorf("%d requests in %d days", sums, len(days))
+	}
+}

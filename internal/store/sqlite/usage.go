@@ -1,0 +1,215 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// PutUsage implements store.Usages.
+func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
+	for _, u := range list {
+		if err := t.mayWrite(u.OrganizationID); err != nil {
+			return err
+		}
+		_, err := t.exec(ctx, `INSERT INTO tenant_resource_usage (id, container_id, organization_id, recorded_at, period_start, period_end,
+			resolution, cpu_usage_percent_avg, cpu_usage_percent_max, cpu_throttling_count, memory_usage_mb_avg, memory_usage_mb_max,
+			memory_limit_mb, oom_kill_count, network_rx_bytes, network_tx_bytes, disk_usage_mb, disk_io_read_mb, disk_io_write_mb,
+			request_count, error_count, avg_response_time_ms, created_at, memory_usage_bytes_avg, memory_usage_bytes_max,
+			disk_usage_bytes, disk_io_read_bytes, disk_io_write_bytes, avg_response_time_us, samples)
+			SELECT ?1, id, organization_id, ?4, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?4,
+			?21, ?22, ?23, ?24, ?25, ?26, ?27
+			FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NULL
+			ON CONFLICT (organization_id, resolution, period_start) DO UPDATE SET recorded_at = excluded.recorded_at,
+			period_end = excluded.period_end, cpu_usage_percent_avg = excluded.cpu_usage_percent_avg,
+			cpu_usage_percent_max = excluded.cpu_usage_percent_max, cpu_throttling_count = excluded.cpu_throttling_count,
+			memory_usage_mb_avg = excluded.memory_usage_mb_avg, memory_usage_mb_max = excluded.memory_usage_mb_max,
+			memory_limit_mb = excluded.memory_limit_mb, oom_kill_count = excluded.oom_kill_count,
+			network_rx_bytes = excluded.network_rx_bytes, network_tx_bytes = excluded.network_tx_bytes,
+			disk_usage_mb = excluded.disk_usage_mb, disk_io_read_mb = excluded.disk_io_read_mb,
+			disk_io_write_mb = excluded.disk_io_write_mb, request_count = excluded.request_count, error_count = excluded.error_count,
+			avg_response_time_ms = excluded.avg_response_time_ms, memory_usage_bytes_avg = excluded.memory_usage_bytes_avg,
+			memory_usage_bytes_max = excluded.memory_usage_bytes_max, disk_usage_bytes = excluded.disk_usage_bytes,
+			disk_io_read_bytes = excluded.disk_io_read_bytes, disk_io_write_bytes = excluded.disk_io_write_bytes,
+			avg_response_time_us = excluded.avg_response_time_us, samples = excluded.samples`,
+			berth.NewID(), u.OrganizationID, stamp(u.Start), stamp(u.End), string(u.Resolution),
+			maybe(u.CPUPercentAvg), maybe(u.CPUPercentMax), maybe(u.Throttled), megabytes(u.MemoryAvg), megabytes(u.MemoryMax),
+			megabytes(u.MemoryLimit), maybe(u.OOMKills), maybe(u.NetworkRx), maybe(u.NetworkTx), megabytes(u.Disk),
+			megabytes(u.DiskRead), megabytes(u.DiskWritten), maybe(u.Requests), maybe(u.Errors), per(u.ResponseTime, time.Millisecond),
+			maybe(u.MemoryAvg), maybe(u.MemoryMax), maybe(u.Disk), maybe(u.DiskRead), maybe(u.DiskWritten), per(u.ResponseTime, time.Microsecond), u.Samples)
+		if err != nil {
+			return fault(ctx, err, "write usage")
+		}
+	}
+	return nil
+}
+
+// ListUsage implements store.Usages.
+func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time, limit int) ([]berth.Usage, error) {
+	list := []berth.Usage{}
+	if !t.actor.MaySee(organizationID) {
+		return list, nil
+	}
+	err := t.many(ctx, func(rows *sql.Rows) error {
+		u := berth.Usage{OrganizationID: organizationID, Resolution: resolution}
+		var limitMB, responseUS berth.Maybe[int64]
+		if err := rows.Scan(instant(&u.Start), instant(&u.End), known(&u.CPUPercentAvg), known(&u.CPUPercentMax), known(&u.Throttled),
+			known(&u.MemoryAvg), known(&u.MemoryMax), known(&limitMB), known(&u.OOMKills), known(&u.NetworkRx), known(&u.NetworkTx),
+			known(&u.Disk), known(&u.DiskRead), known(&u.DiskWritten), known(&u.Requests), known(&u.Errors), known(&responseUS), &u.Samples); err != nil {
+			return err
+		}
+		u.MemoryLimit = berth.Maybe[int64]{Value: limitMB.Value * berth.BytesPerMB, Known: limitMB.Known}
+		u.ResponseTime = berth.Maybe[time.Duration]{Value: time.Duration(responseUS.Value) * time.Microsecond, Known: responseUS.Known}
+		list = append(list, u)
+		return nil
+	}, `SELECT period_start, period_end, cpu_usage_percent_avg, cpu_usage_percent_max, cpu_throttling_count, memory_usage_bytes_avg,
+		memory_usage_bytes_max, memory_limit_mb, oom_kill_count, network_rx_bytes, network_tx_bytes, disk_usage_bytes,
+		disk_io_read_bytes, disk_io_write_bytes, request_count, error_count, avg_response_time_us, samples
+		FROM tenant_resource_usage WHERE organization_id = ? AND resolution = ? AND period_start >= ? AND period_start < ?
+		ORDER BY period_start LIMIT ?`, organizationID, string(resolution), stamp(from), stamp(to), limit)
+	return list, fault(ctx, err, "list usage")
+}
+
+// ForgetUsage implements store.Usages.
+func (t *tx) ForgetUsage(ctx context.Context, resolution berth.Resolution, before time.Time, most int) (int, error) {
+	if !t.everything() {
+		return 0, errForbidden()
+	}
+	n, err := t.exec(ctx, `DELETE FROM tenant_resource_usage WHERE id IN (SELECT id FROM tenant_resource_usage
+		WHERE resolution = ? AND period_start < ? ORDER BY period_start LIMIT ?)`, string(resolution), stamp(before), most)
+	return int(n), fault(ctx, err, "forget usage")
+}
+
+// counterJSON is a container's counters as they are kept. Unknown is left out.
+type counterJSON struct {
+	Container string    `json:"container"`
+	At        time.Time `json:"at"`
+	Started   time.Time `json:"started"`
+	CPU       *int64    `json:"cpuNs,omitempty"`
+	Throttled *int64    `json:"throttled,omitempty"`
+	OOM       *int64    `json:"oom,omitempty"`
+	Rx        *int64    `json:"rx,omitempty"`
+	Tx        *int64    `json:"tx,omitempty"`
+	Read      *int64    `json:"read,omitempty"`
+	Written   *int64    `json:"written,omitempty"`
+}
+
+// PutMarks implements store.Usages.
+func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
+	for _, m := range list {
+		if err := t.mayWrite(m.OrganizationID); err != nil {
+			return err
+		}
+		counters := make([]counterJSON, 0, len(m.Samples))
+		for _, s := range m.Samples {
+			counters = append(counters, counterJSON{
+				s.ContainerID, s.At.UTC(), s.StartedAt.UTC(), whole(s.CPU), s.Throttled.Pointer(), s.OOMKills.Pointer(),
+				s.NetworkRx.Pointer(), s.NetworkTx.Pointer(), s.DiskRead.Pointer(), s.DiskWritten.Pointer(),
+			})
+		}
+		text, err := encodeJSON(counters)
+		if err != nil {
+			return fault(ctx, err, "write counters")
+		}
+		if _, err := t.exec(ctx, `INSERT INTO usage_marks (organization_id, period_end, counters) VALUES (?, ?, ?)
+			ON CONFLICT (organization_id) DO UPDATE SET period_end = excluded.period_end, counters = excluded.counters`,
+			m.OrganizationID, stamp(m.End), text); err != nil {
+			return fault(ctx, err, "write counters")
+		}
+	}
+	return nil
+}
+
+// Marks implements store.Usages.
+func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
+	all, org := t.scope()
+	list := []berth.Mark{}
+	err := t.many(ctx, func(rows *sql.Rows) error {
+		var m berth.Mark
+		var text string
+		if err := rows.Scan(&m.OrganizationID, instant(&m.End), &text); err != nil {
+			return err
+		}
+		var counters []counterJSON
+		if err := decodeJSON(text, &counters); err != nil {
+			return err
+		}
+		for _, c := range counters {
+			s := berth.Sample{
+				ContainerID: c.Container, At: c.At, StartedAt: c.Started, Throttled: orUnknown(c.Throttled), OOMKills: orUnknown(c.OOM),
+				NetworkRx: orUnknown(c.Rx), NetworkTx: orUnknown(c.Tx), DiskRead: orUnknown(c.Read), DiskWritten: orUnknown(c.Written),
+			}
+			if c.CPU != nil {
+				s.CPU = berth.Known(time.Duration(*c.CPU))
+			}
+			m.Samples = append(m.Samples, s)
+		}
+		list = append(list, m)
+		return nil
+	}, `SELECT organization_id, period_end, counters FROM usage_marks WHERE (? OR organization_id = ?) ORDER BY organization_id`, all, org)
+	return list, fault(ctx, err, "read counters")
+}
+
+// ForgetMarks implements store.Usages.
+func (t *tx) ForgetMarks(ctx context.Context) error {
+	if !t.everything() {
+		return errForbidden()
+	}
+	_, err := t.exec(ctx, `DELETE FROM usage_marks WHERE organization_id NOT IN
+		(SELECT organization_id FROM tenant_containers WHERE deprovisioned_at IS NULL)`)
+	return fault(ctx, err, "forget counters")
+}
+
+func maybe[T any](v berth.Maybe[T]) any {
+	if !v.Known {
+		return nil
+	}
+	return v.Value
+}
+
+// megabytes rounds bytes to the nearest megabyte.
+func megabytes(v berth.Maybe[int64]) any {
+	if !v.Known {
+		return nil
+	}
+	return (v.Value + berth.BytesPerMB/2) / berth.BytesPerMB
+}
+
+func per(v berth.Maybe[time.Duration], unit time.Duration) any {
+	if !v.Known {
+		return nil
+	}
+	return int64(v.Value.Round(unit) / unit)
+}
+
+func whole(v berth.Maybe[time.Duration]) *int64 {
+	if !v.Known {
+		return nil
+	}
+	n := int64(v.Value)
+	return &n
+}
+
+func orUnknown(v *int64) berth.Maybe[int64] {
+	if v == nil {
+		return berth.Maybe[int64]{}
+	}
+	return berth.Known(*v)
+}
+
+// known reads a column whose NULL means unknown.
+func known[T int64 | float64](dst *berth.Maybe[T]) any {
+	return column[berth.Maybe[T]]{dst, func(v any) (berth.Maybe[T], error) {
+		switch n := v.(type) {
+		case int64:
+			return berth.Known(T(n)), nil
+		case float64:
+			return berth.Known(T(n)), nil
+		default:
+			return berth.Maybe[T]{}, fmt.Errorf("number column holds a %T", v)
+		}
+	}}
+}

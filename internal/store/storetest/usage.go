@@ -1,0 +1,114 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// usage is a minute of the n-th tenant, complete, that begins m minutes after
+// noon.
+func usage(n, m int) berth.Usage {
+	start := noon.Add(time.Duration(m) * time.Minute)
+	return berth.Usage{
+		OrganizationID: org(n), Resolution: berth.ByMinute, Start: start, End: start.Add(time.Minute),
+		CPUPercentAvg: berth.Known(12.5), CPUPercentMax: berth.Known(1234.56), Throttled: berth.Known[int64](7),
+		MemoryAvg: berth.Known[int64](123_456_789), MemoryMax: berth.Known[int64](1 << 33), MemoryLimit: berth.Known[int64](512 << 20),
+		OOMKills: berth.Known[int64](0), NetworkRx: berth.Known[int64](1 << 40), NetworkTx: berth.Known[int64](5), Disk: berth.Known[int64](99),
+		DiskRead: berth.Known[int64](4096), DiskWritten: berth.Known[int64](1), Requests: berth.Known[int64](100), Errors: berth.Known[int64](3),
+		ResponseTime: berth.Known(12345 * time.Microsecond), Samples: 4,
+	}
+}
+
+func (f fixture) putUsage(list ...berth.Usage) {
+	f.Helper()
+	f.tx(func(ctx context.Context, tx store.Tx) error { return tx.PutUsage(ctx, list) })
+}
+
+func (f fixture) usage(actor berth.Actor, n int, r berth.Resolution, from, to time.Time, limit int) (list []berth.Usage) {
+	f.Helper()
+	f.view(actor, func(ctx context.Context, tx store.Tx) (err error) {
+		list, err = tx.ListUsage(ctx, org(n), r, from, to, limit)
+		return err
+	})
+	return list
+}
+
+var usageTests = []test{
+	{"usage comes back as it was stored, unknown included", func(f fixture) {
+		f.insert(tenant(1))
+		full := usage(1, 0)
+		empty := berth.Usage{OrganizationID: org(1), Resolution: berth.ByMinute, Start: noon.Add(time.Minute), End: noon.Add(2 * time.Minute)}
+		f.putUsage(full, empty)
+		f.same(f.usage(operator, 1, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{full, empty})
+	}},
+	{"a period is stored once", func(f fixture) {
+		f.insert(tenant(1))
+		f.putUsage(usage(1, 0))
+		again := usage(1, 0)
+		again.NetworkTx, again.Requests = berth.Known[int64](6), berth.Maybe[int64]{}
+		hour := again
+		hour.Resolution = berth.ByHour
+		f.putUsage(again, hour)
+		f.same(f.usage(operator, 1, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{again})
+		f.same(f.usage(operator, 1, berth.ByHour, noon, noon.Add(time.Hour), 10), []berth.Usage{hour})
+	}},
+	{"periods are found by their begin, in order, up to a number", func(f fixture) {
+		f.insert(tenant(1), tenant(2))
+		for m := 5; m >= 0; m-- {
+			f.putUsage(usage(1, m), usage(2, m))
+		}
+		f.same(f.usage(operator, 1, berth.ByMinute, noon.Add(time.Minute), noon.Add(4*time.Minute), 10), []berth.Usage{usage(1, 1), usage(1, 2), usage(1, 3)})
+		f.same(f.usage(operator, 1, berth.ByMinute, noon, noon.Add(time.Hour), 2), []berth.Usage{usage(1, 0), usage(1, 1)})
+	}},
+	{"an organization sees its own usage and nobody else's", func(f fixture) {
+		f.insert(tenant(1), tenant(2))
+		f.putUsage(usage(1, 0), usage(2, 0))
+		f.same(f.usage(of(org(1)), 1, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{usage(1, 0)})
+		f.same(f.usage(of(org(1)), 2, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{})
+		f.code(f.try(of(org(1)), func(ctx context.Context, tx store.Tx) error { return tx.PutUsage(ctx, []berth.Usage{usage(2, 1)}) }), berth.CodeForbidden)
+	}},
+	{"usage of who is not there is left out", func(f fixture) {
+		f.putUsage(usage(1, 0))
+		f.same(f.usage(operator, 1, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{})
+	}},
+	{"old usage is forgotten a batch at a time", func(f fixture) {
+		f.insert(tenant(1))
+		for m := range 5 {
+			f.putUsage(usage(1, m))
+		}
+		for _, want := range []int{2, 1, 0} {
+			f.tx(func(ctx context.Context, tx store.Tx) error {
+				n, err := tx.ForgetUsage(ctx, berth.ByMinute, noon.Add(3*time.Minute), 2)
+				if err == nil && n != want {
+					err = fmt.Errorf("forgot %d, want %d", n, want)
+				}
+				return err
+			})
+		}
+		f.same(f.usage(operator, 1, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{usage(1, 3), usage(1, 4)})
+	}},
+	{"marks come back, are replaced, and go with their tenant", func(f fixture) {
+		f.insert(tenant(1))
+		mark := func(n int, cpu time.Duration) berth.Mark {
+			return berth.Mark{OrganizationID: org(n), End: noon, Samples: []berth.Sample{
+				{ContainerID: "a", At: noon, StartedAt: noon.Add(-time.Hour), CPU: berth.Known(cpu), NetworkRx: berth.Known[int64](1 << 50), DiskRead: berth.Known[int64](0)},
+				{ContainerID: "b", At: noon, StartedAt: noon},
+			}}
+		}
+		marks := func() (list []berth.Mark) {
+			f.tx(func(ctx context.Context, tx store.Tx) (err error) { list, err = tx.Marks(ctx); return err })
+			return list
+		}
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			return tx.PutMarks(ctx, []berth.Mark{mark(1, 1), mark(2, 2)})
+		})
+		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.PutMarks(ctx, []berth.Mark{mark(1, 3)}) })
+		f.same(marks(), []berth.Mark{mark(1, 3), mark(2, 2)})
+		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.ForgetMarks(ctx) })
+		f.same(marks(), []berth.Mark{mark(1, 3)})
+	}},
+}

@@ -1,0 +1,27 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// Usages are what tenants used, by period. They outlive the tenant.
+type Usages interface {
+	// PutUsage stores periods of living tenants; one of an organization with
+	// the same resolution and start is replaced. Those of other organizations
+	// are left out.
+	PutUsage(ctx context.Context, list []berth.Usage) error
+	// ListUsage returns the periods that begin in [from, to), by start.
+	ListUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time, limit int) ([]berth.Usage, error)
+	// ForgetUsage drops at most that many periods that begin before a time,
+	// oldest first, and returns how many.
+	ForgetUsage(ctx context.Context, resolution berth.Resolution, before time.Time, most int) (int, error)
+
+	// PutMarks replaces those of the organizations named.
+	PutMarks(ctx context.Context, list []berth.Mark) error
+	Marks(ctx context.Context) ([]berth.Mark, error)
+	// ForgetMarks drops those of organizations without a living tenant.
+	ForgetMarks(ctx context.Context) error
+}
