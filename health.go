@@ -31,7 +31,7 @@ type HealthCheck struct {
 
 	Kind      ProbeKind         `json:",omitempty"` // "" is ProbeHTTP
 	Method    string            `json:",omitempty"` // "" is GET
-	Headers   map[string]string `json:",omitempty"`
+	Headers   map[string]string `json:",omitempty"` // Host may be among them
 	StatusMin int               `json:",omitempty"` // 0 is 200
 	StatusMax int               `json:",omitempty"` // 0 is 299
 }
@@ -46,6 +46,7 @@ type Probe struct {
 	Cause          string // "" if healthy
 	Type           string // "http", "tcp" or "engine"
 	Endpoint       string // path, or address
+	Alive          bool   // it gave some answer, though not a good one; not stored
 
 	// The whole tenant's use at that moment.
 	CPUPercent Maybe[float64] // 100 is one core
@@ -55,7 +56,19 @@ type Probe struct {
 
 // Answered reports whether whoever was probed gave any answer, good or bad: a
 // sign of life.
-func (p Probe) Answered() bool { return p.Status == ProbeHealthy || p.HTTPStatus != 0 }
+func (p Probe) Answered() bool { return p.Status == ProbeHealthy || p.HTTPStatus != 0 || p.Alive }
+
+// Accepts reports whether an HTTP status counts as well.
+func (c HealthCheck) Accepts(status int) bool {
+	least, most := c.StatusMin, c.StatusMax
+	if least == 0 {
+		least = 200
+	}
+	if most == 0 {
+		most = max(least, 299)
+	}
+	return status >= least && status <= most
+}
 
 // Vital is how a container that runs does, as its probes in a row say.
 // Start-up, readiness and liveness are three things: a container is Started
