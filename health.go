@@ -58,6 +58,17 @@ type Probe struct {
 // sign of life.
 func (p Probe) Answered() bool { return p.Status == ProbeHealthy || p.HTTPStatus != 0 || p.Alive }
 
+// With returns the probe with what the tenant used at that moment.
+func (p Probe) With(r Reading) Probe {
+	p.CPUPercent, p.MemoryMB, p.DiskMB = r.CPUPercent, megabytes(r.MemoryBytes), megabytes(r.DiskBytes)
+	return p
+}
+
+// megabytes rounds up: what is used is never shown as nothing.
+func megabytes(bytes Maybe[int64]) Maybe[int] {
+	return Maybe[int]{Value: int((bytes.Value + 1<<20 - 1) >> 20), Known: bytes.Known}
+}
+
 // Accepts reports whether an HTTP status counts as well.
 func (c HealthCheck) Accepts(status int) bool {
 	least, most := c.StatusMin, c.StatusMax

@@ -39,10 +39,14 @@ type Series struct {
 // first sees after its start period is taken for ready until probes say
 // otherwise: Berth's own restart takes no tenant out of its routes.
 func NewSeries(check berth.HealthCheck, startedAt time.Time) *Series {
+	return &Series{check: sane(check), started: startedAt}
+}
+
+func sane(check berth.HealthCheck) berth.HealthCheck {
 	if check.Retries <= 0 {
 		check.Retries = DefaultRetries
 	}
-	return &Series{check: check, started: startedAt}
+	return check
 }
 
 // Vital is the judgement so far; ok is false before the first probe.
