@@ -102,3 +102,84 @@ type Member struct {
 	Check          HealthCheck // of a main one
 	Settled        bool        // no deployment of the tenant is under way
 }
+
+// HealthPeriod is what the probes of one tenant came to in one hour or day, in
+// UTC: a row of tenant_health_rollups.
+type HealthPeriod struct {
+	TenantID       string // record id
+	OrganizationID string
+	Resolution     Resolution // ByHour or ByDay
+	Start          time.Time
+
+	Healthy   int
+	Unhealthy int
+	Timeouts  int
+
+	ResponseTotal time.Duration // of all its probes, in whole milliseconds
+	ResponseMax   time.Duration
+}
+
+// Checks is how many probes there were.
+func (h HealthPeriod) Checks() int { return h.Healthy + h.Unhealthy + h.Timeouts }
+
+// ResponseMean is how long a probe took on average; time-outs count in full.
+func (h HealthPeriod) ResponseMean() Maybe[time.Duration] {
+	if h.Checks() == 0 {
+		return Maybe[time.Duration]{}
+	}
+	return Known(h.ResponseTotal / time.Duration(h.Checks()))
+}
+
+// Plus returns both periods' probes together, under h's name and start.
+func (h HealthPeriod) Plus(other HealthPeriod) HealthPeriod {
+	h.Healthy += other.Healthy
+	h.Unhealthy += other.Unhealthy
+	h.Timeouts += other.Timeouts
+	h.ResponseTotal += other.ResponseTotal
+	h.ResponseMax = max(h.ResponseMax, other.ResponseMax)
+	return h
+}
+
+// Availability is the share of probes that found the tenant well, from 0 to 1;
+// not known without any.
+func (h HealthPeriod) Availability() Maybe[float64] {
+	if h.Checks() == 0 {
+		return Maybe[float64]{}
+	}
+	return Known(float64(h.Healthy) / float64(h.Checks()))
+}
+
+const (
+	// LastChecks and LastChecksWithin are what HealthOf looks at, as the seed's
+	// get_container_health_status did.
+	LastChecks       = 5
+	LastChecksWithin = 5 * time.Minute
+)
+
+// HealthOf is the seed's get_container_health_status: the health that the
+// last five checks within five minutes show. The seed states its inputs and
+// its four answers, no rule; this one is ours: what more than half of the
+// checks say. Where the newest found it well and most did not, it is starting.
+// Without a check it is unknown. newest is in descending order of time.
+func HealthOf(newest []Probe, now time.Time) Health {
+	checks, well, wellNow := 0, 0, false
+	for _, p := range newest {
+		if checks == LastChecks || now.Sub(p.CheckedAt) > LastChecksWithin {
+			break
+		}
+		if p.Status == ProbeHealthy {
+			well++
+			wellNow = wellNow || checks == 0
+		}
+		checks++
+	}
+	switch {
+	case checks == 0:
+		return HealthUnknown
+	case 2*well > checks:
+		return HealthHealthy
+	case wellNow:
+		return HealthStarting
+	}
+	return HealthUnhealthy
+}
