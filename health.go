@@ -183,3 +183,29 @@ func HealthOf(newest []Probe, now time.Time) Health {
 	}
 	return HealthUnhealthy
 }
+
+// EngineProbe turns what the engine's own health check of a container says into a
+// probe. ok is false while that check has not come to a result: there is
+// nothing to judge.
+//
+// An engine says "unhealthy" of a program that answers badly and of one that
+// hangs alike, so it is no sign of life. A container without a check of its
+// own is unready, never dead: a restart would not bring it one.
+func EngineProbe(c Container, at time.Time) (p Probe, ok bool) {
+	p = Probe{
+		CheckedAt: at.UTC().Truncate(time.Microsecond), Status: ProbeUnhealthy,
+		Type: string(ProbeEngine), Endpoint: c.Name,
+	}
+	switch c.Health {
+	case ContainerHealthy:
+		p.Status = ProbeHealthy
+	case ContainerUnhealthy:
+		p.Cause = "the engine's health check fails"
+	case ContainerUnchecked:
+		p.Alive = true
+		p.Cause = "the container has no health check that the engine runs"
+	default:
+		return Probe{}, false
+	}
+	return p, true
+}

@@ -218,7 +218,7 @@ func (m *Monitor) launch(ctx context.Context) {
 		case !w.askable():
 			m.schedule(w)
 		case w.check().Kind == berth.ProbeEngine:
-			if p, ok := Engine(w.member.Container, time.Now()); ok {
+			if p, ok := berth.EngineProbe(w.member.Container, time.Now()); ok {
 				m.judge(w, p)
 			}
 			m.schedule(w)

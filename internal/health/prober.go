@@ -37,7 +37,7 @@ func NewProber() *Prober { return &Prober{} }
 
 // Probe asks once. check.Timeout covers everything from the dial to the end of
 // the body. OrganizationID is left for the caller. A check of the engine has
-// no address to ask: Engine judges it.
+// no address to ask: berth.EngineProbe judges it.
 //
 // It speaks HTTP/1.1 itself, on a connection of its own: one that was kept
 // would hide that nobody accepts new ones, and net/http's client starts two

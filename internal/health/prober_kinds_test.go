@@ -213,7 +213,7 @@ func TestTheEnginesOwnCheckIsJudgedWithoutADial(t *testing.T) {
 		berth.ContainerUnchecked: {true, true, berth.ProbeUnhealthy, "the container has no health check that the engine runs"},
 		berth.ContainerStarting:  {false, false, "", ""},
 	} {
-		got, ok := health.Engine(berth.Container{Name: "web", Health: state}, at)
+		got, ok := berth.EngineProbe(berth.Container{Name: "web", Health: state}, at)
 		if ok != c.ok || got.Status != c.status || got.Cause != c.cause || got.Answered() != c.answered {
 			t.Errorf("%q: %+v, %v", state, got, ok)
 		}
