@@ -27,8 +27,8 @@ var mayImport = map[string]struct {
 	"": {nil, "nouns and pure rules: the standard library only, so that they can be read and used everywhere"},
 
 	"internal/engine/docker": {[]string{""}, "an adapter knows the nouns and its own library, no other adapter"},
-	"internal/health":        {[]string{""}, "an adapter knows the nouns and HTTP"},
 	"internal/meter":         {[]string{"", "internal/store"}, "reads what the kernel counts and keeps it; it sees engine, edge and fleet through functions"},
+	"internal/health":        {[]string{"", "internal/store"}, "asks containers over HTTP and keeps the record of it; it knows no loop, no engine and no edge"},
 	"internal/secret":        {[]string{""}, "an adapter knows the nouns and its cipher"},
 	"docker/tenant":          {nil, "the built-in blueprint as a file; it only embeds"},
 	"internal/blueprint":     {[]string{"", "docker/tenant"}, "turns files into apps, tenants into stacks and stacks into files; it runs none of them"},

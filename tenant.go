@@ -144,11 +144,19 @@ func ValidateSlug(slug string) error {
 		return Errorf(CodeInvalidSlug, "Slug must be 1-63 of a-z, 0-9 and -, not beginning or ending with -").
 			WithField("slug").WithHint("%s was given; leave it out to have one made from the name", Quote(slug))
 	}
+	if reservedSlug(slug) {
+		return Errorf(CodeInvalidSlug, "Slug is reserved").
+			WithField("slug").WithHint("%s is a name of Berth's own under /api/tenants/; choose another", Quote(slug))
+	}
 	return nil
 }
 
+// reservedSlug reports whether the API has a path of that name where a tenant's
+// would be.
+func reservedSlug(slug string) bool { return slug == "health-check" || slug == "provision" }
+
 // SlugFrom makes a slug from a tenant's name. A name without an ASCII letter
-// or digit gives one made from the organization id.
+// or digit, and one that is reserved, gives one made from the organization id.
 func SlugFrom(name, organizationID string) string {
 	var b strings.Builder
 	for _, r := range strings.ToLower(name) {
@@ -163,7 +171,7 @@ func SlugFrom(name, organizationID string) string {
 		}
 	}
 	slug := strings.Trim(b.String(), "-")
-	if slug == "" || IsUUID(slug) {
+	if slug == "" || IsUUID(slug) || reservedSlug(slug) {
 		return "tenant-" + organizationID[:8]
 	}
 	return slug

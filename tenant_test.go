@@ -184,3 +184,18 @@ func TestEveryCodeHasAKind(t *testing.T) {
 		}
 	}
 }
+
+func TestNoTenantIsCalledLikeAPathOfTheAPI(t *testing.T) {
+	const org = "550e8400-e29b-41d4-a716-446655440000"
+	for name, slug := range map[string]string{"Health Check": "health-check", "provision!": "provision"} {
+		if err := berth.ValidateSlug(slug); berth.CodeOf(err) != berth.CodeInvalidSlug || !strings.Contains(err.Error(), "reserved") {
+			t.Errorf("%s: %v", slug, err)
+		}
+		if got := berth.SlugFrom(name, org); got != "tenant-550e8400" {
+			t.Errorf("%s becomes %s", name, got)
+		}
+	}
+	if err := berth.ValidateSlug("health-checks"); err != nil {
+		t.Error(err)
+	}
+}

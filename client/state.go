@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"net/http"
 	"time"
 )
 
@@ -83,8 +82,13 @@ type Probe struct {
 	ResponseTimeMs *float64  `json:"responseTimeMs"`
 	HTTPStatusCode *int      `json:"httpStatusCode"`
 	ErrorMessage   *string   `json:"errorMessage"`
-	CheckType      string    `json:"checkType"`
+	CheckType      string    `json:"checkType"` // "http", "tcp" or "engine"
 	CheckEndpoint  string    `json:"checkEndpoint"`
+
+	// Of the whole tenant at that moment; nil if not known.
+	CPUUsagePercent *float64 `json:"cpuUsagePercent"` // 100 is one core
+	MemoryUsageMB   *int     `json:"memoryUsageMb"`
+	DiskUsageMB     *int     `json:"diskUsageMb"`
 }
 
 // Container is one container as the engine has it.
@@ -108,6 +112,8 @@ type Status struct {
 	HTTPStatusCode  *int        `json:"httpStatusCode"`
 	ProbeStatus     *string     `json:"probeStatus"` // "healthy", "unhealthy" or "timeout"
 	ProbeError      *string     `json:"probeError"`
+	CheckType       *string     `json:"checkType"`
+	CheckEndpoint   *string     `json:"checkEndpoint"`
 	Containers      []Container `json:"containers"`
 	DeploymentID    *string     `json:"deploymentId"` // under way
 	Step            *string     `json:"step"`         // of that deployment
@@ -116,21 +122,6 @@ type Status struct {
 // Status asks the engine and probes the tenant once.
 func (c *Client) Status(ctx context.Context, org string) (out Status, err error) {
 	err = c.get(ctx, tenantPath(org, "status"), nil, &out)
-	return out, err
-}
-
-// Probes returns the newest probes of a tenant, newest first; limit 0 means 100.
-func (c *Client) Probes(ctx context.Context, org string, limit int) ([]Probe, error) {
-	var out struct {
-		Checks []Probe `json:"checks"`
-	}
-	err := c.get(ctx, tenantPath(org, "health"), page("", limit), &out)
-	return out.Checks, err
-}
-
-// CheckHealth probes a tenant now.
-func (c *Client) CheckHealth(ctx context.Context, org string) (out Status, err error) {
-	_, err = c.do(ctx, request{method: http.MethodPost, path: tenantPath(org, "health-check")}, &out)
 	return out, err
 }
 

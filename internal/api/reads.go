@@ -48,55 +48,9 @@ type newestInput struct {
 	Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
 
-type probeWire struct {
-	CheckedAt      time.Time `json:"checkedAt"`
-	Status         string    `json:"status"`
-	ResponseTimeMs *int64    `json:"responseTimeMs"`
-	HTTPStatusCode *int      `json:"httpStatusCode"`
-	ErrorMessage   *string   `json:"errorMessage"`
-	CheckType      string    `json:"checkType"`
-	CheckEndpoint  string    `json:"checkEndpoint"`
-}
-
-type healthWire struct {
-	OrganizationID    string      `json:"organizationId"`
-	HealthStatus      string      `json:"healthStatus"`
-	Healthy           *bool       `json:"healthy" doc:"null while that is not known"`
-	LastHealthCheckAt *time.Time  `json:"lastHealthCheckAt"`
-	ResponseTimeMs    *int64      `json:"responseTimeMs" doc:"of the last probe"`
-	Cause             *string     `json:"cause"`
-	Checks            []probeWire `json:"checks"`
-}
-
 type checkInput struct {
 	Target
 	BareInput
-}
-
-func healthOf(t berth.Tenant, list []berth.Probe) healthWire {
-	w := healthWire{
-		OrganizationID: t.OrganizationID, HealthStatus: string(t.Health), LastHealthCheckAt: orNullTime(t.LastProbedAt),
-		Cause: orNull(t.Cause), Checks: []probeWire{},
-	}
-	if t.Health == berth.HealthHealthy || t.Health == berth.HealthUnhealthy {
-		healthy := t.Health == berth.HealthHealthy
-		w.Healthy = &healthy
-	}
-	for _, p := range list {
-		took := p.ResponseTime.Milliseconds()
-		check := probeWire{
-			CheckedAt: p.CheckedAt, Status: string(p.Status), ResponseTimeMs: &took, ErrorMessage: orNull(p.Cause),
-			CheckType: p.Type, CheckEndpoint: p.Endpoint,
-		}
-		if p.HTTPStatus != 0 {
-			check.HTTPStatusCode = &p.HTTPStatus
-		}
-		w.Checks = append(w.Checks, check)
-	}
-	if len(w.Checks) > 0 {
-		w.ResponseTimeMs = w.Checks[0].ResponseTimeMs
-	}
-	return w
 }
 
 type eventWire struct {
@@ -168,6 +122,7 @@ func (s *server) readRoutes() {
 		}
 		return state(ctx, actor, &in.Target)
 	})
+	s.healthRoutes()
 	s.historyRoutes()
 }
 
@@ -191,14 +146,6 @@ func (s *server) historyRoutes() {
 			out.Step, out.ProgressDone, out.ProgressTotal = orNull(p.Step), p.Done, p.Total
 		}
 		return &body[deploymentWire]{out}, nil
-	})
-	secured(s, get(tenantPath+"/health", "health", "What is known of the tenant's health, and its last probes"), func(ctx context.Context, actor berth.Actor, in *newestInput) (*body[healthWire], error) {
-		t, err := s.Service.Tenant(ctx, actor, in.Ref)
-		if err != nil {
-			return nil, err
-		}
-		list, err := s.Service.Probes(ctx, actor, in.Ref, in.Limit)
-		return &body[healthWire]{healthOf(t, list)}, err
 	})
 	secured(s, get(tenantPath+"/events", "events", "What happened outside orders, newest first"), func(ctx context.Context, actor berth.Actor, in *newestInput) (*body[eventList], error) {
 		list, err := s.Service.Events(ctx, actor, in.Ref, in.Limit)

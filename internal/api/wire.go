@@ -323,6 +323,8 @@ type stateWire struct {
 	HTTPStatusCode  *int            `json:"httpStatusCode"`
 	ProbeStatus     *string         `json:"probeStatus" doc:"healthy, unhealthy or timeout"`
 	ProbeError      *string         `json:"probeError"`
+	CheckType       *string         `json:"checkType" doc:"http, tcp or engine"`
+	CheckEndpoint   *string         `json:"checkEndpoint"`
 	EngineReachable bool            `json:"engineReachable"`
 	Containers      []containerWire `json:"containers"`
 	DeploymentID    *string         `json:"deploymentId" doc:"of the deployment under way"`
@@ -351,6 +353,7 @@ func (s *server) stateWire(st tenancy.State) stateWire {
 		took := p.ResponseTime.Milliseconds()
 		w.ResponseTimeMs, w.ProbeError = &took, orNull(p.Cause)
 		w.ProbeStatus = orNull(string(p.Status))
+		w.CheckType, w.CheckEndpoint = orNull(p.Type), orNull(p.Endpoint)
 		if p.HTTPStatus != 0 {
 			w.HTTPStatusCode = &p.HTTPStatus
 		}

@@ -289,6 +289,7 @@ func (p *parser) app() *App {
 	}
 	a.Port = p.port(a)
 	p.order(a)
+	p.engineCheck(a)
 	p.mounts(a)
 	a.Variables = p.variables(a)
 	p.identity(a)

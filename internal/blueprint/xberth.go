@@ -208,29 +208,6 @@ func (p *parser) limits() berth.Limits {
 	return l
 }
 
-func (p *parser) health() berth.HealthCheck {
-	h := berth.HealthCheck{Path: defaultHealthPath, Interval: defaultInterval, Timeout: defaultTimeout, Retries: defaultRetries, StartPeriod: defaultStartPeriod}
-	n := p.mapAt("health")
-	if n == nil {
-		return h
-	}
-	const path = "x-berth.health"
-	p.known(n, path, "path", "interval", "timeout", "retries", "start_period")
-	if at := n.get("path"); at != nil {
-		h.Path = at.text()
-		if !strings.HasPrefix(h.Path, "/") || len(h.Path) > 200 || strings.ContainsFunc(h.Path, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			p.invalid(at, path+".path", "give a path such as /api/health", "%s is not a path of at most 200 printable ASCII characters", berth.Quote(h.Path))
-		}
-	}
-	h.Interval = p.duration(path+".interval", n.get("interval"), h.Interval, time.Second, time.Hour)
-	h.Timeout = p.duration(path+".timeout", n.get("timeout"), h.Timeout, 100*time.Millisecond, 5*time.Minute)
-	h.StartPeriod = p.duration(path+".start_period", n.get("start_period"), h.StartPeriod, 0, time.Hour)
-	if r := n.get("retries"); r != nil {
-		h.Retries = p.number(path+".retries", r, 1, 20)
-	}
-	return h
-}
-
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
 // ownNames are what Berth itself puts in.

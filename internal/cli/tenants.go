@@ -118,30 +118,3 @@ func statusRows(now time.Time, st client.Status) [][]string {
 	}
 	return rows
 }
-
-func (a *app) healthCommand() *cobra.Command {
-	return &cobra.Command{Use: "health ORG", Short: "Show the last probes of a tenant", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		list, err := c.Probes(cmd.Context(), args[0], 20)
-		if err != nil {
-			return err
-		}
-		return a.show(func() [][]string {
-			rows := [][]string{{"CHECKED", "STATUS", "HTTP", "TIME", "CAUSE"}}
-			for _, p := range list {
-				code, took := "-", "-"
-				if p.HTTPStatusCode != nil {
-					code = strconv.Itoa(*p.HTTPStatusCode)
-				}
-				if p.ResponseTimeMs != nil {
-					took = fmt.Sprintf("%.0f ms", *p.ResponseTimeMs)
-				}
-				rows = append(rows, []string{ago(time.Now(), &p.CheckedAt), p.Status, code, took, orDash(p.ErrorMessage)})
-			}
-			return rows
-		})
-	}}
-}

@@ -44,6 +44,7 @@ type Tx interface {
 	Tokens
 	Journal
 	Usages
+	Health
 	// Installation is the id of this Berth, made with the database.
 	Installation(ctx context.Context) (string, error)
 }

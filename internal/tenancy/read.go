@@ -133,7 +133,10 @@ func (s *Service) probe(ctx context.Context, actor berth.Actor, st *State) error
 			continue
 		}
 		running++
-		p := s.Prober.Probe(ctx, c.Address, check)
+		p, ok := s.ask(ctx, c, check)
+		if !ok {
+			continue
+		}
 		p.OrganizationID = st.Tenant.OrganizationID
 		if st.Probe == nil || st.Probe.Status == berth.ProbeHealthy {
 			st.Probe = &p
@@ -158,19 +161,6 @@ func (s *Service) probe(ctx context.Context, actor berth.Actor, st *State) error
 		}
 		return tx.InsertProbe(ctx, *st.Probe)
 	})
-}
-
-// Probes returns the newest probes of a tenant.
-func (s *Service) Probes(ctx context.Context, actor berth.Actor, ref string, limit int) (list []berth.Probe, err error) {
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		t, err := tx.Tenant(ctx, ref)
-		if err != nil {
-			return err
-		}
-		list, err = tx.ListProbes(ctx, t.OrganizationID, limit)
-		return err
-	})
-	return list, err
 }
 
 // Logs returns what the tenant's containers wrote.

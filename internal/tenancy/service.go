@@ -105,16 +105,22 @@ type Parts struct {
 	Files   Files
 	Prober  Prober
 	Logs    Logs
+	// Fleet is what runs, as the loop last saw it. Without it, a sweep asks the
+	// engine for each tenant.
+	Fleet func() []berth.Member
 }
 
 // Service holds the use cases. Its methods may be called concurrently.
 type Service struct {
 	Config
 	Parts
+	sweeping chan struct{} // holds one while a sweep goes on
 }
 
 // New returns a Service.
-func New(c Config, p Parts) *Service { return &Service{Config: c, Parts: p} }
+func New(c Config, p Parts) *Service {
+	return &Service{Config: c, Parts: p, sweeping: make(chan struct{}, 1)}
+}
 
 // Call says how an order came.
 type Call struct {

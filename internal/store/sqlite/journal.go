@@ -56,13 +56,7 @@ func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {
 	if err := t.mayWrite(p.OrganizationID); err != nil {
 		return err
 	}
-	milliseconds := int64((p.ResponseTime + time.Millisecond - 1) / time.Millisecond)
-	n, err := t.exec(ctx, `INSERT INTO tenant_health (id, container_id, organization_id, checked_at, status, response_time_ms,
-		http_status_code, error_message, check_type, check_endpoint, created_at, seq)
-		SELECT ?1, id, organization_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?3, (SELECT coalesce(max(seq), 0) + 1 FROM tenant_health)
-		FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NULL`,
-		berth.NewID(), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(milliseconds),
-		orNull(p.HTTPStatus), orNull(p.Cause), orNull(p.Type), orNull(p.Endpoint))
+	n, err := t.insertProbe(ctx, p)
 	if err != nil {
 		return fault(ctx, err, "write probe")
 	}
@@ -70,6 +64,29 @@ func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {
 		return errNoTenant(p.OrganizationID)
 	}
 	return nil
+}
+
+// insertProbe returns 0 if the organization has no living tenant.
+func (t *tx) insertProbe(ctx context.Context, p berth.Probe) (int64, error) {
+	return t.exec(ctx, `INSERT INTO tenant_health (id, container_id, organization_id, checked_at, status, response_time_ms,
+		http_status_code, error_message, cpu_usage_percent, memory_usage_mb, disk_usage_mb, check_type, check_endpoint, created_at, seq)
+		SELECT ?1, id, organization_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?3, (SELECT coalesce(max(seq), 0) + 1 FROM tenant_health)
+		FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NULL`,
+		berth.NewID(), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(milliseconds(p.ResponseTime)),
+		orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(),
+		orNull(p.Type), orNull(p.Endpoint))
+}
+
+// milliseconds rounds up, so that an answer is not taken for none.
+func milliseconds(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
+
+// maybe reads a column that may be NULL.
+func maybe[T any](dst *berth.Maybe[T]) any {
+	return column[berth.Maybe[T]]{dst, func(v any) (berth.Maybe[T], error) {
+		var n sql.Null[T]
+		err := n.Scan(v)
+		return berth.Maybe[T]{Value: n.V, Known: n.Valid}, err
+	}}
 }
 
 // ListProbes implements store.Journal.
@@ -84,15 +101,17 @@ func (t *tx) ListProbes(ctx context.Context, organizationID string, limit int) (
 	}
 	err = t.many(ctx, func(rows *sql.Rows) error {
 		p := berth.Probe{OrganizationID: organizationID}
-		var milliseconds int
-		if err := rows.Scan(instant(&p.CheckedAt), text(&p.Status), number(&milliseconds), number(&p.HTTPStatus),
-			text(&p.Cause), text(&p.Type), text(&p.Endpoint)); err != nil {
+		var took int
+		if err := rows.Scan(instant(&p.CheckedAt), text(&p.Status), number(&took), number(&p.HTTPStatus),
+			text(&p.Cause), text(&p.Type), text(&p.Endpoint),
+			maybe(&p.CPUPercent), maybe(&p.MemoryMB), maybe(&p.DiskMB)); err != nil {
 			return err
 		}
-		p.ResponseTime = time.Duration(milliseconds) * time.Millisecond
+		p.ResponseTime = time.Duration(took) * time.Millisecond
 		list = append(list, p)
 		return nil
-	}, `SELECT checked_at, status, response_time_ms, http_status_code, error_message, check_type, check_endpoint
+	}, `SELECT checked_at, status, response_time_ms, http_status_code, error_message, check_type, check_endpoint,
+		cpu_usage_percent, memory_usage_mb, disk_usage_mb
 		FROM tenant_health WHERE organization_id = ? ORDER BY seq DESC LIMIT ?`, organizationID, size)
 	return list, fault(ctx, err, "list probes")
 }

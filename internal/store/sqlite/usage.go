@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -36,10 +35,10 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 			disk_io_read_bytes = excluded.disk_io_read_bytes, disk_io_write_bytes = excluded.disk_io_write_bytes,
 			avg_response_time_us = excluded.avg_response_time_us, samples = excluded.samples`,
 			berth.NewID(), u.OrganizationID, stamp(u.Start), stamp(u.End), string(u.Resolution),
-			maybe(u.CPUPercentAvg), maybe(u.CPUPercentMax), maybe(u.Throttled), megabytes(u.MemoryAvg), megabytes(u.MemoryMax),
-			megabytes(u.MemoryLimit), maybe(u.OOMKills), maybe(u.NetworkRx), maybe(u.NetworkTx), megabytes(u.Disk),
-			megabytes(u.DiskRead), megabytes(u.DiskWritten), maybe(u.Requests), maybe(u.Errors), per(u.ResponseTime, time.Millisecond),
-			maybe(u.MemoryAvg), maybe(u.MemoryMax), maybe(u.Disk), maybe(u.DiskRead), maybe(u.DiskWritten), per(u.ResponseTime, time.Microsecond), u.Samples)
+			given(u.CPUPercentAvg), given(u.CPUPercentMax), given(u.Throttled), megabytes(u.MemoryAvg), megabytes(u.MemoryMax),
+			megabytes(u.MemoryLimit), given(u.OOMKills), given(u.NetworkRx), given(u.NetworkTx), megabytes(u.Disk),
+			megabytes(u.DiskRead), megabytes(u.DiskWritten), given(u.Requests), given(u.Errors), per(u.ResponseTime, time.Millisecond),
+			given(u.MemoryAvg), given(u.MemoryMax), given(u.Disk), given(u.DiskRead), given(u.DiskWritten), per(u.ResponseTime, time.Microsecond), u.Samples)
 		if err != nil {
 			return fault(ctx, err, "write usage")
 		}
@@ -56,9 +55,9 @@ func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution be
 	err := t.many(ctx, func(rows *sql.Rows) error {
 		u := berth.Usage{OrganizationID: organizationID, Resolution: resolution}
 		var limitMB, responseUS berth.Maybe[int64]
-		if err := rows.Scan(instant(&u.Start), instant(&u.End), known(&u.CPUPercentAvg), known(&u.CPUPercentMax), known(&u.Throttled),
-			known(&u.MemoryAvg), known(&u.MemoryMax), known(&limitMB), known(&u.OOMKills), known(&u.NetworkRx), known(&u.NetworkTx),
-			known(&u.Disk), known(&u.DiskRead), known(&u.DiskWritten), known(&u.Requests), known(&u.Errors), known(&responseUS), &u.Samples); err != nil {
+		if err := rows.Scan(instant(&u.Start), instant(&u.End), maybe(&u.CPUPercentAvg), maybe(&u.CPUPercentMax), maybe(&u.Throttled),
+			maybe(&u.MemoryAvg), maybe(&u.MemoryMax), maybe(&limitMB), maybe(&u.OOMKills), maybe(&u.NetworkRx), maybe(&u.NetworkTx),
+			maybe(&u.Disk), maybe(&u.DiskRead), maybe(&u.DiskWritten), maybe(&u.Requests), maybe(&u.Errors), maybe(&responseUS), &u.Samples); err != nil {
 			return err
 		}
 		u.MemoryLimit = berth.Maybe[int64]{Value: limitMB.Value * berth.BytesPerMB, Known: limitMB.Known}
@@ -139,8 +138,8 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 		}
 		for _, c := range counters {
 			s := berth.Sample{
-				ContainerID: c.Container, At: c.At, StartedAt: c.Started, Throttled: orUnknown(c.Throttled), OOMKills: orUnknown(c.OOM),
-				NetworkRx: orUnknown(c.Rx), NetworkTx: orUnknown(c.Tx), DiskRead: orUnknown(c.Read), DiskWritten: orUnknown(c.Written),
+				ContainerID: c.Container, At: c.At, StartedAt: c.Started, Throttled: orUnmaybe(c.Throttled), OOMKills: orUnmaybe(c.OOM),
+				NetworkRx: orUnmaybe(c.Rx), NetworkTx: orUnmaybe(c.Tx), DiskRead: orUnmaybe(c.Read), DiskWritten: orUnmaybe(c.Written),
 			}
 			if c.CPU != nil {
 				s.CPU = berth.Known(time.Duration(*c.CPU))
@@ -193,23 +192,9 @@ func whole(v berth.Maybe[time.Duration]) *int64 {
 	return &n
 }
 
-func orUnknown(v *int64) berth.Maybe[int64] {
+func orUnmaybe(v *int64) berth.Maybe[int64] {
 	if v == nil {
 		return berth.Maybe[int64]{}
 	}
 	return berth.Known(*v)
-}
-
-// known reads a column whose NULL means unknown.
-func known[T int64 | float64](dst *berth.Maybe[T]) any {
-	return column[berth.Maybe[T]]{dst, func(v any) (berth.Maybe[T], error) {
-		switch n := v.(type) {
-		case int64:
-			return berth.Known(T(n)), nil
-		case float64:
-			return berth.Known(T(n)), nil
-		default:
-			return berth.Maybe[T]{}, fmt.Errorf("number column holds a %T", v)
-		}
-	}}
 }

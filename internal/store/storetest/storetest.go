@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Blueprints", blueprintTests},
 		{"Journal", journalTests},
 		{"Usage", usageTests},
+		{"Health", healthTests},
 		{"Actors", actorTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

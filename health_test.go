@@ -1,0 +1,51 @@
+package berth_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+func TestHealthIsWhatMostOfTheLastFiveChecksSay(t *testing.T) {
+	now := time.Date(2026, 2, 28, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		checks string // newest first: + well, - not, . timed out
+		every  time.Duration
+		want   berth.Health
+	}{
+		"none":                                {"", time.Second, berth.HealthUnknown},
+		"none within five minutes":            {"+++", 301 * time.Second, berth.HealthUnknown},
+		"one":                                 {"+", time.Second, berth.HealthHealthy},
+		"one bad one":                         {"-", time.Second, berth.HealthUnhealthy},
+		"a time-out":                          {".", time.Second, berth.HealthUnhealthy},
+		"one failure among five":              {"-++++", time.Second, berth.HealthHealthy},
+		"most failed":                         {"--+-+", time.Second, berth.HealthUnhealthy},
+		"most failed, the newest did not":     {"+-.-+", time.Second, berth.HealthStarting},
+		"half, the newest failed":             {"-+", time.Second, berth.HealthUnhealthy},
+		"half, the newest did not":            {"+-", time.Second, berth.HealthStarting},
+		"the sixth does not count":            {"+-+-+---", time.Second, berth.HealthHealthy},
+		"what is older does not count":        {"++---", 100 * time.Second, berth.HealthHealthy},
+		"exactly five minutes old does count": {"+", 300 * time.Second, berth.HealthHealthy},
+	} {
+		var list []berth.Probe
+		for i, mark := range c.checks {
+			status := map[rune]berth.ProbeStatus{'+': berth.ProbeHealthy, '-': berth.ProbeUnhealthy, '.': berth.ProbeTimeout}[mark]
+			list = append(list, berth.Probe{Status: status, CheckedAt: now.Add(-time.Duration(i+1) * c.every)})
+		}
+		if got := berth.HealthOf(list, now); got != c.want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+func TestAvailabilityIsNotKnownWithoutAProbe(t *testing.T) {
+	var h berth.HealthPeriod
+	if h.Availability().Known || h.ResponseMean().Known {
+		t.Errorf("%+v of nothing", h.Availability())
+	}
+	h = h.Plus(berth.HealthPeriod{Healthy: 3, Unhealthy: 1, ResponseTotal: 8 * time.Second, ResponseMax: 5 * time.Second}).Plus(berth.HealthPeriod{Timeouts: 4, ResponseMax: time.Second})
+	if h.Availability() != berth.Known(0.375) || h.ResponseMean() != berth.Known(time.Second) || h.ResponseMax != 5*time.Second {
+		t.Errorf("%+v", h)
+	}
+}

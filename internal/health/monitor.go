@@ -1,0 +1,311 @@
+package health
+
+import (
+	"container/heap"
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+const (
+	// DefaultInterval is that of a check that names none.
+	DefaultInterval = 15 * time.Second
+
+	beat        = time.Second // between looks at the fleet, and between writes
+	mostPending = 20_000      // probes that wait to be written; the oldest are dropped
+
+	longestWrite = 5 * time.Second
+)
+
+// Asker asks one container once. Prober is one.
+type Asker interface {
+	Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe
+}
+
+// MonitorConfig is what a Monitor works with. Its functions are called from
+// the monitor's own goroutine and must not block.
+type MonitorConfig struct {
+	Fleet  func() []berth.Member
+	Asker  Asker
+	Record func(context.Context, []berth.Probe) error // once a second at most
+
+	Reading func(organizationID string) (berth.Reading, bool) // optional
+	Changed func(organizationID string)                       // optional; a container's first verdict, and when it became ready, unready or dead
+	Log     *slog.Logger
+
+	// InFlight bounds the probes under way. Containers that did not answer in
+	// time share one half of them, so that the others always find room. 512.
+	InFlight int
+}
+
+// Monitor probes the fleet. One goroutine keeps the plan; each probe has one of
+// its own while it lasts. A container has at most one probe under way.
+type Monitor struct {
+	MonitorConfig
+	poked chan struct{}
+
+	mu      sync.RWMutex
+	vitals  map[string]verdict // by container id
+	watched map[string]*watch  // of Run's goroutine only, like all below
+	plan    plan
+	lanes   [2]lane // of those that answer, and of those that did not in time
+	results chan result
+	round   int // of looks at the fleet
+	epoch   time.Time
+	pending []berth.Probe
+	written chan error // nil while nothing is being written
+	work    sync.WaitGroup
+}
+
+type verdict struct {
+	startedAt time.Time
+	vital     berth.Vital
+}
+
+// lane is a queue of containers whose time has come.
+type lane struct {
+	waiting []*watch
+	running int
+}
+
+type result struct {
+	of    *watch
+	lane  int
+	probe berth.Probe
+}
+
+// NewMonitor returns a monitor for Run.
+func NewMonitor(c MonitorConfig) *Monitor {
+	if c.InFlight < 2 {
+		c.InFlight = 512
+	}
+	return &Monitor{MonitorConfig: c, poked: make(chan struct{}, 1), vitals: map[string]verdict{}}
+}
+
+// Poke makes the monitor look at the fleet now. It never blocks.
+func (m *Monitor) Poke() {
+	select {
+	case m.poked <- struct{}{}:
+	default:
+	}
+}
+
+// Vital returns the verdict on one start of a container; ok is false before
+// its first probe, and when the container is gone.
+func (m *Monitor) Vital(containerID string, startedAt time.Time) (v berth.Vital, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	known, ok := m.vitals[containerID]
+	if !ok || !known.startedAt.Equal(startedAt) {
+		return berth.Vital{}, false
+	}
+	return known.vital, true
+}
+
+// Run probes until ctx ends, writes what was learnt, and returns nil. It must
+// not run twice at once.
+func (m *Monitor) Run(ctx context.Context) error {
+	m.watched, m.plan, m.lanes = map[string]*watch{}, nil, [2]lane{}
+	m.results = make(chan result, m.InFlight) // of a place each: no probe waits for Run
+	m.epoch = time.Now()
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	next := time.NewTimer(0)
+	defer next.Stop()
+	defer m.finish(ctx)
+
+	m.refresh()
+	for {
+		m.launch(ctx)
+		if len(m.plan) > 0 {
+			next.Reset(m.plan[0].due - time.Since(m.epoch))
+		} else {
+			next.Stop()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-m.poked:
+			m.refresh()
+		case <-tick.C:
+			m.refresh()
+			m.flush(ctx)
+		case err := <-m.written:
+			m.written = nil
+			if err != nil {
+				m.Log.Warn("probes were not written", "error", err)
+			}
+		case r := <-m.results:
+			m.take(ctx, r)
+		case <-next.C:
+		}
+	}
+}
+
+// finish waits for the probes under way, which ctx has cut short, and writes
+// what is left.
+func (m *Monitor) finish(ctx context.Context) {
+	m.work.Wait()
+	if len(m.pending) == 0 {
+		return
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestWrite)
+	defer cancel()
+	if err := m.Record(last, m.pending); err != nil {
+		m.Log.Warn("the last probes were not written", "error", err)
+	}
+	m.pending, m.written = nil, nil
+}
+
+// refresh brings what is watched in line with the fleet.
+func (m *Monitor) refresh() {
+	m.round++
+	for _, member := range m.Fleet() {
+		if !member.Main {
+			continue
+		}
+		id := member.Container.ID
+		w := m.watched[id]
+		if w != nil && w.sameStart(member) {
+			w.update(member, m.round)
+			continue
+		}
+		if w != nil {
+			m.leave(w)
+		}
+		w = newWatch(member)
+		w.round = m.round
+		m.watched[id] = w
+		m.schedule(w)
+	}
+	for id, w := range m.watched {
+		if w.round != m.round {
+			m.leave(w)
+			delete(m.watched, id)
+		}
+	}
+}
+
+// leave forgets a container and ends its probe.
+func (m *Monitor) leave(w *watch) {
+	w.gone = true
+	if w.cancel != nil {
+		w.cancel()
+	}
+	if w.place >= 0 {
+		heap.Remove(&m.plan, w.place)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.vitals, w.member.Container.ID)
+}
+
+func (m *Monitor) schedule(w *watch) {
+	w.due = w.next(time.Since(m.epoch))
+	heap.Push(&m.plan, w)
+}
+
+// launch begins the probes whose time has come, as far as there is room.
+func (m *Monitor) launch(ctx context.Context) {
+	now := time.Since(m.epoch)
+	for len(m.plan) > 0 && m.plan[0].due <= now {
+		w := heap.Pop(&m.plan).(*watch)
+		switch {
+		case !w.askable():
+			m.schedule(w)
+		case w.check().Kind == berth.ProbeEngine:
+			if p, ok := berth.EngineProbe(w.member.Container, time.Now()); ok {
+				m.judge(w, p)
+			}
+			m.schedule(w)
+		default:
+			l := &m.lanes[w.lane]
+			l.waiting = append(l.waiting, w)
+		}
+	}
+	for i := range m.lanes {
+		l := &m.lanes[i]
+		for len(l.waiting) > 0 && m.room(i) {
+			w := l.waiting[0]
+			l.waiting = l.waiting[1:]
+			if w.gone {
+				continue
+			}
+			l.running++
+			m.begin(ctx, w, i)
+		}
+	}
+}
+
+func (m *Monitor) room(lane int) bool {
+	return m.lanes[0].running+m.lanes[1].running < m.InFlight && (lane == 0 || m.lanes[1].running < m.InFlight/2)
+}
+
+func (m *Monitor) begin(ctx context.Context, w *watch, lane int) {
+	own, cancel := context.WithCancel(ctx)
+	w.cancel = cancel
+	addr, check := w.member.Container.Address, w.check()
+	m.work.Go(func() {
+		defer cancel()
+		m.results <- result{of: w, lane: lane, probe: m.Asker.Probe(own, addr, check)}
+	})
+}
+
+// take judges an answer. What was cut short, or belongs to a container that is
+// gone or being replaced by now, says nothing.
+func (m *Monitor) take(ctx context.Context, r result) {
+	m.lanes[r.lane].running--
+	w := r.of
+	if w.gone || ctx.Err() != nil {
+		return
+	}
+	w.cancel = nil
+	w.lane = 0
+	if r.probe.Status == berth.ProbeTimeout {
+		w.lane = 1
+	}
+	if w.member.Settled {
+		m.judge(w, r.probe)
+	}
+	m.schedule(w)
+}
+
+func (m *Monitor) judge(w *watch, p berth.Probe) {
+	p.OrganizationID = w.member.OrganizationID
+	if m.Reading != nil {
+		if r, ok := m.Reading(p.OrganizationID); ok {
+			p = p.With(r)
+		}
+	}
+	before, known := w.series.Vital()
+	v := w.series.Next(p)
+	m.mu.Lock()
+	m.vitals[w.member.Container.ID] = verdict{w.member.Container.StartedAt, v}
+	m.mu.Unlock()
+	if m.Changed != nil && (!known || v.Ready != before.Ready || v.Dead != before.Dead) {
+		m.Changed(p.OrganizationID)
+	}
+	if len(m.pending) >= mostPending {
+		m.pending = m.pending[1:]
+	}
+	m.pending = append(m.pending, p)
+}
+
+// flush writes what came since the last write, unless that is still under way.
+func (m *Monitor) flush(ctx context.Context) {
+	if m.written != nil || len(m.pending) == 0 {
+		return
+	}
+	batch, done := m.pending, make(chan error, 1)
+	m.pending, m.written = make([]berth.Probe, 0, len(batch)), done
+	m.work.Go(func() {
+		// Begun is begun: the end of ctx does not lose what was learnt.
+		write, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestWrite)
+		defer cancel()
+		done <- m.Record(write, batch)
+	})
+}

@@ -1,0 +1,109 @@
+package health
+
+import (
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+const (
+	// DefaultRetries are those of a check that names none.
+	DefaultRetries = 3
+
+	// backAgain is how many probes in a row must succeed until a container that
+	// had become unready is ready again, so that one lucky answer does not move
+	// it in and out of the routes.
+	backAgain = 2
+
+	// silence is how long a container must give no sign of life before it is
+	// dead, however short its interval is.
+	silence = 30 * time.Second
+)
+
+// Series judges the probes of one start of one container, in order. The zero
+// value is not usable: NewSeries makes one.
+type Series struct {
+	check   berth.HealthCheck
+	started time.Time // of the container
+	vital   berth.Vital
+
+	begun   bool // a probe was judged
+	was     bool // it was ready once
+	well    int  // probes in a row that succeeded
+	failed  int  // that failed, and counted
+	silent  int  // that got no sign of life, and counted
+	quietAt time.Time
+}
+
+// NewSeries begins with a container that started at a time. One that Berth
+// first sees after its start period is taken for ready until probes say
+// otherwise: Berth's own restart takes no tenant out of its routes.
+func NewSeries(check berth.HealthCheck, startedAt time.Time) *Series {
+	return &Series{check: sane(check), started: startedAt}
+}
+
+func sane(check berth.HealthCheck) berth.HealthCheck {
+	if check.Retries <= 0 {
+		check.Retries = DefaultRetries
+	}
+	return check
+}
+
+// Vital is the judgement so far; ok is false before the first probe.
+func (s *Series) Vital() (v berth.Vital, ok bool) { return s.vital, s.begun }
+
+// Next judges one more probe. Probes that Berth cut short ("cancelled") must
+// not be given.
+func (s *Series) Next(p berth.Probe) berth.Vital {
+	over := p.CheckedAt.Sub(s.started) >= s.check.StartPeriod
+	if !s.begun {
+		s.begun = true
+		s.vital.Ready, s.was = over, over
+	}
+	s.vital.Last = p
+	s.vital.Started = s.vital.Started || over || p.Status == berth.ProbeHealthy
+	if p.Status == berth.ProbeHealthy {
+		s.success()
+		return s.vital
+	}
+	s.well = 0
+	s.vital.Cause = p.Cause
+	if !s.vital.Started {
+		return s.vital // it is still starting: that does not count
+	}
+	s.failed++
+	if s.failed >= s.check.Retries {
+		s.vital.Ready = false
+	}
+	s.life(p)
+	if s.vital.Ready {
+		s.vital.Cause = ""
+	}
+	return s.vital
+}
+
+func (s *Series) success() {
+	s.well++
+	s.failed, s.silent = 0, 0
+	s.vital.Dead = false
+	if s.well >= backAgain || !s.was {
+		s.vital.Ready = true
+	}
+	s.was = s.was || s.vital.Ready
+	if s.vital.Ready {
+		s.vital.Cause = ""
+	}
+}
+
+// life judges a failure: a bad answer is one.
+func (s *Series) life(p berth.Probe) {
+	if p.Answered() {
+		s.silent, s.vital.Dead = 0, false
+		return
+	}
+	if s.silent == 0 {
+		s.quietAt = p.CheckedAt
+	}
+	s.silent++
+	s.vital.Dead = s.vital.Dead || s.silent >= 2*s.check.Retries && p.CheckedAt.Sub(s.quietAt) >= silence
+}

@@ -1,0 +1,103 @@
+package health
+
+import (
+	"context"
+	"hash/fnv"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// watch is one start of one container under the monitor's eyes.
+type watch struct {
+	member berth.Member
+	series *Series
+	spread uint64             // where in its interval it is probed
+	due    time.Duration      // since the monitor's epoch
+	place  int                // in the plan; -1 outside
+	lane   int                // 1 if it did not answer in time
+	cancel context.CancelFunc // of its probe; nil while there is none
+	gone   bool
+	round  int // of the monitor, in which it was last seen
+}
+
+func newWatch(member berth.Member) *watch {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(member.OrganizationID + "\x00" + member.Container.ID)) // never fails
+	return &watch{member: member, series: NewSeries(member.Check, member.Container.StartedAt), spread: mixed(h.Sum64()), place: -1}
+}
+
+// mixed spreads the hash's differences over all bits: FNV leaves those of
+// names that differ at their end in the lower ones.
+func mixed(h uint64) uint64 {
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+func (w *watch) sameStart(member berth.Member) bool {
+	return w.member.Container.StartedAt.Equal(member.Container.StartedAt)
+}
+
+// update takes what may change while a container runs: its address and its
+// check. What was judged stands.
+func (w *watch) update(member berth.Member, round int) {
+	w.member, w.round = member, round
+	w.series.check = sane(member.Check)
+}
+
+func (w *watch) check() berth.HealthCheck { return w.member.Check }
+
+// askable reports whether a probe would mean anything now: during a deployment
+// the loop asks for itself.
+func (w *watch) askable() bool {
+	return w.member.Settled && (w.member.Check.Kind == berth.ProbeEngine || w.member.Container.Address.IsValid())
+}
+
+// next is the container's next turn after a time: always the same place in its
+// interval, whatever the probe before took.
+func (w *watch) next(now time.Duration) time.Duration {
+	every := w.member.Check.Interval
+	if every <= 0 {
+		every = DefaultInterval
+	}
+	at := time.Duration(w.spread % uint64(every))
+	if now < at {
+		return at
+	}
+	return at + ((now-at)/every+1)*every
+}
+
+// plan is a heap of containers by their next turn.
+type plan []*watch
+
+// Len implements heap.Interface.
+func (p plan) Len() int { return len(p) }
+
+// Less implements heap.Interface.
+func (p plan) Less(i, j int) bool { return p[i].due < p[j].due }
+
+// Swap implements heap.Interface.
+func (p plan) Swap(i, j int) {
+	p[i], p[j] = p[j], p[i]
+	p[i].place, p[j].place = i, j
+}
+
+// Push implements heap.Interface.
+func (p *plan) Push(x any) {
+	w := x.(*watch)
+	w.place = len(*p)
+	*p = append(*p, w)
+}
+
+// Pop implements heap.Interface.
+func (p *plan) Pop() any {
+	last := len(*p) - 1
+	w := (*p)[last]
+	(*p)[last] = nil
+	*p = (*p)[:last]
+	w.place = -1
+	return w
+}

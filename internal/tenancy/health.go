@@ -1,0 +1,259 @@
+package tenancy
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+const (
+	sweepDeadline = 30 * time.Second // of a whole sweep
+	sweepAtOnce   = 64               // tenants
+	sweepMost     = 1000             // rows that an answer lists
+	sweepPage     = 1000
+
+	// MostHealthHours is how far back a summary looks: so long hours are kept.
+	MostHealthHours = 90 * 24
+)
+
+// HealthSummary is what is known of a tenant's health without asking it.
+type HealthSummary struct {
+	Tenant berth.Tenant
+	Last   []berth.Probe // the newest, newest first, as many as were asked for
+	Status berth.Health  // that the last five checks within five minutes show
+	Hours  int
+	// Period is the sum over the whole hours that are over, of the Hours before
+	// now; without a check in it, availability is not known.
+	Period berth.HealthPeriod
+}
+
+// HealthSummary sums up what the probes of a tenant said; with up to limit of Last
+// (0 for 5), over 1 to MostHealthHours hours (0 for 24).
+func (s *Service) HealthSummary(ctx context.Context, actor berth.Actor, ref string, limit, hours int) (HealthSummary, error) {
+	if hours == 0 {
+		hours = 24
+	}
+	if hours < 0 || hours > MostHealthHours {
+		return HealthSummary{}, berth.Errorf(berth.CodeInvalidRequest, "Hours must be 1 to %d", MostHealthHours).WithField("hours").
+			WithHint("%d was given; hours are kept for 90 days", hours)
+	}
+	now := s.Now()
+	sum := HealthSummary{Hours: hours}
+	err := s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
+		if sum.Tenant, err = tx.Tenant(ctx, ref); err != nil {
+			return err
+		}
+		org := sum.Tenant.OrganizationID
+		if sum.Last, err = tx.ListProbes(ctx, org, max(limit, berth.LastChecks)); err != nil {
+			return err
+		}
+		begin := now.Truncate(time.Hour).Add(-time.Duration(hours) * time.Hour)
+		periods, err := tx.ListHealth(ctx, org, berth.ByHour, begin, now)
+		sum.Period = berth.HealthPeriod{TenantID: sum.Tenant.ID, OrganizationID: org, Resolution: berth.ByHour, Start: begin}
+		for _, p := range periods {
+			if p.TenantID == sum.Tenant.ID { // not of an earlier tenant of the organization
+				sum.Period = sum.Period.Plus(p)
+			}
+		}
+		return err
+	})
+	sum.Status = berth.HealthOf(sum.Last, now)
+	if limit > 0 && len(sum.Last) > limit {
+		sum.Last = sum.Last[:limit]
+	}
+	return sum, err
+}
+
+// Swept is what a sweep found of one tenant.
+type Swept struct {
+	Tenant berth.Tenant
+	Probe  *berth.Probe // the worst of its containers' answers; nil if none could be asked in time
+}
+
+// Sweep is one look at the fleet.
+type Sweep struct {
+	At        time.Time
+	Took      time.Duration
+	Healthy   int
+	Unhealthy int
+	Timeouts  int
+	Unknown   int     // could not be asked: nothing runs, the engine does not answer, or the sweep's time was over
+	Tenants   []Swept // those that are not well first, then by organization; as many as were asked for
+	Omitted   int     // that Tenants leaves out
+}
+
+// SweepHealth asks every running tenant that the actor sees once, records the
+// answers and lists up to limit of them; 0 is 100, at most 1000. Sweeps go on
+// one at a time: a second one waits.
+func (s *Service) SweepHealth(ctx context.Context, actor berth.Actor, limit int) (Sweep, error) {
+	if limit < 0 || limit > sweepMost {
+		return Sweep{}, berth.Errorf(berth.CodeInvalidRequest, "Limit must be 1 to %d", sweepMost).WithField("limit").WithHint("%d was given", limit)
+	}
+	select {
+	case s.sweeping <- struct{}{}:
+		defer func() { <-s.sweeping }()
+	case <-ctx.Done():
+		return Sweep{}, ctx.Err()
+	}
+	began := s.Now()
+	list, err := s.runningTenants(ctx, actor)
+	if err != nil {
+		return Sweep{}, err
+	}
+	s.sweep(ctx, actor, list)
+	if err := ctx.Err(); err != nil {
+		return Sweep{}, err
+	}
+	var probes []berth.Probe
+	for _, one := range list {
+		if one.Probe != nil {
+			probes = append(probes, *one.Probe)
+		}
+	}
+	for batch := range slices.Chunk(probes, sweepPage) {
+		if err := s.Store.InTx(ctx, actor, func(tx store.Tx) error { return tx.RecordProbes(ctx, batch) }); err != nil {
+			return Sweep{}, err
+		}
+	}
+	out := counted(list, limit)
+	out.At, out.Took = began, s.Now().Sub(began)
+	return out, nil
+}
+
+func (s *Service) runningTenants(ctx context.Context, actor berth.Actor) (list []Swept, err error) {
+	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+		list = nil
+		for cursor := ""; ; {
+			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Status: berth.StatusRunning, Cursor: cursor, Limit: sweepPage})
+			if err != nil {
+				return err
+			}
+			for _, t := range page {
+				list = append(list, Swept{Tenant: t})
+			}
+			if cursor = next; cursor == "" {
+				return nil
+			}
+		}
+	})
+	return list, err
+}
+
+// sweep fills in the probes. A tenant that fails or hangs costs its own row.
+func (s *Service) sweep(ctx context.Context, actor berth.Actor, list []Swept) {
+	limited, cancel := context.WithTimeout(ctx, sweepDeadline)
+	defer cancel()
+	members := map[string][]berth.Member{}
+	if s.Fleet != nil {
+		for _, m := range s.Fleet() {
+			if m.Main {
+				members[m.OrganizationID] = append(members[m.OrganizationID], m)
+			}
+		}
+	}
+	var all errgroup.Group
+	all.SetLimit(sweepAtOnce)
+	for i := range list {
+		all.Go(func() error {
+			own := members[list[i].Tenant.OrganizationID]
+			if s.Fleet == nil {
+				own = s.look(limited, actor, list[i].Tenant)
+			}
+			list[i].Probe = s.worst(limited, own)
+			return nil
+		})
+	}
+	_ = all.Wait() // none returns an error
+}
+
+// look finds a tenant's containers by asking the engine; none if it does not answer.
+func (s *Service) look(ctx context.Context, actor berth.Actor, t berth.Tenant) (list []berth.Member) {
+	if ctx.Err() != nil {
+		return nil
+	}
+	var b Blueprint
+	err := s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
+		b, err = s.Catalog.Get(ctx, tx, t.Spec.Blueprint)
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	seen, err := s.Loop.Look(ctx, t.OrganizationID)
+	if err != nil {
+		return nil
+	}
+	for _, c := range seen.Containers {
+		if c.State == berth.ContainerRunning && c.Address.IsValid() {
+			list = append(list, berth.Member{OrganizationID: t.OrganizationID, Container: c, Main: true, Check: b.Defaults().Health})
+		}
+	}
+	return list
+}
+
+// worst asks a tenant's containers one after the other, up to the first that
+// is not well. What the sweep's end cut short says nothing.
+func (s *Service) worst(ctx context.Context, members []berth.Member) *berth.Probe {
+	var worst *berth.Probe
+	for _, m := range members {
+		p, ok := s.ask(ctx, m.Container, m.Check)
+		if ctx.Err() != nil {
+			return worst
+		}
+		if !ok {
+			continue
+		}
+		p.OrganizationID = m.OrganizationID
+		worst = &p
+		if p.Status != berth.ProbeHealthy {
+			break
+		}
+	}
+	return worst
+}
+
+// ask asks one container by its check's kind; ok is false if there is no
+// answer to be had yet.
+func (s *Service) ask(ctx context.Context, c berth.Container, check berth.HealthCheck) (p berth.Probe, ok bool) {
+	if check.Kind == berth.ProbeEngine {
+		return berth.EngineProbe(c, s.Now())
+	}
+	return s.Prober.Probe(ctx, c.Address, check), true
+}
+
+func counted(list []Swept, limit int) Sweep {
+	if limit == 0 {
+		limit = 100
+	}
+	var out Sweep
+	for _, one := range list {
+		switch {
+		case one.Probe == nil:
+			out.Unknown++
+		case one.Probe.Status == berth.ProbeHealthy:
+			out.Healthy++
+		case one.Probe.Status == berth.ProbeTimeout:
+			out.Timeouts++
+		default:
+			out.Unhealthy++
+		}
+	}
+	well := func(one Swept) int {
+		if one.Probe != nil && one.Probe.Status == berth.ProbeHealthy {
+			return 1
+		}
+		return 0
+	}
+	slices.SortFunc(list, func(a, b Swept) int {
+		return cmp.Or(cmp.Compare(well(a), well(b)), cmp.Compare(a.Tenant.OrganizationID, b.Tenant.OrganizationID))
+	})
+	out.Tenants = list[:min(limit, len(list))]
+	out.Omitted = len(list) - len(out.Tenants)
+	return out
+}

@@ -1,0 +1,190 @@
+package tenancy_test
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/sqlite"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var noon = time.Date(2026, 2, 28, 12, 30, 0, 0, time.UTC)
+
+func org(n int) string { return fmt.Sprintf("550e8400-e29b-41d4-a716-%012x", n) }
+
+func addr(n int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 64, 0, byte(n)}), 3000)
+}
+
+// fleet is a service whose tenants 1 to n run, asked by answer.
+func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*tenancy.Service, store.Store) {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "berth.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	var members []berth.Member
+	err = s.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
+		for i := 1; i <= n; i++ {
+			if err := tx.InsertTenant(t.Context(), berth.Tenant{
+				ID: berth.NewID(), OrganizationID: org(i), Name: org(i), Slug: fmt.Sprintf("t%d", i), ContainerID: fmt.Sprint("c", i),
+				EngineID: "e", Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 64, byte(i >> 4), byte(i << 4)}), 28), ExternalPort: 3000 + i, Want: berth.WantRunning,
+				Spec: berth.Spec{ImageTag: "v1", Blueprint: "single@1", Limits: berth.DefaultLimits(), Replicas: 1, InternalPort: 3000}, Generation: 1,
+				Status: berth.StatusRunning, Health: berth.HealthHealthy, CreatedAt: noon, UpdatedAt: noon,
+			}); err != nil {
+				return err
+			}
+			members = append(members,
+				berth.Member{OrganizationID: org(i), Main: true, Container: berth.Container{Address: addr(i)}},
+				berth.Member{OrganizationID: org(i), Container: berth.Container{Address: addr(200)}})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tenancy.New(tenancy.Config{Now: func() time.Time { return noon }}, tenancy.Parts{
+		Store: s, Prober: asker(answer), Fleet: func() []berth.Member { return members },
+	}), s
+}
+
+type asker func(addr netip.AddrPort) berth.Probe
+
+func (a asker) Probe(_ context.Context, addr netip.AddrPort, _ berth.HealthCheck) berth.Probe {
+	p := a(addr)
+	p.CheckedAt = noon
+	return p
+}
+
+var operator = berth.Actor{ID: "ops", Role: berth.RoleOperator}
+
+func TestASweepCountsAllAndListsTheSickFirst(t *testing.T) {
+	service, s := fleet(t, 6, func(a netip.AddrPort) berth.Probe {
+		switch a {
+		case addr(3):
+			return berth.Probe{Status: berth.ProbeUnhealthy, Cause: "answered 500"}
+		case addr(5):
+			return berth.Probe{Status: berth.ProbeTimeout}
+		case addr(200):
+			t.Error("asked a container that takes no requests")
+		}
+		return berth.Probe{Status: berth.ProbeHealthy}
+	})
+	got, err := service.SweepHealth(t.Context(), operator, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Healthy != 4 || got.Unhealthy != 1 || got.Timeouts != 1 || got.Unknown != 0 || got.Omitted != 3 || len(got.Tenants) != 3 {
+		t.Fatalf("%+v", got)
+	}
+	for i, n := range []int{3, 5, 1} {
+		if got.Tenants[i].Tenant.OrganizationID != org(n) {
+			t.Errorf("place %d: %s", i, got.Tenants[i].Tenant.OrganizationID)
+		}
+	}
+	err = s.View(t.Context(), operator, func(tx store.Tx) error {
+		for i := 1; i <= 6; i++ {
+			list, err := tx.ListProbes(t.Context(), org(i), 10)
+			if err != nil || len(list) != 1 {
+				t.Errorf("tenant %d: %d rows, %v", i, len(list), err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestASweepIsOfWhatTheActorSees(t *testing.T) {
+	var asked atomic.Int32
+	service, _ := fleet(t, 3, func(netip.AddrPort) berth.Probe {
+		asked.Add(1)
+		return berth.Probe{Status: berth.ProbeHealthy}
+	})
+	got, err := service.SweepHealth(t.Context(), berth.Actor{ID: "x", Role: berth.RoleOperator, OrganizationID: org(2)}, 0)
+	if err != nil || got.Healthy != 1 || len(got.Tenants) != 1 || got.Tenants[0].Tenant.OrganizationID != org(2) || asked.Load() != 1 {
+		t.Errorf("%+v, %d asked, %v", got, asked.Load(), err)
+	}
+}
+
+func TestASummarySaysHowATenantIsAndWas(t *testing.T) {
+	service, s := fleet(t, 1, nil)
+	err := s.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
+		tenant, err := tx.Tenant(t.Context(), org(1))
+		if err != nil {
+			return err
+		}
+		for hours, h := range map[int]berth.HealthPeriod{1: {Healthy: 3, Unhealthy: 1, ResponseTotal: 8 * time.Second, ResponseMax: 5 * time.Second}, 2: {Timeouts: 4}, 3: {Healthy: 100}} {
+			h.TenantID, h.OrganizationID, h.Resolution = tenant.ID, org(1), berth.ByHour
+			h.Start = noon.Truncate(time.Hour).Add(-time.Duration(hours) * time.Hour)
+			if err := tx.PutHealth(t.Context(), []berth.HealthPeriod{h}); err != nil {
+				return err
+			}
+		}
+		var list []berth.Probe
+		for i := range 7 {
+			list = append(list, berth.Probe{OrganizationID: org(1), CheckedAt: noon.Add(time.Duration(i-8) * time.Second), Status: berth.ProbeUnhealthy})
+		}
+		return tx.RecordProbes(t.Context(), list)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := service.HealthSummary(t.Context(), operator, org(1), 0, 2)
+	if err != nil || got.Status != berth.HealthUnhealthy || len(got.Last) != 5 || got.Period.Availability() != berth.Known(0.375) || got.Period.ResponseMean() != berth.Known(time.Second) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := service.HealthSummary(t.Context(), operator, org(1), 1, 0); err != nil || got.Hours != 24 || len(got.Last) != 1 || got.Status != berth.HealthUnhealthy || got.Period.Checks() != 108 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, err := service.HealthSummary(t.Context(), operator, org(1), 1, tenancy.MostHealthHours+1); berth.CodeOf(err) != berth.CodeInvalidRequest {
+		t.Error(err)
+	}
+	if _, err := service.HealthSummary(t.Context(), berth.Actor{ID: "x", Role: berth.RoleOperator, OrganizationID: org(2)}, org(1), 1, 0); berth.CodeOf(err) != berth.CodeContainerNotFound {
+		t.Error(err)
+	}
+}
+
+// hangs answers nothing until it is told to stop.
+type hangs struct{ most, now atomic.Int32 }
+
+func (h *hangs) Probe(ctx context.Context, _ netip.AddrPort, _ berth.HealthCheck) berth.Probe {
+	h.most.Store(max(h.most.Load(), h.now.Add(1)))
+	defer h.now.Add(-1)
+	<-ctx.Done()
+	return berth.Probe{Status: berth.ProbeUnhealthy, Cause: "cancelled"}
+}
+
+func TestASweepOfAFleetThatHangsEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		service, _ := fleet(t, 100, nil)
+		h := &hangs{}
+		service.Prober = h
+		began := time.Now()
+		got, err := service.SweepHealth(t.Context(), operator, 0)
+		if err != nil || got.Unknown != 100 || h.most.Load() > 64 {
+			t.Errorf("%+v, %d at once, %v", got, h.most.Load(), err)
+		}
+		if took := time.Since(began); took != 30*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
