@@ -63,6 +63,7 @@ func newServer(c Config) *server {
 	s.api = humago.New(s.mux, hc)
 	s.tenantRoutes()
 	s.readRoutes()
+	s.usageRoutes()
 	s.operatorRoutes()
 	s.blueprintRoutes()
 	s.openRoutes()

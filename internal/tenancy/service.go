@@ -95,7 +95,7 @@ type Config struct {
 }
 
 // Parts are what a Service works with. Logs may be nil: then the engine can't
-// show them.
+// show them. So may Meter and History: then usage is not measured.
 type Parts struct {
 	Store   store.Store
 	Loop    Loop
@@ -105,6 +105,8 @@ type Parts struct {
 	Files   Files
 	Prober  Prober
 	Logs    Logs
+	Meter   Meter
+	History UsageHistory
 }
 
 // Service holds the use cases. Its methods may be called concurrently.
