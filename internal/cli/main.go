@@ -127,7 +127,7 @@ ORG is an organization id or a tenant's slug.`,
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", a.defaultStateDir(), "directory of the control plane's state, with the operator's token (BERTH_STATE_DIR)")
 	root.AddCommand(
 		a.serveCommand(), a.provisionCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.scaleCommand(),
-		a.deployCommand(), a.rollbackCommand(), a.deploymentsCommand(), a.configureCommand(), a.lsCommand(), a.statusCommand(), a.healthCommand(),
+		a.deployCommand(), a.rollbackCommand(), a.deploymentsCommand(), a.configureCommand(), a.lsCommand(), a.statusCommand(), a.healthCommand(), a.usageCommand(), a.topCommand(),
 		a.logsCommand(), a.composeCommand(), a.eventsCommand(), a.volumesCommand(), a.deprovisionCommand(), a.tokenCommand(),
 		a.registryCommand(), a.blueprintCommand(), a.adoptCommand(), a.backupCommand(), a.doctorCommand(), a.openapiCommand(), a.versionCommand(),
 	)
