@@ -121,7 +121,10 @@ func TestUsageIsPeriodsAndWhatTheyComeTo(t *testing.T) {
 	at := func(start, end time.Time, r berth.Resolution, cpu float64) berth.Usage {
 		return berth.Usage{OrganizationID: one, Resolution: r, Start: start, End: end, CPUPercentAvg: berth.Known(cpu), Requests: berth.Known(int64(2)), Samples: 4}
 	}
+	wide := at(now.Add(-3*time.Hour), now.Add(-2*time.Hour), berth.ByHour, 6400)
+	wide.OrganizationID = two
 	w.service.History = history{
+		wide,
 		at(now.Add(-2*time.Hour), now.Add(-time.Hour), berth.ByHour, 10),
 		at(now.Add(-2*time.Hour), now.Add(-2*time.Hour+time.Minute), berth.ByMinute, 99), // is in the hour above
 		at(now.Add(-time.Hour), now, berth.ByMinute, 20),                                 // its hour is not rolled up yet
@@ -138,7 +141,11 @@ func TestUsageIsPeriodsAndWhatTheyComeTo(t *testing.T) {
 	if n := len(u["periods"].([]any)); n != 1 {
 		t.Errorf("%d periods where hours were asked for", n)
 	}
-	if u := w.ask("GET", "/api/tenants/t2/usage", "").json(t); len(u["periods"].([]any)) != 0 || u["average"].(map[string]any)["cpuUsagePercentAvg"] != nil {
+	// Seed fault 20: 64 cores at full load.
+	if u := w.ask("GET", "/api/tenants/t2/usage", "").json(t); u["average"].(map[string]any)["cpuUsagePercentAvg"] != 6400.0 {
+		t.Errorf("%v", u["average"])
+	}
+	if u := w.ask("GET", "/api/tenants/t2/usage?hours=1", "").json(t); len(u["periods"].([]any)) != 0 || u["average"].(map[string]any)["cpuUsagePercentAvg"] != nil {
 		t.Errorf("a tenant without history: %v", u)
 	}
 	for _, bad := range []string{"hours=-1", "hours=0", "resolution=second", "hours=48&resolution=minute", "from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", "from=yesterday", "hours=1&from=2026-01-02T00:00:00Z"} {
