@@ -34,6 +34,7 @@ var mayImport = map[string]struct {
 	"internal/wall":          {[]string{""}, "answers one question about an address; it listens on nothing"},
 	"internal/edge":          {[]string{"", "internal/wall"}, "the edge asks the wall before it takes a connection"},
 	"internal/metrics":       {[]string{""}, "an adapter knows the nouns and Prometheus' library; who may see what was decided before"},
+	"internal/trace":         {[]string{""}, "an adapter knows the nouns and OpenTelemetry's library"},
 	"internal/store":         {[]string{""}, "the seam that tenancy and reconcile share; it holds no SQL"},
 	"internal/store/sqlite":  {[]string{"", "internal/store"}, "implements the seam; rules stay out of it"},
 

@@ -59,6 +59,8 @@ type Deployment struct {
 	CreatedAt   time.Time
 	StartedAt   time.Time // when the loop took it up; zero before
 	CompletedAt time.Time // zero until it is over
+
+	Steps []DeploymentStep // in the order of their beginnings
 }
 
 // Over reports whether d has reached its outcome.

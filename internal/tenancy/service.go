@@ -74,6 +74,12 @@ type Logs interface {
 	Logs(ctx context.Context, organizationID string, o berth.LogOptions) (io.ReadCloser, error)
 }
 
+// Traces are where the callers of orders can follow them.
+type Traces interface {
+	// Link says which span of the caller ordered a deployment. It never blocks.
+	Link(deploymentID, traceparent string)
+}
+
 // Config is what an operator decides about all tenants.
 type Config struct {
 	FirstPort     int
@@ -95,7 +101,7 @@ type Config struct {
 }
 
 // Parts are what a Service works with. Logs may be nil: then the engine can't
-// show them. So may Meter and History: then usage is not measured.
+// show them. So may Meter and History: then usage is not measured; and Traces.
 type Parts struct {
 	Store   store.Store
 	Loop    Loop
@@ -107,6 +113,7 @@ type Parts struct {
 	Logs    Logs
 	Meter   Meter
 	History UsageHistory
+	Traces  Traces
 }
 
 // Service holds the use cases. Its methods may be called concurrently.
@@ -123,6 +130,7 @@ type Call struct {
 	IdempotencyKey string // "" for none
 	Fingerprint    []byte // of method, path and body
 	Notes          string
+	Traceparent    string // of the caller's trace (W3C); "" for none, and ignored if it is none
 }
 
 // Receipt is the answer to an order: it is on disk.
