@@ -1,9 +1,6 @@
 package berth
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // Sample is what the kernel had counted for one container at one moment.
 // Counters begin at zero when the container starts.
@@ -99,80 +96,21 @@ type Mark struct {
 	Samples        []Sample // the last of each container; gauges are left out
 }
 
-// RollUp sums periods of one tenant up to one. Counts are added, means are
-// weighted by time, and what no period knows stays unknown. periods are by
-// start and must not be empty.
+// RollUp sums periods of one tenant up to one, as AverageUsage does. periods
+// are by start and must not be empty.
 func RollUp(resolution Resolution, periods []Usage) Usage {
-	sum := Usage{OrganizationID: periods[0].OrganizationID, Resolution: resolution, Start: periods[0].Start}
-	var cpu, memory, response mean
+	a := AverageUsage(periods)
+	sum := Usage{
+		OrganizationID: periods[0].OrganizationID, Resolution: resolution, Start: a.From, End: a.To,
+		CPUPercentAvg: a.CPUPercentAvg, CPUPercentMax: a.CPUPercentMax, Throttled: a.Throttled,
+		MemoryAvg: a.MemoryAvg, MemoryMax: a.MemoryMax, OOMKills: a.OOMKills, NetworkRx: a.NetworkRx, NetworkTx: a.NetworkTx,
+		Disk: a.Disk, DiskRead: a.DiskRead, DiskWritten: a.DiskWritten, Requests: a.Requests, Errors: a.Errors, ResponseTime: a.ResponseTime,
+	}
 	for _, p := range periods {
-		if p.End.After(sum.End) {
-			sum.End = p.End
-		}
-		weight := p.End.Sub(p.Start).Seconds()
-		cpu.add(p.CPUPercentAvg, weight)
-		memory.add(float(p.MemoryAvg), weight)
-		response.add(float(p.ResponseTime), float64(p.Requests.Value))
-		most(&sum.CPUPercentMax, p.CPUPercentMax)
-		most(&sum.MemoryMax, p.MemoryMax)
-		latest(&sum.MemoryLimit, p.MemoryLimit)
-		latest(&sum.Disk, p.Disk)
-		for _, c := range []struct {
-			to   *Maybe[int64]
-			from Maybe[int64]
-		}{
-			{&sum.Throttled, p.Throttled}, {&sum.OOMKills, p.OOMKills}, {&sum.NetworkRx, p.NetworkRx}, {&sum.NetworkTx, p.NetworkTx},
-			{&sum.DiskRead, p.DiskRead}, {&sum.DiskWritten, p.DiskWritten}, {&sum.Requests, p.Requests}, {&sum.Errors, p.Errors},
-		} {
-			add(c.to, c.from)
+		if p.MemoryLimit.Known {
+			sum.MemoryLimit = p.MemoryLimit
 		}
 		sum.Samples += p.Samples
 	}
-	sum.CPUPercentAvg = cpu.value()
-	if m := memory.value(); m.Known {
-		sum.MemoryAvg = Known(int64(math.Round(m.Value)))
-	}
-	if r := response.value(); r.Known {
-		sum.ResponseTime = Known(time.Duration(math.Round(r.Value)))
-	}
 	return sum
-}
-
-// mean is weighted; what is unknown or weighs nothing does not count.
-type mean struct{ sum, weight float64 }
-
-func (m *mean) add(v Maybe[float64], weight float64) {
-	if v.Known && weight > 0 {
-		m.sum += v.Value * weight
-		m.weight += weight
-	}
-}
-
-func (m *mean) value() Maybe[float64] {
-	if m.weight == 0 {
-		return Maybe[float64]{}
-	}
-	return Known(m.sum / m.weight)
-}
-
-func float[T ~int64](v Maybe[T]) Maybe[float64] {
-	return Maybe[float64]{float64(v.Value), v.Known}
-}
-
-func add(to *Maybe[int64], v Maybe[int64]) {
-	if v.Known {
-		to.Value, to.Known = to.Value+v.Value, true
-	}
-}
-
-func most[T int64 | float64](to *Maybe[T], v Maybe[T]) {
-	if v.Known && (!to.Known || v.Value > to.Value) {
-		*to = v
-	}
-}
-
-func latest[T any](to *Maybe[T], v Maybe[T]) {
-	if v.Known {
-		*to = v
-	}
 }

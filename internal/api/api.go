@@ -27,7 +27,12 @@ type Config struct {
 	Auth     *auth.Auth
 	Log      *slog.Logger
 	Version  string
+	Commit   string
 	StateDir string // for files that live as long as one request
+
+	// MostTenants is how many tenants have series of their own in /metrics; 0:
+	// metrics.DefaultMostTenants.
+	MostTenants int
 }
 
 // maxBody is the size of the largest body that is taken, in bytes. huma refuses
@@ -63,6 +68,8 @@ func newServer(c Config) *server {
 	s.api = humago.New(s.mux, hc)
 	s.tenantRoutes()
 	s.readRoutes()
+	s.usageRoutes()
+	s.metricsRoute()
 	s.operatorRoutes()
 	s.blueprintRoutes()
 	s.openRoutes()

@@ -24,6 +24,7 @@ type Target struct {
 type Order struct {
 	Wait    int    `query:"wait" default:"60" minimum:"0" maximum:"600" doc:"seconds to wait for the end; 202 if it takes longer"`
 	Key     string `header:"Idempotency-Key" maxLength:"255" pattern:"^[!-~ ]*$" doc:"the same key repeats the first answer"`
+	Trace   string `header:"traceparent" doc:"W3C trace context: the span that the order's trace hangs below"`
 	RawBody []byte `contentType:"application/json"`
 
 	fingerprint []byte
@@ -43,7 +44,7 @@ func (o *Order) Resolve(ctx huma.Context) []error {
 }
 
 func (o *Order) call(notes string) tenancy.Call {
-	return tenancy.Call{IdempotencyKey: o.Key, Fingerprint: o.fingerprint, Notes: notes}
+	return tenancy.Call{IdempotencyKey: o.Key, Fingerprint: o.fingerprint, Notes: notes, Traceparent: o.Trace}
 }
 
 // answer is a response whose bytes are known, so that they can be repeated.

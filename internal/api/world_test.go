@@ -44,6 +44,7 @@ type world struct {
 	store   *sqlite.Store
 	auth    *auth.Auth
 	handler http.Handler
+	service *tenancy.Service
 	token   string
 	log     *syncBuffer
 }
@@ -93,6 +94,7 @@ func newWorld(t *testing.T) *world {
 		Store: w.store, Loop: loop, Ports: noEdge{}, Secrets: box, Files: noEdge{}, Prober: prober{w.engine},
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
+	w.service = service
 	_, _, err = service.ApplyBlueprint(t.Context(), berth.System(), blueprint.BuiltinSource())
 	w.must(err)
 	w.auth = auth.New(w.store)

@@ -21,7 +21,6 @@ type account struct {
 	reading berth.Reading
 	traffic berth.Traffic // as last seen
 
-	cpuTime     time.Duration // of the period, where CPU is known
 	cpuMax      berth.Maybe[float64]
 	memorySum   float64
 	memoryMax   berth.Maybe[int64]
@@ -160,17 +159,18 @@ func (a *account) show() {
 	}
 }
 
-// close ends the period and begins the next. Its length is measured with the
+// sumUp is the period that is open, up to now. Its length is measured with the
 // monotonic clock; its place in time follows the wall clock, but never goes
 // back: when that jumps, nothing is counted twice and no period covers another.
-func (a *account) close(now time.Time) (berth.Usage, berth.Mark) {
+func (a *account) sumUp(now time.Time) (berth.Usage, berth.Mark) {
 	length := now.Sub(a.mono) + a.gap
-	if begin := now.Round(0).Add(-length); begin.Sub(a.start) > time.Second {
-		a.start = begin // the wall clock went ahead
+	start := a.start
+	if begin := now.Round(0).Add(-length); begin.Sub(start) > time.Second {
+		start = begin // the wall clock went ahead
 	}
-	end := a.start.Add(length)
+	end := start.Add(length)
 	u := berth.Usage{
-		OrganizationID: a.org, Resolution: berth.ByMinute, Start: a.start, End: end,
+		OrganizationID: a.org, Resolution: berth.ByMinute, Start: start, End: end,
 		CPUPercentMax: a.cpuMax, Throttled: a.period.throttled, MemoryMax: a.memoryMax, MemoryLimit: a.memoryLimit,
 		OOMKills: a.period.oom, NetworkRx: a.period.rx, NetworkTx: a.period.tx, Disk: a.reading.DiskBytes,
 		DiskRead: a.period.read, DiskWritten: a.period.writes, Requests: a.period.requests, Errors: a.period.errors, Samples: a.samples,
@@ -193,7 +193,11 @@ func (a *account) close(now time.Time) (berth.Usage, berth.Mark) {
 	for _, s := range a.last {
 		mark.Samples = append(mark.Samples, s)
 	}
+	return u, mark
+}
+
+// begin begins the next period, where the one that was stored ended.
+func (a *account) begin(end, now time.Time) {
 	a.start, a.mono, a.gap, a.period = end, now, 0, totals{}
 	a.cpuMax, a.memorySum, a.memoryMax, a.samples = berth.Maybe[float64]{}, 0, berth.Maybe[int64]{}, 0
-	return u, mark
 }

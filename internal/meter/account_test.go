@@ -23,6 +23,13 @@ func sample(id string, started, now time.Time, cpu float64, memory, rx int64) be
 	}
 }
 
+// close ends a period as if it was stored.
+func (a *account) close(now time.Time) (berth.Usage, berth.Mark) {
+	u, mark := a.sumUp(now)
+	a.begin(u.End, now)
+	return u, mark
+}
+
 func TestAverageAndMaximumAreOfManySamples(t *testing.T) {
 	a := newAccount("org", noon)
 	old := noon.Add(-time.Hour)

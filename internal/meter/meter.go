@@ -3,6 +3,7 @@ package meter
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -163,6 +164,11 @@ func (m *Meter) sweep(ctx context.Context) {
 		}
 		a.sweep(samples, now)
 	}
+	for org, a := range m.accounts {
+		if _, runs := byOrg[org]; !runs {
+			a.sweep(nil, now)
+		}
+	}
 	for org, t := range traffic {
 		if a := m.accounts[org]; a != nil {
 			a.route(t)
@@ -183,24 +189,11 @@ func (m *Meter) sample(ctx context.Context, c berth.Container) (berth.Sample, bo
 	return s, err == nil
 }
 
-// record stores the period of every tenant and begins the next.
+// record stores the period of every tenant and begins the next. A period that
+// could not be stored goes on.
 func (m *Meter) record(ctx context.Context) {
-	m.mu.Lock()
 	now := time.Now()
-	usage := make([]berth.Usage, 0, len(m.accounts))
-	marks := make([]berth.Mark, 0, len(m.accounts))
-	running := map[string]bool{}
-	for org, a := range m.accounts {
-		running[org] = len(a.last) > 0
-		u, mark := a.close(now)
-		if running[org] || u.Requests.Value > 0 {
-			usage, marks = append(usage, u), append(marks, mark)
-		} else {
-			delete(m.accounts, org) // it does not run: its next period begins when it does
-		}
-	}
-	m.mu.Unlock()
-	slices.SortFunc(usage, func(a, b berth.Usage) int { return strings.Compare(a.OrganizationID, b.OrganizationID) })
+	usage, marks := m.periods(now)
 	err := m.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
 		if err := tx.PutUsage(ctx, usage); err != nil {
 			return err
@@ -210,10 +203,34 @@ func (m *Meter) record(ctx context.Context) {
 		}
 		return tx.ForgetMarks(ctx)
 	})
-	if err != nil && ctx.Err() == nil {
-		m.Log.Warn("usage could not be stored", "error", err, "tenants", len(usage))
+	if err != nil {
+		if ctx.Err() == nil {
+			m.Log.Warn("usage could not be stored", "error", err, "tenants", len(usage))
+		}
+		return
 	}
+	m.mu.Lock()
+	for _, u := range usage {
+		a := m.accounts[u.OrganizationID]
+		if len(a.last) == 0 && u.Requests.Value == 0 {
+			delete(m.accounts, u.OrganizationID) // it does not run: its next period begins when it does
+		} else {
+			a.begin(u.End, now)
+		}
+	}
+	m.mu.Unlock()
 	m.tell(usage)
+}
+
+// periods are those that are open, by organization.
+func (m *Meter) periods(now time.Time) (usage []berth.Usage, marks []berth.Mark) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, org := range slices.Sorted(maps.Keys(m.accounts)) {
+		u, mark := m.accounts[org].sumUp(now)
+		usage, marks = append(usage, u), append(marks, mark)
+	}
+	return usage, marks
 }
 
 // tell notices what the kernel killed.

@@ -66,7 +66,8 @@ type Parts struct {
 	Catalog *store.Catalog[Blueprint]
 	Files   Files
 	Secrets Secrets
-	Vitals  Vitals // may be nil: then nothing is known between passes
+	Vitals  Vitals                 // may be nil: then nothing is known between passes
+	Ended   func(berth.Deployment) // may be nil; told of each deployment that is over, and must not block
 	Log     *slog.Logger
 }
 

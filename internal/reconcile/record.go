@@ -40,6 +40,9 @@ func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Ten
 	if d != nil && d.Over() {
 		p.memory.forget(d.OrganizationID)
 		p.waiters.wake(d.ID)
+		if p.Ended != nil {
+			p.Ended(*d)
+		}
 		p.Deployment = nil
 	}
 	return nil

@@ -357,7 +357,7 @@ func (p *pass) probe() {
 func (p *pass) askAll() (worst *berth.Probe) {
 	gated, _ := gate(p.Stack, p.Seen)
 	for _, c := range newMove(gated, p.Situation).main() {
-		if pr := p.ask(c.Address); worst == nil || pr.Status != berth.ProbeHealthy {
+		if pr := p.ask(c); worst == nil || pr.Status != berth.ProbeHealthy {
 			worst = &pr
 		}
 	}
@@ -381,8 +381,16 @@ func (p *pass) note(pr *berth.Probe) {
 	})
 }
 
-func (p *pass) ask(addr netip.AddrPort) berth.Probe {
-	pr := p.Prober.Probe(p.soft, addr, p.blueprint.Defaults().Health)
+func (p *pass) ask(c berth.Container) (pr berth.Probe) {
+	check := p.blueprint.Defaults().Health
+	if check.Kind == berth.ProbeEngine {
+		var ok bool
+		if pr, ok = berth.EngineProbe(c, time.Now()); !ok {
+			pr.Status, pr.Cause = berth.ProbeUnhealthy, "the engine's health check has not ended yet"
+		}
+	} else {
+		pr = p.Prober.Probe(p.soft, c.Address, check)
+	}
 	pr.OrganizationID = p.Tenant.OrganizationID
 	return pr
 }

@@ -33,6 +33,10 @@ type Config struct {
 	MoveDrain    time.Duration // how long requests with an earlier version may take, once traffic has moved
 	Hold         time.Duration // how long a request may wait while its tenant is replaced
 	Drain        time.Duration // how long requests under way may take after SIGTERM
+	KeepChecks   time.Duration // how long single health checks are kept; longer ones are sums
+	KeepMinutes  time.Duration // how long usage by minute is kept
+	KeepHours    time.Duration // the same by hour
+	KeepDays     time.Duration // the same by day
 	LogFormat    string        // "text" or "json"
 	LogLevel     string        // "debug", "info", "warn" or "error"
 	Version      string
@@ -43,6 +47,7 @@ func Default() Config {
 	return Config{
 		Listen: "127.0.0.1:3008", DatabaseURL: "sqlite:", Engine: "docker", Ports: "3001-32767",
 		TenantListen: "0.0.0.0", PublicHost: "localhost", Blueprint: berth.BuiltinBlueprint, Pool: berth.DefaultPool().String(),
+		KeepChecks: 24 * time.Hour, KeepMinutes: 48 * time.Hour, KeepHours: 90 * 24 * time.Hour, KeepDays: 3 * 365 * 24 * time.Hour,
 		Patience: time.Minute, Observe: 3 * time.Second, MoveDrain: 30 * time.Second, Hold: 30 * time.Second, Drain: 25 * time.Second, LogFormat: "text", LogLevel: "info",
 	}
 }
@@ -93,6 +98,14 @@ func (c Config) parse() (parsed, error) {
 		return p, invalid("deploy-drain", c.MoveDrain.String(), "must be above 0", "give a duration such as 30s")
 	case c.Hold <= 0:
 		return p, invalid("hold", c.Hold.String(), "must be above 0", "give a duration such as 30s")
+	case c.KeepChecks < time.Hour:
+		return p, invalid("keep-checks", c.KeepChecks.String(), "must be 1h or more", "give a duration such as 24h")
+	case c.KeepMinutes < 2*time.Hour:
+		return p, invalid("keep-minutes", c.KeepMinutes.String(), "must be 2h or more", "give a duration such as 48h; hours are made of minutes")
+	case c.KeepHours < 48*time.Hour:
+		return p, invalid("keep-hours", c.KeepHours.String(), "must be 48h or more", "give a duration such as 2160h; days are made of hours")
+	case c.KeepDays < 48*time.Hour:
+		return p, invalid("keep-days", c.KeepDays.String(), "must be 48h or more", "give a duration such as 26280h")
 	case c.Drain < 0:
 		return p, invalid("drain", c.Drain.String(), "must not be below 0", "give a duration such as 25s")
 	}

@@ -40,6 +40,10 @@ func TestABadFlagIsNamedWithItsValueAndAWayOut(t *testing.T) {
 		"observe":         func(c *Config) { c.Observe = -time.Second },
 		"deploy-drain":    func(c *Config) { c.MoveDrain = 0 },
 		"hold":            func(c *Config) { c.Hold = 0 },
+		"keep-checks":     func(c *Config) { c.KeepChecks = time.Minute },
+		"keep-minutes":    func(c *Config) { c.KeepMinutes = time.Hour },
+		"keep-hours":      func(c *Config) { c.KeepHours = time.Hour },
+		"keep-days":       func(c *Config) { c.KeepDays = time.Hour },
 		"drain":           func(c *Config) { c.Drain = -time.Second },
 	} {
 		c := Default()

@@ -66,6 +66,7 @@ type server struct {
 	edge     *edge.Edge
 	files    *blueprint.Files
 	prober   *health.Prober
+	watchers watchers
 	listener net.Listener
 	loop     *reconcile.Loop
 	service  *tenancy.Service
@@ -106,7 +107,9 @@ func (s *server) open(ctx context.Context) (err error) {
 	}
 	s.closers.add(ignoreClosed(s.listener.Close))
 	s.auth = auth.New(s.store)
-	s.wire()
+	if err := s.wire(ctx); err != nil {
+		return err
+	}
 	if err := s.applyBlueprints(ctx); err != nil {
 		return err
 	}
@@ -115,22 +118,31 @@ func (s *server) open(ctx context.Context) (err error) {
 
 // wire connects the loop and the use cases, who know each other by interface
 // only.
-func (s *server) wire() {
+func (s *server) wire(ctx context.Context) error {
+	vitals := &vitals{}
+	tracer, err := newTracer(ctx, s.Version, s.log)
+	if err != nil {
+		return err
+	}
 	s.loop = reconcile.New(reconcile.Config{
 		Patience: s.Patience, Observe: s.Observe, MoveDrain: s.MoveDrain, Pool: s.pool, HostNetworks: hostNetworks,
 	}, reconcile.Parts{
-		Store: s.store, Engine: s.engine, Edge: s.edge, Prober: s.prober, Files: s.files, Secrets: s.box, Log: s.log,
+		Store: s.store, Engine: s.engine, Edge: s.edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log, Ended: tracer.record,
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
+	s.watchers = s.newWatchers(tracer)
+	vitals.Monitor = s.watchers.monitor
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
 		ComposePath: s.files.Path, Now: now,
 	}, tenancy.Parts{
 		Store: s.store, Loop: s.loop, Ports: s.edge, Secrets: s.box, Files: s.files, Prober: s.prober, Logs: s.engine,
+		Members: s.loop.Fleet, Meter: s.watchers.meter, Traces: tracer.links(),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
 	s.handler = api.New(api.Config{Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir})
+	return nil
 }
 
 // applyBlueprints stores the blueprint that comes with Berth, and the one that
@@ -173,6 +185,7 @@ func (s *server) run(ctx context.Context) error {
 	ready := make(chan struct{})
 	g.Go(func() error { return s.edge.Run(ctx) })
 	g.Go(func() error { return s.loop.Run(ctx, func() { close(ready) }) })
+	s.watchers.run(ctx, g)
 	g.Go(func() error {
 		select {
 		case <-ready:

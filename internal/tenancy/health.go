@@ -150,8 +150,8 @@ func (s *Service) sweep(ctx context.Context, actor berth.Actor, list []Swept) {
 	limited, cancel := context.WithTimeout(ctx, sweepDeadline)
 	defer cancel()
 	members := map[string][]berth.Member{}
-	if s.Fleet != nil {
-		for _, m := range s.Fleet() {
+	if s.Members != nil {
+		for _, m := range s.Members() {
 			if m.Main {
 				members[m.OrganizationID] = append(members[m.OrganizationID], m)
 			}
@@ -162,7 +162,7 @@ func (s *Service) sweep(ctx context.Context, actor berth.Actor, list []Swept) {
 	for i := range list {
 		all.Go(func() error {
 			own := members[list[i].Tenant.OrganizationID]
-			if s.Fleet == nil {
+			if s.Members == nil {
 				own = s.look(limited, actor, list[i].Tenant)
 			}
 			list[i].Probe = s.worst(limited, own)

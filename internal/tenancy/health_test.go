@@ -61,7 +61,7 @@ func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*
 		t.Fatal(err)
 	}
 	return tenancy.New(tenancy.Config{Now: func() time.Time { return noon }}, tenancy.Parts{
-		Store: s, Prober: asker(answer), Fleet: func() []berth.Member { return members },
+		Store: s, Prober: asker(answer), Members: func() []berth.Member { return members },
 	}), s
 }
 

@@ -60,8 +60,16 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 	if err != nil {
 		return Receipt{}, err
 	}
+	s.link(call, r)
 	s.Loop.Ring(r.Tenant.OrganizationID)
 	return r, nil
+}
+
+// link has the caller's trace show the deployment, before the loop gets there.
+func (s *Service) link(call Call, r Receipt) {
+	if s.Traces != nil && call.Traceparent != "" && !r.Earlier {
+		s.Traces.Link(r.Deployment.ID, call.Traceparent)
+	}
 }
 
 // refresh asks the engine before an order is refused for what a tenant was

@@ -68,6 +68,7 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 	if err != nil {
 		return Receipt{}, err
 	}
+	s.link(call, r)
 	s.Loop.Ring(t.OrganizationID)
 	return r, nil
 }

@@ -74,6 +74,12 @@ type Logs interface {
 	Logs(ctx context.Context, organizationID string, o berth.LogOptions) (io.ReadCloser, error)
 }
 
+// Traces are where the callers of orders can follow them.
+type Traces interface {
+	// Link says which span of the caller ordered a deployment. It never blocks.
+	Link(deploymentID, traceparent string)
+}
+
 // Config is what an operator decides about all tenants.
 type Config struct {
 	FirstPort     int
@@ -95,7 +101,7 @@ type Config struct {
 }
 
 // Parts are what a Service works with. Logs may be nil: then the engine can't
-// show them.
+// show them. So may Meter: then usage is not measured; and Traces.
 type Parts struct {
 	Store   store.Store
 	Loop    Loop
@@ -105,9 +111,11 @@ type Parts struct {
 	Files   Files
 	Prober  Prober
 	Logs    Logs
-	// Fleet is what runs, as the loop last saw it. Without it, a sweep asks the
+	// Members are what runs, as the loop last saw it. Without it, a sweep asks the
 	// engine for each tenant.
-	Fleet func() []berth.Member
+	Members func() []berth.Member
+	Meter   Meter
+	Traces  Traces
 }
 
 // Service holds the use cases. Its methods may be called concurrently.
@@ -127,6 +135,7 @@ type Call struct {
 	IdempotencyKey string // "" for none
 	Fingerprint    []byte // of method, path and body
 	Notes          string
+	Traceparent    string // of the caller's trace (W3C); "" for none, and ignored if it is none
 }
 
 // Receipt is the answer to an order: it is on disk.

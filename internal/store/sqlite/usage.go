@@ -162,7 +162,8 @@ func (t *tx) ForgetMarks(ctx context.Context) error {
 	return fault(ctx, err, "forget counters")
 }
 
-func maybe[T any](v berth.Maybe[T]) any {
+// given is what is stored of a value that may not be known.
+func given[T any](v berth.Maybe[T]) any {
 	if !v.Known {
 		return nil
 	}
