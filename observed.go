@@ -117,13 +117,3 @@ type Adoption struct {
 	Project        string   // that compose ran it under
 	Volumes        []string // the recorded ones, and the only ones that may be mounted
 }
-
-// Event is something that happened to a tenant outside an order: drift found
-// and repaired, a foreign object, a failure of the engine.
-type Event struct {
-	ID             string
-	OrganizationID string
-	At             time.Time
-	Kind           string // "drift", "foreign", "engine", "port", "gave_up"
-	Message        string
-}

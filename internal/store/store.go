@@ -43,6 +43,7 @@ type Tx interface {
 	Requests
 	Tokens
 	Journal
+	Notifications
 	// Installation is the id of this Berth, made with the database.
 	Installation(ctx context.Context) (string, error)
 }
