@@ -65,6 +65,7 @@ func newServer(c Config) *server {
 	s.readRoutes()
 	s.operatorRoutes()
 	s.blueprintRoutes()
+	s.notificationRoutes()
 	s.openRoutes()
 	return s
 }
