@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Records", recordTests},
 		{"Blueprints", blueprintTests},
 		{"Journal", journalTests},
+		{"Notifications", notificationTests},
 		{"Actors", actorTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
