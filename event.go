@@ -2,27 +2,37 @@ package berth
 
 import "time"
 
-// EventKind says what happened to a tenant outside an order.
-type EventKind = string
-
+// Kinds of events.
 const (
-	EventDrift            EventKind = "drift"             // found changed by other means, and repaired
-	EventForeign          EventKind = "foreign"           // an object that stands in the way and is not ours
-	EventEngine           EventKind = "engine"            // something the engine made necessary
-	EventPort             EventKind = "port"              // the external port is someone else's
-	EventDeploymentFailed EventKind = "deployment_failed" // and was taken back where it could be
-	EventUnhealthy        EventKind = "unhealthy"         // it was well, and is not
-	EventRecovered        EventKind = "recovered"         // it was not well, and is again
-	EventOOM              EventKind = "oom"               // the kernel killed a process for want of memory
-	EventDisk             EventKind = "disk"              // it holds more than its limit, or nearly
-	EventGaveUp           EventKind = "gave_up"           // it crashed too often to be started again
+	EventDrift            = "drift"             // found changed by other means, and repaired
+	EventForeign          = "foreign"           // an object that stands in the way and is not ours
+	EventEngine           = "engine"            // something the engine made necessary
+	EventPort             = "port"              // the external port is someone else's
+	EventDeploymentFailed = "deployment_failed" // and was taken back where it could be
+	EventUnhealthy        = "unhealthy"         // it was well, and is not
+	EventRecovered        = "recovered"         // it was not well, and is again
+	EventOOM              = "oom"               // the kernel killed a process for want of memory
+	EventDisk             = "disk"              // it holds more than its limit, or nearly
+	EventGaveUp           = "gave_up"           // it crashed too often to be started again
 )
 
-// Event is something that happened to a tenant outside an order.
+// NotifiedKinds are the kinds that a channel gets which asks for none.
+func NotifiedKinds() []string {
+	return []string{EventDeploymentFailed, EventUnhealthy, EventRecovered, EventOOM, EventDisk, EventGaveUp}
+}
+
+// EventKinds are all kinds that a channel can ask for.
+func EventKinds() []string {
+	return append(NotifiedKinds(), EventDrift, EventForeign, EventEngine, EventPort)
+}
+
+// Event is something that happened to a tenant outside an order, or how an
+// order ended that nobody may be waiting for.
 type Event struct {
 	ID             string
-	OrganizationID string
+	OrganizationID string // "" for what concerns no tenant
 	At             time.Time
-	Kind           EventKind
+	Kind           string
 	Message        string
+	DeploymentID   string // "" if it came of none
 }

@@ -72,6 +72,7 @@ func newServer(c Config) *server {
 	s.metricsRoute()
 	s.operatorRoutes()
 	s.blueprintRoutes()
+	s.notificationRoutes()
 	s.openRoutes()
 	return s
 }

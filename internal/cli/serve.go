@@ -36,6 +36,8 @@ tenants' containers run on.`,
 	text(&c.PublicHost, "public-host", "BERTH_PUBLIC_HOST", "host name in tenants' URLs")
 	text(&c.Blueprint, "blueprint", "BERTH_BLUEPRINT", "what a tenant gets that asks for none: a compose file, applied at the start, or the name of one that was")
 	text(&c.Pool, "pool", "BERTH_POOL", "IPv4 prefix that tenants' subnets are taken from")
+	text(&c.NotifyAllow, "notify-allow", "BERTH_NOTIFY_ALLOW", "prefixes inside that notifications may go to, separated by commas")
+	f.BoolVar(&c.NotifyHTTP, "notify-http", a.Getenv("BERTH_NOTIFY_HTTP") == "true", "let notifications go to http:// too (BERTH_NOTIFY_HTTP=true)")
 	text(&c.LogFormat, "log-format", "BERTH_LOG_FORMAT", "text or json")
 	text(&c.LogLevel, "log-level", "BERTH_LOG_LEVEL", "debug, info, warn or error")
 	var envErrs []error

@@ -65,7 +65,7 @@ type Parts struct {
 	Traffic func() map[string]berth.Traffic
 	// Limit is a tenant's disk limit in bytes, 0 if it is not known.
 	Limit  func(organizationID string) int64
-	Notice func(organizationID string, kind berth.EventKind, message string)
+	Notice func(organizationID string, kind string, message string)
 	Log    *slog.Logger
 }
 

@@ -78,7 +78,7 @@ type notices struct {
 	list []string
 }
 
-func (n *notices) notice(org string, kind berth.EventKind, _ string) {
+func (n *notices) notice(org string, kind string, _ string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.list = append(n.list, org[len(org)-1:]+" "+kind)

@@ -67,7 +67,7 @@ type Step struct {
 	Status    berth.Status     // of StepSettle
 	Health    berth.Health     // of StepSettle
 	Container string           // of StepRevive and StepRest: the engine's id
-	Event     berth.EventKind  // of StepSettle: what it is told as, if not by its health
+	Event     string           // of StepSettle: what it is told as, if not by its health
 	Reason    string           // why, for people
 }
 

@@ -105,7 +105,7 @@ func (p *pass) settle(ctx context.Context, s Step) error {
 
 // report records that a tenant which was well is not, or is again. What happens
 // within a deployment is told by its outcome.
-func (p *pass) report(ctx context.Context, tx store.Tx, next berth.Tenant, kind berth.EventKind) error {
+func (p *pass) report(ctx context.Context, tx store.Tx, next berth.Tenant, kind string) error {
 	org, was := next.OrganizationID, p.Tenant
 	unwell := func(t berth.Tenant) bool { return t.Health == berth.HealthUnhealthy }
 	switch {
@@ -169,7 +169,8 @@ func (p *pass) fail(ctx context.Context, cause string) error {
 	running := len(upstreams(p.Seen)) > 0
 	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Status, d.Error, d.CompletedAt, d.CanRollback = berth.DeploymentFailed, cause, now(), false
-		failed := event(t.OrganizationID, berth.EventDeploymentFailed, string(d.Type)+" "+d.ID+" failed: "+cause)
+		failed := event(t.OrganizationID, berth.EventDeploymentFailed, string(d.Type)+" failed: "+cause)
+		failed.DeploymentID = d.ID
 		if err := tx.InsertEvent(ctx, failed); err != nil {
 			return err
 		}

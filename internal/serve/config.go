@@ -39,6 +39,8 @@ type Config struct {
 	KeepDays     time.Duration // the same by day
 	LogFormat    string        // "text" or "json"
 	LogLevel     string        // "debug", "info", "warn" or "error"
+	NotifyAllow  string        // prefixes inside that notifications may go to, separated by commas
+	NotifyHTTP   bool          // notifications may go to http:// too
 	Version      string
 }
 
@@ -63,6 +65,8 @@ type parsed struct {
 	database    string // file
 	query       string // of the database's URL
 
+	notifyAllow []netip.Prefix
+
 	blueprintName   string
 	blueprintSource []byte // nil if Blueprint is a name
 }
@@ -74,6 +78,9 @@ func (c Config) parse() (parsed, error) {
 		return p, err
 	}
 	if p.pool, err = parsePool(c.Pool); err != nil {
+		return p, err
+	}
+	if p.notifyAllow, err = parseAllow(c.NotifyAllow); err != nil {
 		return p, err
 	}
 	if p.database, p.query, err = parseDatabase(c); err != nil {

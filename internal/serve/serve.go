@@ -135,7 +135,7 @@ func (s *server) wire(ctx context.Context) error {
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
-		ComposePath: s.files.Path, Now: now,
+		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP,
 	}, tenancy.Parts{
 		Store: s.store, Loop: s.loop, Ports: s.edge, Secrets: s.box, Files: s.files, Prober: s.prober, Logs: s.engine,
 		Members: s.loop.Fleet, Meter: s.watchers.meter, Traces: tracer.links(),
@@ -184,6 +184,7 @@ func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ready := make(chan struct{})
 	g.Go(func() error { return s.edge.Run(ctx) })
+	g.Go(func() error { return s.notifier().Run(ctx) })
 	g.Go(func() error { return s.loop.Run(ctx, func() { close(ready) }) })
 	s.watchers.run(ctx, g)
 	g.Go(func() error {

@@ -66,7 +66,7 @@ func (s *server) diskLimit(organizationID string) int64 {
 }
 
 // notice records what the meter noticed.
-func (s *server) notice(organizationID string, kind berth.EventKind, message string) {
+func (s *server) notice(organizationID string, kind string, message string) {
 	err := s.service.Note(context.Background(), organizationID, kind, message)
 	if err != nil {
 		s.log.Warn("notice could not be recorded", "tenant", organizationID, "kind", kind, "error", err)

@@ -45,6 +45,7 @@ type Tx interface {
 	Journal
 	Usages
 	Health
+	Notifications
 	// Installation is the id of this Berth, made with the database.
 	Installation(ctx context.Context) (string, error)
 }

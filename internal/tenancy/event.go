@@ -8,7 +8,7 @@ import (
 )
 
 // Note records something that happened to a living tenant outside an order.
-func (s *Service) Note(ctx context.Context, organizationID string, kind berth.EventKind, message string) error {
+func (s *Service) Note(ctx context.Context, organizationID string, kind string, message string) error {
 	return s.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
 		t, err := tx.Tenant(ctx, organizationID)
 		if err != nil {

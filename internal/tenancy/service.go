@@ -88,6 +88,7 @@ type Config struct {
 	Blueprint     string       // what a tenant gets that asks for none: a name
 	Pool          netip.Prefix // that tenants' subnets are taken from
 	PublicHost    string       // of tenants' URLs
+	NotifyHTTP    bool         // notifications may go to http:// too
 
 	// HostNetworks returns what the host is connected to: a subnet that
 	// overlaps one of these is not given to a tenant.

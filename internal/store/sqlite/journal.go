@@ -13,9 +13,9 @@ func (t *tx) InsertEvent(ctx context.Context, e berth.Event) error {
 	if err := t.mayWrite(e.OrganizationID); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `INSERT INTO events (id, organization_id, occurred_at, kind, message, seq)
-		VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM events))`,
-		e.ID, orNull(e.OrganizationID), stamp(e.At), e.Kind, e.Message)
+	_, err := t.exec(ctx, `INSERT INTO events (id, organization_id, occurred_at, kind, message, deployment_id, seq)
+		VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM events))`,
+		e.ID, orNull(e.OrganizationID), stamp(e.At), e.Kind, e.Message, orNull(e.DeploymentID))
 	return fault(ctx, err, "write event")
 }
 
@@ -35,16 +35,16 @@ func (t *tx) ListEvents(ctx context.Context, organizationID string, limit int) (
 	}
 	scan := func(rows *sql.Rows) error {
 		var e berth.Event
-		if err := rows.Scan(&e.ID, text(&e.OrganizationID), instant(&e.At), &e.Kind, &e.Message); err != nil {
+		if err := rows.Scan(&e.ID, text(&e.OrganizationID), instant(&e.At), &e.Kind, &e.Message, text(&e.DeploymentID)); err != nil {
 			return err
 		}
 		list = append(list, e)
 		return nil
 	}
 	if all {
-		err = t.many(ctx, scan, `SELECT id, organization_id, occurred_at, kind, message FROM events ORDER BY seq DESC LIMIT ?`, size)
+		err = t.many(ctx, scan, `SELECT id, organization_id, occurred_at, kind, message, deployment_id FROM events ORDER BY seq DESC LIMIT ?`, size)
 	} else {
-		err = t.many(ctx, scan, `SELECT id, organization_id, occurred_at, kind, message FROM events
+		err = t.many(ctx, scan, `SELECT id, organization_id, occurred_at, kind, message, deployment_id FROM events
 			WHERE organization_id = ? ORDER BY seq DESC LIMIT ?`, org, size)
 	}
 	return list, fault(ctx, err, "list events")

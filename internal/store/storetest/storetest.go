@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Journal", journalTests},
 		{"Usage", usageTests},
 		{"Health", healthTests},
+		{"Notifications", notificationTests},
 		{"Actors", actorTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

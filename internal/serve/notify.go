@@ -1,0 +1,35 @@
+package serve
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/notify"
+	"github.com/unite-hub/berth/internal/wall"
+)
+
+// connectPatience is how long a receiver's address has to take a connection.
+const connectPatience = 5 * time.Second
+
+// notifier returns what sends notifications.
+func (s *server) notifier() *notify.Dispatcher {
+	dialer := wall.NewDialer(s.pool, s.notifyAllow, connectPatience)
+	return notify.New(notify.Config{
+		Store: s.store, Log: s.log, Now: now,
+		Senders: map[berth.ChannelType]notify.Sender{berth.ChannelWebhook: notify.NewWebhook(s.box, now, dialer.DialContext)},
+	})
+}
+
+// parseAllow reads prefixes that are separated by commas.
+func parseAllow(text string) (list []netip.Prefix, err error) {
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := netip.ParsePrefix(part)
+		if err != nil {
+			return nil, invalid("notify-allow", part, "must be prefixes, separated by commas", "use such as 192.168.7.0/24")
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
+}

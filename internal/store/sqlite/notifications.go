@@ -1,0 +1,223 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+const channelColumns = `id, organization_id, type, target, ciphertext, kinds, enabled, failing_since, last_error, created_at, created_by`
+
+func channelRow(c *store.StoredChannel, kinds *string) []any {
+	return []any{&c.ID, text(&c.OrganizationID), text(&c.Type), &c.Target, &c.Ciphertext, kinds, &c.Enabled,
+		instant(&c.FailingSince), text(&c.LastError), instant(&c.CreatedAt), text(&c.CreatedBy)}
+}
+
+// InsertChannel implements store.Channels.
+func (t *tx) InsertChannel(ctx context.Context, c store.StoredChannel) error {
+	if err := t.mayWrite(c.OrganizationID); err != nil {
+		return err
+	}
+	kinds, err := json.Marshal(c.Kinds)
+	if err != nil {
+		return fault(ctx, err, "insert channel")
+	}
+	_, err = t.exec(ctx, `INSERT INTO channels (id, organization_id, type, target, ciphertext, kinds, enabled, failing_since, last_error,
+			created_at, created_by, not_before, seq)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) FROM events), (SELECT coalesce(max(seq), 0) + 1 FROM channels))`,
+		c.ID, orNull(c.OrganizationID), string(c.Type), c.Target, c.Ciphertext, string(kinds), c.Enabled, stamp(c.FailingSince), orNull(c.LastError),
+		stamp(c.CreatedAt), orNull(c.CreatedBy))
+	return fault(ctx, err, "insert channel")
+}
+
+// Channel implements store.Channels.
+func (t *tx) Channel(ctx context.Context, id string) (store.StoredChannel, error) {
+	var c store.StoredChannel
+	var kinds string
+	ok, err := t.one(ctx, channelRow(&c, &kinds), `SELECT `+channelColumns+` FROM channels WHERE id = ?`, id)
+	if err == nil && ok {
+		err = json.Unmarshal([]byte(kinds), &c.Kinds)
+	}
+	if err != nil {
+		return store.StoredChannel{}, fault(ctx, err, "read channel")
+	}
+	if !ok || !t.actor.MaySee(c.OrganizationID) {
+		return store.StoredChannel{}, errNotFound("Notification channel")
+	}
+	return c, nil
+}
+
+// ListChannels implements store.Channels.
+func (t *tx) ListChannels(ctx context.Context) ([]store.StoredChannel, error) {
+	list := []store.StoredChannel{}
+	all, org := t.scope()
+	err := t.many(ctx, func(rows *sql.Rows) error {
+		var c store.StoredChannel
+		var kinds string
+		if err := rows.Scan(channelRow(&c, &kinds)...); err != nil {
+			return err
+		}
+		list = append(list, c)
+		return json.Unmarshal([]byte(kinds), &list[len(list)-1].Kinds)
+	}, `SELECT `+channelColumns+` FROM channels WHERE (? OR organization_id = ?) ORDER BY seq`, all, org)
+	return list, fault(ctx, err, "list channels")
+}
+
+// writeChannel returns why the actor must not write a channel that is there.
+func (t *tx) writeChannel(ctx context.Context, id string) error {
+	c, err := t.Channel(ctx, id)
+	if err != nil {
+		return err
+	}
+	return t.mayWrite(c.OrganizationID)
+}
+
+// UpdateChannel implements store.Channels.
+func (t *tx) UpdateChannel(ctx context.Context, c berth.Channel) error {
+	if err := t.writeChannel(ctx, c.ID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE channels SET enabled = ?, failing_since = ?, last_error = ? WHERE id = ?`,
+		c.Enabled, stamp(c.FailingSince), orNull(c.LastError), c.ID)
+	return fault(ctx, err, "update channel")
+}
+
+// DeleteChannel implements store.Channels.
+func (t *tx) DeleteChannel(ctx context.Context, id string) error {
+	if err := t.writeChannel(ctx, id); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `DELETE FROM channels WHERE id = ?`, id)
+	return fault(ctx, err, "delete channel")
+}
+
+// InsertDelivery implements store.Deliveries.
+func (t *tx) InsertDelivery(ctx context.Context, d berth.Delivery) error {
+	if err := t.writeChannel(ctx, d.ChannelID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `INSERT INTO deliveries (id, channel_id, event_id, kind, body, created_at, attempt, next_at, state, seq)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM deliveries))
+		ON CONFLICT (channel_id, event_id) DO NOTHING`,
+		d.ID, d.ChannelID, d.EventID, d.Kind, d.Body, stamp(d.CreatedAt), d.Attempt, stamp(d.NextAt), string(d.State))
+	return fault(ctx, err, "insert delivery")
+}
+
+// UpdateDelivery implements store.Deliveries.
+func (t *tx) UpdateDelivery(ctx context.Context, d berth.Delivery) error {
+	if err := t.writeChannel(ctx, d.ChannelID); err != nil {
+		return err
+	}
+	n, err := t.exec(ctx, `UPDATE deliveries SET attempt = ?, at = ?, status_code = ?, error = ?, duration_ms = ?, next_at = ?, state = ?
+		WHERE id = ? AND channel_id = ?`,
+		d.Attempt, stamp(d.At), orNull(d.StatusCode), orNull(d.Error), int(d.Duration/time.Millisecond), stamp(d.NextAt), string(d.State), d.ID, d.ChannelID)
+	if err != nil {
+		return fault(ctx, err, "update delivery")
+	}
+	if n == 0 {
+		return errNotFound("Delivery")
+	}
+	return nil
+}
+
+const deliveryColumns = `id, channel_id, event_id, kind, created_at, attempt, at, status_code, error, duration_ms, next_at, state`
+
+func scanDelivery(rows *sql.Rows, more ...any) (d berth.Delivery, err error) {
+	var milliseconds int
+	err = rows.Scan(append([]any{&d.ID, &d.ChannelID, &d.EventID, &d.Kind, instant(&d.CreatedAt), &d.Attempt, instant(&d.At), number(&d.StatusCode),
+		text(&d.Error), number(&milliseconds), instant(&d.NextAt), text(&d.State)}, more...)...)
+	d.Duration = time.Duration(milliseconds) * time.Millisecond
+	return d, err
+}
+
+// DueDeliveries implements store.Deliveries.
+func (t *tx) DueDeliveries(ctx context.Context, now time.Time) ([]berth.Delivery, error) {
+	list := []berth.Delivery{}
+	if !t.everything() {
+		return list, nil
+	}
+	err := t.many(ctx, func(rows *sql.Rows) error {
+		var body []byte
+		d, err := scanDelivery(rows, &body)
+		d.Body = body
+		list = append(list, d)
+		return err
+	}, `SELECT `+deliveryColumns+`, body FROM deliveries WHERE seq IN
+		(SELECT min(seq) FROM deliveries WHERE state = 'pending' AND next_at <= ? GROUP BY channel_id) ORDER BY next_at, seq`, stamp(now))
+	return list, fault(ctx, err, "list due deliveries")
+}
+
+// ListDeliveries implements store.Deliveries.
+func (t *tx) ListDeliveries(ctx context.Context, channelID string, limit int) ([]berth.Delivery, error) {
+	size, err := pageSize(limit)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := t.Channel(ctx, channelID); err != nil {
+		return nil, err
+	}
+	list := []berth.Delivery{}
+	err = t.many(ctx, func(rows *sql.Rows) error {
+		d, err := scanDelivery(rows)
+		list = append(list, d)
+		return err
+	}, `SELECT `+deliveryColumns+` FROM deliveries WHERE channel_id = ? ORDER BY seq DESC LIMIT ?`, channelID, size)
+	return list, fault(ctx, err, "list deliveries")
+}
+
+// ForgetDeliveries implements store.Deliveries.
+func (t *tx) ForgetDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
+	if err := t.mayWrite(""); err != nil {
+		return 0, err
+	}
+	n, err := t.exec(ctx, `DELETE FROM deliveries WHERE id IN
+		(SELECT id FROM deliveries WHERE state <> 'pending' AND created_at < ? ORDER BY created_at LIMIT ?)`, stamp(before), limit)
+	return int(n), fault(ctx, err, "forget deliveries")
+}
+
+// EventsAfter implements store.Outbox.
+func (t *tx) EventsAfter(ctx context.Context, seq int64, limit int) ([]store.NumberedEvent, error) {
+	size, err := pageSize(limit)
+	list := []store.NumberedEvent{}
+	if err != nil || !t.everything() {
+		return list, err
+	}
+	err = t.many(ctx, func(rows *sql.Rows) error {
+		var e store.NumberedEvent
+		err := rows.Scan(&e.Seq, &e.ID, text(&e.OrganizationID), instant(&e.At), &e.Kind, &e.Message, text(&e.DeploymentID))
+		list = append(list, e)
+		return err
+	}, `SELECT seq, id, organization_id, occurred_at, kind, message, deployment_id FROM events WHERE seq > ? ORDER BY seq LIMIT ?`, seq, size)
+	return list, fault(ctx, err, "read events")
+}
+
+// OutboxSeq implements store.Outbox.
+func (t *tx) OutboxSeq(ctx context.Context) (seq int64, err error) {
+	if !t.everything() {
+		return 0, errForbidden()
+	}
+	_, err = t.one(ctx, []any{&seq}, `SELECT seq FROM outbox`)
+	return seq, fault(ctx, err, "read outbox")
+}
+
+// SetOutboxSeq implements store.Outbox.
+func (t *tx) SetOutboxSeq(ctx context.Context, seq int64) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE outbox SET seq = ?`, seq)
+	return fault(ctx, err, "write outbox")
+}
+
+// NotBefore implements store.Outbox.
+func (t *tx) NotBefore(ctx context.Context, channelID string) (seq int64, err error) {
+	if _, err := t.Channel(ctx, channelID); err != nil {
+		return 0, err
+	}
+	_, err = t.one(ctx, []any{&seq}, `SELECT not_before FROM channels WHERE id = ?`, channelID)
+	return seq, fault(ctx, err, "read channel")
+}

@@ -1,0 +1,90 @@
+package berth
+
+import "time"
+
+// ChannelType is how a channel reaches people.
+type ChannelType string
+
+const (
+	ChannelWebhook ChannelType = "webhook"
+	ChannelEmail   ChannelType = "email"
+)
+
+// Channel is where notifications go: a webhook or a recipient of mail.
+type Channel struct {
+	ID             string
+	OrganizationID string // whose events it gets; "" for all
+	Type           ChannelType
+	Target         string // URL or mail address
+	Kinds          []string
+	Enabled        bool
+	FailingSince   time.Time // of the first failure after the last success; zero while it works
+	LastError      string    // of the last failure; "" while it works
+	CreatedAt      time.Time
+	CreatedBy      string
+}
+
+// FailingAfter is how long a channel has to fail before it is called failing.
+const FailingAfter = 3 * 24 * time.Hour
+
+// State is "enabled", "disabled" or "failing".
+func (c Channel) State(now time.Time) string {
+	switch {
+	case !c.Enabled:
+		return "disabled"
+	case !c.FailingSince.IsZero() && now.Sub(c.FailingSince) >= FailingAfter:
+		return "failing"
+	}
+	return "enabled"
+}
+
+// ChannelContext binds the secret of a channel to its place.
+func ChannelContext(channelID string) string { return "channel|" + channelID }
+
+// DeliveryState is how far a delivery has come.
+type DeliveryState string
+
+const (
+	DeliveryPending   DeliveryState = "pending"
+	DeliveryDelivered DeliveryState = "delivered"
+	DeliveryFailed    DeliveryState = "failed"  // after the last attempt
+	DeliveryDropped   DeliveryState = "dropped" // its channel is disabled
+)
+
+// Delivery is one event on its way to one channel. Its id stays the same over
+// all attempts, so that the receiver can drop a second copy.
+type Delivery struct {
+	ID         string
+	ChannelID  string
+	EventID    string
+	Kind       string // of the event; "test" for one that was asked for
+	Body       []byte // as it is sent, each time the same
+	CreatedAt  time.Time
+	Attempt    int       // how many were made
+	At         time.Time // of the last attempt; zero before the first
+	StatusCode int       // that the receiver answered; 0 if it did not
+	Error      string    // of the last attempt
+	Duration   time.Duration
+	NextAt     time.Time // of the next attempt, while pending
+	State      DeliveryState
+}
+
+const (
+	// DeliveryAttempts is how often a delivery is tried.
+	DeliveryAttempts = 12
+	firstRetry       = 5 * time.Second
+	longestRetry     = 6 * time.Hour
+)
+
+// RetryDelay is how long to wait after a number of failed attempts. spread, from
+// 0 to 1, keeps receivers that failed together from being retried together.
+func RetryDelay(attempts int, spread float64) time.Duration {
+	d := firstRetry
+	for range attempts - 1 {
+		if d *= 4; d >= longestRetry {
+			d = longestRetry
+			break
+		}
+	}
+	return time.Duration(float64(d) * (0.8 + 0.2*spread))
+}
