@@ -1,8 +1,11 @@
 package berth
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 )
 
 // DefaultRepository is what a bare tag selects a version of.
@@ -37,4 +40,23 @@ func ImageReference(repository, imageTag string) (string, error) {
 		return "", bad
 	}
 	return repository + ":" + imageTag, nil
+}
+
+// PulledImage is an image that Berth had an engine pull: nobody else asked for
+// it, so Berth takes it away again once nothing can lead back to it.
+type PulledImage struct {
+	EngineID  string
+	Pin       string // see reconcile.Engine.Resolve
+	Reference string // that it was pulled by
+	PulledAt  time.Time
+}
+
+// Pins are the images that s runs, sorted.
+func (s Spec) Pins() []string {
+	pins := slices.Collect(maps.Values(s.Images))
+	if s.ImageDigest != "" {
+		pins = append(pins, s.ImageDigest)
+	}
+	slices.Sort(pins)
+	return slices.Compact(pins)
 }

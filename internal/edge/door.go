@@ -118,11 +118,12 @@ func (d *door) close() {
 }
 
 // closeAfterBacklog stops listening once what waits to be accepted is accepted.
-// A client that connects between the last accept and the close is reset; the
-// kernel leaves no way around that.
+// A client whose connection is half made when new ones are turned away may be
+// reset.
 func (d *door) closeAfterBacklog() {
 	d.lastAccept = time.Now().Add(backlogMost)
 	d.closing.Store(true)
+	d.control(turnAway)
 	_ = d.raw.SetDeadline(time.Now().Add(backlog))
 	<-d.served
 	_ = d.raw.Close()
@@ -131,12 +132,15 @@ func (d *door) closeAfterBacklog() {
 // waiting is how many connections the kernel has accepted and we have not; 0
 // if it does not tell.
 func (d *door) waiting() (n int) {
-	raw, err := d.raw.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) { n = acceptQueue(int(fd)) }) // a closed listener has none
+	d.control(func(fd int) { n = acceptQueue(fd) })
 	return n
+}
+
+// control calls f with the listener's descriptor; not at all once it is closed.
+func (d *door) control(f func(fd int)) {
+	if raw, err := d.raw.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) })
+	}
 }
 
 // drain waits for accepted requests until ctx ends, then cuts off what is

@@ -4,3 +4,5 @@ package edge
 
 // acceptQueue is not known here.
 func acceptQueue(int) int { return 0 }
+
+func turnAway(int) {}

@@ -96,6 +96,7 @@ func (m *Meter) Run(ctx context.Context) error {
 	tick := time.NewTicker(m.Interval)
 	defer tick.Stop()
 	closed := time.Now()
+	m.sweep(ctx)
 	for {
 		select {
 		case <-ctx.Done():

@@ -31,6 +31,7 @@ type situation struct {
 	blueprint Blueprint // nil for a tenant that is to go
 	secrets   []store.SecretVersion
 	volumes   []berth.VolumeRecord
+	moved     bool // the last route led elsewhere than the one before
 }
 
 func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {

@@ -25,16 +25,17 @@ func newRoutes(edge Edge) *routes {
 }
 
 // put puts one route in force and returns once it is. Only a change reaches
-// the edge.
-func (r *routes) put(route berth.Route) error {
+// the edge; moved tells whether it leads elsewhere now.
+func (r *routes) put(route berth.Route) (moved bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	org := route.OrganizationID
-	if old, ok := r.byOrg[org]; !ok || !sameRoute(old, route) || r.refused[org] != nil {
+	old, ok := r.byOrg[org]
+	if !ok || !sameRoute(old, route) || r.refused[org] != nil {
 		r.byOrg[org] = route
 		r.apply()
 	}
-	return r.refused[org]
+	return old.State != route.State || !slices.Equal(old.Upstreams, route.Upstreams), r.refused[org]
 }
 
 // drop takes a route away.

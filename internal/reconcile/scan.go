@@ -24,6 +24,7 @@ func (l *Loop) scanAll(ctx context.Context) error {
 	for {
 		if time.Since(tidied) >= tidyPause {
 			l.tidy(ctx)
+			l.collect(ctx)
 			tidied = time.Now()
 		}
 		pause := l.ScanInterval

@@ -17,7 +17,7 @@ import (
 func (p *pass) do(ctx context.Context, s Step) error {
 	began := now()
 	err := p.take(ctx, s)
-	if name := stepName(s); name != "" && p.Deployment != nil {
+	if name := stepName(s); name != "" && p.Deployment != nil && (s.Kind != StepRoute || p.moved) {
 		done := berth.DeploymentStep{Name: name, StartedAt: began, EndedAt: now()}
 		if err != nil {
 			done.Error = err.Error()
@@ -147,14 +147,22 @@ func (p *pass) pin(ctx context.Context, reference, pinned string) (pin string, e
 	if err != nil {
 		return "", err
 	}
+	pulled := false
 	// A new order ends the pull: what it was for may no longer be wanted.
 	err = p.call(p.soft, p.lanes.look, p.PullDeadline, func(ctx context.Context) error {
 		pin, err = p.Engine.Resolve(ctx, reference, cred, func(pr berth.Progress) {
+			pulled = true
 			p.memory.update(p.Deployment, func(r *remembered) { r.progress = pr })
 		})
 		return err
 	})
-	return pin, err
+	if err != nil || !pulled {
+		return pin, err
+	}
+	info, _ := p.engine.get()
+	return pin, p.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		return tx.PutImage(ctx, berth.PulledImage{EngineID: info.ID, Pin: pin, Reference: reference, PulledAt: now()})
+	})
 }
 
 // credential finds what opens the registry that a reference names.
@@ -194,7 +202,8 @@ func (p *pass) route(ctx context.Context, s Step) error {
 	p.Holding = s.Route == berth.RouteHolding
 	p.stands.hold(org, p.Holding)
 	p.Drained = false
-	err := p.routes.put(r)
+	moved, err := p.routes.put(r)
+	p.moved = moved
 	if err == nil || strings.Contains(p.Tenant.Cause, err.Error()) {
 		return nil
 	}

@@ -46,6 +46,7 @@ type Tx interface {
 	Usages
 	Health
 	Notifications
+	Images
 	// Installation is the id of this Berth, made with the database.
 	Installation(ctx context.Context) (string, error)
 }

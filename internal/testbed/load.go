@@ -17,7 +17,7 @@ import (
 type Load struct {
 	URL     string
 	Rate    int // requests a second
-	Clients int // connections at most; 0 means 64
+	Clients int // connections at most; 0 means 256
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -48,13 +48,13 @@ func (l *Load) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.stop, l.done = cancel, make(chan struct{})
 	if l.Clients == 0 {
-		l.Clients = 64
+		l.Clients = 256
 	}
 	client := &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: l.Clients, MaxConnsPerHost: l.Clients},
 		Timeout:   time.Minute,
 	}
-	due := make(chan time.Time, 4*l.Rate)
+	due := make(chan time.Time, 16*l.Rate)
 	var clients sync.WaitGroup
 	for range l.Clients {
 		clients.Go(func() {

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/unite-hub/berth"
@@ -67,4 +68,26 @@ func (f *Fake) Rest(ctx context.Context, organizationID, containerID string) err
 		}
 		return nil
 	})
+}
+
+// Collect takes an image away that no container uses.
+func (f *Fake) Collect(ctx context.Context, i berth.PulledImage) error {
+	return f.step(ctx, Step{Op: "collect image"}, func() error {
+		for _, c := range f.containers {
+			if c.service.Image == i.Pin {
+				return berth.Errorf(berth.CodeEngineRefused, "The image is still in use by container %s", c.name).WithHint("it goes later")
+			}
+		}
+		delete(f.images, i.Pin)
+		maps.DeleteFunc(f.local, func(_, pin string) bool { return pin == i.Pin })
+		return nil
+	})
+}
+
+// HasImage reports whether the engine has an image.
+func (f *Fake) HasImage(pin string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.images[pin]
+	return ok
 }

@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Usage", usageTests},
 		{"Health", healthTests},
 		{"Notifications", notificationTests},
+		{"Images", imageTests},
 		{"Actors", actorTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
