@@ -149,6 +149,27 @@ if ! scripts/engine.sh answers; then
 fi
 echo "a Docker Engine answers"
 
+# under_load runs a command while one request after another goes to a tenant,
+# and says how many of them failed.
+under_load() {
+	local target log="$state/requests" requests failed code=0
+	target="$("$berth" status "$1" -o json | sed -n 's/.*"tenantUrl": *"\([^"]*\)".*/\1/p' | head -n 1)"
+	shift
+	: >"$log"
+	(while [ -e "$log" ]; do
+		curl --silent --output /dev/null --max-time 30 --write-out '%{http_code}\n' "$target/" >>"$log.codes" || true
+	done) &
+	local caller=$!
+	show "$@" || code=1
+	rm -f "$log"
+	wait "$caller"
+	requests="$(wc -l <"$log.codes")"
+	failed="$(grep -vc '^200$' "$log.codes" || true)"
+	rm -f "$log.codes"
+	echo "meanwhile: $requests requests, $failed failed"
+	[ "$code" = 0 ] && [ "$failed" = 0 ] || die "requests failed while the version changed"
+}
+
 title "The binary, and two versions of a small tenant app (nothing is pulled)"
 make --no-print-directory build
 "$berth" version
@@ -174,10 +195,10 @@ title "More room for Acme: CPU and memory without a restart, and a second replic
 show scale acme-corp --cpu 1 --memory 768 --replicas 2
 show status acme-corp
 
-title "A new version for Acme, and back"
-show deploy acme-corp --image berth-demo:2
+title "A new version for Acme while its customers work, and back"
+under_load acme-corp deploy acme-corp --image berth-demo:2
 call acme-corp
-show rollback acme-corp
+under_load acme-corp rollback acme-corp
 call acme-corp
 show deployments acme-corp
 
@@ -196,6 +217,8 @@ $berth logs globex
 $berth stop globex; curl -i $("$berth" status globex -o json | sed -n 's/.*"tenantUrl": *"\([^"]*\)".*/\1/p' | head -n 1)
 docker kill tenant_$initech; $berth events initech
 $berth compose umbrella
+$berth top
+$berth usage acme-corp
 $berth blueprint validate YOUR-compose.yml
 TXT
 if [ -t 1 ]; then
