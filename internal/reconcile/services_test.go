@@ -45,7 +45,12 @@ func withProduct(t *testing.T, f func(m *model)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		m := &model{world: newWorld(t, dir)}
-		defer m.close()
+		defer func() {
+			m.close()
+			if held := m.engine.HeldTwice(); len(held) > 0 {
+				t.Errorf("two generations held one volume: %v", held)
+			}
+		}()
 		db := "sha256:" + strings.Repeat("d", 64)
 		m.engine.SetImage(db, enginetest.Program{})
 		m.engine.Tag("db:1", db)

@@ -71,6 +71,7 @@ type machine struct {
 	watchers   map[chan string]struct{} // of hints
 	data       map[string]string        // "volume path" to content, as /put wrote it
 	starts     map[string]int           // how often a container of this name was started
+	writers    []string                 // volumes that two generations held at the same time, and must not
 }
 
 type remoteImage struct {
@@ -104,7 +105,10 @@ type fakeNetwork struct {
 	subnet netip.Prefix
 }
 
-type fakeVolume struct{ fakeObject }
+type fakeVolume struct {
+	fakeObject
+	shared bool // as the stack said that was applied last
+}
 
 // NewFake returns an engine with two cores that has no images.
 func NewFake() *Fake {
@@ -450,6 +454,31 @@ func (f *Fake) Starts(name string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.starts[name]
+}
+
+// HeldTwice names the volumes that containers of two specs held at the same time
+// though they were not to be shared, each with the containers.
+func (f *Fake) HeldTwice() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.writers)
+}
+
+// hold notes if a container that starts writes to what another one holds. The
+// lock is held.
+func (f *Fake) hold(c *fakeContainer) {
+	for _, m := range c.service.Mounts {
+		v := f.volumes[m.Volume]
+		if m.ReadOnly || v == nil || v.shared {
+			continue
+		}
+		for _, other := range f.containers {
+			writes := slices.ContainsFunc(other.service.Mounts, func(o berth.Mount) bool { return o.Volume == m.Volume && !o.ReadOnly })
+			if other.id != c.id && other.service.Name == c.service.Name && writes && other.state == berth.ContainerRunning {
+				f.writers = append(f.writers, m.Volume+": "+other.name+" and "+c.name)
+			}
+		}
+	}
 }
 
 func (f *Fake) addressOf(c *fakeContainer) netip.AddrPort {

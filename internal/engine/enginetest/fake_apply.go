@@ -18,6 +18,13 @@ func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, er
 	if err := f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error { return f.check(stack, specs) }); err != nil {
 		return berth.Observed{}, err
 	}
+	f.mu.Lock()
+	for _, v := range stack.Volumes {
+		if f.volumes[v.Name] != nil {
+			f.volumes[v.Name].shared = v.Shared
+		}
+	}
+	f.mu.Unlock()
 	there, err := f.retire(ctx, stack, specs)
 	if err != nil {
 		return berth.Observed{}, err
@@ -222,7 +229,7 @@ func (f *Fake) create(ctx context.Context, stack berth.Stack, spec berth.Contain
 		f.containers[c.id] = c
 		for _, m := range spec.Service.Mounts {
 			if f.volumes[m.Volume] == nil {
-				f.volumes[m.Volume] = &fakeVolume{fakeObject{id: m.Volume, name: m.Volume, labels: f.sealed(map[string]string{}, kindVolume, m.Volume, stack, "")}}
+				f.volumes[m.Volume] = &fakeVolume{fakeObject: fakeObject{id: m.Volume, name: m.Volume, labels: f.sealed(map[string]string{}, kindVolume, m.Volume, stack, "")}}
 			}
 		}
 		return nil
@@ -314,6 +321,7 @@ func (f *Fake) start(c *fakeContainer, org string) error {
 	if err := f.connect(c, org); err != nil {
 		return err
 	}
+	f.hold(c)
 	c.started = f.tick()
 	if f.unrouted && c.service.Main {
 		c.port = 40000 + f.last%20000

@@ -90,7 +90,7 @@ func (f FakeHands) Add(t testing.TB, kind, name string, labels map[string]string
 		// Outside every pool of the tests.
 		f.networks[o.id] = &fakeNetwork{fakeObject: o, subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, byte(f.last >> 4), byte(f.last&15) << 4}), 28)}
 	case kindVolume:
-		f.volumes[name] = &fakeVolume{o}
+		f.volumes[name] = &fakeVolume{fakeObject: o}
 	default:
 		t.Fatalf("there is no kind %q", kind)
 	}
