@@ -45,6 +45,7 @@ func withProduct(t *testing.T, f func(m *model)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		m := &model{world: newWorld(t, dir)}
+		m.config.Observe = 2 * time.Second
 		defer func() {
 			m.close()
 			if held := m.engine.HeldTwice(); len(held) > 0 {
@@ -189,45 +190,71 @@ func TestAFirstMigrationThatFailedIsTriedAgain(t *testing.T) {
 	})
 }
 
-// Fault 1 for several services: whatever change of the engine the process dies
-// at, before its effect or after it, the next one ends where a clean run ends,
-// and the migration did not run more than once more than in a clean run.
+// Faults 1 and 2 for several services: whatever change of the engine the
+// process dies at, before its effect or after it, the next one ends where a
+// clean run ends, the migration did not run more than once more than in a clean
+// run, and two generations never hold the database's volume.
 func TestACrashAtAnyStepOfAReleaseEndsWhereACleanOneEnds(t *testing.T) {
-	for n := 1; ; n++ {
-		reachedAny := false
-		t.Run(fmt.Sprint("step ", n), func(t *testing.T) {
-			withProduct(t, func(m *model) {
-				m.provisionProduct(true)
-				m.whole(imageV1)
-				reached := make(chan struct{})
-				m.engine.SetFaults(nthDo(n, func() error {
-					m.dead.Store(true)
-					close(reached)
-					return enginetest.ErrCrash
-				}))
-				r, err := m.deploy("2", nil)
-				m.must(err)
-				select {
-				case <-reached:
-					reachedAny = true
-					m.crash()
-				case <-time.After(time.Minute):
-					m.engine.SetFaults(nil)
+	newDatabase := strings.Replace(product, "image: db:1", "image: db:1\n    command: [another]", 1)
+	for name, c := range map[string]struct {
+		blueprint, tag, image string
+		ends                  berth.DeploymentStatus
+		steps                 int // that there are at least
+	}{
+		"another version":                    {"", "2", imageV2, berth.DeploymentCompleted, 8},
+		"another database":                   {newDatabase, "2", imageV2, berth.DeploymentCompleted, 10},
+		"a bad version with a database back": {newDatabase, "sick", imageV1, berth.DeploymentFailed, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for n := 1; ; n++ {
+				reached := false
+				t.Run(fmt.Sprint("step ", n), func(t *testing.T) {
+					withProduct(t, func(m *model) {
+						reached = m.crashInRelease(n, c.blueprint, c.tag, c.ends)
+						m.whole(c.image)
+						if got := m.migrations(); got < 2 || got > 3 {
+							t.Errorf("the migration ran %d times", got)
+						}
+					})
+				})
+				if !reached {
+					if n < c.steps {
+						t.Errorf("only %d changes of the engine in a release", n-1)
+					}
+					return
 				}
-				if d := m.done(r, nil); d.Status != berth.DeploymentCompleted {
-					t.Fatalf("the deployment: %+v", d)
-				}
-				m.whole(imageV2)
-				if got := m.migrations(); got < 2 || got > 3 {
-					t.Errorf("the migration ran %d times", got)
-				}
-			})
-		})
-		if !reachedAny {
-			if n < 8 {
-				t.Errorf("only %d changes of the engine in a release", n-1)
 			}
-			return
-		}
+		})
 	}
+}
+
+// crashInRelease deploys, lets the process die at the n-th change of the engine,
+// and starts it again. It reports whether there were that many.
+func (m *model) crashInRelease(n int, blueprint, tag string, ends berth.DeploymentStatus) bool {
+	m.t.Helper()
+	m.provisionProduct(true)
+	m.whole(imageV1)
+	if blueprint != "" {
+		m.apply([]byte(blueprint))
+	}
+	reached := make(chan struct{})
+	m.engine.SetFaults(nthDo(n, func() error {
+		m.dead.Store(true)
+		close(reached)
+		return enginetest.ErrCrash
+	}))
+	r, err := m.deploy(tag, nil)
+	m.must(err)
+	crashed := false
+	select {
+	case <-reached:
+		crashed = true
+		m.crash()
+	case <-time.After(2 * time.Minute):
+		m.engine.SetFaults(nil)
+	}
+	if d := m.done(r, nil); d.Status != ends {
+		m.t.Fatalf("the deployment: %+v", d)
+	}
+	return crashed
 }
