@@ -18,6 +18,10 @@ const (
 	reviveMost  = 5 * time.Minute
 )
 
+// givenUp begins the cause of a tenant with a container that was given up. A
+// Berth that begins anew knows it by that.
+const givenUp = "given up: "
+
 // life is what the loop remembers of one container's crashes. Restarts by the
 // engine and by us count alike.
 type life struct {
@@ -137,7 +141,7 @@ func surrender(s Situation, m move, c berth.Container, reason string) Plan {
 	if isUp(c) {
 		steps = append(steps, Step{Kind: StepRest, Container: c.ID})
 	}
-	settle := Step{Kind: StepSettle, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: "given up: " + reason, Event: berth.EventGaveUp}
+	settle := Step{Kind: StepSettle, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: givenUp + reason, Event: berth.EventGaveUp}
 	return Plan{Steps: append(steps, settle), Then: Wait, After: hopeless}
 }
 

@@ -56,6 +56,13 @@ func TestAContainerThatCrashesTooOftenIsGivenUpUntilItIsStartedAgain(t *testing.
 		if kinds := w.events(1); kinds[len(kinds)-1] != berth.EventGaveUp || strings.Count(strings.Join(kinds, " "), berth.EventGaveUp) != 1 {
 			t.Errorf("told as %v", kinds)
 		}
+		w.stop()
+		w.wire()
+		w.run()
+		<-time.After(10 * time.Minute)
+		if w.running(1) || len(w.events(1)) != 1 {
+			t.Errorf("another Berth started it again: %v", w.events(1))
+		}
 		w.completed(w.service.Start(ctx, w.actor, tenancy.Call{}, orgID(1)))
 		w.crash(1, 3)
 		w.eventually(time.Minute, "it is well again", func() bool { return w.running(1) && w.tenant(1).Health == berth.HealthHealthy })

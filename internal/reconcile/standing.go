@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ type standing struct {
 
 // recall returns which of the containers that are seen were found well since
 // they started. A tenant that is met for the first time and was well when it
-// was last recorded is believed for what had been started by then.
+// was last recorded is believed for what had been started by then; what had
+// been given up stays so.
 func (s *standings) recall(t berth.Tenant, seen berth.Observed) (proven map[string]bool, holding bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -35,6 +37,9 @@ func (s *standings) recall(t berth.Tenant, seen berth.Observed) (proven map[stri
 		for _, c := range seen.Containers {
 			if t.Health == berth.HealthHealthy && !c.StartedAt.Truncate(time.Microsecond).After(t.LastStartedAt) {
 				it.proven[c.ID] = c.StartedAt
+			}
+			if !isUp(c) && t.Status == berth.StatusFailed && strings.HasPrefix(t.Cause, givenUp) {
+				it.lives[c.ID] = &life{restarts: c.Restarts, started: c.StartedAt, since: time.Now(), crashes: crashesMost}
 			}
 		}
 	}
