@@ -1,6 +1,9 @@
 package berth
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // RouteState says what the edge does with a request for a tenant.
 type RouteState string
@@ -23,6 +26,12 @@ type Route struct {
 	Generation     int
 	Upstreams      []netip.AddrPort // in turn
 	Subnet         netip.Prefix     // of the tenant: the only source inside Berth's pool that may use the route
+}
+
+// Same reports whether two routes mean the same.
+func (r Route) Same(o Route) bool {
+	return r.OrganizationID == o.OrganizationID && r.Name == o.Name && r.Port == o.Port && r.State == o.State &&
+		r.Generation == o.Generation && r.Subnet == o.Subnet && slices.Equal(r.Upstreams, o.Upstreams)
 }
 
 // RouteSet is every route, replaced as a whole.

@@ -181,7 +181,7 @@ func (e *Edge) Apply(set berth.RouteSet) []berth.RouteError {
 		if fresh {
 			opened = append(opened, d)
 		}
-		if t := old.byPort[r.Port]; t != nil && t.door == d && sameRoute(t.route, r) {
+		if t := old.byPort[r.Port]; t != nil && t.door == d && t.route.Same(r) {
 			next.byPort[r.Port] = t
 			continue
 		}
@@ -235,11 +235,6 @@ func (e *Edge) Traffic() map[string]berth.Traffic {
 		all[d.org] = d.traffic()
 	}
 	return all
-}
-
-func sameRoute(a, b berth.Route) bool {
-	return a.OrganizationID == b.OrganizationID && a.Name == b.Name && a.Port == b.Port && a.State == b.State &&
-		a.Generation == b.Generation && a.Subnet == b.Subnet && slices.Equal(a.Upstreams, b.Upstreams)
 }
 
 // door returns the listener of a route, opening it if there is none. e.mu is held.

@@ -31,7 +31,7 @@ func (r *routes) put(route berth.Route) (moved bool, err error) {
 	defer r.mu.Unlock()
 	org := route.OrganizationID
 	old, ok := r.byOrg[org]
-	if !ok || !sameRoute(old, route) || r.refused[org] != nil {
+	if !ok || !old.Same(route) || r.refused[org] != nil {
 		r.byOrg[org] = route
 		r.apply()
 	}
@@ -99,11 +99,6 @@ func (r *routes) apply() {
 	for _, e := range r.edge.Apply(set) {
 		r.refused[e.OrganizationID] = e.Err
 	}
-}
-
-func sameRoute(a, b berth.Route) bool {
-	return a.Name == b.Name && a.Port == b.Port && a.State == b.State && a.Generation == b.Generation &&
-		a.Subnet == b.Subnet && slices.Equal(a.Upstreams, b.Upstreams)
 }
 
 func sorted(list []netip.AddrPort) []netip.AddrPort {
