@@ -54,7 +54,7 @@ var mayImport = map[string]struct {
 	"internal/testbed":           {nil, "makes images and starts processes for tests; it treats Berth as a black box"},
 	"examples/saas/app":          {nil, "a tenant's app knows nothing of Berth"},
 	"examples/tenantapp":         {nil, "a tenant's app knows nothing of Berth"},
-	"bench":                      {[]string{"", "client", "internal/testbed"}, "measures the real binary from outside"},
+	"bench":                      {[]string{"", "client", "internal/testbed", "internal/meter"}, "measures the real binary from outside, and the sampler by itself"},
 	"scripts/tenantimage":        {[]string{"internal/testbed"}, "makes the demo's image"},
 }
 

@@ -27,12 +27,12 @@ type berthSide struct {
 	left map[string]bool // organizations that exist
 }
 
-func startBerth(ctx context.Context) (*berthSide, error) {
+func startBerth(ctx context.Context, args ...string) (*berthSide, error) {
 	dir, err := os.MkdirTemp("", "berth-bench")
 	if err != nil {
 		return nil, err
 	}
-	p := &testbed.Process{Binary: "bin/berth", StateDir: dir, Ports: "21000-21999", Pool: "10.73.128.0/17"}
+	p := &testbed.Process{Binary: "bin/berth", StateDir: dir, Ports: "21000-21999", Pool: "10.73.128.0/17", Args: args}
 	if err := p.Start(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/unite-hub/berth/internal/testbed"
 )
 
-const image = "berth-bench:1"
+const image, nextImage = "berth-bench:1", "berth-bench:2"
 
 // bench is one run: the two sides and where they are written to.
 type bench struct {
@@ -47,11 +47,13 @@ func run(ctx context.Context, pattern string, quick bool) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := testbed.LoadTenantImage(ctx, image, "1"); err != nil {
-		return err
+	for ref, version := range map[string]string{image: "1", nextImage: "2"} {
+		if err := testbed.LoadTenantImage(ctx, ref, version); err != nil {
+			return err
+		}
+		// What was made goes, whatever ends the run.
+		defer func() { err = errors.Join(err, testbed.RemoveImage(context.WithoutCancel(ctx), ref)) }()
 	}
-	// What was made goes, whatever ends the run.
-	defer func() { err = errors.Join(err, testbed.RemoveImage(context.WithoutCancel(ctx), image)) }()
 	b := &bench{quick: quick}
 	if b.raw, err = newRaw(ctx); err != nil {
 		return err
@@ -85,6 +87,9 @@ func (b *bench) scenarios() []scenario {
 	return []scenario{
 		{"start-one-after-another: provision + start to the first 200, 20 tenants", b.oneAfterAnother},
 		{"start-and-remove-4-at-a-time: 24 tenants", b.fourAtATime},
+		{"deploy: another version of a running tenant, without observation", b.deploy},
+		{"moves: 10 deployments and 5 rollbacks of a tenant under load", b.moves},
+		{"sampling: one sweep over the samples of 300 containers", b.sampling},
 		{"nextjs: provision + start of examples/nextjs to the first 200, beside the raw API and docker-compose on the ejected file", b.nextjs},
 		{"idle: the control plane, and what it makes the Engine burn, at 0 and 100 tenants", b.idle},
 	}

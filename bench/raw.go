@@ -109,24 +109,48 @@ func (r *raw) startImage(ctx context.Context, image string, cores float64) (tena
 		return t, 0, err
 	}
 	t.network = id.ID
-	if err := r.call(ctx, "POST", "/containers/create?name="+t.name, containerBody(t.name, image, cores), &id); err != nil {
-		return t, 0, err
+	t.container, err = r.run(ctx, t.name, t.name, containerBody(t.name, image, cores))
+	return t, time.Since(begin), err
+}
+
+// run creates and starts a container in a tenant's network, and polls until its
+// first 200.
+func (r *raw) run(ctx context.Context, tenant, name string, body object) (container string, err error) {
+	var id struct{ ID string }
+	if err := r.call(ctx, "POST", "/containers/create?name="+name, body, &id); err != nil {
+		return "", err
 	}
-	t.container = id.ID
-	if err := r.call(ctx, "POST", "/containers/"+t.container+"/start", nil, nil); err != nil {
-		return t, 0, err
+	if err := r.call(ctx, "POST", "/containers/"+id.ID+"/start", nil, nil); err != nil {
+		return id.ID, err
 	}
 	var seen struct {
 		NetworkSettings struct {
 			Networks map[string]struct{ IPAddress string }
 		}
 	}
-	if err := r.call(ctx, "GET", "/containers/"+t.container+"/json", nil, &seen); err != nil {
-		return t, 0, err
+	if err := r.call(ctx, "GET", "/containers/"+id.ID+"/json", nil, &seen); err != nil {
+		return id.ID, err
 	}
-	address := "http://" + net.JoinHostPort(seen.NetworkSettings.Networks[t.name+"_network"].IPAddress, "3000")
-	err = first200(ctx, address)
-	return t, time.Since(begin), err
+	return id.ID, first200(ctx, "http://"+net.JoinHostPort(seen.NetworkSettings.Networks[tenant+"_network"].IPAddress, "3000"))
+}
+
+// replace makes another container beside a tenant's, waits until it answers,
+// and stops and removes the one before. stopped is when that one was stopped.
+func (r *raw) replace(ctx context.Context, t *tenant, image string) (stopped, took time.Duration, err error) {
+	begin := time.Now()
+	old := t.container
+	if err := r.call(ctx, "POST", "/containers/"+old+"/rename?name="+t.name+"_old", nil, nil); err != nil {
+		return 0, 0, err
+	}
+	if t.container, err = r.run(ctx, t.name, t.name, containerBody(t.name, image, 0.5)); err != nil {
+		return 0, 0, err
+	}
+	if err := r.call(ctx, "POST", "/containers/"+old+"/stop?t=10", nil, nil); err != nil {
+		return 0, 0, err
+	}
+	stopped = time.Since(begin)
+	err = r.call(ctx, "DELETE", "/containers/"+old+"?force=1", nil, nil)
+	return stopped, time.Since(begin), err
 }
 
 func containerBody(name, image string, cores float64) object {
@@ -183,7 +207,7 @@ func (r *raw) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for name := range r.left {
-		for _, path := range []string{"/containers/" + name + "?force=1", "/networks/" + name + "_network",
+		for _, path := range []string{"/containers/" + name + "?force=1", "/containers/" + name + "_old?force=1", "/networks/" + name + "_network",
 			"/volumes/" + name + "_uploads", "/volumes/" + name + "_logs", "/volumes/" + name + "_cache"} {
 			if err := r.call(ctx, "DELETE", path, nil, nil); err != nil && !strings.Contains(err.Error(), ": 404 ") {
 				return err

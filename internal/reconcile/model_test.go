@@ -92,6 +92,7 @@ func inModel(t *testing.T, acts []act) (why string) {
 			m.calmDown()
 			m.close()
 		}()
+		m.config.Observe = time.Second
 		m.boot()
 		for i, a := range acts {
 			failing.at = fmt.Sprintf("act %d, %+v: ", i, a)

@@ -34,6 +34,12 @@ type Tally struct {
 	Took     []time.Duration // of each request, from when it was due
 }
 
+// Add adds what another tally counted.
+func (t *Tally) Add(o Tally) {
+	t.Requests, t.Failed, t.Late = t.Requests+o.Requests, t.Failed+o.Failed, t.Late+o.Late
+	t.Causes, t.Took = append(t.Causes, o.Causes...), append(t.Took, o.Took...)
+}
+
 // P returns the share-th part of the request times, 0.99 for p99.
 func (t Tally) P(share float64) time.Duration {
 	if len(t.Took) == 0 {
