@@ -243,7 +243,7 @@ func verify(s Situation, m move) Plan {
 	if unwellInside != "" {
 		return await(s, m, unwellInside)
 	}
-	if m.moves && s.Well < s.Observe {
+	if s.Deployment != nil && m.moves && s.Well < s.Observe {
 		return Plan{Then: Wait, After: min(observePause, s.Observe-s.Well)}
 	}
 	return arrive(s, m)

@@ -207,6 +207,9 @@ func TestDecide(t *testing.T) {
 			s.Stack.Services[0].Image = "sha256:1"
 			s.Proven = map[string]bool{"old": true, "new": true}
 		}), "route serving 2, drain; again"},
+		"without an order nothing is observed: who knows for how long": {with(moved("old", "new"), func(s *reconcile.Situation) {
+			s.Deployment, s.Probe, s.Observe = nil, well, 3*time.Second
+		}), "route serving 3, drain; again"},
 		"one that holds a volume is stopped first, while requests wait": {with(volume(moved("old"), false), func(*reconcile.Situation) {}),
 			"route holding, drain; again"},
 		"and made when no request is left": {with(volume(moved("old"), false), func(s *reconcile.Situation) {
