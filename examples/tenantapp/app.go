@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -11,10 +12,12 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -45,6 +48,8 @@ type conduct struct {
 	HealthStatus  int  `json:"healthStatus"`
 	MemoryMB      int  `json:"memoryMb"`
 	LogBytes      int  `json:"logBytes"`
+	Processes     int  `json:"processes"` // threads: a limit of processes counts them alike
+	CPUMs         int  `json:"cpuMs"`     // processor time to burn before the answer
 	Crash         bool `json:"crash"`
 	ExitCode      int  `json:"exitCode"`
 }
@@ -231,10 +236,35 @@ func (a *app) behave(w http.ResponseWriter, r *http.Request) {
 		}
 		a.ballast = append(a.ballast, block)
 	}
-	for left := c.LogBytes; left > 0; left -= 100 {
-		log.Print(strings.Repeat("x", min(left, 100)))
+	for left := c.LogBytes; left > 0; left -= logLine {
+		log.Print(strings.Repeat("x", min(left, logLine)))
 	}
+	for range c.Processes {
+		go func() {
+			runtime.LockOSThread()
+			select {}
+		}()
+	}
+	burn(time.Duration(c.CPUMs) * time.Millisecond)
 	w.WriteHeader(http.StatusNoContent)
+}
+
+const logLine = 1000 // bytes, about
+
+// burn uses up processor time, however long that takes.
+func burn(d time.Duration) {
+	block := make([]byte, 1<<20)
+	for until := used() + d; used() < until; {
+		_ = sha256.Sum256(block)
+	}
+}
+
+func used() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		log.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

@@ -33,7 +33,7 @@ func TestTheAppSaysWhoItIsAndDoesAsItIsTold(t *testing.T) {
 		{"POST", "/api/echo", "12345", 200, `"bytes":5`},
 		{"GET", "/api/stream?n=2&ms=0", "", 200, "data: 1"},
 		{"GET", "/api/ws", "", 426, ""},
-		{"POST", "/api/behave", `{"healthStatus":503,"memoryMb":1}`, 204, ""},
+		{"POST", "/api/behave", `{"healthStatus":503,"memoryMb":1,"cpuMs":5,"logBytes":1}`, 204, ""},
 		{"GET", "/api/health", "", 503, "as told"},
 		{"POST", "/api/behave", `nonsense`, 400, ""},
 	} {

@@ -34,7 +34,7 @@ type MonitorConfig struct {
 	Record func(context.Context, []berth.Probe) error // once a second at most
 
 	Reading func(organizationID string) (berth.Reading, bool) // optional
-	Changed func(organizationID string)                       // optional; a container's first verdict, and when it became ready, unready or dead
+	Changed func(organizationID string)                       // optional; a container's first verdict, and when it became started, ready, unready or dead
 	Log     *slog.Logger
 
 	// InFlight bounds the probes under way. Containers that did not answer in
@@ -286,7 +286,7 @@ func (m *Monitor) judge(w *watch, p berth.Probe) {
 	m.mu.Lock()
 	m.vitals[w.member.Container.ID] = verdict{w.member.Container.StartedAt, v}
 	m.mu.Unlock()
-	if m.Changed != nil && (!known || v.Ready != before.Ready || v.Dead != before.Dead) {
+	if m.Changed != nil && (!known || v.Started != before.Started || v.Ready != before.Ready || v.Dead != before.Dead) {
 		m.Changed(p.OrganizationID)
 	}
 	if len(m.pending) >= mostPending {

@@ -370,6 +370,29 @@ func TestTheLoopHearsOnlyOfChanges(t *testing.T) {
 	})
 }
 
+// A container that fell sick before the monitor's first probe is unready once
+// its start period is over, and nothing else tells the loop.
+func TestTheLoopHearsWhenAStartPeriodEndsWithoutSuccess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown()
+		one := memberOf(1)
+		one.Container.StartedAt = time.Now()
+		one.Check.StartPeriod = time.Minute
+		w.members, w.sick[addrOf(1)] = []berth.Member{one}, true
+		w.run(t, 0, func(m *health.Monitor) {
+			heard := func() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.changed) }
+			after(50 * time.Second)
+			if v, ok := m.Vital(one.Container.ID, one.Container.StartedAt); !ok || v.Started || heard() != 1 {
+				t.Errorf("while it starts: %+v, heard %d times", v, heard())
+			}
+			after(time.Minute)
+			if v, ok := m.Vital(one.Container.ID, one.Container.StartedAt); !ok || !v.Started || v.Ready || heard() != 2 {
+				t.Errorf("after its start: %+v, heard %d times", v, heard())
+			}
+		})
+	})
+}
+
 func TestRowsCarryTheTenantAndWhatItUses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown()

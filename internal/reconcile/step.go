@@ -73,6 +73,9 @@ func (p *pass) take(ctx context.Context, s Step) error {
 		return p.release(ctx)
 	case StepProbe:
 		p.probe()
+		if p.soft.Err() == nil && p.Deployment != nil && p.Probe != nil && p.Probe.Status == berth.ProbeTimeout {
+			return p.observe(ctx) // what gave no answer for so long may have died meanwhile
+		}
 		return p.soft.Err()
 	case StepRevive:
 		return p.revive(ctx, s)

@@ -39,10 +39,20 @@ func ops() []op {
 	}
 	running := func(s *site, org string) error { return provision(s, org, client.Call{}, true) }
 	stopped := func(s *site, org string) error { return provision(s, org, client.Call{}, false) }
-	onTwo := func(s *site, org string) error {
-		_, err := s.client.Deploy(s.ctx, org, client.Deploy{ImageTag: &two}, client.Call{})
+	of := func(name, source string) func(*site, string) error {
+		return func(s *site, org string) error {
+			_, err := s.client.ApplyBlueprint(s.ctx, []byte(source))
+			if err == nil {
+				_, err = s.client.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], Blueprint: name, ImageTag: rig.ImageOne, Start: true}, client.Call{})
+			}
+			return err
+		}
+	}
+	deploy := func(s *site, org string, c client.Call) error {
+		_, err := s.client.Deploy(s.ctx, org, client.Deploy{ImageTag: &two}, c)
 		return err
 	}
+	onTwo := func(s *site, org string) error { return deploy(s, org, client.Call{}) }
 	type steps = []func(*site, string) error
 	return []op{
 		{"provision and start", nil, func(s *site, org string, c client.Call) error { return provision(s, org, c, true) }},
@@ -52,10 +62,9 @@ func ops() []op {
 			_, err := s.client.Scale(s.ctx, org, client.Scale{CPULimit: &cpu, Replicas: &replicas}, c)
 			return err
 		}},
-		{"deploy", steps{running}, func(s *site, org string, c client.Call) error {
-			_, err := s.client.Deploy(s.ctx, org, client.Deploy{ImageTag: &two}, c)
-			return err
-		}},
+		{"deploy", steps{running}, deploy},
+		{"deploy one of two services", steps{of("pair", fmt.Sprintf(pair, rig.ImageOne))}, deploy},
+		{"deploy stop-first", steps{of("held", held)}, deploy},
 		{"roll back", steps{running, onTwo}, func(s *site, org string, c client.Call) error {
 			_, err := s.client.Rollback(s.ctx, org, client.Rollback{}, c)
 			return err
@@ -66,6 +75,30 @@ func ops() []op {
 		}},
 	}
 }
+
+// pair has a service that a deployment changes, beside the old one and found by
+// its name only later, and one that it carries over.
+const pair = `name: pair
+services:
+  web:
+    image: berth-demo:1
+    user: "1001:1001"
+  companion:
+    image: %s
+    user: "1001:1001"
+x-berth: {service: web, port: 3000, health: {path: /api/health}}
+`
+
+// held has a volume that no two generations may write to.
+const held = `name: held
+services:
+  web:
+    image: berth-demo:1
+    user: "1001:1001"
+    volumes: ["uploads:/app/public/uploads"]
+volumes: {uploads: {}}
+x-berth: {service: web, port: 3000, health: {path: /api/health}}
+`
 
 func TestKilledAtAnyPointBerthEndsWhereACleanRunEnds(t *testing.T) {
 	for i, o := range ops() {

@@ -168,7 +168,7 @@ func (a *application) usable(c container.Summary, spec berth.ContainerSpec) bool
 	// record still names a network that is gone can't be, nor can one that
 	// does not run: the Engine would look for the old network's id.
 	if c.State == container.StateRunning && c.Labels[labelPublished] == "" && endpointOf(c, a.stack.Network) == nil {
-		a.adrift[nameOf(c)] = true
+		a.adrift[spec.Name] = true
 		return true
 	}
 	return false

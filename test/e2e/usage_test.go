@@ -1,0 +1,158 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	dockerclient "github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/client"
+)
+
+// zeroes are the body of an upload.
+type zeroes struct{}
+
+func (zeroes) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func (s *site) upload(port int, size int64) (status int, answer string) {
+	s.Helper()
+	res, err := http.Post(at(port, "/api/echo"), "application/octet-stream", io.LimitReader(zeroes{}, size))
+	s.must(err)
+	defer func() { _ = res.Body.Close() }()
+	data, err := io.ReadAll(res.Body)
+	s.must(err)
+	return res.StatusCode, string(data)
+}
+
+// cpu is the processor time that the Engine counted for a tenant's container.
+func (s *site) cpu(org string) time.Duration {
+	s.Helper()
+	res, err := s.engine.ContainerStats(s.ctx, berth.ContainerName(org), dockerclient.ContainerStatsOptions{})
+	s.must(err)
+	defer func() { _ = res.Body.Close() }()
+	var stats container.StatsResponse
+	s.must(json.NewDecoder(res.Body).Decode(&stats))
+	return time.Duration(stats.CPUStats.CPUUsage.TotalUsage)
+}
+
+// peak is the most memory that the control plane has held, in MB.
+func (s *site) peak() (megabytes int) {
+	s.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Pid()))
+	s.must(err)
+	_, rest, _ := strings.Cut(string(data), "VmHWM:")
+	_, err = fmt.Sscan(rest, &megabytes)
+	s.must(err)
+	return megabytes >> 10
+}
+
+func near[N int64 | float64](got *N, want, share float64) bool {
+	return got != nil && float64(*got) >= want*(1-share) && float64(*got) <= want*(1+share)
+}
+
+// Seed faults 11, 12 and 13, and fault 39: a gigabyte passes through.
+func TestUsageIsWhatWasUsed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 31, 5)
+	org := berth.NewID()
+	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Used", Start: true})
+	s.eventually(60*time.Second, "it was read once", func() bool {
+		m, err := s.api.Metrics(s.ctx, org)
+		return err == nil && m.ReadAt != nil && m.CPUSeconds != nil
+	})
+	before := s.cpu(org)
+
+	const gigabyte, answers, errors = 1 << 30, 100, 20
+	requests := int64(0)
+	expect := func(status, want int, body string) {
+		t.Helper()
+		if requests++; status != want {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	status, body := s.upload(made.ExternalPort, gigabyte)
+	expect(status, 200, body)
+	if !strings.Contains(body, fmt.Sprintf(`"bytes":%d`, gigabyte)) {
+		t.Errorf("of a gigabyte arrived: %s", body)
+	}
+	if peak := s.peak(); peak > 150 {
+		t.Errorf("the control plane held %d MB", peak)
+	}
+	content := strings.Repeat("x", 1<<20)
+	status, body = s.ask("PUT", at(made.ExternalPort, "/api/data/big"), content)
+	expect(status, 204, body)
+	for range answers {
+		status, _ = s.ask("GET", at(made.ExternalPort, "/api/data/big"), "")
+		expect(status, 200, "of the big answer")
+	}
+	status, body = s.behave(made.ExternalPort, `{"healthStatus": 500}`)
+	expect(status, 204, body)
+	for range errors {
+		status, body = s.ask("GET", at(made.ExternalPort, "/api/health"), "")
+		expect(status, 500, body)
+	}
+	status, body = s.behave(made.ExternalPort, `{"cpuMs": 3000, "memoryMb": 200}`)
+	expect(status, 204, body)
+	burnt := (s.cpu(org) - before).Seconds()
+	if burnt < 3 {
+		t.Fatalf("the Engine counted %.2f s", burnt)
+	}
+
+	var m client.Metrics
+	s.eventually(60*time.Second, "metrics show it", func() bool {
+		var err error
+		m, err = s.api.Metrics(s.ctx, org)
+		s.must(err)
+		return m.CPUSeconds != nil && *m.CPUSeconds > 0.9*burnt
+	})
+	if m.RequestCount == nil || *m.RequestCount != requests || m.ErrorCount == nil || *m.ErrorCount != errors {
+		t.Errorf("requests %v of %d, errors %v of %d", show(m.RequestCount), requests, show(m.ErrorCount), errors)
+	}
+	if !near(m.NetworkRxBytes, gigabyte+1<<20, 0.2) || !near(m.NetworkTxBytes, answers<<20, 0.2) || !near(m.CPUSeconds, burnt, 0.15) || !near(m.MemoryUsageMB, 215, 0.15) {
+		t.Errorf("received %s, sent %s, processor %s s of %.2f, memory %s MB", show(m.NetworkRxBytes), show(m.NetworkTxBytes), show(m.CPUSeconds), burnt, show(m.MemoryUsageMB))
+	}
+
+	var u client.Usage
+	s.eventually(90*time.Second, "the minutes show it", func() bool {
+		var err error
+		u, err = s.api.Usage(s.ctx, org, client.UsageSpan{Hours: 1, Resolution: "minute"})
+		s.must(err)
+		return u.Average.RequestCount != nil && *u.Average.RequestCount >= requests && u.Average.MemoryUsageMBMax != nil && *u.Average.MemoryUsageMBMax > 150
+	})
+	a := u.Average
+	if *a.RequestCount != requests || a.ErrorCount == nil || *a.ErrorCount != errors || a.AvgResponseTimeMs == nil || *a.AvgResponseTimeMs <= 0 {
+		t.Errorf("requests %v of %d, errors %v of %d, in %s ms", show(a.RequestCount), requests, show(a.ErrorCount), errors, show(a.AvgResponseTimeMs))
+	}
+	if !near(a.NetworkRxBytes, gigabyte+1<<20, 0.2) || !near(a.NetworkTxBytes, answers<<20, 0.2) {
+		t.Errorf("received %s, sent %s", show(a.NetworkRxBytes), show(a.NetworkTxBytes))
+	}
+	if a.CPUUsagePercentAvg == nil || a.CPUUsagePercentMax == nil || *a.CPUUsagePercentMax <= *a.CPUUsagePercentAvg || *a.CPUUsagePercentMax > 60 { // its limit is half a core
+		t.Errorf("processor %s %% on average, %s %% at most", show(a.CPUUsagePercentAvg), show(a.CPUUsagePercentMax))
+	} else if seconds := *a.CPUUsagePercentAvg / 100 * float64(a.CoveredSeconds); seconds < 0.85*burnt || seconds > 1.15*burnt {
+		t.Errorf("processor %.2f s in %d s, not %.2f", seconds, a.CoveredSeconds, burnt)
+	}
+	if !near(a.MemoryUsageMBMax, 215, 0.15) || a.MemoryUsageMBAvg == nil || *a.MemoryUsageMBAvg >= *a.MemoryUsageMBMax {
+		t.Errorf("memory %s MB on average, %s at most", show(a.MemoryUsageMBAvg), show(a.MemoryUsageMBMax))
+	}
+	if a.CPUThrottlingCount == nil || *a.CPUThrottlingCount == 0 || a.OOMKillCount == nil || *a.OOMKillCount != 0 {
+		t.Errorf("throttled %s times, killed %s times", show(a.CPUThrottlingCount), show(a.OOMKillCount))
+	}
+}
+
+func show[N int64 | float64](n *N) string {
+	if n == nil {
+		return "unknown"
+	}
+	return fmt.Sprint(*n)
+}
