@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"maps"
 	"math"
 	"time"
 
@@ -15,11 +16,11 @@ type account struct {
 	mono  time.Time     // when the period began, or was taken up, by the monotonic clock
 	gap   time.Duration // of the period, from its begin until it was taken up
 
-	last    map[string]berth.Sample // by container id: the newest, or the stored mark
+	last    map[string]berth.Sample // by container id: the newest that is known, or the stored mark
+	seen    map[string]time.Time    // when each of them was last read, or taken up
 	period  totals
 	all     totals // since the meter began to watch
 	reading berth.Reading
-	traffic berth.Traffic // as last seen
 
 	cpuMax      berth.Maybe[float64]
 	memorySum   float64
@@ -37,13 +38,21 @@ type totals struct {
 }
 
 func newAccount(org string, now time.Time) *account {
-	return &account{org: org, start: now, mono: now, last: map[string]berth.Sample{}}
+	return &account{org: org, start: now, mono: now, last: map[string]berth.Sample{}, seen: map[string]time.Time{}}
+}
+
+// since lets the period begin when the first container was started, if nobody
+// was there to see it.
+func (a *account) since(started, now time.Time) {
+	if gap := now.Round(0).Sub(started); gap > 0 {
+		a.start, a.gap = started, gap
+	}
 }
 
 // resume goes on where the last period that was stored ended.
 func (a *account) resume(m berth.Mark, now time.Time) {
 	for _, s := range m.Samples {
-		a.last[s.ContainerID] = s
+		a.last[s.ContainerID], a.seen[s.ContainerID] = s, now
 	}
 	if gap := now.Round(0).Sub(m.End); gap > 0 {
 		a.start, a.gap = m.End, gap
@@ -52,23 +61,25 @@ func (a *account) resume(m berth.Mark, now time.Time) {
 
 // sweep takes in one sample of each of the tenant's containers.
 func (a *account) sweep(samples []berth.Sample, now time.Time) {
-	r := berth.Reading{OrganizationID: a.org, At: now, Containers: len(samples), DiskBytes: a.reading.DiskBytes}
+	r := berth.Reading{OrganizationID: a.org, At: now, Containers: len(samples), DiskBytes: a.reading.DiskBytes, Traffic: a.reading.Traffic}
 	var cpu berth.Maybe[float64]
-	seen := make(map[string]berth.Sample, len(samples))
 	for _, s := range samples {
 		before, known := a.last[s.ContainerID]
 		used := difference(before, s, known, a.start)
 		a.period.add(used)
 		a.all.add(used)
-		if elapsed := s.At.Sub(before.At); used.cpu.Known && known && elapsed > 0 {
+		if elapsed := s.At.Sub(before.At); used.cpu.Known && known && before.CPU.Known && elapsed > 0 {
 			cpu = berth.Known(cpu.Value + 100*used.cpu.Value.Seconds()/elapsed.Seconds())
 		}
 		sum(&r.MemoryBytes, s.Memory)
 		sum(&r.MemoryLimit, s.MemoryLimit)
 		sum(&r.Pids, s.Pids)
-		seen[s.ContainerID] = s
+		a.last[s.ContainerID], a.seen[s.ContainerID] = carry(before, s), now
 	}
-	a.last = seen
+	// One that was not read this time may be next time, and goes on from where
+	// it stood; what is gone for long is gone.
+	maps.DeleteFunc(a.seen, func(_ string, at time.Time) bool { return now.Sub(at) > forgotten })
+	maps.DeleteFunc(a.last, func(id string, _ berth.Sample) bool { return a.seen[id].IsZero() })
 	r.CPUPercent = cpu
 	if cpu.Known && (!a.cpuMax.Known || cpu.Value > a.cpuMax.Value) {
 		a.cpuMax = cpu
@@ -85,6 +96,30 @@ func (a *account) sweep(samples []berth.Sample, now time.Time) {
 	}
 	a.reading = r
 	a.show()
+}
+
+// forgotten is how long the counters of a container that is not read are kept.
+const forgotten = time.Hour
+
+// carry keeps what was known of a counter that could not be read this time.
+func carry(before, now berth.Sample) berth.Sample {
+	if !before.StartedAt.Equal(now.StartedAt) {
+		return now
+	}
+	keep(&now.CPU, before.CPU)
+	keep(&now.Throttled, before.Throttled)
+	keep(&now.OOMKills, before.OOMKills)
+	keep(&now.NetworkRx, before.NetworkRx)
+	keep(&now.NetworkTx, before.NetworkTx)
+	keep(&now.DiskRead, before.DiskRead)
+	keep(&now.DiskWritten, before.DiskWritten)
+	return now
+}
+
+func keep[T any](now *berth.Maybe[T], before berth.Maybe[T]) {
+	if !now.Known {
+		*now = before
+	}
 }
 
 // difference is what a container counted since the sample before. A container
@@ -131,20 +166,22 @@ func sum[T ~int64](to *berth.Maybe[T], v berth.Maybe[T]) {
 	}
 }
 
-// route takes in what the edge has counted since it opened the tenant's port.
-// A count that fell means that the port was opened anew.
-func (a *account) route(now berth.Traffic) {
-	before := a.traffic
-	if now.Requests < before.Requests {
+// route takes in what the edge has counted since the last time.
+func (a *account) route(used, now berth.Traffic) {
+	counted := totals{requests: berth.Known(used.Requests), errors: berth.Known(used.Errors), time: used.Time}
+	a.period.add(counted)
+	a.all.add(counted)
+	a.show()
+	a.reading.Traffic.UnderWay, a.reading.Traffic.Held = now.UnderWay, now.Held
+}
+
+// rose is what the edge has counted between two looks. A count that fell means
+// that the tenant's port was opened anew.
+func rose(before, now berth.Traffic) berth.Traffic {
+	if now.Requests < before.Requests || now.Errors < before.Errors || now.Time < before.Time {
 		before = berth.Traffic{}
 	}
-	used := totals{
-		requests: berth.Known(now.Requests - before.Requests), errors: berth.Known(now.Errors - before.Errors), time: now.Time - before.Time,
-	}
-	a.period.add(used)
-	a.all.add(used)
-	a.traffic = now
-	a.show()
+	return berth.Traffic{Requests: now.Requests - before.Requests, Errors: now.Errors - before.Errors, Time: now.Time - before.Time}
 }
 
 // show brings the reading's counters up to date.
@@ -154,9 +191,7 @@ func (a *account) show() {
 		r.CPUSeconds = berth.Known(t.cpu.Value.Seconds())
 	}
 	r.Throttled, r.OOMKills, r.NetworkRx, r.NetworkTx, r.DiskRead, r.DiskWritten = t.throttled, t.oom, t.rx, t.tx, t.read, t.writes
-	r.Traffic = berth.Traffic{
-		Requests: t.requests.Value, Errors: t.errors.Value, Time: t.time, UnderWay: a.traffic.UnderWay, Held: a.traffic.Held,
-	}
+	r.Traffic.Requests, r.Traffic.Errors, r.Traffic.Time = t.requests.Value, t.errors.Value, t.time
 }
 
 // sumUp is the period that is open, up to now. Its length is measured with the
@@ -194,6 +229,13 @@ func (a *account) sumUp(now time.Time) (berth.Usage, berth.Mark) {
 		mark.Samples = append(mark.Samples, s)
 	}
 	return u, mark
+}
+
+// idle reports whether the period that is open has nothing to tell: nothing
+// ran, and nobody asked. One that was taken up is not, until its containers were
+// looked for.
+func (a *account) idle() bool {
+	return a.samples == 0 && a.period.requests.Value == 0 && !a.period.cpu.Known && a.gap == 0
 }
 
 // begin begins the next period, where the one that was stored ended.

@@ -135,19 +135,64 @@ func TestAClockThatJumpsBillsNothingTwice(t *testing.T) {
 
 func TestRequestsAreCountedFromTheEdge(t *testing.T) {
 	a := newAccount("org", noon)
-	a.route(berth.Traffic{Requests: 10, Errors: 1, Time: time.Second})
+	now := berth.Traffic{Requests: 10, Errors: 1, Time: time.Second}
+	a.route(rose(berth.Traffic{}, now), now)
 	u, _ := a.close(at(60))
 	if u.Requests.Value != 10 || u.Errors.Value != 1 || u.ResponseTime != berth.Known(100*time.Millisecond) {
 		t.Errorf("first: %+v", u)
 	}
-	a.route(berth.Traffic{Requests: 14, Errors: 1, Time: 3 * time.Second})
-	a.route(berth.Traffic{Requests: 2, Time: time.Second}) // the port was opened anew
+	for _, next := range []berth.Traffic{
+		{Requests: 14, Errors: 1, Time: 3 * time.Second},
+		{Requests: 2, Time: time.Second},                        // the port was opened anew
+		{Requests: 22, Errors: 0, Time: 500 * time.Millisecond}, // and again, and is busier
+	} {
+		a.route(rose(now, next), next)
+		now = next
+	}
 	u, _ = a.close(at(120))
-	if u.Requests.Value != 6 || u.Errors.Value != 0 || u.ResponseTime != berth.Known(500*time.Millisecond) {
+	if u.Requests.Value != 4+2+22 || u.Errors.Value != 0 || u.ResponseTime != berth.Known(125*time.Millisecond) {
 		t.Errorf("second: %+v", u)
 	}
-	a.route(berth.Traffic{Requests: 2, Time: time.Second})
+	a.route(rose(now, now), now)
 	if u, _ = a.close(at(180)); u.Requests != berth.Known[int64](0) || u.ResponseTime.Known {
 		t.Errorf("no request has no mean time: %+v", u)
+	}
+}
+
+func TestWhatCanNotBeReadOnceIsCountedOnceAllTheSame(t *testing.T) {
+	old := noon.Add(-time.Hour)
+	blind := sample("c", old, at(30), 1, 1, 0)
+	blind.NetworkRx = berth.Maybe[int64]{}
+	for name, c := range map[string]struct {
+		started time.Time
+		between []berth.Sample
+		want    int64
+	}{
+		"one counter":                {old, []berth.Sample{blind}, 100},
+		"a container":                {old, nil, 100},
+		"one of this period's":       {at(5), nil, 1100},
+		"a counter of this period's": {at(5), []berth.Sample{func() berth.Sample { b := blind; b.StartedAt = at(5); return b }()}, 1100},
+	} {
+		a := newAccount("org", noon)
+		a.sweep([]berth.Sample{sample("c", c.started, at(15), 10, 1, 1000)}, at(15))
+		a.sweep(c.between, at(30))
+		a.sweep([]berth.Sample{sample("c", c.started, at(45), 12, 1, 1100)}, at(45))
+		if u, _ := a.close(at(60)); u.NetworkRx.Value != c.want {
+			t.Errorf("%s unread: received %d, want %d", name, u.NetworkRx.Value, c.want)
+		}
+	}
+}
+
+func TestStoredCountersWaitUntilTheFleetIsKnown(t *testing.T) {
+	a := newAccount("org", at(7200))
+	old := noon.Add(-time.Hour)
+	a.resume(berth.Mark{OrganizationID: "org", End: at(60), Samples: []berth.Sample{sample("c", old, at(60), 16, 1, 400)}}, at(7200))
+	a.sweep(nil, at(7200))
+	if a.idle() {
+		t.Error("it is given up before its containers were looked for")
+	}
+	a.sweep([]berth.Sample{sample("c", old, at(7215), 70, 1, 5000)}, at(7215))
+	if u, _ := a.close(at(7260)); u.NetworkRx.Value != 4600 || !u.Start.Equal(at(60)) {
+		t.Errorf("received %d since %v, want 4600", u.NetworkRx.Value, u.Start)
 	}
 }

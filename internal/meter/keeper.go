@@ -2,6 +2,7 @@ package meter
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -51,13 +52,14 @@ func (k *Keeper) Keep(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, org := range orgs {
-		if err := k.sumUp(ctx, org, span{berth.ByMinute, berth.ByHour, time.Hour, k.Minutes}, now); err != nil {
-			return err
-		}
-		if err := k.sumUp(ctx, org, span{berth.ByHour, berth.ByDay, day, k.Hours}, now); err != nil {
-			return err
-		}
+		errs = append(errs, k.sumUp(ctx, org, span{berth.ByMinute, berth.ByHour, time.Hour, k.Minutes}, now),
+			k.sumUp(ctx, org, span{berth.ByHour, berth.ByDay, day, k.Hours}, now))
+	}
+	// Nothing goes before it was summed up.
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	for _, r := range []struct {
 		resolution berth.Resolution
@@ -78,18 +80,8 @@ func orDefault(d *time.Duration, v time.Duration) {
 
 func (k *Keeper) organizations(ctx context.Context) (orgs []string, err error) {
 	err = k.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-		for cursor := ""; ; {
-			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Cursor: cursor, Limit: 1000})
-			if err != nil {
-				return err
-			}
-			for _, t := range page {
-				orgs = append(orgs, t.OrganizationID)
-			}
-			if cursor = next; cursor == "" {
-				return nil
-			}
-		}
+		orgs, err = tx.UsageOrganizations(ctx)
+		return err
 	})
 	return orgs, err
 }
@@ -102,7 +94,8 @@ type span struct {
 }
 
 // sumUp makes the coarser periods of one tenant that are over and were not made
-// yet: those after its newest.
+// yet. The two newest are made anew each time: what was used while Berth was
+// away is stored late, as a period that began long ago.
 func (k *Keeper) sumUp(ctx context.Context, org string, s span, now time.Time) error {
 	over := now.Add(-settling).UTC().Truncate(s.length) // where the one under way begins
 	return k.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
@@ -113,6 +106,13 @@ func (k *Keeper) sumUp(ctx context.Context, org string, s span, now time.Time) e
 		}
 		if n := len(done); n > 0 {
 			begin = done[n-1].Start.UTC().Truncate(s.length).Add(s.length)
+			for _, newest := range done[max(n-2, 0):] {
+				// Only what all finer periods are still there of is made anew.
+				if at := newest.Start.UTC().Truncate(s.length); !at.Before(now.Add(-s.kept)) {
+					begin = at
+					break
+				}
+			}
 		}
 		if !begin.Before(over) {
 			return nil
@@ -130,6 +130,12 @@ func (k *Keeper) sumUp(ctx context.Context, org string, s span, now time.Time) e
 			}
 			sums = append(sums, berth.RollUp(s.to, fine[:n]))
 			fine = fine[n:]
+		}
+		if len(sums) == 0 {
+			return nil
+		}
+		if err := tx.DropUsage(ctx, org, s.to, begin, over); err != nil {
+			return err
 		}
 		return tx.PutUsage(ctx, sums)
 	})

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
 )
@@ -74,6 +76,10 @@ type Meter struct {
 	Config
 	Parts
 
+	began   time.Time                // of Run
+	resumed bool                     // the stored counters were read
+	traffic map[string]berth.Traffic // as the edge last told; only Run's goroutine uses these
+
 	mu       sync.Mutex
 	accounts map[string]*account
 	disks    map[string]int64
@@ -82,14 +88,12 @@ type Meter struct {
 
 // New returns a Meter that does nothing until Run.
 func New(c Config, p Parts) *Meter {
-	return &Meter{Config: c.withDefaults(), Parts: p, accounts: map[string]*account{}, disks: map[string]int64{}, level: map[string]int{}}
+	return &Meter{Config: c.withDefaults(), Parts: p, traffic: map[string]berth.Traffic{}, accounts: map[string]*account{}, disks: map[string]int64{}, level: map[string]int{}}
 }
 
 // Run samples until ctx ends, and then stores the periods that are open.
 func (m *Meter) Run(ctx context.Context) error {
-	if err := m.resume(ctx); err != nil && ctx.Err() == nil {
-		m.Log.Warn("counters could not be read; usage begins anew", "error", err)
-	}
+	m.began = time.Now()
 	var disks sync.WaitGroup
 	defer disks.Wait()
 	disks.Go(func() { m.measure(ctx) })
@@ -115,9 +119,13 @@ func (m *Meter) Run(ctx context.Context) error {
 	}
 }
 
-// resume takes up the counters where they were last stored.
-func (m *Meter) resume(ctx context.Context) error {
-	return m.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+// resume takes up the counters where they were last stored, once. Until it has,
+// nothing is sampled: it would be counted from nowhere.
+func (m *Meter) resume(ctx context.Context) bool {
+	if m.resumed {
+		return true
+	}
+	err := m.Store.View(ctx, berth.System(), func(tx store.Tx) error {
 		marks, err := tx.Marks(ctx)
 		if err != nil {
 			return err
@@ -132,67 +140,113 @@ func (m *Meter) resume(ctx context.Context) error {
 		}
 		return nil
 	})
+	if err != nil && ctx.Err() == nil {
+		m.Log.Warn("counters could not be read; nothing is sampled until they are", "error", err)
+	}
+	m.resumed = err == nil
+	return m.resumed
 }
 
 // sweep samples every container that runs, once.
 func (m *Meter) sweep(ctx context.Context) {
+	if !m.resume(ctx) {
+		return
+	}
 	fleet := m.Fleet()
-	byOrg := make(map[string][]berth.Sample, len(fleet))
-	for _, member := range fleet {
-		org := member.OrganizationID
-		list := byOrg[org] // a tenant of which nothing can be seen is swept too
-		if s, ok := m.sample(ctx, member.Container); ok {
-			list = append(list, s)
-		}
-		byOrg[org] = list
-	}
+	byOrg := m.sample(ctx, fleet)
 	m.Sampler.Forget()
-	var traffic map[string]berth.Traffic
-	if m.Traffic != nil {
-		traffic = m.Traffic()
-	}
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for org, samples := range byOrg {
-		a := m.accounts[org]
-		if a == nil {
-			a = newAccount(org, now)
+	for _, member := range fleet {
+		// A tenant that was started since the meter was: it is the meter that is
+		// late, and what was used before the first look counts.
+		if org := member.OrganizationID; m.accounts[org] == nil {
+			a := newAccount(org, now)
+			if started := member.Container.StartedAt; started.After(m.began) {
+				a.since(started, now)
+			}
 			m.accounts[org] = a
 		}
+	}
+	for org, a := range m.accounts {
 		if bytes, ok := m.disks[org]; ok {
 			a.reading.DiskBytes = berth.Known(bytes)
 		}
-		a.sweep(samples, now)
+		a.sweep(byOrg[org], now)
 	}
-	for org, a := range m.accounts {
-		if _, runs := byOrg[org]; !runs {
-			a.sweep(nil, now)
-		}
-	}
-	for org, t := range traffic {
-		if a := m.accounts[org]; a != nil {
-			a.route(t)
-		}
-	}
+	m.route(now)
 }
 
-const statsDeadline = 3 * time.Second
-
-func (m *Meter) sample(ctx context.Context, c berth.Container) (berth.Sample, bool) {
-	if s, ok := m.Sampler.Sample(c.ID, c.StartedAt); ok || m.Stats == nil {
-		return s, ok
+// route takes in what the edge has counted. m.mu is held.
+func (m *Meter) route(now time.Time) {
+	if m.Traffic == nil {
+		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, statsDeadline)
+	traffic := m.Traffic()
+	for org, t := range traffic {
+		used := rose(m.traffic[org], t)
+		if m.accounts[org] == nil && used.Requests > 0 {
+			m.accounts[org] = newAccount(org, now) // it does not run, and is asked all the same
+		}
+		if a := m.accounts[org]; a != nil {
+			a.route(used, t)
+		}
+	}
+	m.traffic = traffic
+}
+
+const (
+	statsAtOnce = 8 // containers that the engine is asked for at the same time
+	statsShare  = 3 // a third of the interval is for that
+)
+
+// sample reads the containers that the kernel shows, and asks the engine for the
+// others. What neither tells in time is left out.
+func (m *Meter) sample(ctx context.Context, fleet []berth.Member) map[string][]berth.Sample {
+	byOrg := make(map[string][]berth.Sample, len(fleet))
+	var unseen []berth.Member
+	for _, member := range fleet {
+		if s, ok := m.Sampler.Sample(member.Container.ID, member.Container.StartedAt); ok {
+			byOrg[member.OrganizationID] = append(byOrg[member.OrganizationID], s)
+		} else {
+			unseen = append(unseen, member)
+		}
+	}
+	if m.Stats == nil || len(unseen) == 0 {
+		return byOrg
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.Interval/statsShare)
 	defer cancel()
-	s, err := m.Stats.Stats(ctx, c.ID)
-	s.StartedAt = c.StartedAt
-	return s, err == nil
+	var g errgroup.Group
+	g.SetLimit(statsAtOnce)
+	var mu sync.Mutex
+	for _, member := range unseen {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
+			}
+			s, err := m.Stats.Stats(ctx, member.Container.ID)
+			if err != nil {
+				return nil // unknown this time
+			}
+			s.StartedAt = member.Container.StartedAt
+			mu.Lock()
+			defer mu.Unlock()
+			byOrg[member.OrganizationID] = append(byOrg[member.OrganizationID], s)
+			return nil
+		})
+	}
+	_ = g.Wait() // none returns an error
+	return byOrg
 }
 
 // record stores the period of every tenant and begins the next. A period that
 // could not be stored goes on.
 func (m *Meter) record(ctx context.Context) {
+	if !m.resumed {
+		return
+	}
 	now := time.Now()
 	usage, marks := m.periods(now)
 	err := m.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
@@ -212,38 +266,34 @@ func (m *Meter) record(ctx context.Context) {
 	}
 	m.mu.Lock()
 	for _, u := range usage {
-		a := m.accounts[u.OrganizationID]
-		if len(a.last) == 0 && u.Requests.Value == 0 {
-			delete(m.accounts, u.OrganizationID) // it does not run: its next period begins when it does
-		} else {
-			a.begin(u.End, now)
-		}
+		m.accounts[u.OrganizationID].begin(u.End, now)
 	}
 	m.mu.Unlock()
-	m.tell(usage)
 }
+
+// leastPeriod is the shortest that is stored: one that has hardly begun goes on.
+const leastPeriod = time.Second
 
 // periods are those that are open, by organization.
 func (m *Meter) periods(now time.Time) (usage []berth.Usage, marks []berth.Mark) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, org := range slices.Sorted(maps.Keys(m.accounts)) {
-		u, mark := m.accounts[org].sumUp(now)
+		a := m.accounts[org]
+		u, mark := a.sumUp(now)
+		switch {
+		case u.End.Sub(u.Start) < leastPeriod:
+			continue
+		case a.idle() && len(a.last) == 0:
+			delete(m.accounts, org) // its next period begins when it runs
+			continue
+		case a.idle():
+			a.begin(u.End, now)
+			continue
+		}
 		usage, marks = append(usage, u), append(marks, mark)
 	}
 	return usage, marks
-}
-
-// tell notices what the kernel killed.
-func (m *Meter) tell(usage []berth.Usage) {
-	if m.Notice == nil {
-		return
-	}
-	for _, u := range usage {
-		if u.OOMKills.Value > 0 {
-			m.Notice(u.OrganizationID, berth.EventOOM, "a process was killed for using more than its limit of memory; raise it, or find the leak")
-		}
-	}
 }
 
 // Now returns a tenant's reading. ok is false before its first sample.

@@ -9,12 +9,16 @@ import (
 
 // Usages are what tenants used, by period. They outlive the tenant.
 type Usages interface {
-	// PutUsage stores periods of living tenants; one of an organization with
-	// the same resolution and start is replaced. Those of other organizations
-	// are left out.
+	// PutUsage stores periods of an organization's living tenant, else of its
+	// latest; one with the same resolution and start is replaced. Those of
+	// organizations that never had one are left out.
 	PutUsage(ctx context.Context, list []berth.Usage) error
 	// ListUsage returns the periods that begin in [from, to), by start.
 	ListUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time, limit int) ([]berth.Usage, error)
+	// UsageOrganizations returns those that have any, sorted.
+	UsageOrganizations(ctx context.Context) ([]string, error)
+	// DropUsage drops the periods that begin in [from, to), to be made anew.
+	DropUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time) error
 	// ForgetUsage drops at most that many periods that begin before a time,
 	// oldest first, and returns how many.
 	ForgetUsage(ctx context.Context, resolution berth.Resolution, before time.Time, most int) (int, error)

@@ -21,7 +21,8 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 			disk_usage_bytes, disk_io_read_bytes, disk_io_write_bytes, avg_response_time_us, samples)
 			SELECT ?1, id, organization_id, ?4, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?4,
 			?21, ?22, ?23, ?24, ?25, ?26, ?27
-			FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NULL
+			FROM tenant_containers WHERE id = (SELECT id FROM tenant_containers WHERE organization_id = ?2
+			ORDER BY deprovisioned_at IS NOT NULL, seq DESC LIMIT 1)
 			ON CONFLICT (organization_id, resolution, period_start) DO UPDATE SET recorded_at = excluded.recorded_at,
 			period_end = excluded.period_end, cpu_usage_percent_avg = excluded.cpu_usage_percent_avg,
 			cpu_usage_percent_max = excluded.cpu_usage_percent_max, cpu_throttling_count = excluded.cpu_throttling_count,
@@ -70,6 +71,31 @@ func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution be
 		FROM tenant_resource_usage WHERE organization_id = ? AND resolution = ? AND period_start >= ? AND period_start < ?
 		ORDER BY period_start LIMIT ?`, organizationID, string(resolution), stamp(from), stamp(to), limit)
 	return list, fault(ctx, err, "list usage")
+}
+
+// UsageOrganizations implements store.Usages.
+func (t *tx) UsageOrganizations(ctx context.Context) ([]string, error) {
+	all, org := t.scope()
+	list := []string{}
+	err := t.many(ctx, func(rows *sql.Rows) error {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		list = append(list, id)
+		return nil
+	}, `SELECT DISTINCT organization_id FROM tenant_resource_usage WHERE (? OR organization_id = ?) ORDER BY organization_id`, all, org)
+	return list, fault(ctx, err, "list organizations with usage")
+}
+
+// DropUsage implements store.Usages.
+func (t *tx) DropUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time) error {
+	if err := t.mayWrite(organizationID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `DELETE FROM tenant_resource_usage WHERE organization_id = ? AND resolution = ? AND period_start >= ? AND period_start < ?`,
+		organizationID, string(resolution), stamp(from), stamp(to))
+	return fault(ctx, err, "drop usage")
 }
 
 // ForgetUsage implements store.Usages.

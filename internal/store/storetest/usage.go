@@ -71,6 +71,29 @@ var usageTests = []test{
 		f.same(f.usage(of(org(1)), 2, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{})
 		f.code(f.try(of(org(1)), func(ctx context.Context, tx store.Tx) error { return tx.PutUsage(ctx, []berth.Usage{usage(2, 1)}) }), berth.CodeForbidden)
 	}},
+	{"a tenant that has gone keeps its usage, and its last is taken", func(f fixture) {
+		f.insert(tenant(1))
+		f.putUsage(usage(1, 0))
+		f.bury(org(1))
+		f.putUsage(usage(1, 1))
+		f.same(f.usage(operator, 1, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{usage(1, 0), usage(1, 1)})
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			orgs, err := tx.UsageOrganizations(ctx)
+			f.same(orgs, []string{org(1)})
+			return err
+		})
+	}},
+	{"a span of usage is dropped to be made anew", func(f fixture) {
+		f.insert(tenant(1), tenant(2))
+		for m := range 4 {
+			f.putUsage(usage(1, m), usage(2, m))
+		}
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			return tx.DropUsage(ctx, org(1), berth.ByMinute, noon.Add(time.Minute), noon.Add(3*time.Minute))
+		})
+		f.same(f.usage(operator, 1, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{usage(1, 0), usage(1, 3)})
+		f.same(len(f.usage(operator, 2, berth.ByMinute, noon, noon.Add(time.Hour), 10)), 4)
+	}},
 	{"usage of who is not there is left out", func(f fixture) {
 		f.putUsage(usage(1, 0))
 		f.same(f.usage(operator, 1, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{})
