@@ -150,7 +150,7 @@ func (g gate) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) err
 func (m *model) boot() {
 	m.dead.Store(false)
 	m.wire()
-	m.loop.Store = gate{m.store, &m.dead}
+	m.loop.Store = gate{m.turns, &m.dead}
 	m.run()
 }
 

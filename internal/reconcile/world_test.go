@@ -33,6 +33,7 @@ type world struct {
 	hands   enginetest.FakeHands
 	edge    *recorder
 	store   *sqlite.Store
+	turns   inTurn // the store, one transaction at a time
 	box     *secret.Box
 	loop    *reconcile.Loop
 	service *tenancy.Service
@@ -67,6 +68,7 @@ func newWorld(t testing.TB, dir string) *world {
 	w.must(err)
 	w.store, err = sqlite.Open(context.Background(), sqlite.Options{Path: filepath.Join(dir, "berth.db")})
 	w.must(err)
+	w.turns = inTurn{w.store, make(chan struct{}, 1)}
 	w.wire()
 	return w
 }
@@ -84,7 +86,7 @@ func (w *world) wire() {
 	w.config.HostNetworks = noNetworks
 	w.edge.reset()
 	w.loop = reconcile.New(w.config, reconcile.Parts{
-		Store: w.store, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine},
+		Store: w.turns, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine},
 		Files: noFiles{}, Secrets: w.box, Vitals: w.vitals, Log: slog.New(slog.DiscardHandler),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
@@ -93,7 +95,7 @@ func (w *world) wire() {
 		HostNetworks: noNetworks, ComposePath: func(org string) string { return "/" + org }, Now: func() time.Time { return time.Now().UTC() },
 		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
 	}, tenancy.Parts{
-		Store: w.store, Loop: w.loop, Ports: w.edge, Secrets: w.box, Files: noFiles{}, Prober: prober{w.engine},
+		Store: w.turns, Loop: w.loop, Ports: w.edge, Secrets: w.box, Files: noFiles{}, Prober: prober{w.engine},
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
 	w.apply(blueprint.BuiltinSource())
@@ -125,6 +127,43 @@ func (w *world) close() {
 		w.stop()
 	}
 	w.must(w.store.Close())
+}
+
+// inTurn lets one transaction at a time into the database. Those that meet there
+// sleep for a moment, by the bubble's clock; if one of them is cancelled
+// meanwhile, it waits for a mutex that the sleeper holds, and a bubble's clock
+// stands still while anyone waits for a mutex. How transactions get on with each
+// other is storetest's to test.
+type inTurn struct {
+	store.Store
+	turn chan struct{}
+}
+
+func (s inTurn) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return s.Store.InTx(ctx, actor, fn)
+}
+
+func (s inTurn) View(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return s.Store.View(ctx, actor, fn)
+}
+
+func (s inTurn) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case s.turn <- struct{}{}:
+		return func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // inBubble runs a test in a world of its own, on a clock of its own.
