@@ -3,8 +3,10 @@ package docker
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
-	"path/filepath"
+	"maps"
+	"os"
 	"time"
 
 	"github.com/moby/moby/api/types/volume"
@@ -35,49 +37,105 @@ func (e *Engine) Disk(ctx context.Context) (map[string]int64, error) {
 		return nil, err
 	}
 	sizes := map[string]int64{}
+	unknown := map[string]bool{}
 	for _, v := range e.sort(found{volumes: list}).volumes {
+		org := v.Labels[berth.LabelTenantID]
 		n, err := walk(ctx, v.Mountpoint)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
 			return e.diskUsage(ctx, s)
+		case err != nil:
+			unknown[org] = true // one tenant's odd tree is its own trouble
 		}
-		if err != nil {
-			return nil, err
-		}
-		sizes[v.Labels[berth.LabelTenantID]] += n
+		sizes[org] += n
 	}
+	maps.DeleteFunc(sizes, func(org string, _ int64) bool { return unknown[org] })
 	return sizes, nil
 }
 
 // walk sums up what the files below a directory take up. A file with several
 // names counts once; one that vanishes meanwhile does not count.
-func walk(ctx context.Context, root string) (bytes int64, err error) {
-	linked := map[uint64]bool{}
-	seen := 0
-	err = filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			if path != root && errors.Is(err, fs.ErrNotExist) {
-				return nil
+func walk(ctx context.Context, root string) (int64, error) {
+	fd, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	w := walker{ctx: ctx, linked: map[uint64]bool{}}
+	err = w.directory(os.NewFile(uintptr(fd), root), 0)
+	return w.bytes, err
+}
+
+// walker walks one tree, from directory to directory by their descriptors: a
+// path may be longer than the kernel takes.
+type walker struct {
+	ctx    context.Context
+	linked map[uint64]bool // inodes with several names
+	seen   int
+	bytes  int64
+}
+
+const (
+	deepest   = 512     // directories below each other, each with a descriptor while it is read
+	mostLinks = 500_000 // files with several names that are told apart
+)
+
+var errOddTree = errors.New("the tree is too deep, or has too many links, to be measured")
+
+// directory reads d in parts, and closes it.
+func (w *walker) directory(d *os.File, depth int) error {
+	defer func() { _ = d.Close() }() // it was only read
+	if depth > deepest {
+		return errOddTree
+	}
+	for {
+		entries, err := d.ReadDir(walkBatch)
+		for _, e := range entries {
+			if err := w.entry(d, e.Name(), depth); err != nil {
+				return err
 			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
 			return err
 		}
-		if seen++; seen%walkBatch == 0 {
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(walkPause):
-			}
+	}
+}
+
+func (w *walker) entry(d *os.File, name string, depth int) error {
+	if w.seen++; w.seen%walkBatch == 0 {
+		select {
+		case <-w.ctx.Done():
+			return w.ctx.Err()
+		case <-time.After(walkPause):
 		}
-		var st unix.Stat_t
-		if err := unix.Lstat(path, &st); err != nil || st.Nlink > 1 && st.Mode&unix.S_IFMT != unix.S_IFDIR && linked[st.Ino] {
+	}
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nil // it has gone
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		w.bytes += st.Blocks * 512
+		fd, err := unix.Openat(int(d.Fd()), name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
 			return nil
 		}
-		if st.Nlink > 1 {
-			linked[st.Ino] = true
+		return w.directory(os.NewFile(uintptr(fd), name), depth+1)
+	}
+	if st.Nlink > 1 {
+		if w.linked[st.Ino] {
+			return nil
 		}
-		bytes += st.Blocks * 512
-		return nil
-	})
-	return bytes, err
+		if len(w.linked) >= mostLinks {
+			return errOddTree
+		}
+		w.linked[st.Ino] = true
+	}
+	w.bytes += st.Blocks * 512
+	return nil
 }
 
 // diskUsage asks the Engine, which walks everything at once.

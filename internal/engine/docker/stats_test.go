@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +61,22 @@ func TestAVolumeIsWhatItsFilesTakeUpEachOnce(t *testing.T) {
 	must(f.Close())
 	if after, err := walk(t.Context(), dir); err != nil || after > before+64<<10 {
 		t.Errorf("with links and a hole %d bytes, without %d: %v", after, before, err)
+	}
+	// A path longer than the kernel takes.
+	deep, err := os.OpenRoot(dir)
+	must(err)
+	for range 30 {
+		name := strings.Repeat("d", 200)
+		must(deep.Mkdir(name, 0o755))
+		next, err := deep.OpenRoot(name)
+		must(err)
+		must(deep.Close())
+		deep = next
+	}
+	must(deep.WriteFile("hidden", make([]byte, 1<<20), 0o600))
+	must(deep.Close())
+	if n, err := walk(t.Context(), dir); err != nil || n < before+1<<20 {
+		t.Errorf("with a long path %d bytes, %v", n, err)
 	}
 	if _, err := walk(t.Context(), filepath.Join(dir, "absent")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a volume that can't be seen: %v", err)
