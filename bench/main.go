@@ -90,6 +90,7 @@ func (b *bench) scenarios() []scenario {
 		{"deploy: another version of a running tenant, without observation", b.deploy},
 		{"moves: 10 deployments and 5 rollbacks of a tenant under load", b.moves},
 		{"sampling: one sweep over the samples of 300 containers", b.sampling},
+		{"fleet: watching 1,000 tenants", b.fleet},
 		{"nextjs: provision + start of examples/nextjs to the first 200, beside the raw API and docker-compose on the ejected file", b.nextjs},
 		{"idle: the control plane, and what it makes the Engine burn, at 0 and 100 tenants", b.idle},
 	}

@@ -123,15 +123,22 @@ func (r *raw) run(ctx context.Context, tenant, name string, body object) (contai
 	if err := r.call(ctx, "POST", "/containers/"+id.ID+"/start", nil, nil); err != nil {
 		return id.ID, err
 	}
-	var seen struct {
-		NetworkSettings struct {
-			Networks map[string]struct{ IPAddress string }
-		}
-	}
-	if err := r.call(ctx, "GET", "/containers/"+id.ID+"/json", nil, &seen); err != nil {
+	addr, err := r.address(ctx, tenant, id.ID)
+	if err != nil {
 		return id.ID, err
 	}
-	return id.ID, first200(ctx, "http://"+net.JoinHostPort(seen.NetworkSettings.Networks[tenant+"_network"].IPAddress, "3000"))
+	return id.ID, first200(ctx, "http://"+addr.String())
+}
+
+// address is where a container of a tenant's listens.
+func (r *raw) address(ctx context.Context, tenant, container string) (netip.AddrPort, error) {
+	var seen struct {
+		NetworkSettings struct {
+			Networks map[string]struct{ IPAddress netip.Addr }
+		}
+	}
+	err := r.call(ctx, "GET", "/containers/"+container+"/json", nil, &seen)
+	return netip.AddrPortFrom(seen.NetworkSettings.Networks[tenant+"_network"].IPAddress, 3000), err
 }
 
 // replace makes another container beside a tenant's, waits until it answers,
