@@ -208,10 +208,16 @@ func (e *Edge) Apply(set berth.RouteSet) []berth.RouteError {
 // route in force does not lead to, or when ctx ends. It returns how many are
 // left. Upgraded connections count until they are closed.
 func (e *Edge) Drain(ctx context.Context, organizationID string) (left int) {
-	if d := e.doorOf(organizationID); d != nil {
-		return d.awaitMoved(ctx)
+	d := e.doorOf(organizationID)
+	if d == nil {
+		return 0
 	}
-	return 0
+	if left = d.awaitMoved(ctx); left == 0 {
+		// A server that ends waits for connections on which it was never
+		// asked anything, Go's for 5 s. Other tenants' are dialled anew.
+		e.transport.CloseIdleConnections()
+	}
+	return left
 }
 
 func (e *Edge) doorOf(organizationID string) *door {

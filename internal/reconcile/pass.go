@@ -49,10 +49,18 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 		v, err = p.advance(ctx)
 		p.publish()
 		if err == nil {
-			return v
+			return p.punctual(v)
 		}
 	}
-	return p.failed(ctx, organizationID, err)
+	return p.punctual(p.failed(ctx, organizationID, err))
+}
+
+// punctual has a deployment that is tried again end at its deadline.
+func (p *pass) punctual(v verdict) verdict {
+	if p.Deployment != nil {
+		v.by = max(p.Loop.Patience-p.Waited, 0)
+	}
+	return v
 }
 
 // reachable reports whether the engine is thought to answer.
@@ -80,7 +88,7 @@ func (p *pass) advance(ctx context.Context) (verdict, error) {
 			}
 		}
 		if plan.Then != Again {
-			return verdict{plan.Then, plan.After}, nil
+			return verdict{then: plan.Then, after: plan.After}, nil
 		}
 	}
 	return verdict{then: Retry}, nil

@@ -11,6 +11,7 @@ import (
 type verdict struct {
 	then  Then
 	after time.Duration
+	by    time.Duration // with Retry: however long back-off would be; 0 for no bound
 }
 
 // queue runs passes: one at a time for each tenant, any number of tenants at
@@ -148,6 +149,9 @@ func (q *queue) finish(key string, v verdict) {
 	default:
 		it.failures++
 		delay := max(backoff(it.failures), v.after)
+		if v.by > 0 {
+			delay = min(delay, v.by)
+		}
 		it.notBefore = time.Now().Add(delay)
 		q.schedule(key, it, delay)
 	}
