@@ -78,7 +78,7 @@ func serve(t *testing.T) *testbed.Process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &testbed.Process{Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: "10.71.240.0/20", Args: []string{"--listen", "0.0.0.0:0"}}
+	p := &testbed.Process{Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: "10.75.0.0/20", Args: []string{"--listen", "0.0.0.0:0"}}
 	if err := p.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
