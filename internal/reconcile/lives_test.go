@@ -1,12 +1,14 @@
 package reconcile_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/engine/enginetest"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
@@ -143,6 +145,35 @@ func TestWhatGivesNoSignOfLifeIsRestartedLessAndLessOften(t *testing.T) {
 		}
 		if len(at) < 8 || at[7] < 10*at[1] {
 			t.Errorf("pauses %v", at)
+		}
+	})
+}
+
+// Whoever asks for the status in the middle of a restart must not find a failure.
+func TestALookInTheMiddleOfARestartFindsNoDrift(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		looked := make(chan struct{})
+		w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
+			if !s.After && strings.HasPrefix(s.Op, "start container") {
+				<-looked
+			}
+			return nil
+		})
+		r, err := w.service.Restart(ctx, w.actor, tenancy.Call{}, orgID(1))
+		w.must(err)
+		w.eventually(time.Minute, "it is down", func() bool { return !w.running(1) })
+		if _, err := w.loop.Look(ctx, orgID(1)); err != nil {
+			t.Error(err)
+		}
+		if got := w.tenant(1); got.Status != berth.StatusRunning || got.Cause != "" {
+			t.Errorf("found %s: %s", got.Status, got.Cause)
+		}
+		close(looked)
+		w.completed(r, nil)
+		if kinds := w.events(1); len(kinds) > 0 {
+			t.Errorf("told as %v", kinds)
 		}
 	})
 }

@@ -182,12 +182,17 @@ func (l *Loop) Look(ctx context.Context, organizationID string) (berth.Observed,
 }
 
 // note records that a tenant thought to run does not. Everything else is left
-// to a pass.
+// to a pass; so is a tenant with a deployment under way, which may have been
+// stopped for it.
 func (l *Loop) note(ctx context.Context, seen berth.Observed) error {
 	contradicted := false
 	err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
 		t, err := tx.Tenant(ctx, seen.OrganizationID)
-		contradicted = err == nil && t.Status == berth.StatusRunning && len(upstreams(seen)) == 0
+		if err != nil {
+			return err
+		}
+		_, busy, err := tx.OpenDeployment(ctx, seen.OrganizationID)
+		contradicted = err == nil && !busy && t.Status == berth.StatusRunning && len(upstreams(seen)) == 0
 		return err
 	})
 	if err != nil || !contradicted {
