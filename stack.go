@@ -249,3 +249,9 @@ func (s Service) Hash() string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:16])
 }
+
+// Staged reports whether c stands beside one of an earlier generation and has
+// not got its name yet.
+func (c Container) Staged(organizationID string) bool {
+	return c.Name == StagedName(organizationID, c.Generation, c.Service, c.Replica)
+}

@@ -129,7 +129,7 @@ func (s *Service) probe(ctx context.Context, actor berth.Actor, st *State) error
 	}
 	check := b.Defaults().Health
 	for _, c := range st.Observed.Containers {
-		if c.State != berth.ContainerRunning || !c.Address.IsValid() {
+		if c.State != berth.ContainerRunning || !c.Address.IsValid() || c.Staged(st.Tenant.OrganizationID) {
 			continue
 		}
 		running++
@@ -146,21 +146,9 @@ func (s *Service) probe(ctx context.Context, actor berth.Actor, st *State) error
 	if st.Probe == nil {
 		return nil
 	}
-	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
-		t, err := tx.Tenant(ctx, st.Tenant.OrganizationID)
-		if err != nil {
-			return err
-		}
-		t.LastProbedAt = st.Probe.CheckedAt
-		t.Health = berth.HealthUnhealthy
-		if st.Probe.Status == berth.ProbeHealthy {
-			t.Health = berth.HealthHealthy
-		}
-		if err := tx.UpdateTenant(ctx, &t); err != nil {
-			return err
-		}
-		return tx.InsertProbe(ctx, *st.Probe)
-	})
+	// One answer is put on record and decides nothing: whether the tenant is
+	// well follows from several in a row.
+	return s.Store.InTx(ctx, actor, func(tx store.Tx) error { return tx.RecordProbes(ctx, []berth.Probe{*st.Probe}) })
 }
 
 // Logs returns what the tenant's containers wrote.
