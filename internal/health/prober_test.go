@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -142,17 +143,24 @@ func TestACancelledProbeIsNotATimeout(t *testing.T) {
 
 func TestEveryProbeIsANewRequestOfItsOwn(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	seen := map[string]bool{}
+	var connections atomic.Int32
 	var request string
-	addr := server(t, func(_ http.ResponseWriter, r *http.Request) {
-		seen[r.RemoteAddr] = true
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		request = r.Method + " " + r.RequestURI + " " + r.UserAgent()
-	})
+	}))
+	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections.Add(1)
+		}
+	}
+	srv.Start()
+	t.Cleanup(srv.Close)
+	addr := netip.MustParseAddrPort(srv.Listener.Addr().String())
 	p := health.NewProber()
 	for range 3 {
 		p.Probe(t.Context(), addr, berth.HealthCheck{Path: "/health?deep=1", Timeout: 20 * time.Second})
 	}
-	if len(seen) != 3 || request != "GET /health?deep=1 berth-health/1" {
-		t.Errorf("%d connections, last request %q", len(seen), request)
+	if connections.Load() != 3 || request != "GET /health?deep=1 berth-health/1" {
+		t.Errorf("%d connections, last request %q", connections.Load(), request)
 	}
 }
