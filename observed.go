@@ -56,6 +56,9 @@ type Container struct {
 	// while the container does not run.
 	Address netip.AddrPort
 
+	// Writes names the volumes that it may write to, sorted.
+	Writes []string
+
 	// CPU (cores) and MemoryMB are the limits in force; 0 where they were not
 	// looked at, as in a list of everything.
 	CPU      float64

@@ -22,6 +22,9 @@ type Stack struct {
 	Network        string    // name of the tenant's own network
 	Services       []Service // each after those that it depends on
 	Volumes        []Volume
+	// Ends names services whose containers of an earlier generation go before
+	// anything is made, whatever else waits: they hold what is needed now.
+	Ends []string `json:",omitempty"`
 }
 
 // Service is one program of a stack.
@@ -155,6 +158,9 @@ func (s Stack) Containers() []ContainerSpec {
 // made beside them, or the stack does not name it any more and something else
 // waits still. Until nothing does, nothing goes.
 func (s Stack) Leaves(service string) bool {
+	if slices.Contains(s.Ends, service) {
+		return false
+	}
 	waits := false
 	for _, svc := range s.Services {
 		if svc.Name == service {

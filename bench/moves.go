@@ -94,7 +94,7 @@ func (b *bench) moves(ctx context.Context) (err error) {
 	var during, beside, quiet testbed.Tally
 	rounds := b.pick(15, 3)
 	for i := range rounds {
-		if err := pause(ctx, time.Duration(b.pick(4, 1))*time.Second); err != nil {
+		if err := pause(ctx, time.Duration(b.pick(5, 1))*time.Second); err != nil {
 			return err
 		}
 		quiet.Add(load.Cut())

@@ -58,6 +58,12 @@ func (p *pass) publish() {
 	p.fleet.byOrg[p.Tenant.OrganizationID] = list
 }
 
+func (m *members) of(organizationID string) []berth.Member {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.byOrg[organizationID]
+}
+
 func (m *members) knows(organizationID string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -128,7 +128,7 @@ func (l *Loop) Ring(organizationID string) { l.queue.ring(organizationID) }
 
 // Remind says that a tenant may not be as it should. Unlike Ring it interrupts
 // nothing, and back-off stays in force.
-func (l *Loop) Remind(organizationID string) { l.queue.remind(organizationID, 0) }
+func (l *Loop) Remind(organizationID string) { l.queue.nudge(organizationID) }
 
 // awaitPoll is how often Await looks at the store, for deployments that ended
 // without the loop: superseded ones.

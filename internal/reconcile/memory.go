@@ -23,6 +23,7 @@ type remembered struct {
 	available  bool      // its images were seen to be there
 	since      time.Time // when patience with it began
 	well       time.Time // since when all that is to take requests answers well; zero if it does not
+	wasWell    bool      // they did once
 	relapses   int       // rounds in a row since then in which not all did
 	progress   berth.Progress
 	steps      []berth.DeploymentStep // with those that are recorded

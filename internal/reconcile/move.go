@@ -36,15 +36,17 @@ func newMove(gated berth.Stack, s Situation) move {
 		m.named = gated
 		return m
 	}
-	free := room(gated, s.Seen)
+	m.stack.Ends = m.inTheWay()
+	m.stopFirst = len(m.stack.Ends) > 0
+	free := room(gated, s.Seen) - m.missingContainers()
 	m.stack.Services = slices.Clone(gated.Services)
 	for i := range m.stack.Services {
 		svc := &m.stack.Services[i]
-		if svc.Held || svc.Done || svc.Once || !m.replaces(svc.Name) {
+		if svc.Held || svc.Done || svc.Once || !m.replaces(svc.Name) || slices.Contains(m.stack.Ends, svc.Name) {
 			continue
 		}
 		wanting, staged := m.wanting(svc.Name)
-		if free -= wanting; wanting > 0 && (exclusive(gated, *svc) || free < 0) {
+		if wanting > 0 && (exclusive(gated, *svc) || free < 0) {
 			m.stopFirst = true
 			continue
 		}
@@ -61,6 +63,39 @@ func newMove(gated berth.Stack, s Situation) move {
 		m.named.Services[i].Unnamed = false
 	}
 	return m
+}
+
+// inTheWay names the services of which something runs that is not wanted and
+// writes to a volume which a container that is to be made needs for itself: a
+// volume may change its service from one version to the next.
+func (m move) inTheWay() (services []string) {
+	needed := map[string]bool{}
+	for _, want := range m.stack.Containers() {
+		if _, there := m.kept[want.Name]; there {
+			continue
+		}
+		for _, mount := range want.Service.Mounts {
+			shared := slices.ContainsFunc(m.stack.Volumes, func(v berth.Volume) bool { return v.Name == mount.Volume && v.Shared })
+			needed[mount.Volume] = needed[mount.Volume] || !mount.ReadOnly && !shared
+		}
+	}
+	for _, c := range m.extra {
+		if isUp(c) && !slices.Contains(services, c.Service) && slices.ContainsFunc(c.Writes, func(v string) bool { return needed[v] }) {
+			services = append(services, c.Service)
+		}
+	}
+	slices.Sort(services)
+	return services
+}
+
+// missingContainers is how many are wanted and not there.
+func (m move) missingContainers() (n int) {
+	for _, want := range m.stack.Containers() {
+		if _, there := m.kept[want.Name]; !there {
+			n++
+		}
+	}
+	return n
 }
 
 // room is how many more containers the tenant's network has addresses for.
@@ -251,6 +286,9 @@ func isUp(c berth.Container) bool {
 func shape(stack berth.Stack) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%t", stack.Run)
+	if len(stack.Ends) > 0 {
+		fmt.Fprintf(&b, " without %v", stack.Ends)
+	}
 	for _, svc := range stack.Services {
 		fmt.Fprintf(&b, " %s %t %t %t %t", svc.Name, svc.Held, svc.Done, svc.Beside, svc.Unnamed)
 	}

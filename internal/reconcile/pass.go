@@ -255,7 +255,10 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	code := berth.CodeOf(err)
 	if code == berth.CodeEngineUnavailable {
 		p.doubt(ctx)
-		return verdict{then: Retry}
+		if p.Deployment == nil || !p.reachable() {
+			return verdict{then: Retry}
+		}
+		// The engine fails for this tenant alone: that ends with patience.
 	}
 	if p.Tenant.OrganizationID == "" || code == berth.CodeStorageUnavailable {
 		return verdict{then: Retry}
@@ -274,6 +277,12 @@ func (p *pass) recordFailure(ctx context.Context, err error) (verdict, error) {
 	p.Waited = p.memory.impatient(p.Deployment)
 	if p.Deployment != nil && p.Tenant.Want != berth.WantGone && (final || p.Waited >= p.Loop.Patience) {
 		return verdict{then: Wait}, p.fail(ctx, err.Error())
+	}
+	if p.Holding && p.Deployment == nil {
+		// Requests would wait for what fails again and again.
+		if err := p.route(ctx, Step{Kind: StepRoute, Route: berth.RouteStarting}); err != nil {
+			return verdict{then: Retry}, err
+		}
 	}
 	retry := verdict{then: Retry}
 	if final {

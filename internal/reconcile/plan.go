@@ -244,6 +244,9 @@ func verify(s Situation, m move) Plan {
 		return await(s, m, unwellInside)
 	}
 	if s.Deployment != nil && m.moves && s.Well < s.Observe {
+		if s.Waited >= s.Patience+s.Observe {
+			return Plan{Steps: []Step{{Kind: StepFail, Reason: "was never well for " + s.Observe.String() + " on end"}}, Then: Wait}
+		}
 		return Plan{Then: Wait, After: min(observePause, s.Observe-s.Well)}
 	}
 	return arrive(s, m)

@@ -101,6 +101,19 @@ func (q *queue) remind(key string, delay time.Duration) {
 	q.schedule(key, it, max(delay, time.Until(it.notBefore)))
 }
 
+// nudge runs a pass soon, and another one if one runs: what it is about may have
+// come after that one looked. It interrupts nothing.
+func (q *queue) nudge(key string) {
+	q.mu.Lock()
+	if it := q.item(key); it.running {
+		it.again = true
+		q.mu.Unlock()
+		return
+	}
+	q.mu.Unlock()
+	q.remind(key, 0)
+}
+
 func (q *queue) item(key string) *item {
 	it := q.items[key]
 	if it == nil {

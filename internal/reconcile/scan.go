@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -217,6 +218,8 @@ func (l *Loop) suspect(f fleet, t berth.Tenant) string {
 		return "addresses changed"
 	case t.Want == berth.WantRunning && !l.fleet.knows(t.OrganizationID):
 		return "not looked at since the start"
+	case t.Want == berth.WantRunning && l.unheard(t.OrganizationID):
+		return "not ready, or without a sign of life"
 	}
 	have := make(map[string]bool, len(seen.Volumes))
 	for _, name := range seen.Volumes {
@@ -228,6 +231,18 @@ func (l *Loop) suspect(f fleet, t berth.Tenant) string {
 		}
 	}
 	return ""
+}
+
+// unheard reports whether the route of a tenant that counts as healthy leads to
+// a container that is not ready: a reminder may have been lost.
+func (l *Loop) unheard(organizationID string) bool {
+	if l.Vitals == nil {
+		return false
+	}
+	return slices.ContainsFunc(l.fleet.of(organizationID), func(m berth.Member) bool {
+		v, ok := l.Vitals.Vital(m.Container.ID, m.Container.StartedAt)
+		return ok && m.Main && (v.Started && !v.Ready || v.Dead)
+	})
 }
 
 // complete reports whether seen has every container that a stack calls for, in
@@ -275,7 +290,7 @@ func (l *Loop) restore(ctx context.Context) {
 		case berth.WantGone:
 			continue
 		case berth.WantRunning:
-			r.State, r.Upstreams = berth.RouteStarting, upstreams(f.seen[t.OrganizationID])
+			r.State, r.Upstreams = berth.RouteStarting, upstreams(unstaged(f.seen[t.OrganizationID]))
 			if len(r.Upstreams) > 0 && t.Health == berth.HealthHealthy {
 				r.State = berth.RouteServing
 			}
@@ -283,6 +298,13 @@ func (l *Loop) restore(ctx context.Context) {
 		all = append(all, r)
 	}
 	l.routes.replace(all)
+}
+
+// unstaged leaves out what was made beside an earlier generation and may not
+// have been found well.
+func unstaged(seen berth.Observed) berth.Observed {
+	seen.Containers = slices.DeleteFunc(slices.Clone(seen.Containers), func(c berth.Container) bool { return c.Staged(seen.OrganizationID) })
+	return seen
 }
 
 // sweep removes what a tenant left behind after its end, and reports what is

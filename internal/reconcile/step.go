@@ -369,7 +369,11 @@ func (p *pass) probe() {
 func (p *pass) askAll() (worst *berth.Probe) {
 	gated, _ := gate(p.Stack, p.Seen)
 	for _, c := range newMove(gated, p.Situation).main() {
-		if pr := p.ask(c); worst == nil || pr.Status != berth.ProbeHealthy {
+		pr := p.ask(c)
+		if p.Deployment == nil && pr.Status == berth.ProbeHealthy {
+			p.stands.prove(p.Tenant.OrganizationID, []berth.Container{c}) // whatever the others do
+		}
+		if worst == nil || pr.Status != berth.ProbeHealthy {
 			worst = &pr
 		}
 	}
@@ -383,13 +387,14 @@ func (p *pass) note(pr *berth.Probe) {
 	p.memory.update(p.Deployment, func(r *remembered) {
 		switch {
 		case well && r.well.IsZero():
-			r.well = time.Now()
-		case !well && !r.well.IsZero():
+			r.well, r.wasWell, r.relapses = time.Now(), true, 0
+		case well:
+			r.relapses = 0
+		case r.wasWell: // it has to be well for as long again
+			r.well = time.Time{}
 			r.relapses++
 			p.Relapses = r.relapses
-			return
 		}
-		r.relapses = 0
 	})
 }
 

@@ -40,6 +40,7 @@ type world struct {
 	actor   berth.Actor
 	config  reconcile.Config
 	vitals  *vitals
+	sick    netip.AddrPort // a container that is unwell though its image is not
 	stop    func()
 }
 
@@ -86,7 +87,7 @@ func (w *world) wire() {
 	w.config.HostNetworks = noNetworks
 	w.edge.reset()
 	w.loop = reconcile.New(w.config, reconcile.Parts{
-		Store: w.turns, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine},
+		Store: w.turns, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine, w},
 		Files: noFiles{}, Secrets: w.box, Vitals: w.vitals, Log: slog.New(slog.DiscardHandler),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
@@ -95,7 +96,7 @@ func (w *world) wire() {
 		HostNetworks: noNetworks, ComposePath: func(org string) string { return "/" + org }, Now: func() time.Time { return time.Now().UTC() },
 		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
 	}, tenancy.Parts{
-		Store: w.turns, Loop: w.loop, Ports: w.edge, Secrets: w.box, Files: noFiles{}, Prober: prober{w.engine},
+		Store: w.turns, Loop: w.loop, Ports: w.edge, Secrets: w.box, Files: noFiles{}, Prober: prober{w.engine, w},
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
 	w.apply(blueprint.BuiltinSource())
@@ -303,11 +304,14 @@ func (r *recorder) take(port int, taken bool) {
 	r.taken[port] = taken
 }
 
-type prober struct{ engine *enginetest.Fake }
+type prober struct {
+	engine *enginetest.Fake
+	w      *world
+}
 
 func (p prober) Probe(_ context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe {
 	pr := berth.Probe{CheckedAt: time.Now().UTC().Truncate(time.Microsecond), Status: berth.ProbeHealthy, Type: "http", Endpoint: check.Path, HTTPStatus: 200}
-	if !p.engine.Healthy(addr) {
+	if !p.engine.Healthy(addr) || p.w.sick == addr {
 		pr.Status, pr.HTTPStatus, pr.Cause = berth.ProbeUnhealthy, 500, "answered 500"
 	}
 	return pr

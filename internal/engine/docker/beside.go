@@ -39,7 +39,9 @@ func (a *application) nameFor(spec berth.ContainerSpec) string {
 
 // name lets containers that were made unnamed be found by their service's name
 // inside the network. An Engine names a container only where it connects it, so
-// it is connected anew, with the address that it had: what it has open goes on.
+// it is connected anew. It gets the address that just became free, its own, and
+// what it has open goes on; to ask for that address would pin it, and a pinned
+// container can't start once another one has the address.
 func (a *application) name(ctx context.Context) error {
 	for _, spec := range a.specs {
 		now, ok := a.inspected[spec.Name]
@@ -50,9 +52,7 @@ func (a *application) name(ctx context.Context) error {
 		if end == nil || slices.Contains(end.Aliases, spec.Service.Name) {
 			continue
 		}
-		named := endpoint(spec)
-		named.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: end.IPAddress}
-		if err := a.reconnect(ctx, spec, named); err != nil {
+		if err := a.reconnect(ctx, spec, endpoint(spec)); err != nil {
 			return err
 		}
 		a.forget(spec.Name)

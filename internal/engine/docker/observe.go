@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/volume"
 	"github.com/moby/moby/client"
@@ -231,7 +232,7 @@ func (h holding) observed(organizationID string, f *facts) berth.Observed {
 	}
 	for _, c := range h.containers {
 		seen := labelled(c.ID, nameOf(c), c.Labels)
-		seen.Image, seen.State = c.Image, stateOf(c.State)
+		seen.Image, seen.State, seen.Writes = c.Image, stateOf(c.State), writes(c.Mounts)
 		if seen.State == berth.ContainerRunning {
 			seen.Address = listedAddress(c, f)
 		}
@@ -288,7 +289,7 @@ func inspected(i container.InspectResponse, f *facts) berth.Container {
 	if strings.HasPrefix(c.Image, "sha256:") {
 		c.Image = i.Image // not what was asked for, but what was taken
 	}
-	c.Restarts = i.RestartCount
+	c.Restarts, c.Writes = i.RestartCount, writes(i.Mounts)
 	if i.State != nil {
 		c.State = stateOf(i.State.Status)
 		c.ExitCode, c.OOMKilled = i.State.ExitCode, i.State.OOMKilled
@@ -305,6 +306,17 @@ func inspected(i container.InspectResponse, f *facts) berth.Container {
 		c.Address = inspectedAddress(i, f)
 	}
 	return c
+}
+
+// writes names the volumes that a container may write to.
+func writes(mounts []container.MountPoint) (names []string) {
+	for _, m := range mounts {
+		if m.Type == mount.TypeVolume && m.RW {
+			names = append(names, m.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func labelled(id, name string, labels map[string]string) berth.Container {

@@ -428,10 +428,17 @@ func (f *Fake) observed(org string) berth.Observed {
 
 func (f *Fake) seen(c *fakeContainer) berth.Container {
 	generation, _ := strconv.Atoi(c.labels[berth.LabelGeneration]) // the fake wrote it
+	var writes []string
+	for _, m := range c.service.Mounts {
+		if !m.ReadOnly {
+			writes = append(writes, m.Volume)
+		}
+	}
+	slices.Sort(writes)
 	return berth.Container{
 		ID: c.id, Name: c.name, Service: c.service.Name, Replica: c.replica, Generation: generation,
 		Hash: c.labels[berth.LabelSpecHash], Image: c.service.Image, State: c.state, Health: f.health(c), ExitCode: c.exit, OOMKilled: c.oom,
-		Restarts: c.restarts, StartedAt: c.started, Address: f.addressOf(c), CPU: c.limits.CPU, MemoryMB: c.limits.MemoryMB,
+		Restarts: c.restarts, StartedAt: c.started, Address: f.addressOf(c), Writes: writes, CPU: c.limits.CPU, MemoryMB: c.limits.MemoryMB,
 	}
 }
 
@@ -456,31 +463,6 @@ func (f *Fake) Starts(name string) int {
 	return f.starts[name]
 }
 
-// HeldTwice names the volumes that containers of two specs held at the same time
-// though they were not to be shared, each with the containers.
-func (f *Fake) HeldTwice() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.writers)
-}
-
-// hold notes if a container that starts writes to what another one holds. The
-// lock is held.
-func (f *Fake) hold(c *fakeContainer) {
-	for _, m := range c.service.Mounts {
-		v := f.volumes[m.Volume]
-		if m.ReadOnly || v == nil || v.shared {
-			continue
-		}
-		for _, other := range f.containers {
-			writes := slices.ContainsFunc(other.service.Mounts, func(o berth.Mount) bool { return o.Volume == m.Volume && !o.ReadOnly })
-			if other.id != c.id && other.service.Name == c.service.Name && writes && other.state == berth.ContainerRunning {
-				f.writers = append(f.writers, m.Volume+": "+other.name+" and "+c.name)
-			}
-		}
-	}
-}
-
 func (f *Fake) addressOf(c *fakeContainer) netip.AddrPort {
 	switch {
 	case c.state != berth.ContainerRunning || c.service.Port == 0:
@@ -495,4 +477,23 @@ func (f *Fake) addressOf(c *fakeContainer) netip.AddrPort {
 	default:
 		return netip.AddrPortFrom(c.address, uint16(c.service.Port))
 	}
+}
+
+// DropImage takes an image away, as a person would, whatever uses it.
+func (f *Fake) DropImage(pin string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.images, pin)
+}
+
+// State describes a tenant's containers, one a line.
+func (f FakeHands) State(org string) (out []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range f.sortedContainers() {
+		if concerns(c.fakeObject, org) {
+			out = append(out, c.name+" "+string(c.state)+" "+c.service.Image[7:9])
+		}
+	}
+	return out
 }

@@ -189,6 +189,31 @@ func (f FakeHands) Sweep(_ testing.TB, org string) {
 	}
 }
 
+// HeldTwice names the volumes that containers of two specs held at the same time
+// though they were not to be shared, each with the containers.
+func (f *Fake) HeldTwice() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.writers)
+}
+
+// hold notes if a container that starts writes to what another one holds. The
+// lock is held.
+func (f *Fake) hold(c *fakeContainer) {
+	for _, m := range c.service.Mounts {
+		v := f.volumes[m.Volume]
+		if m.ReadOnly || v == nil || v.shared {
+			continue
+		}
+		for _, other := range f.containers {
+			writes := slices.ContainsFunc(other.service.Mounts, func(o berth.Mount) bool { return o.Volume == m.Volume && !o.ReadOnly })
+			if other.id != c.id && other.labels[berth.LabelGeneration] != c.labels[berth.LabelGeneration] && writes && other.state == berth.ContainerRunning {
+				f.writers = append(f.writers, m.Volume+": "+other.name+" and "+c.name)
+			}
+		}
+	}
+}
+
 // Dump describes everything that the engine holds, one object a line, without
 // ids and times: two engines that hold the same give the same.
 func (f *Fake) Dump() string {

@@ -84,7 +84,7 @@ func freshStack(t *testing.T, h Harness) {
 	c, svc := o.Containers[0], x.stack.Services[0]
 	want := berth.Container{
 		ID: c.ID, Name: berth.ContainerName(x.org), Service: "app", Replica: 1, Generation: 1, Hash: svc.Hash(), Image: svc.Image,
-		State: berth.ContainerRunning, StartedAt: c.StartedAt, Address: c.Address, CPU: 0.5, MemoryMB: 256,
+		State: berth.ContainerRunning, StartedAt: c.StartedAt, Address: c.Address, CPU: 0.5, MemoryMB: 256, Writes: []string{x.stack.Volumes[0].Name},
 	}
 	if diff := cmp.Diff(want, c, cmp.Comparer(sameAddress)); diff != "" {
 		t.Error(diff)
