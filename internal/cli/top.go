@@ -240,7 +240,7 @@ func rate(before, after *int64, seconds float64) *float64 {
 	return &r
 }
 
-// frame is the screen's content: never higher nor wider than the terminal.
+// frame is the screen's content. It fits the terminal.
 func (v *topView) frame() []string {
 	width, height := v.size()
 	sorted := make([]topLine, 0, len(v.lines))
@@ -259,11 +259,10 @@ func (v *topView) frame() []string {
 	lines := append([]string{head, note, ""}, table(topLineRows(shown))...)
 	lines = lines[:min(len(lines), max(1, height))]
 	for i, l := range lines {
-		if text := []rune(printable(l)); width > 0 && len(text) > width {
-			lines[i] = string(text[:width])
-		} else {
-			lines[i] = string(text)
-		}
+		// The last column stays free: clearing the rest of a line that fills it
+		// would take its last character.
+		text := []rune(printable(l))
+		lines[i] = string(text[:min(len(text), max(0, width-1))])
 	}
 	return lines
 }

@@ -147,7 +147,7 @@ func TestTopFitsTheTerminal(t *testing.T) {
 			t.Errorf("%d lines on %v", len(lines), size)
 		}
 		for _, l := range lines {
-			if len([]rune(l)) > size[0] || strings.Contains(l, "\x1b") {
+			if len([]rune(l)) >= size[0] || strings.Contains(l, "\x1b") {
 				t.Errorf("%q on %v", l, size)
 			}
 		}
@@ -213,7 +213,12 @@ func TestTopGivesTheTerminalBack(t *testing.T) {
 		_, _ = io.WriteString(w, `{"tenants":[{"organizationId":"1","slug":"acme","cpuPercent":5}],"nextCursor":null}`)
 	})
 	code := Main(t.Context(), onTerminal(t, api, terminal, "top"))
-	out := <-seen
+	var out string
+	select {
+	case out = <-seen:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the screen was not left")
+	}
 	if code != 0 || !strings.HasPrefix(out, enterScreen) || !strings.HasSuffix(out, leaveScreen) {
 		t.Errorf("exit %d, %q", code, out)
 	}
