@@ -124,7 +124,7 @@ func TestTopShowsWhatCountersRoseByAndOutlivesAFailure(t *testing.T) {
 			t.Errorf("%q", w.last())
 		}
 		w.next(nil, at("one", nil, nil, now.Add(4*time.Second), 5))
-		if strings.Contains(strings.Join(w.last(), "\n"), "stale") || strings.Contains(w.last()[4], "5 B") {
+		if strings.Contains(strings.Join(w.last(), "\n"), "stale") || strings.Contains(w.last()[4], " B") {
 			t.Errorf("a counter that began anew: %q", w.last())
 		}
 		w.press(3)
