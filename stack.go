@@ -145,7 +145,7 @@ func (s Stack) Containers() []ContainerSpec {
 		for n := 1; n <= svc.Replicas; n++ {
 			name := ContainerName(s.OrganizationID)
 			if !svc.Main || n > 1 {
-				name += "_" + svc.Name + "_" + strconv.Itoa(n)
+				name = replicaName(s.OrganizationID, svc.Name, n)
 			}
 			list = append(list, ContainerSpec{Name: name, Service: svc, Replica: n, Hash: hash})
 		}
@@ -206,10 +206,22 @@ func better(a, b Container, name string) bool {
 	return a.Name == name && b.Name != name
 }
 
-// StagedName is what a container is called while one of an earlier generation
-// has its name.
+// StagedName is what a container is called while one of another generation has
+// its name: the later one until it takes the name over, the earlier one after.
 func StagedName(organizationID string, generation int, service string, replica int) string {
-	return ContainerName(organizationID) + "_g" + strconv.Itoa(generation) + "_" + service + "_" + strconv.Itoa(replica)
+	return replicaName(organizationID, "g"+strconv.Itoa(generation)+"_"+service, replica)
+}
+
+// NamesOf are the names that a container may have had, whichever it has now.
+func NamesOf(organizationID string, c Container) []string {
+	return []string{
+		ContainerName(organizationID), replicaName(organizationID, c.Service, c.Replica),
+		StagedName(organizationID, c.Generation, c.Service, c.Replica),
+	}
+}
+
+func replicaName(organizationID, service string, replica int) string {
+	return ContainerName(organizationID) + "_" + service + "_" + strconv.Itoa(replica)
 }
 
 // Waves parts the containers into groups that start one after the other: each
@@ -256,8 +268,8 @@ func (s Service) Hash() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Staged reports whether c stands beside one of an earlier generation and has
-// not got its name yet.
+// Staged reports whether c stands beside one of another generation that has its
+// name.
 func (c Container) Staged(organizationID string) bool {
 	return c.Name == StagedName(organizationID, c.Generation, c.Service, c.Replica)
 }

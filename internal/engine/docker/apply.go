@@ -59,7 +59,7 @@ func (e *Engine) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, 
 	// Stop-first, but for services that are to be made beside: nothing new is
 	// made before what it replaces is gone, so two generations never write to
 	// one volume.
-	for _, next := range []func(context.Context) error{a.check, a.retire, a.rename, a.build, a.limit, a.name, a.run} {
+	for _, next := range []func(context.Context) error{a.check, a.retire, a.build, a.limit, a.name, a.run} {
 		if err := next(ctx); err != nil {
 			return berth.Observed{}, err
 		}
@@ -110,7 +110,7 @@ func (a *application) chooseNetwork() {
 }
 
 // retire removes the containers and networks of ours that the stack does not
-// call for.
+// call for, and lets what was made beside them have their names.
 func (a *application) retire(ctx context.Context) error {
 	summaries := make(map[string]container.Summary, len(a.have.containers)) // by id
 	have := make([]berth.Container, 0, len(a.have.containers))
@@ -121,23 +121,29 @@ func (a *application) retire(ctx context.Context) error {
 		have = append(have, seen)
 	}
 	kept, extra := a.stack.Pair(have)
-	g := bounded()
-	discard := func(c container.Summary) { g.Go(func() error { return a.discard(ctx, a.stack.OrganizationID, c) }) }
+	var goes []container.Summary
 	for _, spec := range a.specs {
 		c, ok := summaries[kept[spec.Name].ID]
 		switch {
 		case ok && a.usable(c, spec):
 			a.kept[spec.Name], a.ids[spec.Name] = c, c.ID
 		case ok:
-			discard(c)
+			goes = append(goes, c)
 		}
 	}
 	for _, c := range extra {
 		if a.stack.Leaves(c.Service) {
 			a.stays[c.Name] = c.ID
 		} else {
-			discard(summaries[c.ID])
+			goes = append(goes, summaries[c.ID])
 		}
+	}
+	if err := a.swap(ctx, goes); err != nil {
+		return err
+	}
+	g := bounded()
+	for _, c := range goes {
+		g.Go(func() error { return a.discard(ctx, a.stack.OrganizationID, c) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -4,29 +4,43 @@ import (
 	"context"
 	"slices"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
 	"github.com/unite-hub/berth"
 )
 
-// rename gives containers that were made beside others the names that those
-// had, now that they are gone.
-func (a *application) rename(ctx context.Context) error {
+// swap gives containers that were made beside others the names that those have,
+// and those their generation's. It does so while all of them still run: an
+// Engine that renames a running container writes down how many endpoints the
+// network had when it last looked, and if one just went, counts it for ever
+// and never removes the network. To count one too few harms nothing.
+func (a *application) swap(ctx context.Context, extra []container.Summary) error {
 	for _, spec := range a.specs {
 		c, ok := a.kept[spec.Name]
 		if !ok || nameOf(c) == spec.Name || a.stays[spec.Name] != "" {
 			continue
 		}
-		err := a.do(ctx, step{"rename container " + nameOf(c), a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
-			_, err := a.api.ContainerRename(ctx, c.ID, client.ContainerRenameOptions{NewName: spec.Name})
-			return err
-		})
-		if err != nil {
+		if i := slices.IndexFunc(extra, func(x container.Summary) bool { return nameOf(x) == spec.Name }); i >= 0 {
+			old := labelled("", "", extra[i].Labels)
+			err := a.rename(ctx, extra[i], berth.StagedName(a.stack.OrganizationID, old.Generation, old.Service, old.Replica))
+			if err != nil {
+				return err
+			}
+		}
+		if err := a.rename(ctx, c, spec.Name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (a *application) rename(ctx context.Context, c container.Summary, name string) error {
+	return a.do(ctx, step{"rename container " + nameOf(c), a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
+		_, err := a.api.ContainerRename(ctx, c.ID, client.ContainerRenameOptions{NewName: name})
+		return err
+	})
 }
 
 // nameFor is what a container that is made now is called.

@@ -208,10 +208,32 @@ func (e *Engine) discard(ctx context.Context, tenant string, c container.Summary
 		_, err := e.api.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true})
 		return err
 	})
-	if errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // 409: it is being removed already
+	switch {
+	case errdefs.IsNotFound(err):
 		return nil
+	case errdefs.IsConflict(err): // it is being removed already
+		return e.vanished(ctx, s, c.ID)
+	default:
+		return err
 	}
-	return err
+}
+
+// vanished waits until a container that is being removed is gone.
+func (e *Engine) vanished(ctx context.Context, s step, id string) error {
+	return e.do(ctx, s, e.ChangeTimeout, func(ctx context.Context) error {
+		for {
+			_, err := e.api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+			if errdefs.IsNotFound(err) {
+				return nil
+			}
+			if err == nil {
+				err = pause(ctx)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
 }
 
 // isUp reports whether a container has a process, or will by itself.

@@ -144,8 +144,12 @@ func (e *Engine) removeNetwork(ctx context.Context, tenant string, n network.Sum
 		}
 		return err
 	})
-	if inspectErr != nil || len(names) == 0 {
+	if inspectErr != nil {
 		return err
+	}
+	if len(names) == 0 {
+		return berth.Errorf(berth.CodeEngineUnavailable, "The Engine counts something in network %s, and shows nothing there: %w", n.Name, errdefsOnly{err}).
+			WithHint("if this lasts, the Engine has miscounted: restart it (with its live-restore the containers go on meanwhile), and Berth removes the network by itself").WithOp(s.op, s.tenant)
 	}
 	return berth.Errorf(berth.CodeForeignObject, "Network %s is still used by %s: %w", n.Name, strings.Join(names, ", "), errdefsOnly{err}).
 		WithHint("disconnect it: docker network disconnect -f %s %s", n.Name, names[0]).WithOp(s.op, s.tenant)

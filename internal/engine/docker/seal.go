@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,7 +53,7 @@ func (e *Engine) disproof(kind, name string, labels map[string]string) string {
 		return "it carries no seal"
 	case labels[berth.LabelInstallation] != e.Installation:
 		return "it belongs to another installation of Berth"
-	case !e.fits(seal, kind, name, labels) && (kind != kindContainer || !e.fits(seal, kind, stagedName(labels), labels)):
+	case !e.fits(seal, kind, name, labels) && (kind != kindContainer || !e.fitsFormer(seal, name, labels)):
 		return "its seal does not fit: its labels were copied or changed, or the key is another one"
 	case !nameFits(name, labels[berth.LabelTenantID]):
 		return "its name is not one of its tenant's"
@@ -65,12 +66,12 @@ func (e *Engine) fits(seal, kind, name string, labels map[string]string) bool {
 	return hmac.Equal([]byte(seal), []byte(e.seal(kind, name, labels[berth.LabelTenantID], labels[berth.LabelGeneration], labels[berth.LabelSpecHash])))
 }
 
-// stagedName is the name under which a container was made, if it was made
-// beside one of an earlier generation: it was renamed since, and its labels
-// can't follow.
-func stagedName(labels map[string]string) string {
-	c := labelled("", "", labels)
-	return berth.StagedName(labels[berth.LabelTenantID], c.Generation, c.Service, c.Replica)
+// fitsFormer reports whether a container was sealed under another of its names:
+// it is renamed when it takes another one's place and when it gives its own up,
+// and its labels can't follow.
+func (e *Engine) fitsFormer(seal, name string, labels map[string]string) bool {
+	names := berth.NamesOf(labels[berth.LabelTenantID], labelled("", "", labels))
+	return slices.Contains(names, name) && slices.ContainsFunc(names, func(former string) bool { return e.fits(seal, kindContainer, former, labels) })
 }
 
 // nameFits reports whether name is one that the tenant's objects have.

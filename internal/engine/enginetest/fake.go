@@ -391,7 +391,8 @@ func (f *Fake) ours(kind string, o fakeObject) bool {
 	}
 	generation, _ := strconv.Atoi(l[berth.LabelGeneration])
 	replica, _ := strconv.Atoi(l[berth.LabelReplica])
-	return fits(o.name) || fits(berth.StagedName(l[berth.LabelTenantID], generation, l[berth.LabelService], replica))
+	names := berth.NamesOf(l[berth.LabelTenantID], berth.Container{Generation: generation, Service: l[berth.LabelService], Replica: replica})
+	return fits(o.name) || slices.Contains(names, o.name) && slices.ContainsFunc(names, fits)
 }
 
 // concerns reports whether an object has a name or the label of a tenant.

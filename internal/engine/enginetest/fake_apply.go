@@ -121,31 +121,57 @@ func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.Cont
 			old = append(old, byID[c.ID])
 		}
 	}
+	renames := swaps(org, specs, there, old)
 	f.mu.Unlock()
-	for _, c := range old {
-		if err := f.discard(ctx, org, c); err != nil {
+	for _, r := range renames {
+		if f.taken(r.name) {
+			continue // by one that stays
+		}
+		if err := f.rename(ctx, org, r.c, r.name); err != nil {
 			return nil, err
 		}
 	}
-	for _, spec := range specs {
-		c := there[spec.Name]
-		if c == nil || c.name == spec.Name || f.taken(spec.Name) {
-			continue
-		}
-		if err := f.step(ctx, Step{Op: "rename container " + c.name, Tenant: org}, func() error {
-			c.name = spec.Name
-			return nil
-		}); err != nil {
+	for _, c := range old {
+		if err := f.discard(ctx, org, c); err != nil {
 			return nil, err
 		}
 	}
 	return there, nil
 }
 
+type renaming struct {
+	c    *fakeContainer
+	name string
+}
+
+// swaps gives what was made beside others the names that those have, and those
+// their generation's. The lock is held.
+func swaps(org string, specs []berth.ContainerSpec, there map[string]*fakeContainer, old []*fakeContainer) (list []renaming) {
+	for _, spec := range specs {
+		c := there[spec.Name]
+		if c == nil || c.name == spec.Name {
+			continue
+		}
+		if i := slices.IndexFunc(old, func(c *fakeContainer) bool { return c.name == spec.Name }); i >= 0 {
+			generation, _ := strconv.Atoi(old[i].labels[berth.LabelGeneration])
+			list = append(list, renaming{old[i], berth.StagedName(org, generation, old[i].service.Name, old[i].replica)})
+		}
+		list = append(list, renaming{c, spec.Name})
+	}
+	return list
+}
+
 func (f *Fake) taken(name string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.named(name) != nil
+}
+
+func (f *Fake) rename(ctx context.Context, org string, c *fakeContainer, name string) error {
+	return f.step(ctx, Step{Op: "rename container " + c.name, Tenant: org}, func() error {
+		c.name = name
+		return nil
+	})
 }
 
 // discard stops a container, then removes it.

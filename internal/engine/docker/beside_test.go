@@ -1,0 +1,121 @@
+package docker_test
+
+import (
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/unite-hub/berth"
+)
+
+// next is the stack that follows, its container beside the one that runs.
+func next(s berth.Stack) berth.Stack {
+	s.Generation++
+	s.Services = slices.Clone(s.Services)
+	s.Services[0].Image, s.Services[0].Beside = shared.images.Next, true
+	return s
+}
+
+// An Engine that renames a running container while another one's endpoint goes
+// may count that endpoint for ever.
+func TestARunningContainerIsRenamedBeforeAnythingGoes(t *testing.T) {
+	p := newProxy(t)
+	o := options()
+	o.Host = p.host
+	e := open(t, o)
+	s := stack(t)
+	_, err := e.Apply(t.Context(), s)
+	must(t, err)
+	s = next(s)
+	_, err = e.Apply(t.Context(), s)
+	must(t, err)
+	var mu sync.Mutex
+	var changes []string
+	p.breakWith(func(w http.ResponseWriter, r *http.Request, through http.Handler) {
+		if r.Method != http.MethodGet {
+			mu.Lock()
+			changes = append(changes, r.Method+" "+path.Base(r.URL.Path))
+			mu.Unlock()
+		}
+		through.ServeHTTP(w, r)
+	})
+	s.Services[0].Beside = false
+	got, err := e.Apply(t.Context(), s)
+	must(t, err)
+	if len(got.Containers) != 1 || got.Containers[0].Name != berth.ContainerName(s.OrganizationID) || len(got.Foreign) != 0 {
+		t.Errorf("alone: %+v", got)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(changes) != 4 || changes[0] != "POST rename" || changes[1] != "POST rename" || changes[2] != "POST stop" || !strings.HasPrefix(changes[3], "DELETE ") {
+		t.Errorf("changes %q, want two renamings, then a stop and a removal", changes)
+	}
+}
+
+// The one that gave its name up is ours under the name that it got, also for a
+// Berth that begins in between.
+func TestAContainerThatGaveItsNameUpIsStillOurs(t *testing.T) {
+	p := newProxy(t)
+	o := options()
+	o.Host = p.host
+	e := open(t, o)
+	s := stack(t)
+	_, err := e.Apply(t.Context(), s)
+	must(t, err)
+	beside := next(s)
+	_, err = e.Apply(t.Context(), beside)
+	must(t, err)
+	p.breakWith(func(w http.ResponseWriter, r *http.Request, through http.Handler) {
+		if path.Base(r.URL.Path) == "stop" {
+			panic(http.ErrAbortHandler)
+		}
+		through.ServeHTTP(w, r)
+	})
+	alone := beside
+	alone.Services = slices.Clone(beside.Services)
+	alone.Services[0].Beside = false
+	if _, err := e.Apply(t.Context(), alone); err == nil {
+		t.Fatal("a stop that was cut off was not told")
+	}
+	p.breakWith(nil)
+	seen, err := open(t, options()).Observe(t.Context(), s.OrganizationID)
+	must(t, err)
+	var names []string
+	for _, c := range seen.Containers {
+		names = append(names, c.Name)
+	}
+	want := []string{berth.ContainerName(s.OrganizationID), berth.StagedName(s.OrganizationID, s.Generation, "app", 1)}
+	if !slices.Equal(names, want) || len(seen.Foreign) != 0 {
+		t.Errorf("containers %q, foreign %+v; want %q", names, seen.Foreign, want)
+	}
+	// The way back: what gave its name up takes it again.
+	s.Generation += 2
+	back, err := e.Apply(t.Context(), s)
+	if err != nil || len(back.Containers) != 1 || back.Containers[0].Name != want[0] || back.Containers[0].Image != shared.images.App {
+		t.Errorf("back: %+v, %v", back, err)
+	}
+}
+
+func TestANetworkThatTheEngineMiscountsIsReportedWithTheWayOut(t *testing.T) {
+	p := newProxy(t)
+	o := options()
+	o.Host = p.host
+	e := open(t, o)
+	s := stack(t)
+	_, err := e.Apply(t.Context(), s)
+	must(t, err)
+	p.breakWith(func(w http.ResponseWriter, r *http.Request, through http.Handler) {
+		if r.Method == http.MethodDelete && strings.Contains(r.URL.Path, "/networks/") {
+			http.Error(w, `{"message":"error while removing network: network x has active endpoints"}`, http.StatusForbidden)
+			return
+		}
+		through.ServeHTTP(w, r)
+	})
+	err = e.Remove(t.Context(), berth.Removal{OrganizationID: s.OrganizationID})
+	wantError(t, err, berth.CodeEngineUnavailable, "counts something in network")
+	p.breakWith(nil)
+	must(t, e.Remove(t.Context(), berth.Removal{OrganizationID: s.OrganizationID}))
+}
