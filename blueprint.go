@@ -58,6 +58,9 @@ type BlueprintDefaults struct {
 	Replicas int    // of the service that takes requests
 	Port     int    // where it listens
 	Health   HealthCheck
+	// Exclusive are the volumes, by their key, that only one generation may
+	// hold at a time.
+	Exclusive []string
 }
 
 // BlueprintFinding is one thing that is wrong with a blueprint.

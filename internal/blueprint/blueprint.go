@@ -80,9 +80,15 @@ func (b *Blueprint) ID() string { return b.id }
 
 // Defaults are what a tenant gets that asks for nothing.
 func (b *Blueprint) Defaults() berth.BlueprintDefaults {
-	return berth.BlueprintDefaults{
+	d := berth.BlueprintDefaults{
 		ImageTag: b.tag, Limits: b.app.Limits, Replicas: b.app.main().Replicas, Port: b.app.Port, Health: b.app.Health,
 	}
+	for _, v := range b.app.Volumes {
+		if !v.Shared {
+			d.Exclusive = append(d.Exclusive, v.Name)
+		}
+	}
+	return d
 }
 
 // Image turns an imageTag into the full reference of the main service's image.

@@ -78,7 +78,7 @@ func TestServicesWaitForWhatTheyDependOn(t *testing.T) {
 		"the earlier generation goes on serving meanwhile":                  {map[string]berth.Container{"db": healthy, "web": old, "worker": old}, deployment(berth.DeployUpdate), false, 0, "route serving 2, apply; again"},
 		"and is left alone while the migration runs":                        {map[string]berth.Container{"db": healthy, "migrate": runs, "web": old, "worker": old}, deployment(berth.DeployUpdate), false, 0, "settle provisioning starting; wait 1s"},
 		"a database that is unwell later stops nothing":                     {map[string]berth.Container{"db": starting, "web": runs, "worker": runs}, nil, true, 0, "route serving 2, settle running healthy; done"},
-		"a worker that died waits for it, and the rest serves":              {map[string]berth.Container{"db": starting, "web": runs, "worker": endedAt(1)}, nil, true, 0, "settle provisioning starting; wait 1s"},
+		"a worker that died waits for it, and the rest serves":              {map[string]berth.Container{"db": starting, "web": runs, "worker": endedAt(1)}, nil, true, 0, "route serving 2, settle provisioning starting; wait 1s"},
 		"a migration's container may be gone, or be another's, once it ran": {map[string]berth.Container{"db": healthy, "web": runs, "worker": runs}, nil, true, 0, "route serving 2, settle running healthy; done"},
 	} {
 		t.Run(name, func(t *testing.T) {

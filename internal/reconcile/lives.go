@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -109,15 +110,14 @@ func (s *standings) oom(organizationID string) (news bool) {
 	return news
 }
 
-// crashed says which wanted container crashed too often, "" if none did.
-func (m move) crashed(s Situation) (c berth.Container, reason string) {
+// crashed returns the wanted containers that crashed too often.
+func (m move) crashed(s Situation) (list []berth.Container) {
 	for _, want := range m.stack.Containers() {
-		c, ok := m.kept[want.Name]
-		if ok && s.Lives[c.ID].Crashes >= crashesMost {
-			return c, fmt.Sprintf("service %s crashed %d times in a row; read its logs, then start or deploy again", c.Service, s.Lives[c.ID].Crashes)
+		if c, ok := m.kept[want.Name]; ok && s.Lives[c.ID].Crashes >= crashesMost {
+			list = append(list, c)
 		}
 	}
-	return berth.Container{}, ""
+	return list
 }
 
 // lifeless returns a container that is to be restarted now.
@@ -130,19 +130,45 @@ func (m move) lifeless(s Situation) (c berth.Container, cause string) {
 	return berth.Container{}, ""
 }
 
-// surrender gives a container up that crashed too often: it stays down until
-// somebody orders otherwise.
-func surrender(s Situation, m move, c berth.Container, reason string) Plan {
+// surrender gives services up whose containers crashed too often: those stay
+// down until somebody orders otherwise. The tenant's others are tended as ever.
+func surrender(s Situation, gated berth.Stack, m move, crashed []berth.Container) Plan {
+	c := crashed[0]
+	reason := fmt.Sprintf("service %s crashed %d times in a row; read its logs, then start or deploy again", c.Service, s.Lives[c.ID].Crashes)
 	if s.Deployment != nil {
 		return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
 	}
-	s.Holding = false
-	steps := []Step{m.route(s)}
-	if isUp(c) {
-		steps = append(steps, Step{Kind: StepRest, Container: c.ID})
+	for _, c := range crashed {
+		if isUp(c) {
+			s.Holding = false
+			return Plan{Steps: []Step{m.route(s), {Kind: StepRest, Container: c.ID}}}
+		}
 	}
-	settle := Step{Kind: StepSettle, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: givenUp + reason, Event: berth.EventGaveUp}
-	return Plan{Steps: append(steps, settle), Then: Wait, After: hopeless}
+	gated.Services = slices.Clone(gated.Services)
+	mainLeft := true
+	for i := range gated.Services {
+		svc := &gated.Services[i]
+		if slices.ContainsFunc(crashed, func(c berth.Container) bool { return c.Service == svc.Name }) {
+			svc.Held = true
+			mainLeft = mainLeft && !svc.Main
+		}
+	}
+	rest := newMove(gated, s)
+	given := Step{Kind: StepSettle, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: givenUp + reason, Event: berth.EventGaveUp}
+	if rest.missing() == "" && !mainLeft {
+		s.Holding = false
+		return Plan{Steps: []Step{m.route(s), given}, Then: Wait, After: hopeless}
+	}
+	p := tend(s, rest, "")
+	for i := range p.Steps {
+		if p.Steps[i].Kind == StepSettle {
+			p.Steps[i] = given
+		}
+	}
+	if p.Then == Done {
+		p.Then, p.After = Wait, hopeless
+	}
+	return p
 }
 
 // revive restarts a container that gives no sign of life.
@@ -170,7 +196,11 @@ func (p *pass) rest(ctx context.Context, s Step) error {
 	if !ok {
 		return nil
 	}
-	return p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error {
+	err := p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error {
 		return engine.Rest(ctx, p.Tenant.OrganizationID, s.Container)
 	})
+	if err != nil {
+		return err
+	}
+	return p.observe(ctx)
 }

@@ -22,6 +22,7 @@ type remembered struct {
 	restarted  bool
 	available  bool      // its images were seen to be there
 	since      time.Time // when patience with it began
+	arrived    time.Time // when traffic moved to what it made; zero if it did not yet
 	well       time.Time // since when all that is to take requests answers well; zero if it does not
 	wasWell    bool      // they did once
 	relapses   int       // rounds in a row since then in which not all did
@@ -62,13 +63,24 @@ func (m *memory) steps(d *berth.Deployment) []berth.DeploymentStep {
 
 // impatient begins to count how long a deployment takes, if that was not begun
 // before.
-func (m *memory) impatient(d *berth.Deployment) (waited time.Duration) {
+func (m *memory) impatient(d *berth.Deployment) {
 	m.update(d, func(r *remembered) {
 		if r.since.IsZero() {
 			r.since = time.Now()
 		}
-		waited = time.Since(r.since)
 	})
+}
+
+// waited is how long a deployment has taken, without the time for which what it
+// made is observed.
+func (r remembered) waited(observe time.Duration) time.Duration {
+	if r.since.IsZero() {
+		return 0
+	}
+	waited := time.Since(r.since)
+	if !r.well.IsZero() {
+		waited -= min(time.Since(r.well), observe)
+	}
 	return waited
 }
 

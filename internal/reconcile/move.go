@@ -42,7 +42,7 @@ func newMove(gated berth.Stack, s Situation) move {
 	m.stack.Services = slices.Clone(gated.Services)
 	for i := range m.stack.Services {
 		svc := &m.stack.Services[i]
-		if svc.Held || svc.Done || svc.Once || !m.replaces(svc.Name) || slices.Contains(m.stack.Ends, svc.Name) {
+		if svc.Held || svc.Done || svc.Once || !m.replaces(*svc) || slices.Contains(m.stack.Ends, svc.Name) {
 			continue
 		}
 		wanting, staged := m.wanting(svc.Name)
@@ -116,9 +116,12 @@ func exclusive(stack berth.Stack, svc berth.Service) bool {
 	})
 }
 
-// replaces reports whether a container of the service runs that is not wanted.
-func (m move) replaces(service string) bool {
-	return slices.ContainsFunc(m.extra, func(c berth.Container) bool { return c.Service == service && isUp(c) })
+// replaces reports whether a container of the service runs that is not wanted,
+// or one that takes the requests which the service is to take now.
+func (m move) replaces(svc berth.Service) bool {
+	return slices.ContainsFunc(m.extra, func(c berth.Container) bool {
+		return isUp(c) && (c.Service == svc.Name || svc.Main && c.Address.IsValid())
+	})
 }
 
 // wanting is how many containers of a service are not there, and whether some

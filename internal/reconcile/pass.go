@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -31,7 +32,8 @@ type situation struct {
 	blueprint Blueprint // nil for a tenant that is to go
 	secrets   []store.SecretVersion
 	volumes   []berth.VolumeRecord
-	moved     bool // the last route led elsewhere than the one before
+	exclusive []string // volumes that the version before this one shares with nobody
+	moved     bool     // the last route led elsewhere than the one before
 }
 
 func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
@@ -43,6 +45,9 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 		l.stands.forget(organizationID)
 		return verdict{then: Done}
 	case err == nil && !p.reachable():
+		if err := p.unhold(ctx); err != nil {
+			p.Log.Warn("what requests wait for could not be recorded", "tenant", organizationID, "error", err)
+		}
 		return verdict{then: Retry} // mind looks at every tenant once it answers again
 	case err == nil:
 		var v verdict
@@ -123,7 +128,13 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 		if err != nil || t.Want == berth.WantGone {
 			return err
 		}
-		p.blueprint, err = p.Catalog.Get(ctx, tx, t.Spec.Blueprint)
+		if p.blueprint, err = p.Catalog.Get(ctx, tx, t.Spec.Blueprint); err != nil || !ok || d.Previous == nil || d.Previous.Blueprint == t.Spec.Blueprint {
+			return err
+		}
+		former, err := p.Catalog.Get(ctx, tx, d.Previous.Blueprint)
+		if err == nil {
+			p.exclusive = former.Defaults().Exclusive
+		}
 		return err
 	})
 }
@@ -148,16 +159,18 @@ func (p *pass) checkEngine() error {
 func (p *pass) prepare() error {
 	if p.Deployment != nil {
 		r := p.memory.recall(p.Deployment)
-		p.Restarted, p.Relapses, p.Waited, p.Well = r.restarted, r.relapses, 0, 0
+		p.Restarted, p.Relapses, p.Waited, p.Well, p.Arrived = r.restarted, r.relapses, r.waited(p.Loop.Observe), 0, 0
 		p.Available = r.available || !p.Deployment.Makes()
-		if !r.since.IsZero() {
-			p.Waited = time.Since(r.since)
-		}
 		if !r.well.IsZero() {
 			p.Well = time.Since(r.well)
 		}
+		if !r.arrived.IsZero() {
+			p.Arrived = time.Since(r.arrived)
+		}
 	}
-	p.Proven, p.Holding = p.stands.recall(p.Tenant, p.Seen)
+	p.Proven = p.stands.recall(p.Tenant, p.Deployment != nil, p.Seen)
+	long, _, held := p.routes.held(p.Tenant.OrganizationID)
+	p.Holding = held && (p.Deployment != nil || long < p.Loop.Patience)
 	p.Unready = p.unready()
 	p.Lives = p.stands.lives(p.Tenant.OrganizationID, p.Seen)
 	if p.Stack.Services != nil || p.Tenant.Want == berth.WantGone || unresolved(p.Tenant.Spec, p.blueprint) {
@@ -179,6 +192,9 @@ func (p *pass) prepare() error {
 	}
 	info, _ := p.engine.get()
 	stack, err := p.blueprint.Stack(p.Tenant, env, recorded, info.Cores)
+	for i, v := range stack.Volumes {
+		stack.Volumes[i].Shared = v.Shared && !slices.Contains(p.exclusive, v.Key)
+	}
 	p.Stack = stack
 	return err
 }
@@ -274,9 +290,18 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 // marks the tenant as failed.
 func (p *pass) recordFailure(ctx context.Context, err error) (verdict, error) {
 	final := isFinal(err)
-	p.Waited = p.memory.impatient(p.Deployment)
-	if p.Deployment != nil && p.Tenant.Want != berth.WantGone && (final || p.Waited >= p.Loop.Patience) {
-		return verdict{then: Wait}, p.fail(ctx, err.Error())
+	if p.Deployment != nil && p.Tenant.Want != berth.WantGone {
+		p.memory.impatient(p.Deployment)
+		r := p.memory.recall(p.Deployment)
+		p.Waited = r.waited(p.Loop.Observe)
+		switch {
+		case !r.arrived.IsZero() && time.Since(r.arrived) >= p.Loop.Patience+p.MoveDrain:
+			// What was ordered runs. That what was before can't be removed is
+			// the next pass's trouble.
+			return verdict{then: Wait}, p.settle(ctx, Step{Status: berth.StatusRunning, Health: berth.HealthHealthy, Reason: err.Error()})
+		case r.arrived.IsZero() && (final || p.Waited >= p.Loop.Patience):
+			return verdict{then: Wait}, p.fail(ctx, err.Error())
+		}
 	}
 	if p.Holding && p.Deployment == nil {
 		// Requests would wait for what fails again and again.

@@ -32,7 +32,8 @@ type Situation struct {
 	Well     time.Duration // for which all were, round after round, for Deployment
 	Relapses int           // rounds in a row since then in which not all were
 	Observe  time.Duration // how long a new generation must be well before traffic moves to it
-	Waited   time.Duration // since patience with Deployment began
+	Waited   time.Duration // since patience with Deployment began, not counting Observe
+	Arrived  time.Duration // since traffic moved to what Deployment made
 	Patience time.Duration // how long a deployment may wait for a healthy answer
 }
 
@@ -63,6 +64,7 @@ type Step struct {
 	Kind      StepKind
 	Route     berth.RouteState // of StepRoute
 	Upstreams []netip.AddrPort // of StepRoute: where requests go
+	Arrives   bool             // of StepRoute: to what was ordered
 	Stack     berth.Stack      // of StepApply
 	Status    berth.Status     // of StepSettle
 	Health    berth.Health     // of StepSettle
@@ -127,10 +129,17 @@ func Decide(s Situation) Plan {
 	gated, waits := gate(s.Stack, s.Seen)
 	m := newMove(gated, s)
 	if s.Stack.Run {
-		if c, reason := m.crashed(s); reason != "" {
-			return surrender(s, m, c, reason)
+		if list := m.crashed(s); len(list) > 0 {
+			return surrender(s, gated, m, list)
 		}
-		if c, cause := m.lifeless(s); cause != "" && s.Deployment == nil {
+	}
+	return tend(s, m, waits)
+}
+
+// tend brings a tenant to what should be, and sees that it is well.
+func tend(s Situation, m move, waits string) Plan {
+	if s.Stack.Run && s.Deployment == nil {
+		if c, cause := m.lifeless(s); cause != "" {
 			return Plan{Steps: []Step{m.route(s), {Kind: StepRevive, Container: c.ID, Reason: cause}}}
 		}
 	}
@@ -168,10 +177,13 @@ func await(s Situation, m move, reason string) Plan {
 		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not ready in time: " + reason}}, Then: Wait}
 	}
 	settle := Step{Kind: StepSettle, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: reason}
-	if s.Deployment == nil && !m.mainRuns() {
+	if s.Deployment != nil {
+		return Plan{Steps: []Step{settle}, Then: Wait, After: gatePause}
+	}
+	if !m.mainRuns() {
 		settle.Status = berth.StatusFailed
 	}
-	return Plan{Steps: []Step{settle}, Then: Wait, After: gatePause}
+	return Plan{Steps: []Step{m.route(s), settle}, Then: Wait, After: gatePause}
 }
 
 // restartDue reports whether containers that run have to be stopped first. One
@@ -255,12 +267,14 @@ func verify(s Situation, m move) Plan {
 // arrive moves traffic to a generation that was found well, and lets the one
 // before it go: name, route, drain, remove, and look again.
 func arrive(s Situation, m move) Plan {
-	here := Step{Kind: StepRoute, Route: berth.RouteServing, Upstreams: addresses(m.main())}
+	here := Step{Kind: StepRoute, Route: berth.RouteServing, Upstreams: addresses(m.main()), Arrives: true}
 	switch {
 	case m.surplus() == "":
 		return Plan{Steps: []Step{here, {Kind: StepSettle, Status: berth.StatusRunning, Health: berth.HealthHealthy}}, Then: Done}
+	case s.Applied == shape(m.alone) && s.Deployment != nil && s.Arrived < s.Patience:
+		return Plan{Steps: []Step{here, {Kind: StepSettle, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: m.surplus()}}, Then: Retry}
 	case s.Applied == shape(m.alone):
-		return unrepaired(s, m, m.surplus())
+		return Plan{Steps: []Step{here, {Kind: StepSettle, Status: berth.StatusRunning, Health: berth.HealthHealthy, Reason: m.surplus()}}, Then: Retry}
 	case m.unnamed && !s.Named && s.Applied != shape(m.named):
 		return Plan{Steps: []Step{{Kind: StepApply, Stack: m.named}}}
 	case !s.Drained:

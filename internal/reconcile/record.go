@@ -111,6 +111,8 @@ func (p *pass) report(ctx context.Context, tx store.Tx, next berth.Tenant, kind 
 	switch {
 	case p.Deployment != nil:
 		return nil
+	case kind != "" && was.Cause == next.Cause:
+		return nil // told before
 	case kind != "":
 		return tx.InsertEvent(ctx, event(org, kind, next.Cause))
 	case was.Health == berth.HealthHealthy && unwell(next):
@@ -167,6 +169,7 @@ func (p *pass) fail(ctx context.Context, cause string) error {
 		return p.mark(ctx, cause)
 	}
 	running := len(upstreams(p.Seen)) > 0
+	p.routes.renew(p.Tenant.OrganizationID) // the way back has its own time
 	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Status, d.Error, d.CompletedAt, d.CanRollback = berth.DeploymentFailed, cause, now(), false
 		failed := event(t.OrganizationID, berth.EventDeploymentFailed, string(d.Type)+" failed: "+cause)

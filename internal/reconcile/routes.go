@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/unite-hub/berth"
 )
@@ -18,10 +19,17 @@ type routes struct {
 	version int64
 	byOrg   map[string]berth.Route
 	refused map[string]error // by organization id, from the last hand-over
+	holds   map[string]hold  // by organization id, of tenants whose requests wait
+}
+
+// hold is that a tenant's requests wait.
+type hold struct {
+	since  time.Time
+	before []netip.AddrPort // where they went until then
 }
 
 func newRoutes(edge Edge) *routes {
-	return &routes{edge: edge, byOrg: make(map[string]berth.Route), refused: make(map[string]error)}
+	return &routes{edge: edge, byOrg: make(map[string]berth.Route), refused: make(map[string]error), holds: make(map[string]hold)}
 }
 
 // put puts one route in force and returns once it is. Only a change reaches
@@ -31,6 +39,11 @@ func (r *routes) put(route berth.Route) (moved bool, err error) {
 	defer r.mu.Unlock()
 	org := route.OrganizationID
 	old, ok := r.byOrg[org]
+	if _, held := r.holds[org]; route.State != berth.RouteHolding {
+		delete(r.holds, org)
+	} else if !held {
+		r.holds[org] = hold{time.Now(), old.Upstreams}
+	}
 	if !ok || !old.Same(route) || r.refused[org] != nil {
 		r.byOrg[org] = route
 		r.apply()
@@ -42,6 +55,7 @@ func (r *routes) put(route berth.Route) (moved bool, err error) {
 func (r *routes) drop(organizationID string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	delete(r.holds, organizationID)
 	if _, ok := r.byOrg[organizationID]; ok {
 		delete(r.byOrg, organizationID)
 		r.apply()
@@ -53,10 +67,33 @@ func (r *routes) replace(all []berth.Route) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.byOrg)
+	clear(r.holds)
 	for _, route := range all {
 		r.byOrg[route.OrganizationID] = route
+		if route.State == berth.RouteHolding {
+			r.holds[route.OrganizationID] = hold{since: time.Now()}
+		}
 	}
 	r.apply()
+}
+
+// held reports whether a tenant's requests wait, how long they have done so,
+// and where they went before.
+func (r *routes) held(organizationID string) (long time.Duration, before []netip.AddrPort, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h, ok := r.holds[organizationID]
+	return time.Since(h.since), slices.Clone(h.before), ok
+}
+
+// renew lets a tenant's requests wait for as long again, if they do.
+func (r *routes) renew(organizationID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h, ok := r.holds[organizationID]; ok {
+		h.since = time.Now()
+		r.holds[organizationID] = h
+	}
 }
 
 // error is why the tenant's route is not in force, nil if it is.

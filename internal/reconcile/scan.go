@@ -290,21 +290,22 @@ func (l *Loop) restore(ctx context.Context) {
 		case berth.WantGone:
 			continue
 		case berth.WantRunning:
-			r.State, r.Upstreams = berth.RouteStarting, upstreams(unstaged(f.seen[t.OrganizationID]))
-			if len(r.Upstreams) > 0 && t.Health == berth.HealthHealthy {
+			changing := f.open[t.OrganizationID]
+			seen := f.seen[t.OrganizationID]
+			seen.Containers = slices.DeleteFunc(slices.Clone(seen.Containers), func(c berth.Container) bool { return !believed(t, changing, c) })
+			r.Upstreams = upstreams(seen)
+			switch {
+			case len(r.Upstreams) > 0:
 				r.State = berth.RouteServing
+			case changing && t.Status == berth.StatusRunning:
+				r.State = berth.RouteHolding // as before the end
+			default:
+				r.State = berth.RouteStarting
 			}
 		}
 		all = append(all, r)
 	}
 	l.routes.replace(all)
-}
-
-// unstaged leaves out what was made beside an earlier generation and may not
-// have been found well.
-func unstaged(seen berth.Observed) berth.Observed {
-	seen.Containers = slices.DeleteFunc(slices.Clone(seen.Containers), func(c berth.Container) bool { return c.Staged(seen.OrganizationID) })
-	return seen
 }
 
 // sweep removes what a tenant left behind after its end, and reports what is

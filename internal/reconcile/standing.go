@@ -17,17 +17,15 @@ type standings struct {
 }
 
 type standing struct {
-	proven  map[string]time.Time // container id to the start since which it was found well
-	holding bool                 // the edge keeps requests waiting
-	lives   map[string]*life     // by container id
-	oomAt   time.Time            // when a kill for want of memory was last told
+	proven map[string]time.Time // container id to the start since which it was found well
+	lives  map[string]*life     // by container id
+	oomAt  time.Time            // when a kill for want of memory was last told
 }
 
 // recall returns which of the containers that are seen were found well since
-// they started. A tenant that is met for the first time and was well when it
-// was last recorded is believed for what had been started by then; what had
-// been given up stays so.
-func (s *standings) recall(t berth.Tenant, seen berth.Observed) (proven map[string]bool, holding bool) {
+// they started. Of a tenant that is met for the first time, some are believed;
+// what had been given up stays so.
+func (s *standings) recall(t berth.Tenant, changing bool, seen berth.Observed) (proven map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it := s.byOrg[t.OrganizationID]
@@ -35,7 +33,7 @@ func (s *standings) recall(t berth.Tenant, seen berth.Observed) (proven map[stri
 		it = &standing{proven: map[string]time.Time{}, lives: map[string]*life{}}
 		s.byOrg[t.OrganizationID] = it
 		for _, c := range seen.Containers {
-			if t.Health == berth.HealthHealthy && !c.StartedAt.Truncate(time.Microsecond).After(t.LastStartedAt) {
+			if believed(t, changing, c) {
 				it.proven[c.ID] = c.StartedAt
 			}
 			if !isUp(c) && t.Status == berth.StatusFailed && strings.HasPrefix(t.Cause, givenUp) {
@@ -49,7 +47,16 @@ func (s *standings) recall(t berth.Tenant, seen berth.Observed) (proven map[stri
 			proven[c.ID] = true
 		}
 	}
-	return proven, it.holding
+	return proven
+}
+
+// believed reports whether a container is taken to be well that nobody has
+// asked yet: the tenant was well when it was last recorded, or nobody could
+// tell, and the container ran by then. What a deployment that is not over made
+// is not.
+func believed(t berth.Tenant, changing bool, c berth.Container) bool {
+	return t.Status == berth.StatusRunning && (t.Health == berth.HealthHealthy || t.Health == berth.HealthUnknown) &&
+		!(changing && c.Generation >= t.Generation) && !c.StartedAt.Truncate(time.Microsecond).After(t.LastStartedAt)
 }
 
 // prove notes that containers were found well.
@@ -71,10 +78,6 @@ func (s *standings) keep(seen berth.Observed) {
 		maps.DeleteFunc(it.proven, func(id string, _ time.Time) bool { return !there[id] })
 		maps.DeleteFunc(it.lives, func(id string, _ *life) bool { return !there[id] })
 	})
-}
-
-func (s *standings) hold(organizationID string, holding bool) {
-	s.update(organizationID, func(it *standing) { it.holding = holding })
 }
 
 func (s *standings) update(organizationID string, f func(*standing)) {

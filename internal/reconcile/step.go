@@ -203,14 +203,38 @@ func (p *pass) route(ctx context.Context, s Step) error {
 		p.stands.prove(org, p.at(s.Upstreams))
 	}
 	p.Holding = s.Route == berth.RouteHolding
-	p.stands.hold(org, p.Holding)
 	p.Drained = false
 	moved, err := p.routes.put(r)
 	p.moved = moved
+	if s.Arrives {
+		p.memory.update(p.Deployment, func(r *remembered) {
+			if r.arrived.IsZero() {
+				r.arrived = time.Now()
+			}
+		})
+	}
 	if err == nil || strings.Contains(p.Tenant.Cause, err.Error()) {
 		return nil
 	}
 	return p.journal(ctx, berth.EventPort, err.Error())
+}
+
+// unhold ends the waiting of requests while the engine is away: what served
+// them before does so again, if it answers. Whether it was stopped by then,
+// nobody else can tell.
+func (p *pass) unhold(ctx context.Context) error {
+	long, before, held := p.routes.held(p.Tenant.OrganizationID)
+	if !held || long < p.Loop.Patience || p.blueprint == nil {
+		return nil
+	}
+	check := p.blueprint.Defaults().Health
+	up := slices.DeleteFunc(before, func(addr netip.AddrPort) bool {
+		return check.Kind == berth.ProbeEngine || p.Prober.Probe(p.soft, addr, check).Status != berth.ProbeHealthy
+	})
+	if len(up) == 0 {
+		return p.route(ctx, Step{Kind: StepRoute, Route: berth.RouteStarting})
+	}
+	return p.route(ctx, Step{Kind: StepRoute, Route: berth.RouteServing, Upstreams: up})
 }
 
 // at returns the containers behind addresses.
