@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,20 @@ func TestADeploymentThatIsTriedAgainEndsAtItsDeadline(t *testing.T) {
 		began := time.Now()
 		d := w.done(w.service.Deploy(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Deploy{ImageTag: &image}))
 		if took := time.Since(began); d.Status != berth.DeploymentFailed || took < w.config.Patience || took > w.config.Patience+time.Second {
+			t.Errorf("%s after %v of %v: %s", d.Status, took, w.config.Patience, d.Error)
+		}
+	})
+}
+
+func TestADeploymentThatHangsEndsAtItsDeadline(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.apply([]byte(strings.Replace(single, "x-berth: {", "x-berth: {health: {interval: 30s, timeout: 17s}, ", 1)))
+		w.provisionOf(1, "single")
+		w.hangs = true
+		began := time.Now()
+		d := w.done(w.deployTag(1, "sick"))
+		if took := time.Since(began); d.Status != berth.DeploymentFailed || took < w.config.Patience || took > w.config.Patience+2*time.Second {
 			t.Errorf("%s after %v of %v: %s", d.Status, took, w.config.Patience, d.Error)
 		}
 	})

@@ -424,6 +424,10 @@ func (p *pass) note(pr *berth.Probe) {
 
 func (p *pass) ask(c berth.Container) (pr berth.Probe) {
 	check := p.blueprint.Defaults().Health
+	if d := p.Deployment; d != nil { // which ends at its deadline, whoever hangs
+		left := p.Loop.Patience - p.memory.recall(d).waited(p.Loop.Observe)
+		check.Timeout = min(check.Timeout, max(left, time.Second))
+	}
 	if check.Kind == berth.ProbeEngine {
 		var ok bool
 		if pr, ok = berth.EngineProbe(c, time.Now()); !ok {

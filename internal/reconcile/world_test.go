@@ -41,6 +41,7 @@ type world struct {
 	config  reconcile.Config
 	vitals  *vitals
 	sick    netip.AddrPort // a container that is unwell though its image is not
+	hangs   bool           // what is unwell gives no answer
 	stop    func()
 }
 
@@ -309,10 +310,16 @@ type prober struct {
 	w      *world
 }
 
-func (p prober) Probe(_ context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe {
+func (p prober) Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe {
 	pr := berth.Probe{CheckedAt: time.Now().UTC().Truncate(time.Microsecond), Status: berth.ProbeHealthy, Type: "http", Endpoint: check.Path, HTTPStatus: 200}
 	if !p.engine.Healthy(addr) || p.w.sick == addr {
 		pr.Status, pr.HTTPStatus, pr.Cause = berth.ProbeUnhealthy, 500, "answered 500"
+		if p.w.hangs {
+			late, cancel := context.WithTimeout(ctx, check.Timeout)
+			<-late.Done()
+			cancel()
+			pr.Status, pr.HTTPStatus, pr.Cause = berth.ProbeTimeout, 0, "gave no answer"
+		}
 	}
 	return pr
 }
