@@ -322,3 +322,57 @@ func TestAPeriodThatIsStoredLateIsInItsHour(t *testing.T) {
 		t.Errorf("hours %+v", hours)
 	}
 }
+
+// Berth is away for longer than minutes are kept. What it had not summed up
+// then, and what was used meanwhile, is in the hours and days all the same.
+func TestNothingIsForgottenBeforeItWasSummedUp(t *testing.T) {
+	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	away := 63 * 60 // minutes
+	for name, first := range map[string]bool{"keeper first": true, "meter first": false} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, filepath.Join(t.TempDir(), "berth.db"), 1)
+			defer s.Close()
+			k := &meter.Keeper{Store: s, Log: slog.New(slog.DiscardHandler)}
+			put := func(from, to int) {
+				t.Helper()
+				start, end := noon.Add(time.Duration(from)*time.Minute), noon.Add(time.Duration(to)*time.Minute)
+				err := s.InTx(ctx, berth.System(), func(tx store.Tx) error {
+					return tx.PutUsage(ctx, []berth.Usage{{OrganizationID: org(0), Resolution: berth.ByMinute, Start: start, End: end, Requests: berth.Known[int64](1)}})
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			keep := func(minute int) {
+				t.Helper()
+				if err := k.Keep(ctx, noon.Add(time.Duration(minute)*time.Minute)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			put(-60, 0)
+			put(0, 20)
+			keep(20)
+			put(20, 40) // then Berth ends
+			if first {
+				keep(away)
+			}
+			put(40, away+1)
+			for minute := away + 5; minute < away+4*24*60; minute += 60 {
+				keep(minute)
+			}
+			for _, r := range []berth.Resolution{berth.ByHour, berth.ByDay} {
+				var sum int64
+				list := rows(t, s, 0, r)
+				for _, u := range list {
+					sum += u.Requests.Value
+				}
+				if sum != 4 || !list[len(list)-1].End.Equal(noon.Add(time.Duration(away+1)*time.Minute)) {
+					t.Errorf("%s: %d of 4 requests in %+v", r, sum, list)
+				}
+			}
+			if n := len(rows(t, s, 0, berth.ByMinute)); n != 0 {
+				t.Errorf("%d minutes are left", n)
+			}
+		})
+	}
+}
