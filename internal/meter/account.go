@@ -15,6 +15,7 @@ type account struct {
 	start time.Time     // of the period, as it is recorded
 	mono  time.Time     // when the period began, or was taken up, by the monotonic clock
 	gap   time.Duration // of the period, from its begin until it was taken up
+	away  bool          // it was taken up, and nothing was read since
 
 	last    map[string]berth.Sample // by container id: the newest that is known, or the stored mark
 	seen    map[string]time.Time    // when each of them was last read, or taken up
@@ -54,8 +55,32 @@ func (a *account) resume(m berth.Mark, now time.Time) {
 	for _, s := range m.Samples {
 		a.last[s.ContainerID], a.seen[s.ContainerID] = s, now
 	}
-	if gap := now.Round(0).Sub(m.End); gap > 0 {
-		a.start, a.gap = m.End, gap
+	a.away = true
+	a.since(m.End, now)
+}
+
+// find ends the wait for what was taken up. Where no container ran through, the
+// period begins with the first one that was started since: before, nobody
+// counted.
+func (a *account) find(samples []berth.Sample, now time.Time) {
+	switch {
+	case len(samples) > 0:
+		a.away = false
+		first := now.Round(0)
+		for _, s := range samples {
+			if before, known := a.last[s.ContainerID]; known && before.StartedAt.Equal(s.StartedAt) {
+				return
+			}
+			if s.StartedAt.Before(first) {
+				first = s.StartedAt
+			}
+		}
+		if first.After(a.start) {
+			a.gap -= first.Sub(a.start)
+			a.start = first
+		}
+	case now.Sub(a.mono) > forgotten:
+		a.away, a.start, a.gap = false, a.mono.Round(0), 0
 	}
 }
 
@@ -63,6 +88,9 @@ func (a *account) resume(m berth.Mark, now time.Time) {
 func (a *account) sweep(samples []berth.Sample, now time.Time) {
 	r := berth.Reading{OrganizationID: a.org, At: now, Containers: len(samples), DiskBytes: a.reading.DiskBytes, Traffic: a.reading.Traffic}
 	var cpu berth.Maybe[float64]
+	if a.away {
+		a.find(samples, now)
+	}
 	for _, s := range samples {
 		before, known := a.last[s.ContainerID]
 		used := difference(before, s, known, a.start)
@@ -233,9 +261,9 @@ func (a *account) sumUp(now time.Time) (berth.Usage, berth.Mark) {
 
 // idle reports whether the period that is open has nothing to tell: nothing
 // ran, and nobody asked. One that was taken up is not, until its containers were
-// looked for.
+// found.
 func (a *account) idle() bool {
-	return a.samples == 0 && a.period.requests.Value == 0 && !a.period.cpu.Known && a.gap == 0
+	return a.samples == 0 && a.period.requests.Value == 0 && !a.period.cpu.Known && !a.away
 }
 
 // begin begins the next period, where the one that was stored ended.

@@ -196,3 +196,27 @@ func TestStoredCountersWaitUntilTheFleetIsKnown(t *testing.T) {
 		t.Errorf("received %d since %v, want 4600", u.NetworkRx.Value, u.Start)
 	}
 }
+
+// Nothing ran while Berth was away, or what ran left nothing to read: then the
+// period is not from where Berth ended.
+func TestATimeThatNobodyCountedIsAGap(t *testing.T) {
+	old := noon.Add(-time.Hour)
+	mark := berth.Mark{OrganizationID: "org", End: at(60), Samples: []berth.Sample{sample("c", old, at(60), 16, 1, 400)}}
+	for name, c := range map[string]struct {
+		found []berth.Sample
+		start float64
+		rx    int64
+	}{
+		"the host was off":     {[]berth.Sample{sample("c", at(7190), at(7200), 5, 1, 30)}, 7190, 30},
+		"another one runs now": {[]berth.Sample{sample("d", at(7100), at(7200), 5, 1, 30)}, 7100, 30},
+		"one of two runs on":   {[]berth.Sample{sample("c", old, at(7200), 20, 1, 500), sample("d", at(7100), at(7200), 5, 1, 30)}, 60, 130},
+	} {
+		a := newAccount("org", at(7200))
+		a.resume(mark, at(7200))
+		a.sweep(c.found, at(7200))
+		u, _ := a.close(at(7215))
+		if !u.Start.Equal(at(c.start)) || !u.End.Equal(at(7215)) || u.NetworkRx.Value != c.rx {
+			t.Errorf("%s: received %d from %v to %v", name, u.NetworkRx.Value, u.Start, u.End)
+		}
+	}
+}

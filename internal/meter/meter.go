@@ -282,7 +282,7 @@ func (m *Meter) periods(now time.Time) (usage []berth.Usage, marks []berth.Mark)
 		a := m.accounts[org]
 		u, mark := a.sumUp(now)
 		switch {
-		case u.End.Sub(u.Start) < leastPeriod:
+		case a.away || u.End.Sub(u.Start) < leastPeriod:
 			continue
 		case a.idle() && len(a.last) == 0:
 			delete(m.accounts, org) // its next period begins when it runs

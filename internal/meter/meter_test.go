@@ -376,3 +376,40 @@ func TestNothingIsForgottenBeforeItWasSummedUp(t *testing.T) {
 		})
 	}
 }
+
+// A tenant that is stopped has no periods, whatever happens to Berth meanwhile.
+func TestATenantThatIsStoppedHasNoPeriodsThoughBerthIsRestarted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := open(t, path, 1)
+		runs := func(at time.Duration) bool { return at < 5*time.Minute || at >= 3*time.Hour }
+		for range 5 {
+			m := meter.New(meter.Config{}, meter.Parts{
+				Store: s, Sampler: steady{began}, Log: slog.New(slog.DiscardHandler),
+				Fleet: func() []berth.Member {
+					if up := time.Since(began); !runs(up) {
+						return nil
+					} else if up > time.Hour {
+						return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began.Add(3 * time.Hour)}}}
+					}
+					return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+				},
+			})
+			runFor(t, m.Run, 50*time.Minute)
+		}
+		var covered time.Duration
+		for _, u := range rows(t, s, 0, berth.ByMinute) {
+			covered += u.End.Sub(u.Start)
+			if !u.MemoryAvg.Known {
+				t.Errorf("%v to %v: nothing ran", u.Start.Sub(began), u.End.Sub(began))
+			}
+		}
+		if covered > 76*time.Minute || covered < 74*time.Minute {
+			t.Errorf("%v of 75 min", covered)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
