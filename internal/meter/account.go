@@ -129,9 +129,16 @@ func (a *account) sweep(samples []berth.Sample, now time.Time) {
 // forgotten is how long the counters of a container that is not read are kept.
 const forgotten = time.Hour
 
+// sameRun reports whether both samples are of one run of a container. That it
+// was started again is told a little after the kernel shows it: what was read
+// after the start is of the new run, whatever it was told to be.
+func sameRun(before, now berth.Sample) bool {
+	return before.StartedAt.Equal(now.StartedAt) || before.At.After(now.StartedAt)
+}
+
 // carry keeps what was known of a counter that could not be read this time.
 func carry(before, now berth.Sample) berth.Sample {
-	if !before.StartedAt.Equal(now.StartedAt) {
+	if !sameRun(before, now) {
 		return now
 	}
 	keep(&now.CPU, before.CPU)
@@ -158,9 +165,7 @@ func difference(before, now berth.Sample, known bool, since time.Time) totals {
 	if !known && now.StartedAt.Before(since) {
 		before, known = now, true
 	}
-	if known && !before.StartedAt.Equal(now.StartedAt) {
-		known = false
-	}
+	known = known && sameRun(before, now)
 	return totals{
 		cpu: rise(before.CPU, now.CPU, known), throttled: rise(before.Throttled, now.Throttled, known), oom: rise(before.OOMKills, now.OOMKills, known),
 		rx: rise(before.NetworkRx, now.NetworkRx, known), tx: rise(before.NetworkTx, now.NetworkTx, known),

@@ -220,3 +220,15 @@ func TestATimeThatNobodyCountedIsAGap(t *testing.T) {
 		}
 	}
 }
+
+// The loop tells of a restart a little after the kernel shows it.
+func TestARestartThatIsToldLateCountsOnce(t *testing.T) {
+	a := newAccount("org", noon)
+	old := noon.Add(-time.Hour)
+	a.sweep([]berth.Sample{sample("c", old, at(0), 50, 1, 700)}, at(0))
+	a.sweep([]berth.Sample{sample("c", old, at(15), 1, 1, 100)}, at(15))    // fell: it was started at 10
+	a.sweep([]berth.Sample{sample("c", at(10), at(30), 2, 1, 250)}, at(30)) // now it is told
+	if u, _ := a.close(at(60)); u.NetworkRx.Value != 250 || u.CPUPercentAvg.Value*60/100 != 2 {
+		t.Errorf("received %d, used %v s", u.NetworkRx.Value, u.CPUPercentAvg.Value*60/100)
+	}
+}
