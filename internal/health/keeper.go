@@ -100,12 +100,13 @@ type span struct {
 }
 
 // sum writes the periods that are over, from the last one that was written on:
-// that one once more, for what came late.
+// that one once more, for what came late. What a clock that was ahead wrote into
+// the future waits until it is over.
 func (k *Keeper) sum(ctx context.Context, from, to berth.Resolution, s span) error {
 	var oldest, last time.Time
 	err := k.store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
-		if oldest, _, err = tx.HealthSpan(ctx, from); err == nil {
-			_, last, err = tx.HealthSpan(ctx, to)
+		if oldest, _, err = tx.HealthSpan(ctx, from, s.until); err == nil {
+			_, last, err = tx.HealthSpan(ctx, to, s.until)
 		}
 		return err
 	})

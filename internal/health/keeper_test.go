@@ -166,6 +166,22 @@ func TestAKeeperThatWasAwaySumsBeforeItDrops(t *testing.T) {
 	}
 }
 
+// The clock was wrong for a while: what was written then lies in the future.
+func TestAClockThatWasAheadKeepsNoHourFromItsSum(t *testing.T) {
+	s := database(t, 2)
+	k := keeper(s)
+	org := memberOf(0).OrganizationID
+	from := born.Truncate(oneDay)
+	live(t, s, k, from.Add(300*oneDay), 3) // ahead
+	live(t, s, k, from, 72)
+	if hours := rows(t, s, berth.ByHour, org); len(hours) != 72+3 {
+		t.Errorf("%d hours of 72 and 3", len(hours))
+	}
+	if days := rows(t, s, berth.ByDay, org); len(days) < 3 {
+		t.Errorf("%d days of 3", len(days))
+	}
+}
+
 func TestASumStandsWhenItsRowsAreGone(t *testing.T) {
 	s := database(t, 2)
 	k := keeper(s)
