@@ -31,10 +31,11 @@ type Stats interface {
 	Stats(ctx context.Context, containerID string) (berth.Sample, error)
 }
 
-// Disk is the capability of an engine to say what a tenant's volumes and
-// writable layers hold, in bytes.
+// Disk is the capability of an engine to tell what each tenant's volumes and
+// writable layers hold, one after the other, spread over a time. It does not
+// call tell twice at a time, and not after it has returned.
 type Disk interface {
-	Disk(ctx context.Context) (map[string]int64, error) // by organization id
+	Disk(ctx context.Context, over time.Duration, tell func(organizationID string, bytes int64)) error
 }
 
 // Config is how the meter paces itself. Zero fields take the defaults.
@@ -82,13 +83,16 @@ type Meter struct {
 
 	mu       sync.Mutex
 	accounts map[string]*account
-	disks    map[string]int64
-	level    map[string]int // of the last notice about a disk: 0, 90 or 100
+	disks    map[string]berth.Maybe[int64] // as last measured
+	stored   map[string]int64              // the same, by the Berth before this one; until it is measured
+
+	level map[string]int // of the last notice about a disk: 0, 90 or 100; measure's only
 }
 
 // New returns a Meter that does nothing until Run.
 func New(c Config, p Parts) *Meter {
-	return &Meter{Config: c.withDefaults(), Parts: p, traffic: map[string]berth.Traffic{}, accounts: map[string]*account{}, disks: map[string]int64{}, level: map[string]int{}}
+	return &Meter{Config: c.withDefaults(), Parts: p, traffic: map[string]berth.Traffic{}, accounts: map[string]*account{},
+		disks: map[string]berth.Maybe[int64]{}, stored: map[string]int64{}, level: map[string]int{}}
 }
 
 // Run samples until ctx ends, and then stores the periods that are open.
@@ -136,6 +140,9 @@ func (m *Meter) resume(ctx context.Context) bool {
 		for _, mark := range marks {
 			a := newAccount(mark.OrganizationID, now)
 			a.resume(mark, now)
+			if mark.Disk.Known {
+				a.reading.DiskBytes, m.stored[mark.OrganizationID] = mark.Disk, mark.Disk.Value
+			}
 			m.accounts[mark.OrganizationID] = a
 		}
 		return nil
@@ -171,7 +178,7 @@ func (m *Meter) sweep(ctx context.Context) {
 	}
 	for org, a := range m.accounts {
 		if bytes, ok := m.disks[org]; ok {
-			a.reading.DiskBytes = berth.Known(bytes)
+			a.reading.DiskBytes = bytes
 		}
 		a.sweep(byOrg[org], now)
 	}
