@@ -57,6 +57,9 @@ func (a *account) resume(m berth.Mark, now time.Time) {
 	}
 	a.away = true
 	a.since(m.End, now)
+	if ahead := m.End.Sub(now); ahead > 0 && ahead < longestBack {
+		a.start = m.End
+	}
 }
 
 // find ends the wait for what was taken up. Where no container ran through, the
@@ -96,7 +99,7 @@ func (a *account) sweep(samples []berth.Sample, now time.Time) {
 		used := difference(before, s, known, a.start)
 		a.period.add(used)
 		a.all.add(used)
-		if elapsed := s.At.Sub(before.At); used.cpu.Known && known && before.CPU.Known && elapsed > 0 {
+		if elapsed := s.At.Sub(before.At); used.cpu.Known && known && before.CPU.Known && elapsed >= leastElapsed {
 			cpu = berth.Known(cpu.Value + 100*used.cpu.Value.Seconds()/elapsed.Seconds())
 		}
 		sum(&r.MemoryBytes, s.Memory)
@@ -125,6 +128,13 @@ func (a *account) sweep(samples []berth.Sample, now time.Time) {
 	a.reading = r
 	a.show()
 }
+
+// leastElapsed is the shortest time between two samples that CPU use is told of:
+// the kernel counts in steps.
+const leastElapsed = time.Second
+
+// longestBack is how far the clock may go back without taking periods with it.
+const longestBack = 2 * time.Hour
 
 // forgotten is how long the counters of a container that is not read are kept.
 const forgotten = time.Hour
@@ -228,13 +238,15 @@ func (a *account) show() {
 }
 
 // sumUp is the period that is open, up to now. Its length is measured with the
-// monotonic clock; its place in time follows the wall clock, but never goes
-// back: when that jumps, nothing is counted twice and no period covers another.
+// monotonic clock; its place in time follows the wall clock, but does not go
+// back: when that jumps an hour, nothing is counted twice and no period covers
+// another. A clock that goes back further was wrong before, and is followed.
 func (a *account) sumUp(now time.Time) (berth.Usage, berth.Mark) {
 	length := now.Sub(a.mono) + a.gap
 	start := a.start
-	if begin := now.Round(0).Add(-length); begin.Sub(start) > time.Second {
-		start = begin // the wall clock went ahead
+	begin := now.Round(0).Add(-length)
+	if ahead := begin.Sub(start); ahead > time.Second || ahead < -longestBack {
+		start = begin
 	}
 	end := start.Add(length)
 	u := berth.Usage{

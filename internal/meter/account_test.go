@@ -232,3 +232,25 @@ func TestARestartThatIsToldLateCountsOnce(t *testing.T) {
 		t.Errorf("received %d, used %v s", u.NetworkRx.Value, u.CPUPercentAvg.Value*60/100)
 	}
 }
+
+func TestAClockThatWentBackWhileBerthWasAwayCoversNoPeriodAgain(t *testing.T) {
+	old := noon.Add(-time.Hour)
+	a := newAccount("org", at(60))
+	a.resume(berth.Mark{OrganizationID: "org", End: at(3600), Samples: []berth.Sample{sample("c", old, at(3600), 16, 1, 400)}}, at(60))
+	a.sweep([]berth.Sample{sample("c", old, at(60), 17, 1, 500)}, at(60))
+	if u, _ := a.close(at(120)); !u.Start.Equal(at(3600)) || !u.End.Equal(at(3660)) || u.NetworkRx.Value != 100 {
+		t.Errorf("%v to %v: %d received", u.Start, u.End, u.NetworkRx.Value)
+	}
+}
+
+// One that went back further was wrong before: nobody waits for it to get there
+// again.
+func TestAClockThatWasFarAheadIsFollowedBack(t *testing.T) {
+	a := newAccount("org", noon)
+	a.mono = a.mono.Add(-30 * 24 * time.Hour)
+	now := at(60).Add(-30 * 24 * time.Hour)
+	u, _ := a.close(now)
+	if !u.End.Equal(now) || u.End.Sub(u.Start) != time.Minute {
+		t.Errorf("%v to %v", u.Start, u.End)
+	}
+}

@@ -41,7 +41,7 @@ type Disk interface {
 // Config is how the meter paces itself. Zero fields take the defaults.
 type Config struct {
 	Interval     time.Duration // between samples; 15 s
-	Period       time.Duration // that usage is recorded for; 1 min
+	Period       time.Duration // that usage is recorded for, from its multiple to the next; 1 min
 	DiskInterval time.Duration // between measurements of disks; 5 min
 }
 
@@ -101,26 +101,40 @@ func (m *Meter) Run(ctx context.Context) error {
 	var disks sync.WaitGroup
 	defer disks.Wait()
 	disks.Go(func() { m.measure(ctx) })
-	tick := time.NewTicker(m.Interval)
-	defer tick.Stop()
-	closed := time.Now()
+	last := m.slot(time.Now())
+	next := time.NewTimer(m.until(last))
+	defer next.Stop()
 	m.sweep(ctx)
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			m.sweep(last)
-			m.record(last)
+			m.sweep(end)
+			m.record(end)
 			return nil
-		case <-tick.C:
+		case <-next.C:
 		}
+		slot := m.slot(time.Now())
 		m.sweep(ctx)
-		if time.Since(closed) >= m.Period-m.Interval/2 {
-			closed = time.Now()
+		if !slot.Truncate(m.Period).Equal(last.Truncate(m.Period)) {
 			m.record(ctx)
 		}
+		last = slot
+		next.Reset(m.until(m.slot(time.Now())))
 	}
+}
+
+// lag is how long after the full minute is sampled, so that a clock that is
+// slewed is past it.
+const lag = 20 * time.Millisecond
+
+// slot is the multiple of the interval, by the wall clock, that is nearest.
+func (m *Meter) slot(now time.Time) time.Time { return now.Round(0).Round(m.Interval) }
+
+// until is how long it is until the slot after one is to be sampled.
+func (m *Meter) until(slot time.Time) time.Duration {
+	return time.Until(slot.Add(m.Interval + lag))
 }
 
 // resume takes up the counters where they were last stored, once. Until it has,

@@ -473,3 +473,36 @@ func TestATenantThatIsStoppedHasNoPeriodsThoughBerthIsRestarted(t *testing.T) {
 		}
 	})
 }
+
+// Whenever Berth begins, periods end at the full minute, and so hours at the full
+// hour.
+func TestPeriodsEndAtTheFullMinute(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	synctest.Test(t, func(t *testing.T) {
+		<-time.After(10*time.Minute + 26*time.Second)
+		began := time.Now()
+		s := open(t, path, 1)
+		m := meter.New(meter.Config{}, meter.Parts{
+			Store: s, Sampler: steady{began}, Log: slog.New(slog.DiscardHandler),
+			Fleet: func() []berth.Member {
+				return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+			},
+		})
+		runFor(t, m.Run, 20*time.Minute+10*time.Second)
+		list := rows(t, s, 0, berth.ByMinute)
+		for i, u := range list {
+			if late := u.End.Sub(u.End.Truncate(time.Minute)); i < len(list)-1 && late > 100*time.Millisecond {
+				t.Errorf("period %d ends at %v", i, u.End)
+			}
+			if i > 0 && i < len(list)-1 && u.Samples != 4 {
+				t.Errorf("period %d has %d samples", i, u.Samples)
+			}
+		}
+		if len(list) != 21 { // 34 s, 19 whole ones, and 36 s
+			t.Errorf("%d periods", len(list))
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
