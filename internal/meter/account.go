@@ -23,6 +23,9 @@ type account struct {
 	all     totals // since the meter began to watch
 	reading berth.Reading
 
+	killed int64 // kills for want of memory that the engine told of since the last sweep
+	shown  int64 // kills that the kernel showed at the last sweep, and the engine may tell of yet
+
 	cpuMax      berth.Maybe[float64]
 	memorySum   float64
 	memoryMax   berth.Maybe[int64]
@@ -91,6 +94,7 @@ func (a *account) find(samples []berth.Sample, now time.Time) {
 func (a *account) sweep(samples []berth.Sample, now time.Time) {
 	r := berth.Reading{OrganizationID: a.org, At: now, Containers: len(samples), DiskBytes: a.reading.DiskBytes, Traffic: a.reading.Traffic}
 	var cpu berth.Maybe[float64]
+	var kills int64
 	if a.away {
 		a.find(samples, now)
 	}
@@ -99,6 +103,7 @@ func (a *account) sweep(samples []berth.Sample, now time.Time) {
 		used := difference(before, s, known, a.start)
 		a.period.add(used)
 		a.all.add(used)
+		kills += used.oom.Value
 		if elapsed := s.At.Sub(before.At); used.cpu.Known && known && before.CPU.Known && elapsed >= leastElapsed {
 			cpu = berth.Known(cpu.Value + 100*used.cpu.Value.Seconds()/elapsed.Seconds())
 		}
@@ -107,6 +112,7 @@ func (a *account) sweep(samples []berth.Sample, now time.Time) {
 		sum(&r.Pids, s.Pids)
 		a.last[s.ContainerID], a.seen[s.ContainerID] = carry(before, s), now
 	}
+	a.kills(kills)
 	// One that was not read this time may be next time, and goes on from where
 	// it stood; what is gone for long is gone.
 	maps.DeleteFunc(a.seen, func(_ string, at time.Time) bool { return now.Sub(at) > forgotten })
@@ -127,6 +133,17 @@ func (a *account) sweep(samples []berth.Sample, now time.Time) {
 	}
 	a.reading = r
 	a.show()
+}
+
+// kills counts what the engine told of and the kernel, which showed some, did
+// not: the counter went with the container. The kernel is never later.
+func (a *account) kills(shown int64) {
+	told := max(0, a.killed-a.shown)
+	a.killed, a.shown = 0, max(0, shown-told)
+	if missed := told - shown; missed > 0 {
+		a.period.add(totals{oom: berth.Known(missed)})
+		a.all.add(totals{oom: berth.Known(missed)})
+	}
 }
 
 // leastElapsed is the shortest time between two samples that CPU use is told of:

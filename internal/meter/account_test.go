@@ -254,3 +254,36 @@ func TestAClockThatWasFarAheadIsFollowedBack(t *testing.T) {
 		t.Errorf("%v to %v", u.Start, u.End)
 	}
 }
+
+// What is killed takes its counter along; then the engine's word counts. Where
+// the kernel shows the kill too, it is one.
+func TestAKillIsCountedThoughItsContainerIsGone(t *testing.T) {
+	old := noon.Add(-time.Hour)
+	kills := func(seconds float64, started time.Time, n int64) []berth.Sample {
+		s := sample("c", started, at(seconds), 1, 1, 1)
+		s.OOMKills = berth.Known(n)
+		return []berth.Sample{s}
+	}
+	for name, c := range map[string]struct {
+		heard   [4]int64
+		samples [4][]berth.Sample
+		want    int64
+	}{
+		"the container is started again": {[4]int64{0, 1}, [4][]berth.Sample{kills(0, old, 0), kills(15, at(10), 0), kills(30, at(10), 0), kills(45, at(10), 0)}, 1},
+		"the container is gone":          {[4]int64{0, 1}, [4][]berth.Sample{kills(0, old, 0)}, 1},
+		"one of its processes":           {[4]int64{0, 1}, [4][]berth.Sample{kills(0, old, 0), kills(15, old, 1), kills(30, old, 1), kills(45, old, 1)}, 1},
+		"the engine tells late":          {[4]int64{0, 0, 1}, [4][]berth.Sample{kills(0, old, 0), kills(15, old, 1), kills(30, old, 1), kills(45, old, 1)}, 1},
+		"several at once":                {[4]int64{0, 1}, [4][]berth.Sample{kills(0, old, 0), kills(15, old, 3), kills(30, old, 3), kills(45, old, 3)}, 3},
+		"one after the other":            {[4]int64{0, 1, 0, 1}, [4][]berth.Sample{kills(0, old, 0), kills(15, old, 1), kills(30, old, 1), kills(45, at(40), 0)}, 2},
+		"nobody heard of it":             {[4]int64{}, [4][]berth.Sample{kills(0, old, 0), kills(15, old, 2), kills(30, old, 2), kills(45, old, 2)}, 2},
+	} {
+		a := newAccount("org", noon)
+		for i, samples := range c.samples {
+			a.killed += c.heard[i]
+			a.sweep(samples, at(float64(15*i)))
+		}
+		if u, _ := a.close(at(60)); u.OOMKills != berth.Known(c.want) || a.reading.OOMKills != u.OOMKills {
+			t.Errorf("%s: %v kills of %d, %v in all", name, u.OOMKills, c.want, a.reading.OOMKills)
+		}
+	}
+}

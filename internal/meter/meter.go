@@ -83,6 +83,7 @@ type Meter struct {
 
 	mu       sync.Mutex
 	accounts map[string]*account
+	killed   map[string]int64              // processes, for want of memory, that the engine told of since the last sweep
 	disks    map[string]berth.Maybe[int64] // as last measured
 	stored   map[string]int64              // the same, by the Berth before this one; until it is measured
 
@@ -92,7 +93,7 @@ type Meter struct {
 // New returns a Meter that does nothing until Run.
 func New(c Config, p Parts) *Meter {
 	return &Meter{Config: c.withDefaults(), Parts: p, traffic: map[string]berth.Traffic{}, accounts: map[string]*account{},
-		disks: map[string]berth.Maybe[int64]{}, stored: map[string]int64{}, level: map[string]int{}}
+		killed: map[string]int64{}, disks: map[string]berth.Maybe[int64]{}, stored: map[string]int64{}, level: map[string]int{}}
 }
 
 // Run samples until ctx ends, and then stores the periods that are open.
@@ -173,6 +174,10 @@ func (m *Meter) sweep(ctx context.Context) {
 	if !m.resume(ctx) {
 		return
 	}
+	m.mu.Lock()
+	killed := m.killed // before the kernel is asked: what comes later, it may not show yet
+	m.killed = map[string]int64{}
+	m.mu.Unlock()
 	fleet := m.Fleet()
 	byOrg := m.sample(ctx, fleet)
 	m.Sampler.Forget()
@@ -194,6 +199,7 @@ func (m *Meter) sweep(ctx context.Context) {
 		if bytes, ok := m.disks[org]; ok {
 			a.reading.DiskBytes = bytes
 		}
+		a.killed += killed[org]
 		a.sweep(byOrg[org], now)
 	}
 	m.route(now)
@@ -315,6 +321,16 @@ func (m *Meter) periods(now time.Time) (usage []berth.Usage, marks []berth.Mark)
 		usage, marks = append(usage, u), append(marks, mark)
 	}
 	return usage, marks
+}
+
+// Killed notes that the engine told of a process that the kernel killed for want
+// of memory.
+func (m *Meter) Killed(organizationID string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.accounts[organizationID] != nil {
+		m.killed[organizationID]++
+	}
 }
 
 // Now returns a tenant's reading. ok is false before its first sample.

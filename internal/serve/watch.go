@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/engine/docker"
 	"github.com/unite-hub/berth/internal/health"
 	"github.com/unite-hub/berth/internal/meter"
 	"github.com/unite-hub/berth/internal/store"
@@ -26,6 +27,23 @@ type watchers struct {
 
 // vitals lets the loop ask the monitor, which is made after it.
 type vitals struct{ *health.Monitor }
+
+// heard lets the meter hear of processes that were killed, beside the loop. The
+// meter is made after it.
+type heard struct {
+	*docker.Engine
+	meter *meter.Meter
+}
+
+// Watch implements reconcile.Engine.
+func (h *heard) Watch(ctx context.Context, hint func(berth.Hint)) error {
+	return h.Engine.Watch(ctx, func(it berth.Hint) {
+		if it.OOM {
+			h.meter.Killed(it.OrganizationID)
+		}
+		hint(it)
+	})
+}
 
 func (s *server) newWatchers(t tracer) watchers {
 	m := meter.New(meter.Config{}, meter.Parts{
