@@ -79,7 +79,8 @@ type Meter struct {
 
 	began   time.Time                // of Run
 	resumed bool                     // the stored counters were read
-	traffic map[string]berth.Traffic // as the edge last told; only Run's goroutine uses these
+	traffic map[string]berth.Traffic // as the edge last told
+	turn    int                      // of containers that the engine was asked for; only Run's goroutine uses these
 
 	mu       sync.Mutex
 	accounts map[string]*account
@@ -224,8 +225,9 @@ func (m *Meter) route(now time.Time) {
 }
 
 const (
-	statsAtOnce = 8 // containers that the engine is asked for at the same time
-	statsShare  = 3 // a third of the interval is for that
+	statsAtOnce = 8           // containers that the engine is asked for at the same time
+	statsShare  = 3           // a third of the interval is for that
+	statsLimit  = time.Second // for one container
 )
 
 // sample reads the containers that the kernel shows, and asks the engine for the
@@ -248,12 +250,16 @@ func (m *Meter) sample(ctx context.Context, fleet []berth.Member) map[string][]b
 	var g errgroup.Group
 	g.SetLimit(statsAtOnce)
 	var mu sync.Mutex
-	for _, member := range unseen {
+	first := m.turn % len(unseen) // after those that were asked the last time
+	for _, member := range slices.Concat(unseen[first:], unseen[:first]) {
+		if ctx.Err() != nil {
+			break
+		}
+		m.turn++
 		g.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
-			}
-			s, err := m.Stats.Stats(ctx, member.Container.ID)
+			own, cancel := context.WithTimeout(ctx, statsLimit)
+			defer cancel()
+			s, err := m.Stats.Stats(own, member.Container.ID)
 			if err != nil {
 				return nil // unknown this time
 			}

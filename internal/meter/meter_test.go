@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -185,6 +186,51 @@ func TestAnEngineThatHangsDoesNotStretchTheSweep(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// Those that the engine can't be asked for in time are not always the same.
+func TestContainersThatHangTheEngineLeaveTheOthersTheirTurn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, path, 1)
+		var fleet []berth.Member
+		for n := range 300 {
+			fleet = append(fleet, berth.Member{OrganizationID: org(0), Container: berth.Container{ID: fmt.Sprint(n), StartedAt: time.Now()}})
+		}
+		asked := &partly{read: map[string]int{}}
+		m := meter.New(meter.Config{}, meter.Parts{
+			Store: s, Sampler: blind{new(int)}, Stats: asked, Log: slog.New(slog.DiscardHandler), Fleet: func() []berth.Member { return fleet },
+		})
+		runFor(t, m.Run, 10*time.Minute)
+		if len(asked.read) != 290 {
+			t.Errorf("%d of 290 that answer were read", len(asked.read))
+		}
+		for id, n := range asked.read {
+			if n < 10 {
+				t.Errorf("container %s was read %d times in ten minutes", id, n)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// partly hangs with the first ten containers, and takes 20 ms for the others.
+type partly struct {
+	mu   sync.Mutex
+	read map[string]int
+}
+
+func (p *partly) Stats(ctx context.Context, id string) (berth.Sample, error) {
+	if len(id) == 1 {
+		return hanging{}.Stats(ctx, id)
+	}
+	<-time.After(20 * time.Millisecond)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.read[id]++
+	return berth.Sample{ContainerID: id, At: time.Now(), CPU: berth.Known(time.Second)}, nil
 }
 
 type blind struct{ sweeps *int }
