@@ -122,9 +122,10 @@ type HealthPeriod struct {
 // Checks is how many probes there were.
 func (h HealthPeriod) Checks() int { return h.Healthy + h.Unhealthy + h.Timeouts }
 
-// ResponseMean is how long a probe took on average; time-outs count in full.
+// ResponseMean is how long a probe took on average; time-outs count in full. Not
+// known where none was timed, as the engine's own checks are not.
 func (h HealthPeriod) ResponseMean() Maybe[time.Duration] {
-	if h.Checks() == 0 {
+	if h.Checks() == 0 || h.ResponseMax == 0 {
 		return Maybe[time.Duration]{}
 	}
 	return Known(h.ResponseTotal / time.Duration(h.Checks()))

@@ -39,6 +39,12 @@ func TestHealthIsWhatMostOfTheLastFiveChecksSay(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotTimedHasNoResponseTime(t *testing.T) {
+	if h := (berth.HealthPeriod{Healthy: 5}); h.ResponseMean().Known || !h.Availability().Known {
+		t.Errorf("the engine's checks took %v", h.ResponseMean())
+	}
+}
+
 func TestAvailabilityIsNotKnownWithoutAProbe(t *testing.T) {
 	var h berth.HealthPeriod
 	if h.Availability().Known || h.ResponseMean().Known {

@@ -94,6 +94,8 @@ type Mark struct {
 	OrganizationID string
 	End            time.Time
 	Samples        []Sample // the last of each container; gauges are left out
+
+	Disk Maybe[int64] // of the last period that is stored; PutMarks leaves it out
 }
 
 // RollUp sums periods of one tenant up to one, as AverageUsage does. periods

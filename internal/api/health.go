@@ -17,7 +17,7 @@ type healthInput struct {
 type probeWire struct {
 	CheckedAt       time.Time `json:"checkedAt"`
 	Status          string    `json:"status"`
-	ResponseTimeMs  *int64    `json:"responseTimeMs"`
+	ResponseTimeMs  *int64    `json:"responseTimeMs" doc:"null for a check of the engine's"`
 	HTTPStatusCode  *int      `json:"httpStatusCode"`
 	ErrorMessage    *string   `json:"errorMessage"`
 	CPUUsagePercent *float64  `json:"cpuUsagePercent" doc:"of the whole tenant at that moment; 100 is one core; null if not known"`
@@ -27,10 +27,19 @@ type probeWire struct {
 	CheckEndpoint   string    `json:"checkEndpoint"`
 }
 
+// tookOf is in whole milliseconds, rounded up as they are stored; nil for a check
+// of the engine's, which is not timed.
+func tookOf(d time.Duration) *int64 {
+	if d <= 0 {
+		return nil
+	}
+	ms := int64((d + time.Millisecond - 1) / time.Millisecond)
+	return &ms
+}
+
 func probeOf(p berth.Probe) probeWire {
-	took := p.ResponseTime.Milliseconds()
 	w := probeWire{
-		CheckedAt: p.CheckedAt, Status: string(p.Status), ResponseTimeMs: &took, ErrorMessage: orNull(p.Cause),
+		CheckedAt: p.CheckedAt, Status: string(p.Status), ResponseTimeMs: tookOf(p.ResponseTime), ErrorMessage: orNull(p.Cause),
 		CPUUsagePercent: p.CPUPercent.Pointer(), MemoryUsageMB: p.MemoryMB.Pointer(), DiskUsageMB: p.DiskMB.Pointer(),
 		CheckType: p.Type, CheckEndpoint: p.Endpoint,
 	}

@@ -1,10 +1,13 @@
 package api_test
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
 
 func TestASweepAsksEveryRunningTenantAndRecordsIt(t *testing.T) {
@@ -68,5 +71,21 @@ func TestAReservedSlugIsRefused(t *testing.T) {
 	a := w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"Health Check"}`)
 	if got := w.ask("GET", "/api/tenants/"+one, "").json(t)["slug"]; got != "tenant-"+one[:8] {
 		t.Errorf("%v: %s", got, a.body)
+	}
+}
+
+func TestAnEnginesCheckIsNotTimed(t *testing.T) {
+	w := newWorld(t)
+	w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1"}`)
+	for took, want := range map[time.Duration]any{0: nil, time.Microsecond: 1.0, 1500 * time.Microsecond: 2.0} {
+		err := w.store.InTx(context.Background(), berth.System(), func(tx store.Tx) error {
+			return tx.RecordProbes(context.Background(), []berth.Probe{{OrganizationID: one, CheckedAt: time.Now(), Status: berth.ProbeHealthy, ResponseTime: took}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := w.ask("GET", "/api/tenants/"+one+"/health", "").json(t); h["responseTimeMs"] != want {
+			t.Errorf("%v: %v", took, h["responseTimeMs"])
+		}
 	}
 }

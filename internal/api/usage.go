@@ -147,7 +147,7 @@ type usageWire struct {
 	From           time.Time    `json:"from"`
 	To             time.Time    `json:"to"`
 	Resolution     string       `json:"resolution"`
-	Periods        []periodWire `json:"periods" doc:"oldest first; after the last whole one, the shorter ones in the period that is not over"`
+	Periods        []periodWire `json:"periods" doc:"oldest first; before the first whole one and after the last, the shorter ones in the period that began before the span, or is not over"`
 	Average        averageWire  `json:"average" doc:"means weigh periods by their length; counters are sums; null where no period knows"`
 }
 

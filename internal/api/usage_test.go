@@ -151,3 +151,39 @@ func TestUsageIsPeriodsAndWhatTheyComeTo(t *testing.T) {
 		}
 	}
 }
+
+// An hour that began before the span is not left out: its minutes stand for it.
+func TestASpanThatBeginsWithinAPeriodIsWhole(t *testing.T) {
+	w := newMeteredWorld(t)
+	day := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	put := func(r berth.Resolution, start time.Time, length time.Duration) {
+		w.history(berth.Usage{OrganizationID: one, Resolution: r, Start: start, End: start.Add(length), Requests: berth.Known(int64(length / time.Minute)), Samples: 4})
+	}
+	for d := range 16 {
+		put(berth.ByDay, day.AddDate(0, 0, d), 24*time.Hour)
+	}
+	for h := range 16*24 + 5 {
+		put(berth.ByHour, day.Add(time.Duration(h)*time.Hour), time.Hour)
+	}
+	for m := range 16*24*60 + 5*60 + 20 {
+		if m < 4*60 || m > 15*24*60 {
+			put(berth.ByMinute, day.Add(time.Duration(m)*time.Minute), time.Minute)
+		}
+	}
+	to := day.AddDate(0, 0, 16).Add(5*time.Hour + 20*time.Minute)
+	for _, from := range []time.Time{day.Add(2*time.Hour + 30*time.Minute), to.Add(-24 * time.Hour)} {
+		u := w.ask("GET", "/api/tenants/t1/usage?from="+from.Format(time.RFC3339)+"&to="+to.Format(time.RFC3339), "").json(t)
+		average, want := u["average"].(map[string]any), to.Sub(from)
+		if average["coveredSeconds"] != want.Seconds() || average["requestCount"] != want.Minutes() {
+			t.Errorf("by %v, from %v: %v of %v", u["resolution"], from, average, want)
+		}
+		end := from.Format(time.RFC3339)
+		for _, p := range u["periods"].([]any) {
+			if p := p.(map[string]any); p["periodStart"] != end {
+				t.Fatalf("%v begins where %v ends", p["periodStart"], end)
+			} else {
+				end = p["periodEnd"].(string)
+			}
+		}
+	}
+}

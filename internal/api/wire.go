@@ -350,8 +350,7 @@ func (s *server) stateWire(st tenancy.State) stateWire {
 		w.Running, w.Healthy = &st.Running, &healthy
 	}
 	if p := st.Probe; p != nil {
-		took := p.ResponseTime.Milliseconds()
-		w.ResponseTimeMs, w.ProbeError = &took, orNull(p.Cause)
+		w.ResponseTimeMs, w.ProbeError = tookOf(p.ResponseTime), orNull(p.Cause)
 		w.ProbeStatus = orNull(string(p.Status))
 		w.CheckType, w.CheckEndpoint = orNull(p.Type), orNull(p.Endpoint)
 		if p.HTTPStatus != 0 {

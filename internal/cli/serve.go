@@ -50,10 +50,10 @@ tenants' containers run on.`,
 	duration(&c.Observe, "observe", "BERTH_OBSERVE", "how long a new version must be well before traffic moves to it")
 	duration(&c.MoveDrain, "deploy-drain", "BERTH_DEPLOY_DRAIN", "how long requests and connections with an earlier version may take, once traffic has moved")
 	duration(&c.Hold, "hold", "BERTH_HOLD", "how long a request may wait while what it needs is stopped and replaced")
-	duration(&c.KeepChecks, "keep-checks", "BERTH_KEEP_CHECKS", "how long single health checks are kept; their sums by hour stay 90 days, by day 3 years")
+	duration(&c.KeepChecks, "keep-checks", "BERTH_KEEP_CHECKS", "how long single health checks are kept")
 	duration(&c.KeepMinutes, "keep-minutes", "BERTH_KEEP_MINUTES", "how long usage by minute is kept")
-	duration(&c.KeepHours, "keep-hours", "BERTH_KEEP_HOURS", "how long usage by hour is kept")
-	duration(&c.KeepDays, "keep-days", "BERTH_KEEP_DAYS", "how long usage by day is kept")
+	duration(&c.KeepHours, "keep-hours", "BERTH_KEEP_HOURS", "how long usage and health by hour are kept, and events")
+	duration(&c.KeepDays, "keep-days", "BERTH_KEEP_DAYS", "how long usage and health by day are kept")
 	duration(&c.Drain, "drain", "BERTH_DRAIN", "how long requests under way may take after SIGTERM")
 	envErr := firstError(envErrs...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -9,12 +9,13 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// KeeperConfig says how long the record of probes is kept. Zero fields get
+// KeeperConfig says how long the record of probes, and of events, is kept. Zero fields get
 // the defaults.
 type KeeperConfig struct {
 	Probes time.Duration // single ones; 24 h
 	Hours  time.Duration // 90 days
 	Days   time.Duration // 3 years
+	Events time.Duration // of the journal; 90 days
 	Every  time.Duration // between rounds; 5 min
 	Batch  int           // rows that one transaction drops at most; 2,000
 }
@@ -24,7 +25,7 @@ func (c *KeeperConfig) defaults() {
 	for _, f := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.Probes, day}, {&c.Hours, 90 * day}, {&c.Days, 3 * 365 * day}, {&c.Every, 5 * time.Minute}} {
+	}{{&c.Probes, day}, {&c.Hours, 90 * day}, {&c.Days, 3 * 365 * day}, {&c.Events, 90 * day}, {&c.Every, 5 * time.Minute}} {
 		if *f.field <= 0 {
 			*f.field = f.value
 		}
@@ -39,7 +40,7 @@ func (c *KeeperConfig) defaults() {
 const settle = time.Minute
 
 // Keeper sums probes to hours and hours to days, and drops what is older than
-// its time. Nothing is dropped before it was summed.
+// its time, events too. Nothing is dropped before it was summed.
 type Keeper struct {
 	KeeperConfig
 	store store.Store
@@ -88,7 +89,10 @@ func (k *Keeper) Round(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	return k.drop(ctx, berth.ByDay, now.Add(-k.Days))
+	if err := k.drop(ctx, berth.ByDay, now.Add(-k.Days)); err != nil {
+		return err
+	}
+	return k.batches(ctx, func(tx store.Tx) (int, error) { return tx.ForgetEvents(ctx, now.Add(-k.Events), k.Batch) })
 }
 
 // span is what periods of a length may be summed: those that end at until or
@@ -100,12 +104,13 @@ type span struct {
 }
 
 // sum writes the periods that are over, from the last one that was written on:
-// that one once more, for what came late.
+// that one once more, for what came late. What a clock that was ahead wrote into
+// the future waits until it is over.
 func (k *Keeper) sum(ctx context.Context, from, to berth.Resolution, s span) error {
 	var oldest, last time.Time
 	err := k.store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
-		if oldest, _, err = tx.HealthSpan(ctx, from); err == nil {
-			_, last, err = tx.HealthSpan(ctx, to)
+		if oldest, _, err = tx.HealthSpan(ctx, from, s.until); err == nil {
+			_, last, err = tx.HealthSpan(ctx, to, s.until)
 		}
 		return err
 	})
@@ -143,12 +148,16 @@ func (k *Keeper) sumOne(ctx context.Context, to berth.Resolution, begin, end tim
 	return err
 }
 
-// drop forgets in batches, so that no writer waits long.
 func (k *Keeper) drop(ctx context.Context, r berth.Resolution, before time.Time) error {
+	return k.batches(ctx, func(tx store.Tx) (int, error) { return tx.ForgetHealth(ctx, r, before, k.Batch) })
+}
+
+// batches forgets until a batch is not full, so that no writer waits long.
+func (k *Keeper) batches(ctx context.Context, forget func(store.Tx) (int, error)) error {
 	for {
 		n := 0
 		err := k.store.InTx(ctx, berth.System(), func(tx store.Tx) (err error) {
-			n, err = tx.ForgetHealth(ctx, r, before, k.Batch)
+			n, err = forget(tx)
 			return err
 		})
 		if err != nil || n < k.Batch {

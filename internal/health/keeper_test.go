@@ -143,6 +143,28 @@ func TestTheRecordLevelsOff(t *testing.T) {
 	}
 }
 
+func TestEventsLevelOff(t *testing.T) {
+	s := database(t, 1)
+	k := health.NewKeeper(health.KeeperConfig{Events: 7 * oneDay, Batch: 10}, s, slog.New(slog.DiscardHandler))
+	for d := range 30 {
+		at := born.Add(time.Duration(d) * oneDay)
+		write(t, s, func(tx store.Tx) error {
+			for range 24 {
+				if err := tx.InsertEvent(t.Context(), berth.Event{ID: berth.NewID(), OrganizationID: memberOf(0).OrganizationID, At: at, Kind: berth.EventUnhealthy, Message: "m"}); err != nil {
+					return err
+				}
+			}
+			return tx.SetOutboxSeq(t.Context(), 1<<40)
+		})
+		round(t, k, at)
+	}
+	var events []berth.Event
+	write(t, s, func(tx store.Tx) (err error) { events, err = tx.ListEvents(t.Context(), "", 1000); return err })
+	if len(events) != 8*24 {
+		t.Errorf("%d events", len(events))
+	}
+}
+
 func TestAKeeperThatWasAwaySumsBeforeItDrops(t *testing.T) {
 	s := database(t, 2)
 	k := keeper(s)
@@ -163,6 +185,22 @@ func TestAKeeperThatWasAwaySumsBeforeItDrops(t *testing.T) {
 	}
 	if n := len(rows(t, s, berth.ByDay, org)); n != 4 {
 		t.Errorf("%d days of 4", n)
+	}
+}
+
+// The clock was wrong for a while: what was written then lies in the future.
+func TestAClockThatWasAheadKeepsNoHourFromItsSum(t *testing.T) {
+	s := database(t, 2)
+	k := keeper(s)
+	org := memberOf(0).OrganizationID
+	from := born.Truncate(oneDay)
+	live(t, s, k, from.Add(300*oneDay), 3) // ahead
+	live(t, s, k, from, 72)
+	if hours := rows(t, s, berth.ByHour, org); len(hours) != 72+3 {
+		t.Errorf("%d hours of 72 and 3", len(hours))
+	}
+	if days := rows(t, s, berth.ByDay, org); len(days) < 3 {
+		t.Errorf("%d days of 3", len(days))
 	}
 }
 

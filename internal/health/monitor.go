@@ -282,7 +282,7 @@ func (m *Monitor) judge(w *watch, p berth.Probe) {
 		}
 	}
 	before, known := w.series.Vital()
-	v := w.series.Next(p)
+	v := w.series.Next(p, time.Now().Add(-p.ResponseTime))
 	m.mu.Lock()
 	m.vitals[w.member.Container.ID] = verdict{w.member.Container.StartedAt, v}
 	m.mu.Unlock()

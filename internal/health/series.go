@@ -24,7 +24,7 @@ const (
 // value is not usable: NewSeries makes one.
 type Series struct {
 	check   berth.HealthCheck
-	started time.Time // of the container
+	started time.Time // of the container; it and quietAt by the caller's steady clock
 	vital   berth.Vital
 
 	begun   bool // a probe was judged
@@ -37,7 +37,9 @@ type Series struct {
 
 // NewSeries begins with a container that started at a time. One that Berth
 // first sees after its start period is taken for ready until probes say
-// otherwise: Berth's own restart takes no tenant out of its routes.
+// otherwise: Berth's own restart takes no tenant out of its routes. startedAt and
+// the times given to Next are compared with each other only: where they carry
+// the monotonic clock, no jump of the wall clock counts.
 func NewSeries(check berth.HealthCheck, startedAt time.Time) *Series {
 	return &Series{check: sane(check), started: startedAt}
 }
@@ -52,10 +54,10 @@ func sane(check berth.HealthCheck) berth.HealthCheck {
 // Vital is the judgement so far; ok is false before the first probe.
 func (s *Series) Vital() (v berth.Vital, ok bool) { return s.vital, s.begun }
 
-// Next judges one more probe. Probes that Berth cut short ("cancelled") must
-// not be given.
-func (s *Series) Next(p berth.Probe) berth.Vital {
-	over := p.CheckedAt.Sub(s.started) >= s.check.StartPeriod
+// Next judges one more probe, which began at a time. Probes that Berth cut short
+// ("cancelled") must not be given.
+func (s *Series) Next(p berth.Probe, at time.Time) berth.Vital {
+	over := at.Sub(s.started) >= s.check.StartPeriod
 	if !s.begun {
 		s.begun = true
 		s.vital.Ready, s.was = over, over
@@ -75,7 +77,7 @@ func (s *Series) Next(p berth.Probe) berth.Vital {
 	if s.failed >= s.check.Retries {
 		s.vital.Ready = false
 	}
-	s.life(p)
+	s.life(p, at)
 	if s.vital.Ready {
 		s.vital.Cause = ""
 	}
@@ -96,14 +98,14 @@ func (s *Series) success() {
 }
 
 // life judges a failure: a bad answer is one.
-func (s *Series) life(p berth.Probe) {
+func (s *Series) life(p berth.Probe, at time.Time) {
 	if p.Answered() {
 		s.silent, s.vital.Dead = 0, false
 		return
 	}
 	if s.silent == 0 {
-		s.quietAt = p.CheckedAt
+		s.quietAt = at
 	}
 	s.silent++
-	s.vital.Dead = s.vital.Dead || s.silent >= 2*s.check.Retries && p.CheckedAt.Sub(s.quietAt) >= silence
+	s.vital.Dead = s.vital.Dead || s.silent >= 2*s.check.Retries && at.Sub(s.quietAt) >= silence
 }

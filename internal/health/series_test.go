@@ -25,13 +25,16 @@ func outcome(mark rune, at time.Time) berth.Probe {
 	return berth.Probe{CheckedAt: at, Status: berth.ProbeTimeout, Cause: "no answer"}
 }
 
+// next judges a probe whose clock is right.
+func next(s *health.Series, p berth.Probe) berth.Vital { return s.Next(p, p.CheckedAt) }
+
 // judged shows the verdict after each probe: s starting, u unready, r ready,
 // d dead.
 func judged(check berth.HealthCheck, first time.Duration, marks string) string {
 	s := health.NewSeries(check, born)
 	var b strings.Builder
 	for i, mark := range marks {
-		v := s.Next(outcome(mark, born.Add(first+time.Duration(i)*check.Interval)))
+		v := next(s, outcome(mark, born.Add(first+time.Duration(i)*check.Interval)))
 		switch {
 		case v.Dead:
 			b.WriteByte('d')
@@ -81,18 +84,41 @@ func TestASeriesTellsStartReadinessAndLifeApart(t *testing.T) {
 	}
 }
 
+// Fault 8.
+func TestAClockThatJumpsNeitherKillsNorSaves(t *testing.T) {
+	check := berth.HealthCheck{Interval: 10 * time.Second, Retries: 1, StartPeriod: 40 * time.Second}
+	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
+		s := health.NewSeries(check, born)
+		v := s.Next(outcome('.', born.Add(jump)), born.Add(time.Second))
+		if v.Started {
+			t.Errorf("jump %v: the start period is over after a second", jump)
+		}
+		for i := range 8 { // from 40 s to 110 s
+			at := born.Add(40*time.Second + time.Duration(i)*check.Interval)
+			wall := at
+			if i > 1 {
+				wall = at.Add(jump)
+			}
+			v = s.Next(outcome('.', wall), at)
+			if dead := i >= 3; v.Dead != dead {
+				t.Errorf("jump %v: after %d s of silence dead is %v", jump, i*10, v.Dead)
+			}
+		}
+	}
+}
+
 func TestASeriesSaysWhyAndWhatWasLast(t *testing.T) {
 	s := health.NewSeries(berth.HealthCheck{Retries: 1, StartPeriod: time.Minute}, born)
 	if v, ok := s.Vital(); ok || v != (berth.Vital{}) {
 		t.Errorf("before the first probe: %+v", v)
 	}
-	if v := s.Next(outcome('-', born)); v.Cause != "answered 500" || v.Started || v.Last.HTTPStatus != 500 {
+	if v := next(s, outcome('-', born)); v.Cause != "answered 500" || v.Started || v.Last.HTTPStatus != 500 {
 		t.Errorf("%+v", v)
 	}
-	if v := s.Next(outcome('+', born.Add(time.Second))); v.Cause != "" || !v.Ready {
+	if v := next(s, outcome('+', born.Add(time.Second))); v.Cause != "" || !v.Ready {
 		t.Errorf("%+v", v)
 	}
-	if v := s.Next(outcome('.', born.Add(2*time.Second))); v.Cause != "no answer" || v.Ready {
+	if v := next(s, outcome('.', born.Add(2*time.Second))); v.Cause != "no answer" || v.Ready {
 		t.Errorf("%+v", v)
 	}
 	if v, ok := s.Vital(); !ok || v.Cause != "no answer" {
@@ -125,7 +151,7 @@ func TestWhoIsDeadIsNeverReadyAndWasUnreadyBefore(t *testing.T) {
 		at, before := born, berth.Vital{}
 		for i, mark := range rapid.SliceOfN(rapid.SampledFrom([]rune("+-...")), 1, 100).Draw(t, "probes") {
 			at = at.Add(time.Duration(rapid.IntRange(1, 30).Draw(t, "gap")) * time.Second)
-			v := s.Next(outcome(mark, at))
+			v := next(s, outcome(mark, at))
 			if v.Dead && (v.Ready || i > 0 && before.Ready) || v.Ready && (!v.Started || v.Cause != "") || before.Started && !v.Started {
 				t.Fatalf("%+v after %+v", v, before)
 			}

@@ -24,7 +24,9 @@ type watch struct {
 func newWatch(member berth.Member) *watch {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(member.OrganizationID + "\x00" + member.Container.ID)) // never fails
-	return &watch{member: member, series: NewSeries(member.Check, member.Container.StartedAt), spread: mixed(h.Sum64()), place: -1}
+	now := time.Now()
+	started := now.Add(-now.Round(0).Sub(member.Container.StartedAt)) // by the monotonic clock
+	return &watch{member: member, series: NewSeries(member.Check, started), spread: mixed(h.Sum64()), place: -1}
 }
 
 // mixed spreads the hash's differences over all bits: FNV leaves those of

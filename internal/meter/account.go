@@ -15,12 +15,16 @@ type account struct {
 	start time.Time     // of the period, as it is recorded
 	mono  time.Time     // when the period began, or was taken up, by the monotonic clock
 	gap   time.Duration // of the period, from its begin until it was taken up
+	away  bool          // it was taken up, and nothing was read since
 
 	last    map[string]berth.Sample // by container id: the newest that is known, or the stored mark
 	seen    map[string]time.Time    // when each of them was last read, or taken up
 	period  totals
 	all     totals // since the meter began to watch
 	reading berth.Reading
+
+	killed int64 // kills for want of memory that the engine told of since the last sweep
+	shown  int64 // kills that the kernel showed at the last sweep, and the engine may tell of yet
 
 	cpuMax      berth.Maybe[float64]
 	memorySum   float64
@@ -54,8 +58,35 @@ func (a *account) resume(m berth.Mark, now time.Time) {
 	for _, s := range m.Samples {
 		a.last[s.ContainerID], a.seen[s.ContainerID] = s, now
 	}
-	if gap := now.Round(0).Sub(m.End); gap > 0 {
-		a.start, a.gap = m.End, gap
+	a.away = true
+	a.since(m.End, now)
+	if ahead := m.End.Sub(now); ahead > 0 && ahead < longestBack {
+		a.start = m.End
+	}
+}
+
+// find ends the wait for what was taken up. Where no container ran through, the
+// period begins with the first one that was started since: before, nobody
+// counted.
+func (a *account) find(samples []berth.Sample, now time.Time) {
+	switch {
+	case len(samples) > 0:
+		a.away = false
+		first := now.Round(0)
+		for _, s := range samples {
+			if before, known := a.last[s.ContainerID]; known && before.StartedAt.Equal(s.StartedAt) {
+				return
+			}
+			if s.StartedAt.Before(first) {
+				first = s.StartedAt
+			}
+		}
+		if first.After(a.start) {
+			a.gap -= first.Sub(a.start)
+			a.start = first
+		}
+	case now.Sub(a.mono) > forgotten:
+		a.away, a.start, a.gap = false, a.mono.Round(0), 0
 	}
 }
 
@@ -63,12 +94,17 @@ func (a *account) resume(m berth.Mark, now time.Time) {
 func (a *account) sweep(samples []berth.Sample, now time.Time) {
 	r := berth.Reading{OrganizationID: a.org, At: now, Containers: len(samples), DiskBytes: a.reading.DiskBytes, Traffic: a.reading.Traffic}
 	var cpu berth.Maybe[float64]
+	var kills int64
+	if a.away {
+		a.find(samples, now)
+	}
 	for _, s := range samples {
 		before, known := a.last[s.ContainerID]
 		used := difference(before, s, known, a.start)
 		a.period.add(used)
 		a.all.add(used)
-		if elapsed := s.At.Sub(before.At); used.cpu.Known && known && before.CPU.Known && elapsed > 0 {
+		kills += used.oom.Value
+		if elapsed := s.At.Sub(before.At); used.cpu.Known && known && before.CPU.Known && elapsed >= leastElapsed {
 			cpu = berth.Known(cpu.Value + 100*used.cpu.Value.Seconds()/elapsed.Seconds())
 		}
 		sum(&r.MemoryBytes, s.Memory)
@@ -76,6 +112,7 @@ func (a *account) sweep(samples []berth.Sample, now time.Time) {
 		sum(&r.Pids, s.Pids)
 		a.last[s.ContainerID], a.seen[s.ContainerID] = carry(before, s), now
 	}
+	a.kills(kills)
 	// One that was not read this time may be next time, and goes on from where
 	// it stood; what is gone for long is gone.
 	maps.DeleteFunc(a.seen, func(_ string, at time.Time) bool { return now.Sub(at) > forgotten })
@@ -98,12 +135,37 @@ func (a *account) sweep(samples []berth.Sample, now time.Time) {
 	a.show()
 }
 
+// kills counts what the engine told of and the kernel, which showed some, did
+// not: the counter went with the container. The kernel is never later.
+func (a *account) kills(shown int64) {
+	told := max(0, a.killed-a.shown)
+	a.killed, a.shown = 0, max(0, shown-told)
+	if missed := told - shown; missed > 0 {
+		a.period.add(totals{oom: berth.Known(missed)})
+		a.all.add(totals{oom: berth.Known(missed)})
+	}
+}
+
+// leastElapsed is the shortest time between two samples that CPU use is told of:
+// the kernel counts in steps.
+const leastElapsed = time.Second
+
+// longestBack is how far the clock may go back without taking periods with it.
+const longestBack = 2 * time.Hour
+
 // forgotten is how long the counters of a container that is not read are kept.
 const forgotten = time.Hour
 
+// sameRun reports whether both samples are of one run of a container. That it
+// was started again is told a little after the kernel shows it: what was read
+// after the start is of the new run, whatever it was told to be.
+func sameRun(before, now berth.Sample) bool {
+	return before.StartedAt.Equal(now.StartedAt) || before.At.After(now.StartedAt)
+}
+
 // carry keeps what was known of a counter that could not be read this time.
 func carry(before, now berth.Sample) berth.Sample {
-	if !before.StartedAt.Equal(now.StartedAt) {
+	if !sameRun(before, now) {
 		return now
 	}
 	keep(&now.CPU, before.CPU)
@@ -130,9 +192,7 @@ func difference(before, now berth.Sample, known bool, since time.Time) totals {
 	if !known && now.StartedAt.Before(since) {
 		before, known = now, true
 	}
-	if known && !before.StartedAt.Equal(now.StartedAt) {
-		known = false
-	}
+	known = known && sameRun(before, now)
 	return totals{
 		cpu: rise(before.CPU, now.CPU, known), throttled: rise(before.Throttled, now.Throttled, known), oom: rise(before.OOMKills, now.OOMKills, known),
 		rx: rise(before.NetworkRx, now.NetworkRx, known), tx: rise(before.NetworkTx, now.NetworkTx, known),
@@ -195,13 +255,15 @@ func (a *account) show() {
 }
 
 // sumUp is the period that is open, up to now. Its length is measured with the
-// monotonic clock; its place in time follows the wall clock, but never goes
-// back: when that jumps, nothing is counted twice and no period covers another.
+// monotonic clock; its place in time follows the wall clock, but does not go
+// back: when that jumps an hour, nothing is counted twice and no period covers
+// another. A clock that goes back further was wrong before, and is followed.
 func (a *account) sumUp(now time.Time) (berth.Usage, berth.Mark) {
 	length := now.Sub(a.mono) + a.gap
 	start := a.start
-	if begin := now.Round(0).Add(-length); begin.Sub(start) > time.Second {
-		start = begin // the wall clock went ahead
+	begin := now.Round(0).Add(-length)
+	if ahead := begin.Sub(start); ahead > time.Second || ahead < -longestBack {
+		start = begin
 	}
 	end := start.Add(length)
 	u := berth.Usage{
@@ -233,9 +295,9 @@ func (a *account) sumUp(now time.Time) (berth.Usage, berth.Mark) {
 
 // idle reports whether the period that is open has nothing to tell: nothing
 // ran, and nobody asked. One that was taken up is not, until its containers were
-// looked for.
+// found.
 func (a *account) idle() bool {
-	return a.samples == 0 && a.period.requests.Value == 0 && !a.period.cpu.Known && a.gap == 0
+	return a.samples == 0 && a.period.requests.Value == 0 && !a.period.cpu.Known && !a.away
 }
 
 // begin begins the next period, where the one that was stored ended.

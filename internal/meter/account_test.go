@@ -196,3 +196,94 @@ func TestStoredCountersWaitUntilTheFleetIsKnown(t *testing.T) {
 		t.Errorf("received %d since %v, want 4600", u.NetworkRx.Value, u.Start)
 	}
 }
+
+// Nothing ran while Berth was away, or what ran left nothing to read: then the
+// period is not from where Berth ended.
+func TestATimeThatNobodyCountedIsAGap(t *testing.T) {
+	old := noon.Add(-time.Hour)
+	mark := berth.Mark{OrganizationID: "org", End: at(60), Samples: []berth.Sample{sample("c", old, at(60), 16, 1, 400)}}
+	for name, c := range map[string]struct {
+		found []berth.Sample
+		start float64
+		rx    int64
+	}{
+		"the host was off":     {[]berth.Sample{sample("c", at(7190), at(7200), 5, 1, 30)}, 7190, 30},
+		"another one runs now": {[]berth.Sample{sample("d", at(7100), at(7200), 5, 1, 30)}, 7100, 30},
+		"one of two runs on":   {[]berth.Sample{sample("c", old, at(7200), 20, 1, 500), sample("d", at(7100), at(7200), 5, 1, 30)}, 60, 130},
+	} {
+		a := newAccount("org", at(7200))
+		a.resume(mark, at(7200))
+		a.sweep(c.found, at(7200))
+		u, _ := a.close(at(7215))
+		if !u.Start.Equal(at(c.start)) || !u.End.Equal(at(7215)) || u.NetworkRx.Value != c.rx {
+			t.Errorf("%s: received %d from %v to %v", name, u.NetworkRx.Value, u.Start, u.End)
+		}
+	}
+}
+
+// The loop tells of a restart a little after the kernel shows it.
+func TestARestartThatIsToldLateCountsOnce(t *testing.T) {
+	a := newAccount("org", noon)
+	old := noon.Add(-time.Hour)
+	a.sweep([]berth.Sample{sample("c", old, at(0), 50, 1, 700)}, at(0))
+	a.sweep([]berth.Sample{sample("c", old, at(15), 1, 1, 100)}, at(15))    // fell: it was started at 10
+	a.sweep([]berth.Sample{sample("c", at(10), at(30), 2, 1, 250)}, at(30)) // now it is told
+	if u, _ := a.close(at(60)); u.NetworkRx.Value != 250 || u.CPUPercentAvg.Value*60/100 != 2 {
+		t.Errorf("received %d, used %v s", u.NetworkRx.Value, u.CPUPercentAvg.Value*60/100)
+	}
+}
+
+func TestAClockThatWentBackWhileBerthWasAwayCoversNoPeriodAgain(t *testing.T) {
+	old := noon.Add(-time.Hour)
+	a := newAccount("org", at(60))
+	a.resume(berth.Mark{OrganizationID: "org", End: at(3600), Samples: []berth.Sample{sample("c", old, at(3600), 16, 1, 400)}}, at(60))
+	a.sweep([]berth.Sample{sample("c", old, at(60), 17, 1, 500)}, at(60))
+	if u, _ := a.close(at(120)); !u.Start.Equal(at(3600)) || !u.End.Equal(at(3660)) || u.NetworkRx.Value != 100 {
+		t.Errorf("%v to %v: %d received", u.Start, u.End, u.NetworkRx.Value)
+	}
+}
+
+// One that went back further was wrong before: nobody waits for it to get there
+// again.
+func TestAClockThatWasFarAheadIsFollowedBack(t *testing.T) {
+	a := newAccount("org", noon)
+	a.mono = a.mono.Add(-30 * 24 * time.Hour)
+	now := at(60).Add(-30 * 24 * time.Hour)
+	u, _ := a.close(now)
+	if !u.End.Equal(now) || u.End.Sub(u.Start) != time.Minute {
+		t.Errorf("%v to %v", u.Start, u.End)
+	}
+}
+
+// What is killed takes its counter along; then the engine's word counts. Where
+// the kernel shows the kill too, it is one.
+func TestAKillIsCountedThoughItsContainerIsGone(t *testing.T) {
+	old := noon.Add(-time.Hour)
+	kills := func(seconds float64, started time.Time, n int64) []berth.Sample {
+		s := sample("c", started, at(seconds), 1, 1, 1)
+		s.OOMKills = berth.Known(n)
+		return []berth.Sample{s}
+	}
+	for name, c := range map[string]struct {
+		heard   [4]int64
+		samples [4][]berth.Sample
+		want    int64
+	}{
+		"the container is started again": {[4]int64{0, 1}, [4][]berth.Sample{kills(0, old, 0), kills(15, at(10), 0), kills(30, at(10), 0), kills(45, at(10), 0)}, 1},
+		"the container is gone":          {[4]int64{0, 1}, [4][]berth.Sample{kills(0, old, 0)}, 1},
+		"one of its processes":           {[4]int64{0, 1}, [4][]berth.Sample{kills(0, old, 0), kills(15, old, 1), kills(30, old, 1), kills(45, old, 1)}, 1},
+		"the engine tells late":          {[4]int64{0, 0, 1}, [4][]berth.Sample{kills(0, old, 0), kills(15, old, 1), kills(30, old, 1), kills(45, old, 1)}, 1},
+		"several at once":                {[4]int64{0, 1}, [4][]berth.Sample{kills(0, old, 0), kills(15, old, 3), kills(30, old, 3), kills(45, old, 3)}, 3},
+		"one after the other":            {[4]int64{0, 1, 0, 1}, [4][]berth.Sample{kills(0, old, 0), kills(15, old, 1), kills(30, old, 1), kills(45, at(40), 0)}, 2},
+		"nobody heard of it":             {[4]int64{}, [4][]berth.Sample{kills(0, old, 0), kills(15, old, 2), kills(30, old, 2), kills(45, old, 2)}, 2},
+	} {
+		a := newAccount("org", noon)
+		for i, samples := range c.samples {
+			a.killed += c.heard[i]
+			a.sweep(samples, at(float64(15*i)))
+		}
+		if u, _ := a.close(at(60)); u.OOMKills != berth.Known(c.want) || a.reading.OOMKills != u.OOMKills {
+			t.Errorf("%s: %v kills of %d, %v in all", name, u.OOMKills, c.want, a.reading.OOMKills)
+		}
+	}
+}

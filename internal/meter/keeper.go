@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -52,24 +53,30 @@ func (k *Keeper) Keep(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	levels := []span{
+		{berth.ByMinute, berth.ByHour, time.Hour, k.Minutes},
+		{berth.ByHour, berth.ByDay, day, k.Hours},
+	}
 	var errs []error
 	for _, org := range orgs {
-		errs = append(errs, k.sumUp(ctx, org, span{berth.ByMinute, berth.ByHour, time.Hour, k.Minutes}, now),
-			k.sumUp(ctx, org, span{berth.ByHour, berth.ByDay, day, k.Hours}, now))
+		for _, l := range levels {
+			errs = append(errs, k.sumUp(ctx, org, l, now))
+		}
 	}
 	// Nothing goes before it was summed up.
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	for _, r := range []struct {
-		resolution berth.Resolution
-		kept       time.Duration
-	}{{berth.ByMinute, k.Minutes}, {berth.ByHour, k.Hours}, {berth.ByDay, k.Days}} {
-		if err := k.forget(ctx, r.resolution, now.Add(-r.kept)); err != nil {
+	for _, l := range levels {
+		before := now.Add(-l.kept)
+		if over := l.over(now); before.After(over) {
+			before = over
+		}
+		if err := k.forget(ctx, l.from, before); err != nil {
 			return err
 		}
 	}
-	return nil
+	return k.forget(ctx, berth.ByDay, now.Add(-k.Days))
 }
 
 func orDefault(d *time.Duration, v time.Duration) {
@@ -93,51 +100,84 @@ type span struct {
 	kept     time.Duration // how long the finer periods are there
 }
 
-// sumUp makes the coarser periods of one tenant that are over and were not made
-// yet. The two newest are made anew each time: what was used while Berth was
-// away is stored late, as a period that began long ago.
+// of is where the coarser period begins that a time lies in.
+func (s span) of(t time.Time) time.Time { return t.UTC().Truncate(s.length) }
+
+// over is where the coarser period begins that is under way.
+func (s span) over(now time.Time) time.Time { return s.of(now.Add(-settling)) }
+
+// sumUp makes the coarser periods of one tenant that are over. The two newest
+// are made anew each time, as long as the finer ones are there from the
+// beginning; else what came since is added: what was used while Berth was away
+// is stored late, as a period that began long ago.
 func (k *Keeper) sumUp(ctx context.Context, org string, s span, now time.Time) error {
-	over := now.Add(-settling).UTC().Truncate(s.length) // where the one under way begins
-	return k.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
-		begin := over.Add(-s.kept).Truncate(s.length)
-		done, err := tx.ListUsage(ctx, org, s.to, begin, over, 1<<20)
-		if err != nil {
+	over := s.over(now)
+	var done, sums []berth.Usage
+	begin := over
+	err := k.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		oldest, err := tx.ListUsage(ctx, org, s.from, time.Unix(0, 0), over, 1)
+		if err != nil || len(oldest) == 0 {
 			return err
 		}
+		begin = s.of(oldest[0].Start)
+		if done, err = tx.ListUsage(ctx, org, s.to, begin, over, 1<<20); err != nil {
+			return err
+		}
+		last := berth.Usage{}
 		if n := len(done); n > 0 {
-			begin = done[n-1].Start.UTC().Truncate(s.length).Add(s.length)
+			begin, last = done[n-1].End, done[n-1]
 			for _, newest := range done[max(n-2, 0):] {
-				// Only what all finer periods are still there of is made anew.
-				if at := newest.Start.UTC().Truncate(s.length); !at.Before(now.Add(-s.kept)) {
-					begin = at
+				if !newest.Start.Before(oldest[0].Start) {
+					begin, last = s.of(newest.Start), berth.Usage{}
 					break
 				}
 			}
 		}
-		if !begin.Before(over) {
-			return nil
-		}
 		fine, err := tx.ListUsage(ctx, org, s.from, begin, over, 1<<20)
-		if err != nil {
-			return err
-		}
-		var sums []berth.Usage
-		for len(fine) > 0 {
-			end := fine[0].Start.UTC().Truncate(s.length).Add(s.length)
-			n := 0
-			for n < len(fine) && fine[n].Start.Before(end) {
-				n++
-			}
-			sums = append(sums, berth.RollUp(s.to, fine[:n]))
-			fine = fine[n:]
-		}
-		if len(sums) == 0 {
-			return nil
-		}
+		sums = s.sum(last, fine)
+		return err
+	})
+	if err != nil || unchanged(done, sums) {
+		return err
+	}
+	return k.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
 		if err := tx.DropUsage(ctx, org, s.to, begin, over); err != nil {
 			return err
 		}
 		return tx.PutUsage(ctx, sums)
+	})
+}
+
+// sum sums fine up by the coarser period that each begins in. Those that begin
+// where last does are added to it.
+func (s span) sum(last berth.Usage, fine []berth.Usage) (sums []berth.Usage) {
+	for len(fine) > 0 {
+		at := s.of(fine[0].Start)
+		n := 0
+		for n < len(fine) && s.of(fine[n].Start).Equal(at) {
+			n++
+		}
+		parts := fine[:n]
+		if !last.Start.IsZero() && s.of(last.Start).Equal(at) {
+			parts = append([]berth.Usage{last}, parts...)
+		}
+		sums = append(sums, berth.RollUp(s.to, parts))
+		fine = fine[n:]
+	}
+	return sums
+}
+
+// unchanged reports whether sums are the newest of done: periods are only ever
+// added at the end.
+func unchanged(done, sums []berth.Usage) bool {
+	if len(sums) == 0 {
+		return true
+	}
+	if len(sums) > len(done) {
+		return false
+	}
+	return slices.EqualFunc(done[len(done)-len(sums):], sums, func(a, b berth.Usage) bool {
+		return a.Start.Equal(b.Start) && a.End.Equal(b.End)
 	})
 }
 

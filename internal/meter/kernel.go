@@ -33,7 +33,8 @@ type place struct {
 	cpu, throttled            string
 	memory, memoryStat, limit string
 	oom, pids, io, procs      string
-	seen                      bool // in this sweep
+	seen                      bool      // in this sweep
+	startedAt                 time.Time // of the container: another start makes its groups anew
 }
 
 // NewKernel returns a Kernel that reads below the given roots: /sys/fs/cgroup
@@ -47,10 +48,12 @@ func (k *Kernel) Sample(containerID string, startedAt time.Time) (s berth.Sample
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := k.places[containerID]
-	if p == nil {
+	if p == nil || !p.startedAt.Equal(startedAt) {
 		if p = k.find(containerID); p == nil {
+			delete(k.places, containerID)
 			return berth.Sample{}, false
 		}
+		p.startedAt = startedAt
 		k.places[containerID] = p
 	}
 	p.seen = true
@@ -163,6 +166,8 @@ func exists(path string) bool {
 	return unix.Stat(path, &st) == nil
 }
 
+const largestFile = 1 << 20
+
 // read returns a small file's content, nil if it can't be read. It is valid
 // until the next read. k.mu is held.
 func (k *Kernel) read(path string) []byte {
@@ -175,7 +180,13 @@ func (k *Kernel) read(path string) []byte {
 	}
 	defer func() { _ = unix.Close(fd) }() // it was only read
 	n := 0
-	for n < len(k.buf) {
+	for {
+		if n == len(k.buf) {
+			if n >= largestFile {
+				return nil // half of it would be a wrong sum
+			}
+			k.buf = append(k.buf, make([]byte, n)...)
+		}
 		got, err := unix.Read(fd, k.buf[n:])
 		if err != nil {
 			return nil

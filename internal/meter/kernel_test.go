@@ -154,6 +154,42 @@ func TestAContainerThatHasGoneIsForgotten(t *testing.T) {
 	}
 }
 
+// A container is looked at while its groups are being made anew.
+func TestWhatWasNotThereYetIsFoundAfterTheStart(t *testing.T) {
+	root := t.TempDir()
+	files := v1("docker/" + id)
+	late := map[string]string{}
+	for name, text := range files {
+		if strings.HasPrefix(name, "cpu") {
+			late[name] = text
+			delete(files, name)
+		}
+	}
+	tree(t, root, files)
+	k := NewKernel(root, root)
+	if s, ok := k.Sample(id, noon); !ok || s.CPU.Known {
+		t.Fatalf("%t, %+v", ok, s)
+	}
+	tree(t, root, late)
+	if s, ok := k.Sample(id, noon.Add(time.Second)); !ok || !s.CPU.Known || !s.Throttled.Known {
+		t.Errorf("%t, %+v", ok, s)
+	}
+}
+
+func TestALongFileIsReadToItsEnd(t *testing.T) {
+	root := t.TempDir()
+	files := v2("docker/" + id)
+	var long strings.Builder
+	for n := range 500 {
+		fmt.Fprintf(&long, "8:%d rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n", n)
+	}
+	files["docker/"+id+"/io.stat"] = long.String()
+	tree(t, root, files)
+	if s, _ := NewKernel(root, root).Sample(id, noon); s.DiskRead.Value != 500*4096 || s.DiskWritten.Value != 500*8192 {
+		t.Errorf("read %d, wrote %d", s.DiskRead.Value, s.DiskWritten.Value)
+	}
+}
+
 // The file tree is on a disk, not the kernel's: opening is alike, formatting is
 // not. make bench reads real containers.
 func BenchmarkSweep(b *testing.B) {

@@ -31,16 +31,17 @@ type Stats interface {
 	Stats(ctx context.Context, containerID string) (berth.Sample, error)
 }
 
-// Disk is the capability of an engine to say what a tenant's volumes and
-// writable layers hold, in bytes.
+// Disk is the capability of an engine to tell what each tenant's volumes and
+// writable layers hold, one after the other, spread over a time. It does not
+// call tell twice at a time, and not after it has returned.
 type Disk interface {
-	Disk(ctx context.Context) (map[string]int64, error) // by organization id
+	Disk(ctx context.Context, over time.Duration, tell func(organizationID string, bytes int64)) error
 }
 
 // Config is how the meter paces itself. Zero fields take the defaults.
 type Config struct {
 	Interval     time.Duration // between samples; 15 s
-	Period       time.Duration // that usage is recorded for; 1 min
+	Period       time.Duration // that usage is recorded for, from its multiple to the next; 1 min
 	DiskInterval time.Duration // between measurements of disks; 5 min
 }
 
@@ -78,17 +79,22 @@ type Meter struct {
 
 	began   time.Time                // of Run
 	resumed bool                     // the stored counters were read
-	traffic map[string]berth.Traffic // as the edge last told; only Run's goroutine uses these
+	traffic map[string]berth.Traffic // as the edge last told
+	turn    int                      // of containers that the engine was asked for; only Run's goroutine uses these
 
 	mu       sync.Mutex
 	accounts map[string]*account
-	disks    map[string]int64
-	level    map[string]int // of the last notice about a disk: 0, 90 or 100
+	killed   map[string]int64              // processes, for want of memory, that the engine told of since the last sweep
+	disks    map[string]berth.Maybe[int64] // as last measured
+	stored   map[string]int64              // the same, by the Berth before this one; until it is measured
+
+	level map[string]int // of the last notice about a disk: 0, 90 or 100; measure's only
 }
 
 // New returns a Meter that does nothing until Run.
 func New(c Config, p Parts) *Meter {
-	return &Meter{Config: c.withDefaults(), Parts: p, traffic: map[string]berth.Traffic{}, accounts: map[string]*account{}, disks: map[string]int64{}, level: map[string]int{}}
+	return &Meter{Config: c.withDefaults(), Parts: p, traffic: map[string]berth.Traffic{}, accounts: map[string]*account{},
+		killed: map[string]int64{}, disks: map[string]berth.Maybe[int64]{}, stored: map[string]int64{}, level: map[string]int{}}
 }
 
 // Run samples until ctx ends, and then stores the periods that are open.
@@ -97,26 +103,40 @@ func (m *Meter) Run(ctx context.Context) error {
 	var disks sync.WaitGroup
 	defer disks.Wait()
 	disks.Go(func() { m.measure(ctx) })
-	tick := time.NewTicker(m.Interval)
-	defer tick.Stop()
-	closed := time.Now()
+	last := m.slot(time.Now())
+	next := time.NewTimer(m.until(last))
+	defer next.Stop()
 	m.sweep(ctx)
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			m.sweep(last)
-			m.record(last)
+			m.sweep(end)
+			m.record(end)
 			return nil
-		case <-tick.C:
+		case <-next.C:
 		}
+		slot := m.slot(time.Now())
 		m.sweep(ctx)
-		if time.Since(closed) >= m.Period-m.Interval/2 {
-			closed = time.Now()
+		if !slot.Truncate(m.Period).Equal(last.Truncate(m.Period)) {
 			m.record(ctx)
 		}
+		last = slot
+		next.Reset(m.until(m.slot(time.Now())))
 	}
+}
+
+// lag is how long after the full minute is sampled, so that a clock that is
+// slewed is past it.
+const lag = 20 * time.Millisecond
+
+// slot is the multiple of the interval, by the wall clock, that is nearest.
+func (m *Meter) slot(now time.Time) time.Time { return now.Round(0).Round(m.Interval) }
+
+// until is how long it is until the slot after one is to be sampled.
+func (m *Meter) until(slot time.Time) time.Duration {
+	return time.Until(slot.Add(m.Interval + lag))
 }
 
 // resume takes up the counters where they were last stored, once. Until it has,
@@ -136,6 +156,9 @@ func (m *Meter) resume(ctx context.Context) bool {
 		for _, mark := range marks {
 			a := newAccount(mark.OrganizationID, now)
 			a.resume(mark, now)
+			if mark.Disk.Known {
+				a.reading.DiskBytes, m.stored[mark.OrganizationID] = mark.Disk, mark.Disk.Value
+			}
 			m.accounts[mark.OrganizationID] = a
 		}
 		return nil
@@ -152,6 +175,10 @@ func (m *Meter) sweep(ctx context.Context) {
 	if !m.resume(ctx) {
 		return
 	}
+	m.mu.Lock()
+	killed := m.killed // before the kernel is asked: what comes later, it may not show yet
+	m.killed = map[string]int64{}
+	m.mu.Unlock()
 	fleet := m.Fleet()
 	byOrg := m.sample(ctx, fleet)
 	m.Sampler.Forget()
@@ -171,8 +198,9 @@ func (m *Meter) sweep(ctx context.Context) {
 	}
 	for org, a := range m.accounts {
 		if bytes, ok := m.disks[org]; ok {
-			a.reading.DiskBytes = berth.Known(bytes)
+			a.reading.DiskBytes = bytes
 		}
+		a.killed += killed[org]
 		a.sweep(byOrg[org], now)
 	}
 	m.route(now)
@@ -197,8 +225,9 @@ func (m *Meter) route(now time.Time) {
 }
 
 const (
-	statsAtOnce = 8 // containers that the engine is asked for at the same time
-	statsShare  = 3 // a third of the interval is for that
+	statsAtOnce = 8           // containers that the engine is asked for at the same time
+	statsShare  = 3           // a third of the interval is for that
+	statsLimit  = time.Second // for one container
 )
 
 // sample reads the containers that the kernel shows, and asks the engine for the
@@ -221,12 +250,16 @@ func (m *Meter) sample(ctx context.Context, fleet []berth.Member) map[string][]b
 	var g errgroup.Group
 	g.SetLimit(statsAtOnce)
 	var mu sync.Mutex
-	for _, member := range unseen {
+	first := m.turn % len(unseen) // after those that were asked the last time
+	for _, member := range slices.Concat(unseen[first:], unseen[:first]) {
+		if ctx.Err() != nil {
+			break
+		}
+		m.turn++
 		g.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
-			}
-			s, err := m.Stats.Stats(ctx, member.Container.ID)
+			own, cancel := context.WithTimeout(ctx, statsLimit)
+			defer cancel()
+			s, err := m.Stats.Stats(own, member.Container.ID)
 			if err != nil {
 				return nil // unknown this time
 			}
@@ -282,7 +315,7 @@ func (m *Meter) periods(now time.Time) (usage []berth.Usage, marks []berth.Mark)
 		a := m.accounts[org]
 		u, mark := a.sumUp(now)
 		switch {
-		case u.End.Sub(u.Start) < leastPeriod:
+		case a.away || u.End.Sub(u.Start) < leastPeriod:
 			continue
 		case a.idle() && len(a.last) == 0:
 			delete(m.accounts, org) // its next period begins when it runs
@@ -294,6 +327,16 @@ func (m *Meter) periods(now time.Time) (usage []berth.Usage, marks []berth.Mark)
 		usage, marks = append(usage, u), append(marks, mark)
 	}
 	return usage, marks
+}
+
+// Killed notes that the engine told of a process that the kernel killed for want
+// of memory.
+func (m *Meter) Killed(organizationID string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.accounts[organizationID] != nil {
+		m.killed[organizationID]++
+	}
 }
 
 // Now returns a tenant's reading. ok is false before its first sample.

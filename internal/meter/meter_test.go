@@ -73,17 +73,6 @@ func (s steady) Sample(id string, started time.Time) (berth.Sample, bool) {
 
 func (steady) Forget() {}
 
-type notices struct {
-	mu   sync.Mutex
-	list []string
-}
-
-func (n *notices) notice(org string, kind string, _ string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.list = append(n.list, org[len(org)-1:]+" "+kind)
-}
-
 // Berth ends in any way, and begins again on the same database: the periods
 // join, and their counts add up to what was used.
 func TestPeriodsJoinAcrossRestartsWithoutGapAndDoubleCount(t *testing.T) {
@@ -135,85 +124,6 @@ func runFor(t *testing.T, run func(context.Context) error, d time.Duration) {
 	defer cancel()
 	if err := run(ctx); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestADiskIsToldOfOnceNearItsLimitAndOnceAbove(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "berth.db")
-	synctest.Test(t, func(t *testing.T) {
-		var told notices
-		s := open(t, path, 1)
-		percents := []int64{50, 91, 95, 89, 91, 101, 110, 94, 102, 80, 92}
-		disk := &disks{percents: percents}
-		m := meter.New(meter.Config{DiskInterval: time.Minute}, meter.Parts{
-			Store: s, Sampler: steady{time.Now()}, Disk: disk, Log: slog.New(slog.DiscardHandler), Notice: told.notice,
-			Fleet: func() []berth.Member { return nil }, Limit: func(string) int64 { return 100 << 20 },
-		})
-		runFor(t, m.Run, 15*time.Minute)
-		if got := fmt.Sprint(told.list); got != "[0 disk 0 disk 0 disk 0 disk]" { // at 91, 101, 102 and 92 %
-			t.Errorf("told %s", got)
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-type disks struct {
-	percents []int64
-	n        int
-}
-
-func (d *disks) Disk(context.Context) (map[string]int64, error) {
-	i := min(d.n, len(d.percents)-1)
-	d.n++
-	return map[string]int64{org(0): d.percents[i] << 20}, nil
-}
-
-// Seed fault 21: the table stops growing.
-func TestTheDatabaseLevelsOff(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "berth.db"), 1)
-	defer s.Close()
-	k := &meter.Keeper{Store: s, Minutes: 2 * time.Hour, Hours: 2 * 24 * time.Hour, Days: 5 * 24 * time.Hour, Log: slog.New(slog.DiscardHandler)}
-	begin := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
-	var counts [][3]int
-	var sums int64
-	for hour := range 24 * 9 {
-		now := begin.Add(time.Duration(hour) * time.Hour)
-		err := s.InTx(ctx, berth.System(), func(tx store.Tx) error {
-			var list []berth.Usage
-			for m := range 12 {
-				start := now.Add(time.Duration(m) * 5 * time.Minute)
-				list = append(list, berth.Usage{OrganizationID: org(0), Resolution: berth.ByMinute, Start: start, End: start.Add(5 * time.Minute),
-					Requests: berth.Known[int64](1), CPUPercentAvg: berth.Known(float64(m))})
-			}
-			return tx.PutUsage(ctx, list)
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 2 { // twice does no harm
-			if err := k.Keep(ctx, now.Add(time.Hour+3*time.Minute)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if hour%24 == 23 {
-			counts = append(counts, [3]int{len(rows(t, s, 0, berth.ByMinute)), len(rows(t, s, 0, berth.ByHour)), len(rows(t, s, 0, berth.ByDay))})
-		}
-	}
-	last := counts[len(counts)-1]
-	if counts[len(counts)-2] != last || last[0] > 36 || last[1] > 49 || last[2] > 6 || last[2] < 4 {
-		t.Errorf("rows of minutes, hours and days, day by day: %v", counts)
-	}
-	days := rows(t, s, 0, berth.ByDay)
-	for _, d := range days {
-		sums += d.Requests.Value
-		if d.End.Sub(d.Start) != 24*time.Hour || d.CPUPercentAvg != berth.Known(5.5) {
-			t.Errorf("day %+v", d)
-		}
-	}
-	if sums != int64(len(days))*24*12 {
-		t.Errorf("%d requests in %d days", sums, len(days))
 	}
 }
 
@@ -278,6 +188,51 @@ func TestAnEngineThatHangsDoesNotStretchTheSweep(t *testing.T) {
 	})
 }
 
+// Those that the engine can't be asked for in time are not always the same.
+func TestContainersThatHangTheEngineLeaveTheOthersTheirTurn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, path, 1)
+		var fleet []berth.Member
+		for n := range 300 {
+			fleet = append(fleet, berth.Member{OrganizationID: org(0), Container: berth.Container{ID: fmt.Sprint(n), StartedAt: time.Now()}})
+		}
+		asked := &partly{read: map[string]int{}}
+		m := meter.New(meter.Config{}, meter.Parts{
+			Store: s, Sampler: blind{new(int)}, Stats: asked, Log: slog.New(slog.DiscardHandler), Fleet: func() []berth.Member { return fleet },
+		})
+		runFor(t, m.Run, 10*time.Minute)
+		if len(asked.read) != 290 {
+			t.Errorf("%d of 290 that answer were read", len(asked.read))
+		}
+		for id, n := range asked.read {
+			if n < 10 {
+				t.Errorf("container %s was read %d times in ten minutes", id, n)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// partly hangs with the first ten containers, and takes 20 ms for the others.
+type partly struct {
+	mu   sync.Mutex
+	read map[string]int
+}
+
+func (p *partly) Stats(ctx context.Context, id string) (berth.Sample, error) {
+	if len(id) == 1 {
+		return hanging{}.Stats(ctx, id)
+	}
+	<-time.After(20 * time.Millisecond)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.read[id]++
+	return berth.Sample{ContainerID: id, At: time.Now(), CPU: berth.Known(time.Second)}, nil
+}
+
 type blind struct{ sweeps *int }
 
 func (blind) Sample(string, time.Time) (berth.Sample, bool) { return berth.Sample{}, false }
@@ -290,35 +245,72 @@ func (hanging) Stats(ctx context.Context, _ string) (berth.Sample, error) {
 	return berth.Sample{}, ctx.Err()
 }
 
-func TestAPeriodThatIsStoredLateIsInItsHour(t *testing.T) {
-	s := open(t, filepath.Join(t.TempDir(), "berth.db"), 1)
-	defer s.Close()
-	k := &meter.Keeper{Store: s, Log: slog.New(slog.DiscardHandler)}
-	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	put := func(minute, length int) {
-		t.Helper()
-		start := noon.Add(time.Duration(minute) * time.Minute)
-		err := s.InTx(ctx, berth.System(), func(tx store.Tx) error {
-			return tx.PutUsage(ctx, []berth.Usage{{OrganizationID: org(0), Resolution: berth.ByMinute, Start: start,
-				End: start.Add(time.Duration(length) * time.Minute), Requests: berth.Known[int64](1)}})
+// A tenant that is stopped has no periods, whatever happens to Berth meanwhile.
+func TestATenantThatIsStoppedHasNoPeriodsThoughBerthIsRestarted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := open(t, path, 1)
+		runs := func(at time.Duration) bool { return at < 5*time.Minute || at >= 3*time.Hour }
+		for range 5 {
+			m := meter.New(meter.Config{}, meter.Parts{
+				Store: s, Sampler: steady{began}, Log: slog.New(slog.DiscardHandler),
+				Fleet: func() []berth.Member {
+					if up := time.Since(began); !runs(up) {
+						return nil
+					} else if up > time.Hour {
+						return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began.Add(3 * time.Hour)}}}
+					}
+					return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+				},
+			})
+			runFor(t, m.Run, 50*time.Minute)
+		}
+		var covered time.Duration
+		for _, u := range rows(t, s, 0, berth.ByMinute) {
+			covered += u.End.Sub(u.Start)
+			if !u.MemoryAvg.Known {
+				t.Errorf("%v to %v: nothing ran", u.Start.Sub(began), u.End.Sub(began))
+			}
+		}
+		if covered > 76*time.Minute || covered < 74*time.Minute {
+			t.Errorf("%v of 75 min", covered)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Whenever Berth begins, periods end at the full minute, and so hours at the full
+// hour.
+func TestPeriodsEndAtTheFullMinute(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	synctest.Test(t, func(t *testing.T) {
+		<-time.After(10*time.Minute + 26*time.Second)
+		began := time.Now()
+		s := open(t, path, 1)
+		m := meter.New(meter.Config{}, meter.Parts{
+			Store: s, Sampler: steady{began}, Log: slog.New(slog.DiscardHandler),
+			Fleet: func() []berth.Member {
+				return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+			},
 		})
-		if err != nil {
-			t.Fatal(err)
+		runFor(t, m.Run, 20*time.Minute+10*time.Second)
+		list := rows(t, s, 0, berth.ByMinute)
+		for i, u := range list {
+			if late := u.End.Sub(u.End.Truncate(time.Minute)); i < len(list)-1 && late > 100*time.Millisecond {
+				t.Errorf("period %d ends at %v", i, u.End)
+			}
+			if i > 0 && i < len(list)-1 && u.Samples != 4 {
+				t.Errorf("period %d has %d samples", i, u.Samples)
+			}
 		}
-	}
-	keep := func(minute int) {
-		t.Helper()
-		if err := k.Keep(ctx, noon.Add(time.Duration(minute)*time.Minute)); err != nil {
-			t.Fatal(err)
+		if len(list) != 21 { // 34 s, 19 whole ones, and 36 s
+			t.Errorf("%d periods", len(list))
 		}
-	}
-	put(5, 1)
-	put(10, 1)
-	keep(200)    // Berth was away; its keeper is first
-	put(11, 189) // what was used meanwhile
-	keep(205)
-	hours := rows(t, s, 0, berth.ByHour)
-	if len(hours) != 1 || hours[0].Requests.Value != 3 || !hours[0].Start.Equal(noon.Add(5*time.Minute)) {
-		t.Errorf("hours %+v", hours)
-	}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

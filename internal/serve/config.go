@@ -35,8 +35,8 @@ type Config struct {
 	Drain        time.Duration // how long requests under way may take after SIGTERM
 	KeepChecks   time.Duration // how long single health checks are kept; longer ones are sums
 	KeepMinutes  time.Duration // how long usage by minute is kept
-	KeepHours    time.Duration // the same by hour
-	KeepDays     time.Duration // the same by day
+	KeepHours    time.Duration // the same by hour, of health too; and events
+	KeepDays     time.Duration // the same by day, of health too
 	LogFormat    string        // "text" or "json"
 	LogLevel     string        // "debug", "info", "warn" or "error"
 	NotifyAllow  string        // prefixes inside that notifications may go to, separated by commas

@@ -119,7 +119,7 @@ func (s *server) open(ctx context.Context) (err error) {
 // wire connects the loop and the use cases, who know each other by interface
 // only.
 func (s *server) wire(ctx context.Context) error {
-	vitals := &vitals{}
+	vitals, engine := &vitals{}, &heard{Engine: s.engine}
 	tracer, err := newTracer(ctx, s.Version, s.log)
 	if err != nil {
 		return err
@@ -127,11 +127,11 @@ func (s *server) wire(ctx context.Context) error {
 	s.loop = reconcile.New(reconcile.Config{
 		Patience: s.Patience, Observe: s.Observe, MoveDrain: s.MoveDrain, Pool: s.pool, HostNetworks: hostNetworks,
 	}, reconcile.Parts{
-		Store: s.store, Engine: s.engine, Edge: s.edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log, Ended: tracer.record,
+		Store: s.store, Engine: engine, Edge: s.edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log, Ended: tracer.record,
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
 	s.watchers = s.newWatchers(tracer)
-	vitals.Monitor = s.watchers.monitor
+	vitals.Monitor, engine.meter = s.watchers.monitor, s.watchers.meter
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/engine/docker"
 	"github.com/unite-hub/berth/internal/health"
 	"github.com/unite-hub/berth/internal/meter"
 	"github.com/unite-hub/berth/internal/store"
@@ -27,6 +28,23 @@ type watchers struct {
 // vitals lets the loop ask the monitor, which is made after it.
 type vitals struct{ *health.Monitor }
 
+// heard lets the meter hear of processes that were killed, beside the loop. The
+// meter is made after it.
+type heard struct {
+	*docker.Engine
+	meter *meter.Meter
+}
+
+// Watch implements reconcile.Engine.
+func (h *heard) Watch(ctx context.Context, hint func(berth.Hint)) error {
+	return h.Engine.Watch(ctx, func(it berth.Hint) {
+		if it.OOM {
+			h.meter.Killed(it.OrganizationID)
+		}
+		hint(it)
+	})
+}
+
 func (s *server) newWatchers(t tracer) watchers {
 	m := meter.New(meter.Config{}, meter.Parts{
 		Store: s.store, Sampler: meter.NewKernel("/sys/fs/cgroup", "/proc"), Stats: s.engine, Disk: s.engine,
@@ -40,7 +58,7 @@ func (s *server) newWatchers(t tracer) watchers {
 				return s.store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, list) })
 			},
 		}),
-		health: health.NewKeeper(health.KeeperConfig{Probes: s.KeepChecks}, s.store, s.log),
+		health: health.NewKeeper(health.KeeperConfig{Probes: s.KeepChecks, Hours: s.KeepHours, Days: s.KeepDays, Events: s.KeepHours}, s.store, s.log),
 		usage:  &meter.Keeper{Store: s.store, Minutes: s.KeepMinutes, Hours: s.KeepHours, Days: s.KeepDays, Log: s.log},
 		tracer: t,
 	}

@@ -22,8 +22,9 @@ type Health interface {
 	// ListHealth returns an organization's periods that began in [from, to), oldest first.
 	ListHealth(ctx context.Context, organizationID string, r berth.Resolution, from, to time.Time) ([]berth.HealthPeriod, error)
 	// HealthSpan returns when the oldest and the newest row of a resolution
-	// begin; of single probes for "". Zero times if there is none.
-	HealthSpan(ctx context.Context, r berth.Resolution) (oldest, newest time.Time, err error)
+	// begin, of those before a time; of single probes for "". Zero times if there
+	// is none.
+	HealthSpan(ctx context.Context, r berth.Resolution, before time.Time) (oldest, newest time.Time, err error)
 	// ForgetHealth drops up to limit rows of a resolution that began before a
 	// time, the oldest first, and returns how many.
 	ForgetHealth(ctx context.Context, r berth.Resolution, before time.Time, limit int) (int, error)

@@ -186,6 +186,10 @@ type Journal interface {
 	InsertEvent(ctx context.Context, e berth.Event) error
 	// ListEvents returns the newest events of an organization, or of all if "", newest first.
 	ListEvents(ctx context.Context, organizationID string, limit int) ([]berth.Event, error)
+	// ForgetEvents drops events from before a time, of the limit oldest, and
+	// returns how many. Those whose notifications were not made yet stay, and the
+	// newest. System only.
+	ForgetEvents(ctx context.Context, before time.Time, limit int) (int, error)
 	InsertProbe(ctx context.Context, p berth.Probe) error
 	ListProbes(ctx context.Context, organizationID string, limit int) ([]berth.Probe, error) // newest first
 }

@@ -53,6 +53,7 @@ func (s *Service) HealthSummary(ctx context.Context, actor berth.Actor, ref stri
 		if sum.Last, err = tx.ListProbes(ctx, org, max(limit, berth.LastChecks)); err != nil {
 			return err
 		}
+		sum.Last = slices.DeleteFunc(sum.Last, func(p berth.Probe) bool { return p.CheckedAt.Before(sum.Tenant.CreatedAt) }) // of an earlier tenant
 		begin := now.Truncate(time.Hour).Add(-time.Duration(hours) * time.Hour)
 		periods, err := tx.ListHealth(ctx, org, berth.ByHour, begin, now)
 		sum.Period = berth.HealthPeriod{TenantID: sum.Tenant.ID, OrganizationID: org, Resolution: berth.ByHour, Start: begin}
@@ -157,6 +158,8 @@ func (s *Service) sweep(ctx context.Context, actor berth.Actor, list []Swept) {
 			}
 		}
 	}
+	// Those that may hang come last: they take the sweep's time from nobody.
+	slices.SortStableFunc(list, func(a, b Swept) int { return cmp.Compare(unwell(a.Tenant), unwell(b.Tenant)) })
 	var all errgroup.Group
 	all.SetLimit(sweepAtOnce)
 	for i := range list {
@@ -170,6 +173,13 @@ func (s *Service) sweep(ctx context.Context, actor berth.Actor, list []Swept) {
 		})
 	}
 	_ = all.Wait() // none returns an error
+}
+
+func unwell(t berth.Tenant) int {
+	if t.Health == berth.HealthHealthy {
+		return 0
+	}
+	return 1
 }
 
 // look finds a tenant's containers by asking the engine; none if it does not answer.

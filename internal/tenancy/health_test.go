@@ -25,8 +25,11 @@ var noon = time.Date(2026, 2, 28, 12, 30, 0, 0, time.UTC)
 func org(n int) string { return fmt.Sprintf("550e8400-e29b-41d4-a716-%012x", n) }
 
 func addr(n int) netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 64, 0, byte(n)}), 3000)
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 64, byte(n >> 8), byte(n)}), 3000)
 }
+
+// beside is where containers are that take no requests.
+var beside = addr(0xffff)
 
 // fleet is a service whose tenants 1 to n run, asked by answer.
 func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*tenancy.Service, store.Store) {
@@ -47,13 +50,13 @@ func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*
 				ID: berth.NewID(), OrganizationID: org(i), Name: org(i), Slug: fmt.Sprintf("t%d", i), ContainerID: fmt.Sprint("c", i),
 				EngineID: "e", Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 64, byte(i >> 4), byte(i << 4)}), 28), ExternalPort: 3000 + i, Want: berth.WantRunning,
 				Spec: berth.Spec{ImageTag: "v1", Blueprint: "single@1", Limits: berth.DefaultLimits(), Replicas: 1, InternalPort: 3000}, Generation: 1,
-				Status: berth.StatusRunning, Health: berth.HealthHealthy, CreatedAt: noon, UpdatedAt: noon,
+				Status: berth.StatusRunning, Health: berth.HealthHealthy, CreatedAt: noon.Add(-time.Minute), UpdatedAt: noon,
 			}); err != nil {
 				return err
 			}
 			members = append(members,
 				berth.Member{OrganizationID: org(i), Main: true, Container: berth.Container{Address: addr(i)}},
-				berth.Member{OrganizationID: org(i), Container: berth.Container{Address: addr(200)}})
+				berth.Member{OrganizationID: org(i), Container: berth.Container{Address: beside}})
 		}
 		return nil
 	})
@@ -82,7 +85,7 @@ func TestASweepCountsAllAndListsTheSickFirst(t *testing.T) {
 			return berth.Probe{Status: berth.ProbeUnhealthy, Cause: "answered 500"}
 		case addr(5):
 			return berth.Probe{Status: berth.ProbeTimeout}
-		case addr(200):
+		case beside:
 			t.Error("asked a container that takes no requests")
 		}
 		return berth.Probe{Status: berth.ProbeHealthy}
@@ -143,10 +146,14 @@ func TestASummarySaysHowATenantIsAndWas(t *testing.T) {
 		for i := range 7 {
 			list = append(list, berth.Probe{OrganizationID: org(1), CheckedAt: noon.Add(time.Duration(i-8) * time.Second), Status: berth.ProbeUnhealthy})
 		}
+		list = append([]berth.Probe{{OrganizationID: org(1), CheckedAt: noon.Add(-time.Hour), Status: berth.ProbeHealthy}}, list...) // an earlier tenant's
 		return tx.RecordProbes(t.Context(), list)
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if got, err := service.HealthSummary(t.Context(), operator, org(1), 20, 0); err != nil || len(got.Last) != 7 {
+		t.Errorf("%d probes, %v", len(got.Last), err)
 	}
 	got, err := service.HealthSummary(t.Context(), operator, org(1), 0, 2)
 	if err != nil || got.Status != berth.HealthUnhealthy || len(got.Last) != 5 || got.Period.Availability() != berth.Known(0.375) || got.Period.ResponseMean() != berth.Known(time.Second) {
@@ -187,4 +194,48 @@ func TestASweepOfAFleetThatHangsEnds(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
+}
+
+// Those that did not answer lately are asked last: they take the sweep's time
+// from nobody.
+func TestTenantsThatHangCostASweepNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const sick = 500
+		service, s := fleet(t, 600, nil)
+		err := s.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
+			for i := 1; i <= sick; i++ {
+				tenant, err := tx.Tenant(t.Context(), org(i))
+				if err != nil {
+					return err
+				}
+				tenant.Health = berth.HealthUnhealthy
+				if err := tx.UpdateTenant(t.Context(), &tenant); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		service.Prober = slow(func(a netip.AddrPort) bool { return int(a.Addr().As4()[3])+int(a.Addr().As4()[2])<<8 <= sick })
+		got, err := service.SweepHealth(t.Context(), operator, 0)
+		if err != nil || got.Healthy != 100 || got.Timeouts < 300 {
+			t.Errorf("%d healthy, %d timed out, %d unknown, %v", got.Healthy, got.Timeouts, got.Unknown, err)
+		}
+	})
+}
+
+// slow takes five seconds for those that hang.
+type slow func(netip.AddrPort) bool
+
+func (s slow) Probe(ctx context.Context, a netip.AddrPort, _ berth.HealthCheck) berth.Probe {
+	if !s(a) {
+		return berth.Probe{Status: berth.ProbeHealthy, CheckedAt: noon}
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(5 * time.Second):
+	}
+	return berth.Probe{Status: berth.ProbeTimeout, CheckedAt: noon}
 }

@@ -35,7 +35,7 @@ type UsageReport struct {
 	Tenant     berth.Tenant
 	From, To   time.Time // as asked for
 	Resolution berth.Resolution
-	Periods    []berth.Usage // oldest first; those after the last whole period are shorter
+	Periods    []berth.Usage // oldest first; those before the first whole period and after the last are shorter
 	Average    berth.UsageAverage
 }
 
@@ -203,8 +203,8 @@ func parsePlace(by UsageSort, cursor string) (*place, error) {
 }
 
 // Usage returns what an organization used over a span, tombstones included.
-// Unless a resolution is asked for, periods that are not over yet are shown by
-// the shorter ones in them.
+// Unless a resolution is asked for, periods that are not over yet, or that began
+// before the span, are shown by the shorter ones in them.
 func (s *Service) Usage(ctx context.Context, actor berth.Actor, ref string, span UsageSpan) (UsageReport, error) {
 	from, to, err := s.bounds(span)
 	if err != nil {
@@ -241,23 +241,35 @@ func (s *Service) Usage(ctx context.Context, actor berth.Actor, ref string, span
 		all := []berth.Resolution{berth.ByDay, berth.ByHour, berth.ByMinute}
 		finer = all[slices.Index(all, out.Resolution):]
 	}
-	for _, r := range finer {
-		// Each resolution goes on where the one before ends.
-		var part []berth.Usage
-		err := s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
-			part, err = tx.ListUsage(ctx, out.Tenant.OrganizationID, r, from, to, mostPeriods+1)
-			return err
-		})
-		if err != nil {
-			return UsageReport{}, err
-		}
-		out.Periods = append(out.Periods, part...)
-		if len(part) > 0 {
-			from = part[len(part)-1].End
-		}
+	if out.Periods, err = s.periods(ctx, actor, out.Tenant.OrganizationID, finer, from, to); err != nil {
+		return UsageReport{}, err
 	}
 	out.Average = berth.AverageUsage(out.Periods)
 	return out, nil
+}
+
+// periods returns those of the first resolution that begin in [from, to); what
+// lies before the first and after the last of them by the next resolution.
+func (s *Service) periods(ctx context.Context, actor berth.Actor, organizationID string, by []berth.Resolution, from, to time.Time) (list []berth.Usage, err error) {
+	if len(by) == 0 || !from.Before(to) {
+		return nil, nil
+	}
+	err = s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
+		list, err = tx.ListUsage(ctx, organizationID, by[0], from, to, mostPeriods+1)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return s.periods(ctx, actor, organizationID, by[1:], from, to)
+	}
+	before, err := s.periods(ctx, actor, organizationID, by[1:], from, list[0].Start)
+	if err != nil {
+		return nil, err
+	}
+	after, err := s.periods(ctx, actor, organizationID, by[1:], list[len(list)-1].End, to)
+	return slices.Concat(before, list, after), err
 }
 
 // bounds returns the span that is asked for.

@@ -1,12 +1,15 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/moby/moby/api/types/volume"
@@ -22,10 +25,20 @@ const (
 	walkPause = 50 * time.Millisecond
 )
 
-// Disk returns how many bytes each tenant's volumes take up on the disk. Root
-// file systems are read-only and hold nothing. Where the volumes can be seen
-// they are walked slowly; else the Engine does it at once.
-func (e *Engine) Disk(ctx context.Context) (map[string]int64, error) {
+// The pace of a pass over all tenants.
+const (
+	longestPause = time.Second      // between the begins of two tenants
+	alone        = 10 * time.Second // that one is walked until the next one is begun beside it
+	besides      = 4                // tenants that are walked at once
+	longestWalk  = 10 * time.Minute // after which a tenant's disk is not known
+)
+
+// Disk tells how many bytes each tenant's volumes take up on the disk, one
+// tenant after the other, spread over a time. One that is not told is not
+// known. Root file systems are read-only and hold nothing. Where no volume can
+// be seen the Engine measures them, all at once. tell is not called twice at a
+// time.
+func (e *Engine) Disk(ctx context.Context, over time.Duration, tell func(organizationID string, bytes int64)) error {
 	s := step{op: "measure volumes"}
 	var list []volume.Volume
 	err := e.do(ctx, s, e.ReadTimeout, func(ctx context.Context) error {
@@ -34,25 +47,82 @@ func (e *Engine) Disk(ctx context.Context) (map[string]int64, error) {
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	sizes := map[string]int64{}
-	unknown := map[string]bool{}
+	roots := map[string][]string{}
 	for _, v := range e.sort(found{volumes: list}).volumes {
 		org := v.Labels[berth.LabelTenantID]
-		n, err := walk(ctx, v.Mountpoint)
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
-			return e.diskUsage(ctx, s)
-		case err != nil:
-			unknown[org] = true // one tenant's odd tree is its own trouble
-		}
-		sizes[org] += n
+		roots[org] = append(roots[org], v.Mountpoint)
 	}
-	maps.DeleteFunc(sizes, func(org string, _ int64) bool { return unknown[org] })
-	return sizes, nil
+	p := pass{walk: walk, tell: tell}
+	p.run(ctx, roots, over)
+	if ctx.Err() == nil && p.hidden > 0 && p.seen == 0 {
+		return e.diskUsage(ctx, s, tell)
+	}
+	return ctx.Err()
+}
+
+// pass is one look at all tenants' volumes.
+type pass struct {
+	walk func(ctx context.Context, root string) (int64, error)
+
+	mu           sync.Mutex
+	tell         func(organizationID string, bytes int64)
+	seen, hidden int // tenants whose volumes this process can and can't see
+}
+
+// run begins with one tenant after the other. A tree that takes long is walked
+// on beside those after it: it costs only its own tenant.
+func (p *pass) run(ctx context.Context, roots map[string][]string, over time.Duration) {
+	var walks sync.WaitGroup
+	defer walks.Wait()
+	pause := min(over/time.Duration(max(1, len(roots))), longestPause)
+	room := make(chan struct{}, besides)
+	for _, org := range slices.Sorted(maps.Keys(roots)) {
+		next := time.After(pause)
+		select {
+		case room <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		done := make(chan struct{})
+		walks.Go(func() {
+			defer func() { close(done); <-room }()
+			p.measure(ctx, org, roots[org])
+		})
+		select {
+		case <-done:
+		case <-time.After(alone):
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// measure tells of one tenant.
+func (p *pass) measure(ctx context.Context, org string, roots []string) {
+	ctx, cancel := context.WithTimeout(ctx, longestWalk)
+	defer cancel()
+	sum := int64(0)
+	var err error
+	for _, root := range roots {
+		n, one := p.walk(ctx, root)
+		sum, err = sum+n, cmp.Or(err, one)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+		p.hidden++
+	case err == nil:
+		p.seen++
+		p.tell(org, sum)
+	default: // one tenant's odd tree is its own trouble
+		p.seen++
+	}
 }
 
 // walk sums up what the files below a directory take up. A file with several
@@ -97,7 +167,7 @@ func (w *walker) directory(d *os.File, depth int) error {
 			}
 		}
 		switch {
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), depth > 0 && errors.Is(err, fs.ErrNotExist): // it has gone
 			return nil
 		case err != nil:
 			return err
@@ -139,16 +209,18 @@ func (w *walker) entry(d *os.File, name string, depth int) error {
 }
 
 // diskUsage asks the Engine, which walks everything at once.
-func (e *Engine) diskUsage(ctx context.Context, s step) (map[string]int64, error) {
-	sizes := map[string]int64{}
-	err := e.do(ctx, s, 4*e.ChangeTimeout, func(ctx context.Context) error {
+func (e *Engine) diskUsage(ctx context.Context, s step, tell func(organizationID string, bytes int64)) error {
+	return e.do(ctx, s, 4*e.ChangeTimeout, func(ctx context.Context) error {
 		got, err := e.api.DiskUsage(ctx, client.DiskUsageOptions{Volumes: true, Verbose: true})
+		sizes := map[string]int64{}
 		for _, v := range e.sort(found{volumes: got.Volumes.Items}).volumes {
-			if v.UsageData != nil && v.UsageData.Size > 0 {
+			if v.UsageData != nil && v.UsageData.Size >= 0 { // -1 if it is not known
 				sizes[v.Labels[berth.LabelTenantID]] += v.UsageData.Size
 			}
 		}
+		for org, n := range sizes {
+			tell(org, n)
+		}
 		return err
 	})
-	return sizes, err
 }

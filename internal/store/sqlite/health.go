@@ -108,21 +108,21 @@ func (t *tx) ListHealth(ctx context.Context, organizationID string, r berth.Reso
 }
 
 // HealthSpan implements store.Health.
-func (t *tx) HealthSpan(ctx context.Context, r berth.Resolution) (oldest, newest time.Time, err error) {
+func (t *tx) HealthSpan(ctx context.Context, r berth.Resolution, before time.Time) (oldest, newest time.Time, err error) {
 	if !t.everything() {
 		return oldest, newest, nil
 	}
 	// Plain columns: of an expression, the driver guesses whether it is a time.
 	if r == "" {
-		if _, err = t.one(ctx, []any{instant(&oldest)}, `SELECT checked_at FROM tenant_health ORDER BY checked_at LIMIT 1`); err == nil {
-			_, err = t.one(ctx, []any{instant(&newest)}, `SELECT checked_at FROM tenant_health ORDER BY checked_at DESC LIMIT 1`)
+		if _, err = t.one(ctx, []any{instant(&oldest)}, `SELECT checked_at FROM tenant_health WHERE checked_at < ? ORDER BY checked_at LIMIT 1`, stamp(before)); err == nil {
+			_, err = t.one(ctx, []any{instant(&newest)}, `SELECT checked_at FROM tenant_health WHERE checked_at < ? ORDER BY checked_at DESC LIMIT 1`, stamp(before))
 		}
 		return oldest, newest, fault(ctx, err, "read span of probes")
 	}
 	if _, err = t.one(ctx, []any{instant(&oldest)}, `SELECT period_start FROM tenant_health_rollups
-		WHERE resolution = ? ORDER BY period_start LIMIT 1`, string(r)); err == nil {
+		WHERE resolution = ? AND period_start < ? ORDER BY period_start LIMIT 1`, string(r), stamp(before)); err == nil {
 		_, err = t.one(ctx, []any{instant(&newest)}, `SELECT period_start FROM tenant_health_rollups
-			WHERE resolution = ? ORDER BY period_start DESC LIMIT 1`, string(r))
+			WHERE resolution = ? AND period_start < ? ORDER BY period_start DESC LIMIT 1`, string(r), stamp(before))
 	}
 	return oldest, newest, fault(ctx, err, "read span of health")
 }

@@ -50,6 +50,18 @@ func (t *tx) ListEvents(ctx context.Context, organizationID string, limit int) (
 	return list, fault(ctx, err, "list events")
 }
 
+// ForgetEvents implements store.Journal. The newest row stays because the next
+// one is numbered after it.
+func (t *tx) ForgetEvents(ctx context.Context, before time.Time, limit int) (int, error) {
+	if err := t.mayWrite(""); err != nil {
+		return 0, err
+	}
+	n, err := t.exec(ctx, `DELETE FROM events WHERE seq IN (SELECT seq FROM
+		(SELECT seq, occurred_at FROM events ORDER BY seq LIMIT ?) WHERE occurred_at < ?)
+		AND seq <= (SELECT seq FROM outbox) AND seq < (SELECT max(seq) FROM events)`, limit, stamp(before))
+	return int(n), fault(ctx, err, "forget events")
+}
+
 // InsertProbe implements store.Journal: a row of the organization's living
 // tenant. Response times are kept in milliseconds, rounded up.
 func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {

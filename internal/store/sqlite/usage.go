@@ -155,7 +155,7 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 	err := t.many(ctx, func(rows *sql.Rows) error {
 		var m berth.Mark
 		var text string
-		if err := rows.Scan(&m.OrganizationID, instant(&m.End), &text); err != nil {
+		if err := rows.Scan(&m.OrganizationID, instant(&m.End), &text, maybe(&m.Disk)); err != nil {
 			return err
 		}
 		var counters []counterJSON
@@ -174,7 +174,12 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 		}
 		list = append(list, m)
 		return nil
-	}, `SELECT organization_id, period_end, counters FROM usage_marks WHERE (? OR organization_id = ?) ORDER BY organization_id`, all, org)
+	}, `SELECT organization_id, period_end, counters, coalesce(
+		(SELECT disk_usage_bytes FROM tenant_resource_usage u WHERE u.organization_id = m.organization_id AND resolution = 'minute'
+			ORDER BY period_start DESC LIMIT 1),
+		(SELECT disk_usage_bytes FROM tenant_resource_usage u WHERE u.organization_id = m.organization_id AND resolution = 'hour'
+			ORDER BY period_start DESC LIMIT 1))
+		FROM usage_marks m WHERE (? OR organization_id = ?) ORDER BY organization_id`, all, org)
 	return list, fault(ctx, err, "read counters")
 }
 

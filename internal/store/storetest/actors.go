@@ -278,6 +278,10 @@ func installationWrites() map[string]func(context.Context, store.Tx) error {
 			return tx.InsertBlueprint(ctx, berth.BlueprintVersion{Name: "shop", Version: 2, Hash: "sha256:2", CreatedAt: noon})
 		},
 		"update token": func(ctx context.Context, tx store.Tx) error { return tx.UpdateToken(ctx, berth.Token{ID: "t"}) },
+		"forget events": func(ctx context.Context, tx store.Tx) error {
+			_, err := tx.ForgetEvents(ctx, noon, 1)
+			return err
+		},
 		"insert engine event": func(ctx context.Context, tx store.Tx) error {
 			return tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), At: noon, Kind: "engine"})
 		},

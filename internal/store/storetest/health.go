@@ -103,13 +103,17 @@ var healthTests = []test{
 			f.same(list, []berth.HealthPeriod{ha, next})
 			list, err2 := tx.ListHealth(ctx, org(1), berth.ByHour, hour, end)
 			f.same(list, []berth.HealthPeriod{ha})
-			oldest, newest, err3 := tx.HealthSpan(ctx, berth.ByHour)
+			oldest, newest, err3 := tx.HealthSpan(ctx, berth.ByHour, end.Add(time.Hour))
 			f.same([]time.Time{oldest, newest}, []time.Time{hour, end})
-			oldest, newest, err4 := tx.HealthSpan(ctx, "")
+			oldest, newest, err4 := tx.HealthSpan(ctx, "", end.Add(time.Hour))
 			f.same([]time.Time{oldest, newest}, []time.Time{hour.Add(-time.Microsecond), end})
-			oldest, newest, err5 := tx.HealthSpan(ctx, berth.ByDay)
+			oldest, newest, err5 := tx.HealthSpan(ctx, berth.ByDay, end.Add(time.Hour))
 			f.same([]time.Time{oldest, newest}, []time.Time{{}, {}})
-			return firstOf(err, err2, err3, err4, err5)
+			oldest, newest, err6 := tx.HealthSpan(ctx, berth.ByHour, end)
+			f.same([]time.Time{oldest, newest}, []time.Time{hour, hour})
+			oldest, newest, err7 := tx.HealthSpan(ctx, "", end)
+			f.same([]time.Time{oldest, newest.Truncate(time.Hour)}, []time.Time{hour.Add(-time.Microsecond), hour})
+			return firstOf(err, err2, err3, err4, err5, err6, err7)
 		})
 	}},
 	{"what is old is dropped in bounded batches, the oldest first", func(f fixture) {
@@ -128,7 +132,7 @@ var healthTests = []test{
 			}{{2, hour.Add(2 * time.Hour)}, {1, hour.Add(3 * time.Hour)}, {0, hour.Add(3 * time.Hour)}} {
 				f.tx(func(ctx context.Context, tx store.Tx) error {
 					n, err := tx.ForgetHealth(ctx, r, hour.Add(3*time.Hour), 2)
-					oldest, _, err2 := tx.HealthSpan(ctx, r)
+					oldest, _, err2 := tx.HealthSpan(ctx, r, hour.Add(9*time.Hour))
 					if n != want.n || !oldest.Equal(want.oldest) {
 						f.Errorf("%q: dropped %d, oldest %v", r, n, oldest)
 					}

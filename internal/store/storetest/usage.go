@@ -133,5 +133,18 @@ var usageTests = []test{
 		f.same(marks(), []berth.Mark{mark(1, 3), mark(2, 2)})
 		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.ForgetMarks(ctx) })
 		f.same(marks(), []berth.Mark{mark(1, 3)})
+		for _, c := range []struct {
+			resolution  berth.Resolution
+			hour        int
+			bytes, want int64
+		}{{berth.ByHour, 0, 5, 5}, {berth.ByHour, 1, 7, 7}, {berth.ByDay, 2, 9, 7}, {berth.ByMinute, -1, 1, 1}, {berth.ByMinute, -2, 3, 1}} {
+			at := noon.Add(time.Duration(c.hour) * time.Hour)
+			f.tx(func(ctx context.Context, tx store.Tx) error {
+				return tx.PutUsage(ctx, []berth.Usage{{OrganizationID: org(1), Resolution: c.resolution, Start: at, End: at.Add(time.Minute), Disk: berth.Known(c.bytes)}})
+			})
+			want := mark(1, 3)
+			want.Disk = berth.Known(c.want)
+			f.same(marks(), []berth.Mark{want})
+		}
 	}},
 }
