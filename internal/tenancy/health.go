@@ -201,14 +201,16 @@ func (s *Service) look(ctx context.Context, actor berth.Actor, t berth.Tenant) (
 	}
 	for _, c := range seen.Containers {
 		if c.State == berth.ContainerRunning && c.Address.IsValid() {
-			list = append(list, berth.Member{OrganizationID: t.OrganizationID, Container: c, Main: true, Check: b.Defaults().Health})
+			list = append(list, berth.Member{OrganizationID: t.OrganizationID, Container: c, Main: true, Check: b.Defaults().Health, Settled: true})
 		}
 	}
 	return list
 }
 
 // worst asks a tenant's containers one after the other, up to the first that
-// is not well. What the sweep's end cut short says nothing.
+// is not well. During a deployment they are of two generations, one of which may
+// be starting: then up to the first that is well. What the sweep's end cut short
+// says nothing.
 func (s *Service) worst(ctx context.Context, members []berth.Member) *berth.Probe {
 	var worst *berth.Probe
 	for _, m := range members {
@@ -221,7 +223,7 @@ func (s *Service) worst(ctx context.Context, members []berth.Member) *berth.Prob
 		}
 		p.OrganizationID = m.OrganizationID
 		worst = &p
-		if p.Status != berth.ProbeHealthy {
+		if m.Settled != (p.Status == berth.ProbeHealthy) {
 			break
 		}
 	}

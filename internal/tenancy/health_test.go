@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -55,7 +56,7 @@ func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*
 				return err
 			}
 			members = append(members,
-				berth.Member{OrganizationID: org(i), Main: true, Container: berth.Container{Address: addr(i)}},
+				berth.Member{OrganizationID: org(i), Main: true, Settled: true, Container: berth.Container{Address: addr(i)}},
 				berth.Member{OrganizationID: org(i), Container: berth.Container{Address: beside}})
 		}
 		return nil
@@ -238,4 +239,38 @@ func (s slow) Probe(ctx context.Context, a netip.AddrPort, _ berth.HealthCheck) 
 	case <-time.After(5 * time.Second):
 	}
 	return berth.Probe{Status: berth.ProbeTimeout, CheckedAt: noon}
+}
+
+// While a new generation starts beside the one that serves, the tenant is as
+// well as that one.
+func TestASweepTakesNoGenerationThatStartsForTheTenant(t *testing.T) {
+	old, next := addr(1), addr(2)
+	for name, c := range map[string]struct {
+		settled bool
+		sick    []netip.AddrPort
+		want    berth.ProbeStatus
+	}{
+		"the next one starts":    {false, []netip.AddrPort{next}, berth.ProbeHealthy},
+		"the old one is sick":    {false, []netip.AddrPort{old}, berth.ProbeHealthy},
+		"neither is well":        {false, []netip.AddrPort{old, next}, berth.ProbeUnhealthy},
+		"one of two replicas":    {true, []netip.AddrPort{next}, berth.ProbeUnhealthy},
+		"both replicas are well": {true, nil, berth.ProbeHealthy},
+	} {
+		service, _ := fleet(t, 1, func(a netip.AddrPort) berth.Probe {
+			if slices.Contains(c.sick, a) {
+				return berth.Probe{Status: berth.ProbeUnhealthy}
+			}
+			return berth.Probe{Status: berth.ProbeHealthy}
+		})
+		service.Members = func() (list []berth.Member) {
+			for _, a := range []netip.AddrPort{old, next} {
+				list = append(list, berth.Member{OrganizationID: org(1), Main: true, Settled: c.settled, Container: berth.Container{Address: a}})
+			}
+			return list
+		}
+		got, err := service.SweepHealth(t.Context(), operator, 0)
+		if err != nil || got.Tenants[0].Probe == nil || got.Tenants[0].Probe.Status != c.want {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
 }
