@@ -236,6 +236,9 @@ func (s *Service) ask(ctx context.Context, c berth.Container, check berth.Health
 	if check.Kind == berth.ProbeEngine {
 		return berth.EngineProbe(c, s.Now())
 	}
+	if !c.Address.IsValid() {
+		return berth.Probe{}, false
+	}
 	return s.Prober.Probe(ctx, c.Address, check), true
 }
 

@@ -274,3 +274,14 @@ func TestASweepTakesNoGenerationThatStartsForTheTenant(t *testing.T) {
 		}
 	}
 }
+
+func TestASweepDoesNotAskWhoHasNoAddressYet(t *testing.T) {
+	service, _ := fleet(t, 1, func(netip.AddrPort) berth.Probe {
+		t.Error("asked nobody")
+		return berth.Probe{Status: berth.ProbeUnhealthy}
+	})
+	service.Members = func() []berth.Member { return []berth.Member{{OrganizationID: org(1), Main: true, Settled: true}} }
+	if got, err := service.SweepHealth(t.Context(), operator, 0); err != nil || got.Unknown != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
