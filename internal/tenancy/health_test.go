@@ -285,3 +285,32 @@ func TestASweepDoesNotAskWhoHasNoAddressYet(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// Whoever asks all the time fills no table: one answer a second is on record.
+func TestSweepsWithoutEndFillNoTable(t *testing.T) {
+	service, s := fleet(t, 1, func(netip.AddrPort) berth.Probe { return berth.Probe{Status: berth.ProbeHealthy} })
+	now := noon
+	service.Now = func() time.Time { now = now.Add(10 * time.Millisecond); return now }
+	service.Prober = clocked(func() time.Time { return now })
+	for range 300 {
+		if got, err := service.SweepHealth(t.Context(), operator, 0); err != nil || got.Healthy != 1 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	err := s.View(t.Context(), operator, func(tx store.Tx) error {
+		list, err := tx.ListProbes(t.Context(), org(1), 1000)
+		if n, most := len(list), int(now.Sub(noon)/time.Second)+1; n < 2 || n > most {
+			t.Errorf("%d rows, want %d", n, most)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+type clocked func() time.Time
+
+func (c clocked) Probe(context.Context, netip.AddrPort, berth.HealthCheck) berth.Probe {
+	return berth.Probe{Status: berth.ProbeHealthy, CheckedAt: c()}
+}
