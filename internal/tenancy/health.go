@@ -3,7 +3,9 @@ package tenancy
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -113,7 +115,7 @@ func (s *Service) SweepHealth(ctx context.Context, actor berth.Actor, limit int)
 	}
 	var probes []berth.Probe
 	for _, one := range list {
-		if one.Probe != nil {
+		if one.Probe != nil && s.asked.take(*one.Probe) {
 			probes = append(probes, *one.Probe)
 		}
 	}
@@ -125,6 +127,34 @@ func (s *Service) SweepHealth(ctx context.Context, actor berth.Actor, limit int)
 	out := counted(list, limit)
 	out.At, out.Took = began, s.Now().Sub(began)
 	return out, nil
+}
+
+// rowEvery is the shortest time between two answers of a tenant that are put on
+// record because somebody asked: asking all the time fills no table.
+const rowEvery = time.Second
+
+// rows remembers whose answer was put on record lately.
+type rows struct {
+	mu   sync.Mutex
+	last map[string]time.Time // by organization
+}
+
+// take reports whether an answer is to be put on record.
+func (r *rows) take(p berth.Probe) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, there := r.last[p.OrganizationID]
+	if since := p.CheckedAt.Sub(last); there && since >= 0 && since < rowEvery {
+		return false
+	}
+	if len(r.last) >= sweepMost {
+		maps.DeleteFunc(r.last, func(_ string, at time.Time) bool { return p.CheckedAt.Sub(at) >= rowEvery })
+	}
+	if r.last == nil {
+		r.last = map[string]time.Time{}
+	}
+	r.last[p.OrganizationID] = p.CheckedAt
+	return true
 }
 
 func (s *Service) runningTenants(ctx context.Context, actor berth.Actor) (list []Swept, err error) {
@@ -201,14 +231,16 @@ func (s *Service) look(ctx context.Context, actor berth.Actor, t berth.Tenant) (
 	}
 	for _, c := range seen.Containers {
 		if c.State == berth.ContainerRunning && c.Address.IsValid() {
-			list = append(list, berth.Member{OrganizationID: t.OrganizationID, Container: c, Main: true, Check: b.Defaults().Health})
+			list = append(list, berth.Member{OrganizationID: t.OrganizationID, Container: c, Main: true, Check: b.Defaults().Health, Settled: true})
 		}
 	}
 	return list
 }
 
 // worst asks a tenant's containers one after the other, up to the first that
-// is not well. What the sweep's end cut short says nothing.
+// is not well. During a deployment they are of two generations, one of which may
+// be starting: then up to the first that is well. What the sweep's end cut short
+// says nothing.
 func (s *Service) worst(ctx context.Context, members []berth.Member) *berth.Probe {
 	var worst *berth.Probe
 	for _, m := range members {
@@ -221,7 +253,7 @@ func (s *Service) worst(ctx context.Context, members []berth.Member) *berth.Prob
 		}
 		p.OrganizationID = m.OrganizationID
 		worst = &p
-		if p.Status != berth.ProbeHealthy {
+		if m.Settled != (p.Status == berth.ProbeHealthy) {
 			break
 		}
 	}
@@ -233,6 +265,9 @@ func (s *Service) worst(ctx context.Context, members []berth.Member) *berth.Prob
 func (s *Service) ask(ctx context.Context, c berth.Container, check berth.HealthCheck) (p berth.Probe, ok bool) {
 	if check.Kind == berth.ProbeEngine {
 		return berth.EngineProbe(c, s.Now())
+	}
+	if !c.Address.IsValid() {
+		return berth.Probe{}, false
 	}
 	return s.Prober.Probe(ctx, c.Address, check), true
 }

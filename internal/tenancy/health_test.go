@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -55,7 +56,7 @@ func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*
 				return err
 			}
 			members = append(members,
-				berth.Member{OrganizationID: org(i), Main: true, Container: berth.Container{Address: addr(i)}},
+				berth.Member{OrganizationID: org(i), Main: true, Settled: true, Container: berth.Container{Address: addr(i)}},
 				berth.Member{OrganizationID: org(i), Container: berth.Container{Address: beside}})
 		}
 		return nil
@@ -238,4 +239,78 @@ func (s slow) Probe(ctx context.Context, a netip.AddrPort, _ berth.HealthCheck) 
 	case <-time.After(5 * time.Second):
 	}
 	return berth.Probe{Status: berth.ProbeTimeout, CheckedAt: noon}
+}
+
+// While a new generation starts beside the one that serves, the tenant is as
+// well as that one.
+func TestASweepTakesNoGenerationThatStartsForTheTenant(t *testing.T) {
+	old, next := addr(1), addr(2)
+	for name, c := range map[string]struct {
+		settled bool
+		sick    []netip.AddrPort
+		want    berth.ProbeStatus
+	}{
+		"the next one starts":    {false, []netip.AddrPort{next}, berth.ProbeHealthy},
+		"the old one is sick":    {false, []netip.AddrPort{old}, berth.ProbeHealthy},
+		"neither is well":        {false, []netip.AddrPort{old, next}, berth.ProbeUnhealthy},
+		"one of two replicas":    {true, []netip.AddrPort{next}, berth.ProbeUnhealthy},
+		"both replicas are well": {true, nil, berth.ProbeHealthy},
+	} {
+		service, _ := fleet(t, 1, func(a netip.AddrPort) berth.Probe {
+			if slices.Contains(c.sick, a) {
+				return berth.Probe{Status: berth.ProbeUnhealthy}
+			}
+			return berth.Probe{Status: berth.ProbeHealthy}
+		})
+		service.Members = func() (list []berth.Member) {
+			for _, a := range []netip.AddrPort{old, next} {
+				list = append(list, berth.Member{OrganizationID: org(1), Main: true, Settled: c.settled, Container: berth.Container{Address: a}})
+			}
+			return list
+		}
+		got, err := service.SweepHealth(t.Context(), operator, 0)
+		if err != nil || got.Tenants[0].Probe == nil || got.Tenants[0].Probe.Status != c.want {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+func TestASweepDoesNotAskWhoHasNoAddressYet(t *testing.T) {
+	service, _ := fleet(t, 1, func(netip.AddrPort) berth.Probe {
+		t.Error("asked nobody")
+		return berth.Probe{Status: berth.ProbeUnhealthy}
+	})
+	service.Members = func() []berth.Member { return []berth.Member{{OrganizationID: org(1), Main: true, Settled: true}} }
+	if got, err := service.SweepHealth(t.Context(), operator, 0); err != nil || got.Unknown != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Whoever asks all the time fills no table: one answer a second is on record.
+func TestSweepsWithoutEndFillNoTable(t *testing.T) {
+	service, s := fleet(t, 1, func(netip.AddrPort) berth.Probe { return berth.Probe{Status: berth.ProbeHealthy} })
+	now := noon
+	service.Now = func() time.Time { now = now.Add(10 * time.Millisecond); return now }
+	service.Prober = clocked(func() time.Time { return now })
+	for range 300 {
+		if got, err := service.SweepHealth(t.Context(), operator, 0); err != nil || got.Healthy != 1 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+	err := s.View(t.Context(), operator, func(tx store.Tx) error {
+		list, err := tx.ListProbes(t.Context(), org(1), 1000)
+		if n, most := len(list), int(now.Sub(noon)/time.Second)+1; n < 2 || n > most {
+			t.Errorf("%d rows, want %d", n, most)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+type clocked func() time.Time
+
+func (c clocked) Probe(context.Context, netip.AddrPort, berth.HealthCheck) berth.Probe {
+	return berth.Probe{Status: berth.ProbeHealthy, CheckedAt: c()}
 }

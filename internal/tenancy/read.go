@@ -143,7 +143,7 @@ func (s *Service) probe(ctx context.Context, actor berth.Actor, st *State) error
 		}
 	}
 	st.Running = running > 0 && running >= st.Tenant.Spec.Replicas
-	if st.Probe == nil {
+	if st.Probe == nil || !s.asked.take(*st.Probe) {
 		return nil
 	}
 	// One answer is put on record and decides nothing: whether the tenant is

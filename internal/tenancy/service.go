@@ -124,6 +124,7 @@ type Service struct {
 	Config
 	Parts
 	sweeping chan struct{} // holds one while a sweep goes on
+	asked    rows
 }
 
 // New returns a Service.
