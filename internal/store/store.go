@@ -186,6 +186,9 @@ type Journal interface {
 	InsertEvent(ctx context.Context, e berth.Event) error
 	// ListEvents returns the newest events of an organization, or of all if "", newest first.
 	ListEvents(ctx context.Context, organizationID string, limit int) ([]berth.Event, error)
+	// ForgetEvents drops up to limit events from before a time, the first written
+	// first. It leaves those that the outbox has not read, and the newest.
+	ForgetEvents(ctx context.Context, before time.Time, limit int) (dropped int, err error)
 	InsertProbe(ctx context.Context, p berth.Probe) error
 	ListProbes(ctx context.Context, organizationID string, limit int) ([]berth.Probe, error) // newest first
 }
