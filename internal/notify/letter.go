@@ -65,7 +65,7 @@ func happened(kind string) string {
 
 func subject(kind string, p payload) string {
 	const most = 150
-	who := oneLine(p.Data.TenantName)
+	who := strings.ReplaceAll(oneLine(p.Data.TenantName), "=?", "= ?") // a reader would decode it
 	if who == "" {
 		who = "this installation"
 	}
