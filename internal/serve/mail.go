@@ -36,8 +36,11 @@ func (c SMTP) parse() (*notify.MailConfig, error) {
 	host, port, err := net.SplitHostPort(c.Server)
 	number, errPort := strconv.Atoi(port)
 	switch {
-	case err != nil || errPort != nil || host == "" || number < 1 || number > 65535 || strings.ContainsAny(host, "/@ "):
-		return nil, invalid("smtp", c.Server, "must be HOST:PORT", "give such as mail.example.com:587, without a user or a password")
+	case strings.Contains(c.Server, "@"): // what was given may hold a password
+		return nil, berth.Errorf(berth.CodeInvalidRequest, "--smtp must be HOST:PORT, without a user or a password").WithField("smtp").
+			WithHint("give --smtp-user, and the password in BERTH_SMTP_PASSWORD or BERTH_SMTP_PASSWORD_FILE")
+	case err != nil || errPort != nil || host == "" || number < 1 || number > 65535 || strings.ContainsAny(host, "/ "):
+		return nil, invalid("smtp", c.Server, "must be HOST:PORT", "give such as mail.example.com:587")
 	case berth.CheckAddress(c.From) != nil:
 		return nil, invalid("smtp-from", c.From, "must be one mail address", "give such as berth@example.com")
 	case c.TLS != notify.StartTLS && c.TLS != notify.ImplicitTLS && c.TLS != notify.NoTLS:
