@@ -51,7 +51,7 @@ var mayImport = map[string]struct {
 
 	"internal/engine/enginetest": {[]string{"", "internal/reconcile"}, "the suite and the fake implement the loop's seam"},
 	"internal/store/storetest":   {[]string{"", "internal/store"}, "one suite for every store, so it knows none"},
-	"internal/testbed":           {nil, "makes images and starts processes for tests; it treats Berth as a black box"},
+	"internal/testbed":           {nil, "makes images, mail servers and processes for tests; it treats Berth as a black box"},
 	"examples/saas/app":          {nil, "a tenant's app knows nothing of Berth"},
 	"examples/tenantapp":         {nil, "a tenant's app knows nothing of Berth"},
 	"bench":                      {[]string{"", "client", "internal/testbed", "internal/health", "internal/meter", "internal/store", "internal/store/sqlite"}, "measures the real binary from outside; and what watches a fleet larger than the machine by itself"},

@@ -1,6 +1,12 @@
 package berth
 
-import "time"
+import (
+	"errors"
+	"net/mail"
+	"strings"
+	"time"
+	"unicode"
+)
 
 // ChannelType is how a channel reaches people.
 type ChannelType string
@@ -22,6 +28,24 @@ type Channel struct {
 	LastError      string    // of the last failure; "" while it works
 	CreatedAt      time.Time
 	CreatedBy      string
+}
+
+// CheckAddress reports why text is not one bare mail address. One at a literal
+// IP address is refused: it could make the mail server connect inside.
+func CheckAddress(text string) error {
+	const most = 254 // RFC 5321, 4.5.3.1.3, without the angle brackets
+	a, err := mail.ParseAddress(text)
+	switch {
+	case len(text) > most:
+		return errors.New("it is too long")
+	case strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):
+		return errors.New("it holds a space or a control character")
+	case err != nil || a.Name != "" || a.Address != text:
+		return errors.New("it can't be read")
+	case strings.ContainsAny(text, "[]"):
+		return errors.New("its domain must be a name")
+	}
+	return nil
 }
 
 // FailingAfter is how long a channel has to fail before it is called failing.

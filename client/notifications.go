@@ -8,21 +8,22 @@ import (
 	"time"
 )
 
-// Notification is a webhook that is told of events.
+// Notification is a webhook, or a mail address, that is told of events.
 type Notification struct {
 	ID             string     `json:"id"`
 	OrganizationID *string    `json:"organizationId"` // nil for all
-	Type           string     `json:"type"`
-	URL            string     `json:"url"`
+	Type           string     `json:"type"`           // "webhook" or "email"
+	URL            string     `json:"url"`            // of a webhook
+	Address        string     `json:"address"`        // of mail
 	Kinds          []string   `json:"kinds"`
 	State          string     `json:"state"` // "enabled", "disabled" or "failing"
 	FailingSince   *time.Time `json:"failingSince"`
 	LastError      *string    `json:"lastError"`
 	CreatedAt      time.Time  `json:"createdAt"`
-	Secret         string     `json:"secret,omitempty"` // when it is made only
+	Secret         string     `json:"secret,omitempty"` // of a webhook, when it is made only
 }
 
-// Delivery is one event on its way to a webhook.
+// Delivery is one event on its way to a channel.
 type Delivery struct {
 	ID         string     `json:"id"`
 	EventID    string     `json:"eventId"`
@@ -49,7 +50,20 @@ func (c *Client) AddNotification(ctx context.Context, org, receiver string, kind
 	return out, err
 }
 
-// Notifications lists the webhooks, oldest first.
+// AddEmailNotification has mail sent to one address; org and kinds as for a
+// webhook.
+func (c *Client) AddEmailNotification(ctx context.Context, org, address string, kinds []string) (out Notification, err error) {
+	in := struct {
+		OrganizationID string   `json:"organizationId,omitempty"`
+		Type           string   `json:"type"`
+		Address        string   `json:"address"`
+		Kinds          []string `json:"kinds,omitempty"`
+	}{org, "email", address, kinds}
+	_, err = c.do(ctx, request{method: http.MethodPost, path: "/api/notifications", in: in}, &out)
+	return out, err
+}
+
+// Notifications lists the channels, oldest first.
 func (c *Client) Notifications(ctx context.Context) ([]Notification, error) {
 	var out struct {
 		Notifications []Notification `json:"notifications"`
@@ -58,13 +72,13 @@ func (c *Client) Notifications(ctx context.Context) ([]Notification, error) {
 	return out.Notifications, err
 }
 
-// DeleteNotification forgets a webhook.
+// DeleteNotification forgets a channel.
 func (c *Client) DeleteNotification(ctx context.Context, id string) error {
 	_, err := c.do(ctx, request{method: http.MethodDelete, path: "/api/notifications/" + url.PathEscape(id)}, nil)
 	return err
 }
 
-// Deliveries lists what a webhook was sent, newest first; limit 0 means the default.
+// Deliveries lists what a channel was sent, newest first; limit 0 means the default.
 func (c *Client) Deliveries(ctx context.Context, id string, limit int) ([]Delivery, error) {
 	q := url.Values{}
 	if limit != 0 {

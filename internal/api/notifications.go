@@ -14,8 +14,9 @@ import (
 type channelWire struct {
 	ID             string     `json:"id"`
 	OrganizationID *string    `json:"organizationId" doc:"whose events it gets; null for all"`
-	Type           string     `json:"type" enum:"webhook"`
-	URL            string     `json:"url"`
+	Type           string     `json:"type" enum:"webhook,email"`
+	URL            *string    `json:"url" doc:"of a webhook"`
+	Address        *string    `json:"address" doc:"of mail"`
 	Kinds          []string   `json:"kinds"`
 	State          string     `json:"state" enum:"enabled,disabled,failing"`
 	FailingSince   *time.Time `json:"failingSince"`
@@ -30,12 +31,14 @@ type channelList struct {
 
 type channelBody struct {
 	OrganizationID string   `json:"organizationId,omitempty" doc:"whose events it gets; left out: all"`
-	URL            string   `json:"url"`
+	Type           string   `json:"type,omitempty" enum:"webhook,email" doc:"left out: webhook"`
+	URL            string   `json:"url,omitempty" doc:"of a webhook"`
+	Address        string   `json:"address,omitempty" doc:"of mail: one address"`
 	Kinds          []string `json:"kinds,omitempty" doc:"left out: those that someone should look at"`
 }
 
 type channelMade struct {
-	Secret string `json:"secret" doc:"that signatures are checked with; shown this once"`
+	Secret *string `json:"secret" doc:"that a webhook's signatures are checked with, shown this once; null for mail"`
 	channelWire
 }
 
@@ -55,7 +58,7 @@ type channelOrder struct {
 }
 
 type deliveryWire struct {
-	ID         string     `json:"id" doc:"the header webhook-id, the same in all attempts"`
+	ID         string     `json:"id" doc:"the header webhook-id, or the beginning of Message-ID; the same in all attempts"`
 	EventID    string     `json:"eventId"`
 	Kind       string     `json:"kind"`
 	State      string     `json:"state" enum:"pending,delivered,failed,dropped"`
@@ -73,7 +76,13 @@ type deliveryList struct {
 }
 
 func channelOf(c berth.Channel) channelWire {
-	return channelWire{c.ID, orNull(c.OrganizationID), string(c.Type), c.Target, c.Kinds, c.State(time.Now()), orNullTime(c.FailingSince),
+	var url, address *string
+	if c.Type == berth.ChannelEmail {
+		address = &c.Target
+	} else {
+		url = &c.Target
+	}
+	return channelWire{c.ID, orNull(c.OrganizationID), string(c.Type), url, address, c.Kinds, c.State(time.Now()), orNullTime(c.FailingSince),
 		orNull(c.LastError), c.CreatedAt, orNull(c.CreatedBy)}
 }
 
@@ -101,24 +110,26 @@ func (s *server) notificationRoutes() {
 		}
 		return &body[channelList]{out}, err
 	})
-	create := s.takes(op(http.MethodPost, path, "create-notification", "Have a webhook told of events"), channelBody{})
+	create := s.takes(op(http.MethodPost, path, "create-notification", "Have a webhook or a mail address told of events"), channelBody{})
 	create.DefaultStatus = http.StatusCreated
 	secured(s, create, func(ctx context.Context, actor berth.Actor, in *RawInput) (*body[channelMade], error) {
 		var b channelBody
 		if err := decode(in.RawBody, &b); err != nil {
 			return nil, err
 		}
-		c, secret, err := s.Service.AddChannel(ctx, actor, tenancy.NewChannel{OrganizationID: b.OrganizationID, URL: b.URL, Kinds: b.Kinds})
-		return &body[channelMade]{channelMade{secret, channelOf(c)}}, err
+		c, secret, err := s.Service.AddChannel(ctx, actor, tenancy.NewChannel{
+			OrganizationID: b.OrganizationID, Type: berth.ChannelType(b.Type), URL: b.URL, Address: b.Address, Kinds: b.Kinds,
+		})
+		return &body[channelMade]{channelMade{orNull(secret), channelOf(c)}}, err
 	})
-	remove := s.takes(op(http.MethodDelete, path+"/{notificationId}", "delete-notification", "Forget a webhook"), emptyBody{})
+	remove := s.takes(op(http.MethodDelete, path+"/{notificationId}", "delete-notification", "Forget a channel"), emptyBody{})
 	secured(s, remove, func(ctx context.Context, actor berth.Actor, in *channelOrder) (*none, error) {
 		if err := in.empty(); err != nil {
 			return nil, err
 		}
 		return nil, s.Service.DeleteChannel(ctx, actor, in.ID)
 	})
-	secured(s, op(http.MethodGet, path+"/{notificationId}/deliveries", "deliveries", "What a webhook was sent, newest first"), func(ctx context.Context, actor berth.Actor, in *deliveriesInput) (*body[deliveryList], error) {
+	secured(s, op(http.MethodGet, path+"/{notificationId}/deliveries", "deliveries", "What a channel was sent, newest first"), func(ctx context.Context, actor berth.Actor, in *deliveriesInput) (*body[deliveryList], error) {
 		list, err := s.Service.ChannelDeliveries(ctx, actor, in.ID, in.Limit)
 		out := deliveryList{Deliveries: []deliveryWire{}}
 		for _, d := range list {

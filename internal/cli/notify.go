@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -8,35 +9,63 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/client"
 )
 
 func (a *app) notifyCommand() *cobra.Command {
-	cmd := group("notify", "Webhooks that are told of events")
+	cmd := group("notify", "Webhooks and mail addresses that are told of events")
 	cmd.AddCommand(a.notifyAddCommand(), a.notifyLsCommand(), a.notifyRmCommand(), a.notifyDeliveriesCommand(), a.notifyTestCommand())
 	return cmd
 }
 
 func (a *app) notifyAddCommand() *cobra.Command {
-	var org string
+	var org, email string
 	var kinds []string
-	cmd := &cobra.Command{Use: "add URL", Short: "Have a webhook told of events; prints the secret that signs them, this once", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	cmd := &cobra.Command{
+		Use: "add URL | add --email ADDRESS", Short: "Have a webhook or a mail address told of events",
+		Long: `Have a webhook or a mail address told of events.
+
+For a webhook it prints the secret that its deliveries are signed with, this
+once. Mail needs a mail server: see berth serve --smtp.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case email != "" && len(args) > 0:
+				return errors.New("give a URL or --email, not both")
+			case email == "" && len(args) != 1:
+				return errors.New("give one URL, or --email ADDRESS")
+			}
+			return nil
+		},
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
 		}
-		n, err := c.AddNotification(cmd.Context(), org, args[0], kinds)
+		var n client.Notification
+		if email != "" {
+			n, err = c.AddEmailNotification(cmd.Context(), org, email, kinds)
+		} else {
+			n, err = c.AddNotification(cmd.Context(), org, args[0], kinds)
+		}
 		if err != nil {
 			return err
 		}
-		return a.show(func() [][]string { return [][]string{{"ID", "SECRET"}, {n.ID, n.Secret}} })
-	}}
+		return a.show(func() [][]string {
+			if email != "" {
+				return [][]string{{"ID", "TO"}, {n.ID, n.Address}}
+			}
+			return [][]string{{"ID", "SECRET"}, {n.ID, n.Secret}}
+		})
+	}
+	cmd.Flags().StringVar(&email, "email", "", "mail address to send to, in place of a URL")
 	cmd.Flags().StringVar(&org, "org", "", "only this organization's events (default all)")
 	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "of "+strings.Join(berth.EventKinds(), ", ")+" (default the first six)")
 	return cmd
 }
 
 func (a *app) notifyLsCommand() *cobra.Command {
-	return &cobra.Command{Use: "ls", Short: "List webhooks", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+	return &cobra.Command{Use: "ls", Short: "List webhooks and addresses", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
@@ -46,9 +75,9 @@ func (a *app) notifyLsCommand() *cobra.Command {
 			return err
 		}
 		return a.show(func() [][]string {
-			rows := [][]string{{"ID", "ORGANIZATION", "URL", "KINDS", "STATE", "LAST ERROR"}}
+			rows := [][]string{{"ID", "ORGANIZATION", "TO", "KINDS", "STATE", "LAST ERROR"}}
 			for _, n := range list {
-				rows = append(rows, []string{n.ID, orDash(n.OrganizationID), n.URL, strings.Join(n.Kinds, ","), n.State, orDash(n.LastError)})
+				rows = append(rows, []string{n.ID, orDash(n.OrganizationID), n.URL + n.Address, strings.Join(n.Kinds, ","), n.State, orDash(n.LastError)})
 			}
 			return rows
 		})
@@ -56,7 +85,7 @@ func (a *app) notifyLsCommand() *cobra.Command {
 }
 
 func (a *app) notifyRmCommand() *cobra.Command {
-	return &cobra.Command{Use: "rm ID", Short: "Forget a webhook", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "rm ID", Short: "Forget a webhook or an address", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
@@ -66,7 +95,7 @@ func (a *app) notifyRmCommand() *cobra.Command {
 }
 
 func (a *app) notifyDeliveriesCommand() *cobra.Command {
-	return &cobra.Command{Use: "deliveries ID", Short: "Show what a webhook was sent, newest first", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "deliveries ID", Short: "Show what was sent, newest first", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
@@ -86,7 +115,7 @@ func (a *app) notifyDeliveriesCommand() *cobra.Command {
 }
 
 func (a *app) notifyTestCommand() *cobra.Command {
-	return &cobra.Command{Use: "test ID", Short: "Send a test to a webhook", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "test ID", Short: "Send a test", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err

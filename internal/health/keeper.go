@@ -9,13 +9,12 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// KeeperConfig says how long the record of probes, and of events, is kept. Zero fields get
-// the defaults.
+// KeeperConfig says how long the record of probes is kept. Zero fields get the
+// defaults.
 type KeeperConfig struct {
 	Probes time.Duration // single ones; 24 h
 	Hours  time.Duration // 90 days
 	Days   time.Duration // 3 years
-	Events time.Duration // of the journal; 90 days
 	Every  time.Duration // between rounds; 5 min
 	Batch  int           // rows that one transaction drops at most; 2,000
 }
@@ -25,7 +24,7 @@ func (c *KeeperConfig) defaults() {
 	for _, f := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.Probes, day}, {&c.Hours, 90 * day}, {&c.Days, 3 * 365 * day}, {&c.Events, 90 * day}, {&c.Every, 5 * time.Minute}} {
+	}{{&c.Probes, day}, {&c.Hours, 90 * day}, {&c.Days, 3 * 365 * day}, {&c.Every, 5 * time.Minute}} {
 		if *f.field <= 0 {
 			*f.field = f.value
 		}
@@ -40,7 +39,7 @@ func (c *KeeperConfig) defaults() {
 const settle = time.Minute
 
 // Keeper sums probes to hours and hours to days, and drops what is older than
-// its time, events too. Nothing is dropped before it was summed.
+// its time. Nothing is dropped before it was summed.
 type Keeper struct {
 	KeeperConfig
 	store store.Store
@@ -89,10 +88,7 @@ func (k *Keeper) Round(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	if err := k.drop(ctx, berth.ByDay, now.Add(-k.Days)); err != nil {
-		return err
-	}
-	return k.batches(ctx, func(tx store.Tx) (int, error) { return tx.ForgetEvents(ctx, now.Add(-k.Events), k.Batch) })
+	return k.drop(ctx, berth.ByDay, now.Add(-k.Days))
 }
 
 // span is what periods of a length may be summed: those that end at until or

@@ -143,28 +143,6 @@ func TestTheRecordLevelsOff(t *testing.T) {
 	}
 }
 
-func TestEventsLevelOff(t *testing.T) {
-	s := database(t, 1)
-	k := health.NewKeeper(health.KeeperConfig{Events: 7 * oneDay, Batch: 10}, s, slog.New(slog.DiscardHandler))
-	for d := range 30 {
-		at := born.Add(time.Duration(d) * oneDay)
-		write(t, s, func(tx store.Tx) error {
-			for range 24 {
-				if err := tx.InsertEvent(t.Context(), berth.Event{ID: berth.NewID(), OrganizationID: memberOf(0).OrganizationID, At: at, Kind: berth.EventUnhealthy, Message: "m"}); err != nil {
-					return err
-				}
-			}
-			return tx.SetOutboxSeq(t.Context(), 1<<40)
-		})
-		round(t, k, at)
-	}
-	var events []berth.Event
-	write(t, s, func(tx store.Tx) (err error) { events, err = tx.ListEvents(t.Context(), "", 1000); return err })
-	if len(events) != 8*24 {
-		t.Errorf("%d events", len(events))
-	}
-}
-
 func TestAKeeperThatWasAwaySumsBeforeItDrops(t *testing.T) {
 	s := database(t, 2)
 	k := keeper(s)

@@ -19,8 +19,9 @@ const (
 	batch     = 100              // events that one transaction turns into deliveries
 	atOnce    = 64               // channels that are sent to at the same time, each one delivery
 	deadline  = 10 * time.Second // of one attempt, from the name's resolution to the answer
-	keep      = 30 * 24 * time.Hour
-	forget    = 500 // deliveries that one transaction drops
+	day       = 24 * time.Hour
+	keep      = 30 * day
+	forget    = 500 // rows that one transaction drops
 	housework = time.Hour
 )
 
@@ -43,6 +44,7 @@ type Config struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	Poll    time.Duration // how often the journal is looked at; 0 means a second
+	Events  time.Duration // how long the journal is kept; 0 means 90 days
 }
 
 // Dispatcher sends notifications.
@@ -57,6 +59,9 @@ type Dispatcher struct {
 func New(c Config) *Dispatcher {
 	if c.Poll == 0 {
 		c.Poll = time.Second
+	}
+	if c.Events == 0 {
+		c.Events = 90 * day
 	}
 	return &Dispatcher{Config: c, slots: make(chan struct{}, atOnce), done: make(chan string, atOnce)}
 }
@@ -275,11 +280,21 @@ func record(ctx context.Context, tx store.Tx, d berth.Delivery, a Attempt) error
 	return tx.UpdateChannel(ctx, c.Channel)
 }
 
-// sweep drops old deliveries, a bounded number in each transaction.
+// sweep drops old deliveries, and events that are older still.
 func (n *Dispatcher) sweep(ctx context.Context, now time.Time) error {
+	err := n.drop(ctx, func(tx store.Tx) (int, error) { return tx.ForgetDeliveries(ctx, now.Add(-keep), forget) })
+	if err != nil {
+		return err
+	}
+	return n.drop(ctx, func(tx store.Tx) (int, error) { return tx.ForgetEvents(ctx, now.Add(-n.Events), forget) })
+}
+
+// drop forgets until there is nothing left to forget, a bounded number in each
+// transaction: others write in between.
+func (n *Dispatcher) drop(ctx context.Context, some func(store.Tx) (int, error)) error {
 	for dropped := forget; dropped == forget; {
 		err := n.Store.InTx(ctx, berth.System(), func(tx store.Tx) (err error) {
-			dropped, err = tx.ForgetDeliveries(ctx, now.Add(-keep), forget)
+			dropped, err = some(tx)
 			return err
 		})
 		if err != nil {

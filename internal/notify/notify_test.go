@@ -80,12 +80,26 @@ func (w *world) channel(url string) string {
 	id := berth.NewID()
 	sealed, err := w.box.Seal([]byte(text), berth.ChannelContext(id))
 	w.must(err)
-	w.tx(func(ctx context.Context, tx store.Tx) error {
-		return tx.InsertChannel(ctx, store.StoredChannel{Ciphertext: sealed, Channel: berth.Channel{
-			ID: id, Type: berth.ChannelWebhook, Target: url, Kinds: berth.NotifiedKinds(), Enabled: true, CreatedAt: w.now(),
-		}})
-	})
-	return id
+	return w.add(store.StoredChannel{Ciphertext: sealed, Channel: berth.Channel{ID: id, Type: berth.ChannelWebhook, Target: url}})
+}
+
+func (w *world) mailbox(address string) string {
+	return w.add(store.StoredChannel{Channel: berth.Channel{ID: berth.NewID(), Type: berth.ChannelEmail, Target: address}})
+}
+
+func (w *world) add(c store.StoredChannel) string {
+	c.Kinds, c.Enabled, c.CreatedAt = berth.NotifiedKinds(), true, w.now()
+	w.tx(func(ctx context.Context, tx store.Tx) error { return tx.InsertChannel(ctx, c) })
+	return c.ID
+}
+
+// stored is a channel as it is now.
+func (w *world) stored(id string) (c store.StoredChannel) {
+	w.must(w.store.View(context.Background(), berth.System(), func(tx store.Tx) (err error) {
+		c, err = tx.Channel(context.Background(), id)
+		return err
+	}))
+	return c
 }
 
 func (w *world) event(kind string) string {
@@ -96,13 +110,26 @@ func (w *world) event(kind string) string {
 
 // start runs a dispatcher on s until the returned function is called.
 func (w *world) start(s store.Store, allow ...netip.Prefix) (stop func()) {
+	return w.run(notify.Config{Store: s, Senders: map[berth.ChannelType]notify.Sender{
+		berth.ChannelWebhook: notify.NewWebhook(w.box, w.now, wall.NewDialer(berth.DefaultPool(), allow, time.Second).DialContext),
+	}})
+}
+
+// run runs what c says, on the world's store and clock, until the returned
+// function is called.
+func (w *world) run(c notify.Config) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := notify.New(notify.Config{
-		Store: s, Log: slog.New(slog.DiscardHandler), Now: w.now, Poll: 5 * time.Millisecond,
-		Senders: map[berth.ChannelType]notify.Sender{
-			berth.ChannelWebhook: notify.NewWebhook(w.box, w.now, wall.NewDialer(berth.DefaultPool(), allow, time.Second).DialContext),
-		},
-	})
+	c.Now = w.now
+	if c.Store == nil {
+		c.Store = w.store
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Poll == 0 {
+		c.Poll = 5 * time.Millisecond
+	}
+	d := notify.New(c)
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
 	return func() {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/blueprint"
+	"github.com/unite-hub/berth/internal/notify"
 )
 
 // Config is everything an operator can decide about a Berth process. Default
@@ -41,6 +42,7 @@ type Config struct {
 	LogLevel     string        // "debug", "info", "warn" or "error"
 	NotifyAllow  string        // prefixes inside that notifications may go to, separated by commas
 	NotifyHTTP   bool          // notifications may go to http:// too
+	SMTP         SMTP
 	Version      string
 }
 
@@ -50,6 +52,7 @@ func Default() Config {
 		Listen: "127.0.0.1:3008", DatabaseURL: "sqlite:", Engine: "docker", Ports: "3001-32767",
 		TenantListen: "0.0.0.0", PublicHost: "localhost", Blueprint: berth.BuiltinBlueprint, Pool: berth.DefaultPool().String(),
 		KeepChecks: 24 * time.Hour, KeepMinutes: 48 * time.Hour, KeepHours: 90 * 24 * time.Hour, KeepDays: 3 * 365 * 24 * time.Hour,
+		SMTP:     SMTP{TLS: notify.StartTLS},
 		Patience: time.Minute, Observe: 3 * time.Second, MoveDrain: 30 * time.Second, Hold: 30 * time.Second, Drain: 25 * time.Second, LogFormat: "text", LogLevel: "info",
 	}
 }
@@ -66,6 +69,7 @@ type parsed struct {
 	query       string // of the database's URL
 
 	notifyAllow []netip.Prefix
+	mail        *notify.MailConfig // nil: there is no mail
 
 	blueprintName   string
 	blueprintSource []byte // nil if Blueprint is a name
@@ -81,6 +85,9 @@ func (c Config) parse() (parsed, error) {
 		return p, err
 	}
 	if p.notifyAllow, err = parseAllow(c.NotifyAllow); err != nil {
+		return p, err
+	}
+	if p.mail, err = c.SMTP.parse(); err != nil {
 		return p, err
 	}
 	if p.database, p.query, err = parseDatabase(c); err != nil {

@@ -16,10 +16,11 @@ const connectPatience = 5 * time.Second
 // notifier returns what sends notifications.
 func (s *server) notifier() *notify.Dispatcher {
 	dialer := wall.NewDialer(s.pool, s.notifyAllow, connectPatience)
-	return notify.New(notify.Config{
-		Store: s.store, Log: s.log, Now: now,
-		Senders: map[berth.ChannelType]notify.Sender{berth.ChannelWebhook: notify.NewWebhook(s.box, now, dialer.DialContext)},
-	})
+	senders := map[berth.ChannelType]notify.Sender{berth.ChannelWebhook: notify.NewWebhook(s.box, now, dialer.DialContext)}
+	if s.mail != nil {
+		senders[berth.ChannelEmail] = notify.NewMail(*s.mail)
+	}
+	return notify.New(notify.Config{Store: s.store, Log: s.log, Now: now, Senders: senders, Events: s.KeepHours})
 }
 
 // parseAllow reads prefixes that are separated by commas.

@@ -135,7 +135,7 @@ func (s *server) wire(ctx context.Context) error {
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
-		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP,
+		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil,
 	}, tenancy.Parts{
 		Store: s.store, Loop: s.loop, Ports: s.edge, Secrets: s.box, Files: s.files, Prober: s.prober, Logs: s.engine,
 		Members: s.loop.Fleet, Meter: s.watchers.meter, Traces: tracer.links(),

@@ -58,7 +58,7 @@ func (s *server) newWatchers(t tracer) watchers {
 				return s.store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, list) })
 			},
 		}),
-		health: health.NewKeeper(health.KeeperConfig{Probes: s.KeepChecks, Hours: s.KeepHours, Days: s.KeepDays, Events: s.KeepHours}, s.store, s.log),
+		health: health.NewKeeper(health.KeeperConfig{Probes: s.KeepChecks, Hours: s.KeepHours, Days: s.KeepDays}, s.store, s.log),
 		usage:  &meter.Keeper{Store: s.store, Minutes: s.KeepMinutes, Hours: s.KeepHours, Days: s.KeepDays, Log: s.log},
 		tracer: t,
 	}

@@ -18,13 +18,15 @@ const mostChannels = 200
 
 // NewChannel is a request for a channel.
 type NewChannel struct {
-	OrganizationID string // "" for all that the actor sees
-	URL            string
-	Kinds          []string // none: berth.NotifiedKinds
+	OrganizationID string            // "" for all that the actor sees
+	Type           berth.ChannelType // "": a webhook
+	URL            string            // of a webhook
+	Address        string            // of mail
+	Kinds          []string          // none: berth.NotifiedKinds
 }
 
-// AddChannel stores a webhook and returns the secret that its receiver checks
-// signatures with. It is shown this once.
+// AddChannel stores a channel. Of a webhook it returns the secret that its
+// receiver checks signatures with; it is shown this once.
 func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChannel) (c berth.Channel, secret string, err error) {
 	if n.OrganizationID == "" {
 		n.OrganizationID = actor.OrganizationID
@@ -33,7 +35,8 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 		return c, "", berth.Errorf(berth.CodeForbidden, "Another organization's notifications").WithField("organizationId").
 			WithHint("leave organizationId out, or use an operator's token")
 	}
-	if err := s.checkReceiver(n.URL); err != nil {
+	target, err := s.target(&n)
+	if err != nil {
 		return c, "", err
 	}
 	if len(n.Kinds) == 0 {
@@ -47,15 +50,17 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 	}
 	slices.Sort(n.Kinds)
 	c = berth.Channel{
-		ID: berth.NewID(), OrganizationID: n.OrganizationID, Type: berth.ChannelWebhook, Target: n.URL, Kinds: slices.Compact(n.Kinds),
+		ID: berth.NewID(), OrganizationID: n.OrganizationID, Type: n.Type, Target: target, Kinds: slices.Compact(n.Kinds),
 		Enabled: true, CreatedAt: s.Now(), CreatedBy: actor.ID,
 	}
-	var key [32]byte
-	_, _ = rand.Read(key[:]) // never fails: it crashes the program instead
-	secret = "whsec_" + base64.StdEncoding.EncodeToString(key[:])
-	sealed, err := s.Secrets.Seal([]byte(secret), berth.ChannelContext(c.ID))
-	if err != nil {
-		return berth.Channel{}, "", err
+	var sealed []byte
+	if c.Type == berth.ChannelWebhook {
+		var key [32]byte
+		_, _ = rand.Read(key[:]) // never fails: it crashes the program instead
+		secret = "whsec_" + base64.StdEncoding.EncodeToString(key[:])
+		if sealed, err = s.Secrets.Seal([]byte(secret), berth.ChannelContext(c.ID)); err != nil {
+			return berth.Channel{}, "", err
+		}
 	}
 	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
 		if n.OrganizationID != "" {
@@ -76,6 +81,47 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 		return berth.Channel{}, "", err
 	}
 	return c, secret, nil
+}
+
+// target checks where n goes, and sets its type.
+func (s *Service) target(n *NewChannel) (string, error) {
+	other := func(field, way string) error {
+		return berth.Errorf(berth.CodeInvalidRequest, "A channel has either a URL or a mail address").WithField(field).WithHint("%s", way)
+	}
+	switch n.Type {
+	case "", berth.ChannelWebhook:
+		n.Type = berth.ChannelWebhook
+		if n.Address != "" {
+			return "", other("address", "say type email to have mail sent to the address, or give a url")
+		}
+		return n.URL, s.checkReceiver(n.URL)
+	case berth.ChannelEmail:
+		if n.URL != "" {
+			return "", other("url", "leave it out, or leave out type and address to have a webhook")
+		}
+		if err := checkAddress(n.Address); err != nil {
+			return "", err
+		}
+		return n.Address, s.checkMail()
+	}
+	return "", berth.Errorf(berth.CodeInvalidRequest, "Unknown type of channel").WithField("type").
+		WithHint("%s was given; there are webhook and email", berth.Quote(string(n.Type)))
+}
+
+func (s *Service) checkMail() error {
+	if s.Mail {
+		return nil
+	}
+	return berth.Errorf(berth.CodeInvalidRequest, "Berth was started without a mail server").WithField("type").
+		WithHint("start berth serve with --smtp HOST:PORT and --smtp-from ADDRESS, or use a webhook")
+}
+
+func checkAddress(text string) error {
+	if err := berth.CheckAddress(text); err != nil {
+		return berth.Errorf(berth.CodeInvalidRequest, "Invalid mail address: %w", err).WithField("address").
+			WithHint("give one address without a name, such as ops@example.com")
+	}
+	return nil
 }
 
 // checkReceiver checks what a URL says. Where its host lies is checked at each
@@ -144,6 +190,11 @@ func (s *Service) TestChannel(ctx context.Context, actor berth.Actor, id string)
 		c, err := tx.Channel(ctx, id)
 		if err != nil {
 			return err
+		}
+		if c.Type == berth.ChannelEmail {
+			if err := s.checkMail(); err != nil {
+				return err
+			}
 		}
 		if !c.Enabled {
 			c.Enabled = true

@@ -89,6 +89,7 @@ type Config struct {
 	Pool          netip.Prefix // that tenants' subnets are taken from
 	PublicHost    string       // of tenants' URLs
 	NotifyHTTP    bool         // notifications may go to http:// too
+	Mail          bool         // there is a mail server
 
 	// HostNetworks returns what the host is connected to: a subnet that
 	// overlaps one of these is not given to a tenant.

@@ -36,6 +36,8 @@ type Dialer struct {
 	Pool  netip.Prefix   // of tenants: refused, whatever Allow says
 	Allow []netip.Prefix // receivers inside that the operator allows
 
+	Resolver *net.Resolver // nil for the system's; not to be changed while in use
+
 	refused []netip.Prefix
 	dialer  net.Dialer
 }
@@ -52,7 +54,9 @@ func NewDialer(pool netip.Prefix, allow []netip.Prefix, timeout time.Duration) *
 
 // DialContext is for an http.Transport.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return d.dialer.DialContext(ctx, network, address)
+	dialer := d.dialer
+	dialer.Resolver = d.Resolver
+	return dialer.DialContext(ctx, network, address)
 }
 
 func (d *Dialer) control(_ context.Context, network, address string, _ syscall.RawConn) error {

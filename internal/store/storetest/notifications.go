@@ -63,4 +63,64 @@ var notificationTests = []test{
 		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.DeleteChannel(ctx, "a") })
 		due(noon)
 	}},
+	{"old events go, but neither unread ones nor the newest", func(f fixture) {
+		at := func(n int) berth.Event {
+			return berth.Event{ID: berth.NewID(), OrganizationID: org(1), At: noon.Add(time.Duration(n) * time.Hour), Kind: "oom", Message: "m"}
+		}
+		forget := func(before time.Time, limit, want int) {
+			f.Helper()
+			f.tx(func(ctx context.Context, tx store.Tx) error {
+				n, err := tx.ForgetEvents(ctx, before, limit)
+				if n != want {
+					f.Errorf("dropped %d, want %d", n, want)
+				}
+				return err
+			})
+		}
+		left := func(want ...berth.Event) (seqs []int64) {
+			f.Helper()
+			f.view(berth.System(), func(ctx context.Context, tx store.Tx) error {
+				list, err := tx.EventsAfter(ctx, 0, 0)
+				got := []berth.Event{}
+				for _, e := range list {
+					got, seqs = append(got, e.Event), append(seqs, e.Seq)
+				}
+				f.same(got, want)
+				return err
+			})
+			return seqs
+		}
+		read := func(seq int64) {
+			f.tx(func(ctx context.Context, tx store.Tx) error { return tx.SetOutboxSeq(ctx, seq) })
+		}
+		late := noon.Add(1000 * time.Hour)
+		forget(late, 10, 0)
+		events := []berth.Event{at(0), at(1), at(2), at(3), at(4)}
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			for _, e := range events {
+				if err := tx.InsertEvent(ctx, e); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		f.code(f.try(of(org(1)), func(ctx context.Context, tx store.Tx) error { _, err := tx.ForgetEvents(ctx, late, 10); return err }), berth.CodeForbidden)
+		forget(late, 10, 0) // none was read
+		seqs := left(events...)
+		read(seqs[2])
+		forget(noon.Add(time.Hour), 10, 1) // of that moment itself stays
+		left(events[1:]...)
+		forget(late, 1, 1) // the first written first
+		left(events[2:]...)
+		forget(late, 10, 1)
+		left(events[3:]...)
+		read(seqs[4])
+		forget(late, 10, 1)
+		left(events[4])
+		next := at(5)
+		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.InsertEvent(ctx, next) })
+		if after := left(events[4], next); len(after) == 2 && after[1] != seqs[4]+1 {
+			f.Errorf("numbered %d after %d", after[1], seqs[4])
+		}
+	}},
 }

@@ -235,35 +235,6 @@ var journalTests = []test{
 			})
 		}
 	}},
-	{"old events go in batches, but for the newest and what is to be notified of", func(f fixture) {
-		f.tx(func(ctx context.Context, tx store.Tx) error {
-			for i := range 6 {
-				at := noon.Add(time.Duration(i) * time.Hour)
-				if err := tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), At: at, Kind: "drift", Message: "m"}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		for _, c := range []struct {
-			before     time.Time
-			read       int64
-			want, left int
-		}{
-			{noon.Add(5 * time.Hour), 0, 0, 6}, {noon.Add(3 * time.Hour), 9, 2, 4}, {noon.Add(3 * time.Hour), 9, 1, 3},
-			{noon.Add(3 * time.Hour), 9, 0, 3}, {noon.AddDate(0, 1, 0), 4, 1, 2}, {noon.AddDate(0, 1, 0), 9, 1, 1}, {noon.AddDate(0, 1, 0), 9, 0, 1},
-		} {
-			f.tx(func(ctx context.Context, tx store.Tx) error {
-				err := tx.SetOutboxSeq(ctx, c.read)
-				n, err2 := tx.ForgetEvents(ctx, c.before, 2)
-				left, err3 := tx.ListEvents(ctx, "", 0)
-				if n != c.want || len(left) != c.left {
-					f.Errorf("%+v: %d dropped, %d left", c, n, len(left))
-				}
-				return firstOf(err, err2, err3)
-			})
-		}
-	}},
 	{"probes are the living tenant's, newest first, and outlive it", func(f fixture) {
 		p := berth.Probe{OrganizationID: org(1), CheckedAt: noon, Status: berth.ProbeHealthy, ResponseTime: 12 * time.Millisecond,
 			HTTPStatus: 200, Type: "http", Endpoint: "/api/health"}
