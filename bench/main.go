@@ -32,11 +32,18 @@ type bench struct {
 
 func main() {
 	log.SetFlags(0)
-	pattern := flag.String("run", "", "only scenarios whose name matches")
+	pattern := flag.String("run", "", "only scenarios whose name (what stands before the colon) matches")
 	quick := flag.Bool("quick", false, "fewer tenants and shorter waits: to see that it works, not to quote")
+	watched := flag.String("watch", "", "for the fleet scenario's own use: ADDRESS/CONTAINER")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *watched != "" {
+		if err := watch(ctx, *watched); err != nil {
+			log.Fatal("bench: ", err)
+		}
+		return
+	}
 	if err := run(ctx, *pattern, *quick); err != nil {
 		log.Fatal("bench: ", err)
 	}
@@ -69,7 +76,7 @@ func run(ctx context.Context, pattern string, quick bool) (err error) {
 			continue
 		}
 		start := time.Now()
-		fmt.Printf("## %s\n", s.name)
+		fmt.Printf("## %s: %s\n", s.name, s.what)
 		if err := s.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -80,18 +87,19 @@ func run(ctx context.Context, pattern string, quick bool) (err error) {
 
 type scenario struct {
 	name string
+	what string
 	run  func(context.Context) error
 }
 
 func (b *bench) scenarios() []scenario {
 	return []scenario{
-		{"start-one-after-another: provision + start to the first 200, 20 tenants", b.oneAfterAnother},
-		{"start-and-remove-4-at-a-time: 24 tenants", b.fourAtATime},
-		{"deploy: another version of a running tenant, without observation", b.deploy},
-		{"moves: 10 deployments and 5 rollbacks of a tenant under load", b.moves},
-		{"sampling: one sweep over the samples of 300 containers", b.sampling},
-		{"fleet: watching 1,000 tenants", b.fleet},
-		{"nextjs: provision + start of examples/nextjs to the first 200, beside the raw API and docker-compose on the ejected file", b.nextjs},
-		{"idle: the control plane, and what it makes the Engine burn, at 0 and 100 tenants", b.idle},
+		{"start-one-after-another", "provision + start to the first 200, 20 tenants", b.oneAfterAnother},
+		{"start-and-remove-4-at-a-time", "24 tenants", b.fourAtATime},
+		{"deploy", "another version of a running tenant, without observation", b.deploy},
+		{"moves", "10 deployments and 5 rollbacks of a tenant under load", b.moves},
+		{"sampling", "one sweep over the samples of 300 containers", b.sampling},
+		{"fleet", "watching 1,000 tenants", b.fleet},
+		{"nextjs", "provision + start of examples/nextjs to the first 200, beside the raw API and docker-compose on the ejected file", b.nextjs},
+		{"idle", "the control plane, and what it makes the Engine burn, at 0 and 100 tenants", b.idle},
 	}
 }

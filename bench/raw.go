@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/unite-hub/berth"
 )
 
@@ -88,15 +90,22 @@ func (r *raw) start(ctx context.Context) (tenant, time.Duration, error) {
 	return r.startImage(ctx, image, 0.5)
 }
 
+// name takes the next name, and notes that something may have it now.
+func (r *raw) name() (n int, name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n = r.next
+	r.next++
+	name = "berth_bench_" + strconv.Itoa(n)
+	r.left[name] = true
+	return n, name
+}
+
 // startImage makes a network, a container with the limits, the hardening and
 // the volumes that Berth gives it, starts it, and polls until the first 200.
 func (r *raw) startImage(ctx context.Context, image string, cores float64) (tenant, time.Duration, error) {
-	r.mu.Lock()
-	n := r.next
-	r.next++
-	t := tenant{name: "berth_bench_" + strconv.Itoa(n)}
-	r.left[t.name] = true
-	r.mu.Unlock()
+	n, name := r.name()
+	t := tenant{name: name}
 	subnet := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 73, byte(n >> 4), byte(n&15) << 4}), berth.SubnetBits)
 	begin := time.Now()
 	var id struct{ ID string }
@@ -213,12 +222,24 @@ func (r *raw) remove(ctx context.Context, t tenant) error {
 func (r *raw) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
+	var g errgroup.Group
+	g.SetLimit(8)
 	for name := range r.left {
-		for _, path := range []string{"/containers/" + name + "?force=1", "/containers/" + name + "_old?force=1", "/networks/" + name + "_network",
-			"/volumes/" + name + "_uploads", "/volumes/" + name + "_logs", "/volumes/" + name + "_cache"} {
-			if err := r.call(ctx, "DELETE", path, nil, nil); err != nil && !strings.Contains(err.Error(), ": 404 ") {
-				return err
-			}
+		g.Go(func() error { return r.erase(ctx, name) })
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	clear(r.left)
+	return nil
+}
+
+// erase removes whatever of a name is there.
+func (r *raw) erase(ctx context.Context, name string) error {
+	for _, path := range []string{"/containers/" + name + "?force=1", "/containers/" + name + "_old?force=1", "/containers/" + name + "_churn?force=1", "/networks/" + name + "_network",
+		"/volumes/" + name + "_uploads", "/volumes/" + name + "_logs", "/volumes/" + name + "_cache"} {
+		if err := r.call(ctx, "DELETE", path, nil, nil); err != nil && !strings.Contains(err.Error(), ": 404 ") {
+			return err
 		}
 	}
 	return nil

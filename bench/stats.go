@@ -21,6 +21,14 @@ func (s sample) median() time.Duration { return s.quantile(0.5) }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d.Microseconds())/1000) }
 
+// bound says how a figure stands to the most that it may be.
+func bound(value, most float64) string {
+	if value <= most {
+		return fmt.Sprintf("bound %g: met", most)
+	}
+	return fmt.Sprintf("bound %g: missed", most)
+}
+
 // compare prints both sides and their ratios. Pairs are the i-th of each side,
 // which ran next to each other.
 func compare(what string, raw, berth sample) { compareWith("raw", what, raw, berth) }

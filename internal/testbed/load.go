@@ -30,13 +30,15 @@ type Tally struct {
 	Requests int
 	Failed   int
 	Late     int             // requests for which no connection was free in time
+	Behind   int             // requests that the load itself sent more than 5 ms after they were due
 	Causes   []string        // of the first failures
 	Took     []time.Duration // of each request, from when it was due
 }
 
 // Add adds what another tally counted.
 func (t *Tally) Add(o Tally) {
-	t.Requests, t.Failed, t.Late = t.Requests+o.Requests, t.Failed+o.Failed, t.Late+o.Late
+	t.Requests, t.Failed = t.Requests+o.Requests, t.Failed+o.Failed
+	t.Late, t.Behind = t.Late+o.Late, t.Behind+o.Behind
 	t.Causes, t.Took = append(t.Causes, o.Causes...), append(t.Took, o.Took...)
 }
 
@@ -65,30 +67,31 @@ func (l *Load) Start() {
 	for range l.Clients {
 		clients.Go(func() {
 			for at := range due {
-				l.count(at, l.ask(client))
+				behind := time.Since(at) > 5*time.Millisecond
+				l.count(at, behind, l.ask(client))
 			}
 		})
 	}
 	go func() {
 		defer close(l.done)
-		tick := time.NewTicker(10 * time.Millisecond)
-		defer tick.Stop()
-		began, sent := time.Now(), 0
-		for {
+		defer client.CloseIdleConnections()
+		defer clients.Wait()
+		defer close(due)
+		wait := time.NewTimer(0)
+		defer wait.Stop()
+		began := time.Now()
+		for sent := 0; ; sent++ {
+			at := began.Add(time.Duration(float64(sent) / float64(l.Rate) * float64(time.Second)))
+			wait.Reset(time.Until(at))
 			select {
 			case <-ctx.Done():
-				close(due)
-				clients.Wait()
-				client.CloseIdleConnections()
 				return
-			case now := <-tick.C:
-				for want := int(now.Sub(began).Seconds() * float64(l.Rate)); sent < want; sent++ {
-					select {
-					case due <- began.Add(time.Duration(float64(sent) / float64(l.Rate) * float64(time.Second))):
-					default:
-						l.late()
-					}
-				}
+			case <-wait.C:
+			}
+			select {
+			case due <- at:
+			default:
+				l.late()
 			}
 		}
 	}()
@@ -125,11 +128,14 @@ func (l *Load) ask(c *http.Client) error {
 	return nil
 }
 
-func (l *Load) count(due time.Time, err error) {
+func (l *Load) count(due time.Time, behind bool, err error) {
 	took := time.Since(due)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sum.Requests++
+	if behind {
+		l.sum.Behind++
+	}
 	l.sum.Took = append(l.sum.Took, took)
 	if err != nil {
 		l.sum.Failed++
