@@ -17,6 +17,7 @@ const (
 
 	beat        = time.Second // between looks at the fleet, and between writes
 	mostPending = 20_000      // probes that wait to be written; the oldest are dropped
+	mostRefused = 60          // writes in a row, until what the store does not take is dropped
 
 	longestWrite = 5 * time.Second
 )
@@ -57,7 +58,9 @@ type Monitor struct {
 	round   int // of looks at the fleet
 	epoch   time.Time
 	pending []berth.Probe
-	written chan error // nil while nothing is being written
+	writing []berth.Probe
+	written chan error // of writing; nil while nothing is being written
+	refused int        // writes in a row
 	work    sync.WaitGroup
 }
 
@@ -135,10 +138,7 @@ func (m *Monitor) Run(ctx context.Context) error {
 			m.refresh()
 			m.flush(ctx)
 		case err := <-m.written:
-			m.written = nil
-			if err != nil {
-				m.Log.Warn("probes were not written", "error", err)
-			}
+			m.wrote(err)
 		case r := <-m.results:
 			m.take(ctx, r)
 		case <-next.C:
@@ -150,6 +150,9 @@ func (m *Monitor) Run(ctx context.Context) error {
 // what is left.
 func (m *Monitor) finish(ctx context.Context) {
 	m.work.Wait()
+	if m.written != nil {
+		m.wrote(<-m.written)
+	}
 	if len(m.pending) == 0 {
 		return
 	}
@@ -301,11 +304,28 @@ func (m *Monitor) flush(ctx context.Context) {
 		return
 	}
 	batch, done := m.pending, make(chan error, 1)
-	m.pending, m.written = make([]berth.Probe, 0, len(batch)), done
+	m.pending, m.writing, m.written = make([]berth.Probe, 0, len(batch)), batch, done
 	m.work.Go(func() {
 		// Begun is begun: the end of ctx does not lose what was learnt.
 		write, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestWrite)
 		defer cancel()
 		done <- m.Record(write, batch)
 	})
+}
+
+// wrote ends a write. What was refused is written with what came since.
+func (m *Monitor) wrote(err error) {
+	batch := m.writing
+	m.writing, m.written = nil, nil
+	if err == nil {
+		m.refused = 0
+		return
+	}
+	m.Log.Warn("probes were not written", "error", err, "probes", len(batch))
+	if m.refused++; m.refused == mostRefused {
+		m.refused = 0
+		return
+	}
+	m.pending = append(batch, m.pending...)
+	m.pending = m.pending[max(0, len(m.pending)-mostPending):]
 }

@@ -416,9 +416,40 @@ func TestAStoreThatStallsOrFailsStopsNoProbe(t *testing.T) {
 			}
 			close(w.stall)
 			after(time.Minute)
-			if w.rows() != 24 {
+			if w.rows() < 24 {
 				t.Errorf("%d rows were handed over", w.rows())
 			}
 		})
 	})
+}
+
+// The database may be busy or full for a while: what was learnt meanwhile is
+// written once it is not. What it never takes is given up after a minute.
+func TestProbesThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
+	for refused, lost := range map[time.Duration]bool{40 * time.Second: false, 5 * time.Minute: true} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			w := newTown()
+			w.set(memberOf(1), memberOf(2))
+			var written []berth.Probe
+			m := health.NewMonitor(health.MonitorConfig{Fleet: w.fleet, Asker: w, Log: slog.New(slog.DiscardHandler), Record: func(_ context.Context, list []berth.Probe) error {
+				if time.Since(began) < refused {
+					return errors.New("full")
+				}
+				written = append(written, list...)
+				return nil
+			}})
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			if err := m.Run(ctx); err != nil {
+				t.Error(err)
+			}
+			if got := len(written); lost != (got < 80) || got > 82 || got < 40 {
+				t.Errorf("refused for %v: %d of 80 written", refused, got)
+			}
+			if !slices.IsSortedFunc(written, func(a, b berth.Probe) int { return a.CheckedAt.Compare(b.CheckedAt) }) {
+				t.Error("they are out of order")
+			}
+		})
+	}
 }
