@@ -38,7 +38,7 @@ func (m *Mail) message(c store.StoredChannel, d berth.Delivery) (*mail.Msg, erro
 func happened(kind string) string {
 	switch kind {
 	case "test":
-		return "test"
+		return "a test"
 	case berth.EventDeploymentFailed:
 		return "deployment failed"
 	case berth.EventUnhealthy:
@@ -65,6 +65,9 @@ func happened(kind string) string {
 
 func subject(kind string, p payload) string {
 	const most = 150
+	if kind == "test" {
+		return "[Berth] A test"
+	}
 	who := strings.ReplaceAll(oneLine(p.Data.TenantName), "=?", "= ?") // a reader would decode it
 	if who == "" {
 		who = "this installation"
@@ -81,7 +84,7 @@ func text(c store.StoredChannel, kind string, p payload) string {
 		}
 	}
 	row("What:", happened(kind))
-	row("Cause:", p.Data.Message)
+	row("Details:", p.Data.Message)
 	row("When:", p.Timestamp.UTC().Format(time.RFC1123))
 	row("Tenant:", p.Data.TenantName)
 	row("Slug:", p.Data.Slug)

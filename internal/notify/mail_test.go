@@ -117,7 +117,7 @@ func TestMailIsSentEncryptedByWhomItIsSaidToBeAndReadable(t *testing.T) {
 				}
 			}
 			const want = `What:         is not healthy
-Cause:        answered 503
+Details:      answered 503
 When:         Sat, 28 Feb 2026 12:30:00 UTC
 Tenant:       Acme
 Slug:         acme
@@ -279,8 +279,13 @@ func TestAMailServerThatHangsCostsNoMoreThanTheAttempt(t *testing.T) {
 		go func() { ended <- notify.NewMail(c).Send(ctx, mailChannel(), delivery("Acme")) }()
 		<-reached
 		cancel()
-		if a := <-ended; !errors.Is(a.Err, context.Canceled) || a.Gone || a.StatusCode != 0 {
-			t.Errorf("%s: %+v", what, a)
+		select {
+		case a := <-ended:
+			if !errors.Is(a.Err, context.Canceled) || a.Gone || a.StatusCode != 0 {
+				t.Errorf("%s: %+v", what, a)
+			}
+		case <-time.After(5 * time.Second): // half of what the library would take
+			t.Fatalf("%s: it goes on after its ctx ended", what)
 		}
 		ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 		if a := notify.NewMail(c).Send(ctx, mailChannel(), delivery("Acme")); !errors.Is(a.Err, context.DeadlineExceeded) {
@@ -316,6 +321,41 @@ func TestAMailServerThatNeverStopsTalkingIsLeft(t *testing.T) {
 	}()
 	c := notify.MailConfig{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, From: "berth@example.com", TLS: notify.NoTLS}
 	if a := send(t, c); a.Err == nil || !strings.Contains(a.Err.Error(), "says too much") {
+		t.Errorf("%+v", a)
+	}
+	<-ended
+	_ = l.Close()
+}
+
+func TestAMessageThatWasTakenIsDeliveredHoweverTheConnectionEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close() // with the message taken
+		say := func(line string) { _, _ = io.WriteString(c, line+"\r\n") }
+		say("220 post.test")
+		for in := bufio.NewScanner(c); in.Scan(); {
+			switch line := in.Text(); {
+			case line == ".":
+				say("250 taken")
+				return
+			case line == "DATA":
+				say("354 go on")
+			case strings.HasPrefix(line, "EHLO"), strings.HasPrefix(line, "MAIL"), strings.HasPrefix(line, "RCPT"):
+				say("250 yes")
+			}
+		}
+	}()
+	c := notify.MailConfig{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, From: "berth@example.com", TLS: notify.NoTLS}
+	if a := send(t, c); a.Err != nil || a.StatusCode != 250 {
 		t.Errorf("%+v", a)
 	}
 	<-ended
@@ -359,6 +399,15 @@ func TestATenantsNameAddsNoHeaderNoRecipientAndNoLine(t *testing.T) {
 	}
 	if header, _ := read(t, p.Letters()[3]); !strings.Contains(header.Get("Subject"), "=?UTF-8?") {
 		t.Errorf("subject %q", header.Get("Subject"))
+	}
+}
+
+func TestAWrongPasswordIsSaidInBerthsWords(t *testing.T) {
+	p := post(t, &testbed.Post{User: "berth", Password: password})
+	c := to(p)
+	c.Password = "another"
+	if a := send(t, c); a.Err == nil || a.Err.Error() != "the mail server refused the user or the password (535)" || a.StatusCode != 535 || a.Gone {
+		t.Errorf("%+v", a)
 	}
 }
 

@@ -46,14 +46,14 @@ func TestATwelfthFailureIsTheLastAndIsLogged(t *testing.T) {
 	w.event(berth.EventUnhealthy)
 	var log bytes.Buffer
 	stop := w.run(notify.Config{Senders: w.webhook(loopback()), Log: slog.New(slog.NewTextHandler(&log, nil))})
-	for n := 1; n < berth.DeliveryAttempts; n++ {
+	for n := 1; n < 12; n++ {
 		d := w.attempted(id, n)
 		if d.Attempt != n || d.State != berth.DeliveryPending || d.StatusCode != http.StatusBadGateway || !d.NextAt.After(d.At) {
 			t.Errorf("after %d: %+v", n, d)
 		}
 		w.skip.Add(int64(7 * time.Hour)) // past the longest wait
 	}
-	d := w.attempted(id, berth.DeliveryAttempts)
+	d := w.attempted(id, 12)
 	if d.State != berth.DeliveryFailed || !d.NextAt.IsZero() {
 		t.Errorf("after the last: %+v", d)
 	}
@@ -63,7 +63,7 @@ func TestATwelfthFailureIsTheLastAndIsLogged(t *testing.T) {
 		return slices.ContainsFunc(w.deliveries(id), func(d berth.Delivery) bool { return d.EventID == next && d.Attempt > 0 })
 	})
 	stop()
-	if n := len(r.all()); n != berth.DeliveryAttempts+1 {
+	if n := len(r.all()); n != 12+1 {
 		t.Errorf("it was asked %d times", n)
 	}
 	if !strings.Contains(log.String(), "notification given up") || !strings.Contains(log.String(), "channel="+id) || !strings.Contains(log.String(), "delivery="+d.ID) {
@@ -92,7 +92,7 @@ func TestAChannelThatFailsForThreeDaysIsCalledFailingUntilItWorks(t *testing.T) 
 	}
 	w.skip.Add(int64(6 * time.Hour))
 	w.attempted(id, 2)
-	w.skip.Add(int64(berth.FailingAfter - 6*time.Hour - time.Minute))
+	w.skip.Add(int64(66*time.Hour - time.Minute))
 	if got := w.stored(id).State(w.now()); got != "enabled" {
 		t.Errorf("%s before three days", got)
 	}
@@ -202,12 +202,14 @@ func TestAnAttemptLastsTenSecondsAtMost(t *testing.T) {
 
 func TestAnEndlessAnswerIsNotRead(t *testing.T) {
 	w := newWorld(t)
-	ended := make(chan error, 1)
+	written := make(chan int, 1)
 	r := receive(t, func(rw http.ResponseWriter, _ *http.Request) {
 		chunk := bytes.Repeat([]byte("x"), 64<<10)
+		total := 0
 		for {
-			if _, err := rw.Write(chunk); err != nil {
-				ended <- err
+			n, err := rw.Write(chunk)
+			if total += n; err != nil {
+				written <- total
 				return
 			}
 		}
@@ -215,8 +217,8 @@ func TestAnEndlessAnswerIsNotRead(t *testing.T) {
 	id := w.channel(r.URL)
 	w.event(berth.EventUnhealthy)
 	defer w.start(w.store, loopback())()
-	if err := <-ended; err == nil {
-		t.Error("it was read to its end")
+	if n := <-written; n > 64<<20 { // what the kernel buffers is a tenth of it
+		t.Errorf("%d MB were taken", n>>20)
 	}
 	w.until("delivered", func() bool { l := w.deliveries(id); return len(l) == 1 && l[0].State == berth.DeliveryDelivered })
 	if d := w.deliveries(id)[0]; d.StatusCode != http.StatusOK || d.Error != "" {
