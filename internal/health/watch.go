@@ -58,6 +58,10 @@ func (w *watch) askable() bool {
 	return w.member.Settled && (w.member.Check.Kind == berth.ProbeEngine || w.member.Container.Address.IsValid())
 }
 
+// places is how many there are in an interval. Probes that go out together
+// cost less than as many that each wake the machine.
+const places = 64
+
 // next is the container's next turn after a time: always the same place in its
 // interval, whatever the probe before took.
 func (w *watch) next(now time.Duration) time.Duration {
@@ -65,7 +69,7 @@ func (w *watch) next(now time.Duration) time.Duration {
 	if every <= 0 {
 		every = DefaultInterval
 	}
-	at := time.Duration(w.spread % uint64(every))
+	at := every/places*time.Duration(w.spread%places) + every/places/2
 	if now < at {
 		return at
 	}
