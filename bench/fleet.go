@@ -91,8 +91,9 @@ func (b *bench) fleet(ctx context.Context) (err error) {
 	}
 	core, mb := 100*(after-before).Seconds()/window.Seconds(), float64(rss)/(1<<20)
 	fmt.Printf("   %d tenants, health and usage at %v  %.2f %% of one core (%s), %.1f MB resident (%s); %.1f probes of a tenant on record\n"+
-		"   (one real container and its cgroup stand for all; monitor, meter, keepers and database are real, the loop and the API are not in it)\n",
-		crowdSize, crowdWatched, core, bound(core, 5), mb, bound(mb, 120), probes)
+		"   (one real container and its cgroup, whose files stay in the kernel's cache, stand for all; monitor, meter, keepers and database are real;\n"+
+		"   disks are not measured; the loop and the API are not in it)\n",
+		crowdSize, crowdWatched, core, b.bound(core, 5), mb, b.bound(mb, 120), probes)
 	return nil
 }
 

@@ -59,7 +59,7 @@ func (b *bench) deploy(ctx context.Context) (err error) {
 		}
 	}
 	ratio := float64(ours.median()) / float64(stopped.median())
-	compare("deploy; raw: create, start, probe, stop ("+bound(ratio, 1.15)+")", stopped, ours)
+	compare("deploy; raw: create, start, probe, stop ("+b.bound(ratio, 1.15)+")", stopped, ours)
 	compare("deploy; raw: the same, and remove", whole, ours)
 	return errors.Join(b.berth.remove(ctx, org), b.raw.remove(ctx, t))
 }
@@ -87,28 +87,23 @@ func (b *bench) moves(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.raw.remove(context.WithoutCancel(ctx), other)) }()
-	m := &moving{bench: b, org: org, addr: addr, other: other, load: &testbed.Load{URL: "http://" + addr + "/", Rate: rate}}
-	m.load.Start()
-	defer func() { m.quiet.Add(m.load.Stop()) }()
-	if err := pause(ctx, 2*time.Second); err != nil {
+	m := &moving{bench: b, org: org, addr: addr, other: other, load: &testbed.Load{URL: "http://" + addr + "/", Rate: rate},
+		http: &http.Client{Timeout: 5 * time.Second}}
+	rounds := b.pick(15, 3)
+	if err := m.run(ctx, rounds); err != nil {
 		return err
 	}
-	m.load.Cut() // connections are made by now
-	rounds := b.pick(15, 3)
-	for i := range rounds {
-		if err := m.round(ctx, i); err != nil {
-			return err
-		}
-	}
-	all := m.during
+	all := m.first
+	all.Add(m.during)
 	all.Add(m.beside)
 	all.Add(m.quiet)
-	fmt.Printf("   %d requests at %d a second, %d changes: %d failed, %d found no connection (%s) %q; %d left the load itself more than 5 ms late\n",
-		all.Requests, rate, rounds, all.Failed, all.Late, bound(float64(all.Failed+all.Late), 0), all.Causes, all.Behind)
-	fmt.Printf("   %d WebSockets open at a change: %d broken before the new version answered and %v later (%s)\n", m.opened, m.broken, watched, bound(float64(m.broken), 0))
+	fmt.Printf("   %d requests at %d a second, %d changes: %d failed (%s) %q; %d waited for one of 256 connections, %d left the load itself more than 5 ms late\n",
+		all.Requests, rate, rounds, all.Failed, b.bound(float64(all.Failed), 0), all.Causes, all.Waited, all.Behind)
+	fmt.Printf("   %d WebSockets open at a change: %d broken before the new version answered and %v later (%s); then we closed the others, so that the drain could end\n",
+		m.opened, m.broken, watched, b.bound(float64(m.broken), 0))
 	ratio := float64(m.during.P(.99)) / float64(m.beside.P(.99))
 	fmt.Printf("   p99 during changes                 %.2f × p99 while the raw API makes and removes one unrelated container (%s)   p50 %s / %s / %s, p99 %s / %s / %s (changes / unrelated / quiet)\n",
-		ratio, bound(ratio, 1.25), fine(m.during.P(.5)), fine(m.beside.P(.5)), fine(m.quiet.P(.5)), fine(m.during.P(.99)), fine(m.beside.P(.99)), fine(m.quiet.P(.99)))
+		ratio, b.bound(ratio, 1.25), fine(m.during.P(.5)), fine(m.beside.P(.5)), fine(m.quiet.P(.5)), fine(m.during.P(.99)), fine(m.beside.P(.99)), fine(m.quiet.P(.99)))
 	return b.berth.remove(ctx, org)
 }
 
@@ -121,19 +116,41 @@ type moving struct {
 	org, addr string
 	other     tenant // in whose network the raw API makes its container
 	load      *testbed.Load
+	http      *http.Client
 
-	during, beside, quiet testbed.Tally
-	opened, broken        int // WebSockets
+	first, during, beside, quiet testbed.Tally // by when the request was due
+	opened, broken               int           // WebSockets
+	took                         time.Duration // by the last change
 }
 
-// round is a quiet while, a change of the tenant, and the making and removing
-// of an unrelated container that lasts as long.
-func (m *moving) round(ctx context.Context, i int) error {
-	if err := pause(ctx, 2*time.Second); err != nil {
+// run is quiet, changes the tenant, and lets the raw API make and remove a
+// container for as long, again and again under one load. Which of the two comes
+// first takes turns.
+func (m *moving) run(ctx context.Context, rounds int) error {
+	m.load.Start(&m.first)
+	defer m.load.Stop()
+	if err := pause(ctx, 2*time.Second); err != nil { // connections are made by then
 		return err
 	}
-	m.quiet.Add(m.load.Cut())
-	version, err := m.version()
+	m.took = 8 * time.Second // before there was any
+	for i := range rounds {
+		m.load.Into(&m.quiet)
+		if err := pause(ctx, 2*time.Second); err != nil {
+			return err
+		}
+		phases := []func(context.Context, int) error{m.change, m.churn}
+		for k := range phases {
+			if err := phases[(i+k)%2](ctx, i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// change deploys another version, or goes back to the one before.
+func (m *moving) change(ctx context.Context, i int) error {
+	version, err := m.version(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,28 +158,60 @@ func (m *moving) round(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
+	m.opened += len(open)
+	m.load.Into(&m.during)
 	path, body := "deploy", object{"imageTag": []string{nextImage, image}[i%2]}
 	if i%3 == 2 {
 		path, body = "rollback", object{}
 	}
-	over := m.use(open, version)
+	over := make(chan error, 1)
+	go func() {
+		broken, err := use(ctx, open, func() (bool, error) { now, err := m.version(ctx); return now != version, err })
+		m.broken += broken
+		over <- err
+	}()
 	begin := time.Now()
-	if err := m.berth.call(ctx, "POST", "/api/tenants/"+m.org+"/"+path+"?wait=120", body, nil); err != nil {
+	err = m.berth.call(ctx, "POST", "/api/tenants/"+m.org+"/"+path+"?wait=120", body, nil)
+	m.took = time.Since(begin)
+	return errors.Join(err, <-over)
+}
+
+// churn makes a container with the raw API and removes it: what a change costs
+// the Engine, at its pace, while as many WebSockets are used.
+func (m *moving) churn(ctx context.Context, _ int) error {
+	open, err := m.sockets()
+	if err != nil {
 		return err
 	}
-	took := time.Since(begin)
-	<-over
-	m.during.Add(m.load.Cut())
-	if err := m.churn(ctx, took); err != nil {
+	m.load.Into(&m.beside)
+	begin := time.Now()
+	over := make(chan error, 1)
+	go func() {
+		_, err := use(ctx, open, func() (bool, error) { return time.Since(begin) > m.took-watched, nil })
+		over <- err
+	}()
+	body := containerBody(m.other.name, image, 0.5)
+	delete(body["HostConfig"].(object), "Mounts")
+	id, err := m.raw.run(ctx, m.other.name, m.other.name+"_churn", body)
+	if err != nil {
+		return errors.Join(err, <-over)
+	}
+	if err := errors.Join(pause(ctx, m.took-time.Since(begin)), <-over); err != nil {
 		return err
 	}
-	m.beside.Add(m.load.Cut())
-	return nil
+	if err := m.raw.call(ctx, "POST", "/containers/"+id+"/stop?t=10", nil, nil); err != nil {
+		return err
+	}
+	return m.raw.call(ctx, "DELETE", "/containers/"+id+"?force=1", nil, nil)
 }
 
 // version is what the tenant answers to be.
-func (m *moving) version() (string, error) {
-	res, err := http.Get("http://" + m.addr + "/api/health")
+func (m *moving) version(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.addr+"/api/health", http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	res, err := m.http.Do(req)
 	if err != nil {
 		return "", err
 	}
@@ -178,55 +227,42 @@ func (m *moving) sockets() (open []*testbed.Socket, err error) {
 			return nil, err
 		}
 		open = append(open, one)
-		m.opened++
 	}
 	return open, nil
 }
 
-// use uses sockets until another version has answered for a while, then closes
-// them: from then on nothing holds up the end of the change.
-func (m *moving) use(open []*testbed.Socket, version string) (over <-chan struct{}) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		var until time.Time
-		for end := time.Now().Add(time.Minute); until.IsZero() && time.Now().Before(end) || time.Now().Before(until); {
-			open = slices.DeleteFunc(open, func(s *testbed.Socket) bool {
-				err := s.Echo("still here")
-				if err != nil {
-					m.broken++
-				}
-				return err != nil
-			})
-			if now, err := m.version(); until.IsZero() && err == nil && now != version {
-				until = time.Now().Add(watched)
-			}
-			<-time.After(20 * time.Millisecond)
-		}
+// use uses sockets until something has come about, and a while longer, then
+// closes them: from then on nothing holds up the end of a change.
+func use(ctx context.Context, open []*testbed.Socket, about func() (bool, error)) (broken int, err error) {
+	defer func() {
 		for _, s := range open {
 			_ = s.Close()
 		}
 	}()
-	return done
-}
-
-// churn makes a container with the raw API, and removes it after a while: what
-// a change costs the Engine, at its pace.
-func (m *moving) churn(ctx context.Context, while time.Duration) error {
-	begin := time.Now()
-	body := containerBody(m.other.name, image, 0.5)
-	delete(body["HostConfig"].(object), "Mounts")
-	id, err := m.raw.run(ctx, m.other.name, m.other.name+"_churn", body)
-	if err != nil {
-		return err
+	var until time.Time
+	for end := time.Now().Add(time.Minute); until.IsZero() || time.Now().Before(until); {
+		open = slices.DeleteFunc(open, func(s *testbed.Socket) bool {
+			bad := s.Echo("still here") != nil
+			if bad {
+				broken++
+			}
+			return bad
+		})
+		if until.IsZero() {
+			switch came, err := about(); {
+			case err != nil:
+				return broken, err
+			case came:
+				until = time.Now().Add(watched)
+			case time.Now().After(end):
+				return broken, errors.New("no other version answered within a minute")
+			}
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return broken, err
+		}
 	}
-	if err := pause(ctx, while-time.Since(begin)); err != nil {
-		return err
-	}
-	if err := m.raw.call(ctx, "POST", "/containers/"+id+"/stop?t=10", nil, nil); err != nil {
-		return err
-	}
-	return m.raw.call(ctx, "DELETE", "/containers/"+id+"?force=1", nil, nil)
+	return broken, nil
 }
 
 func fine(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }

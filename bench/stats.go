@@ -21,12 +21,19 @@ func (s sample) median() time.Duration { return s.quantile(0.5) }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d.Microseconds())/1000) }
 
-// bound says how a figure stands to the most that it may be.
-func bound(value, most float64) string {
-	if value <= most {
+// bound says how a figure stands to the most that it may be. A quick run says
+// nothing about that.
+func (b *bench) bound(value, most float64) string {
+	switch {
+	case b.quick:
+		return fmt.Sprintf("bound %g: not judged", most)
+	case value <= most:
 		return fmt.Sprintf("bound %g: met", most)
+	case most == 0:
+		return fmt.Sprintf("bound 0: missed by %g", value)
+	default:
+		return fmt.Sprintf("bound %g: missed by %.0f %%", most, 100*(value/most-1))
 	}
-	return fmt.Sprintf("bound %g: missed", most)
 }
 
 // compare prints both sides and their ratios. Pairs are the i-th of each side,

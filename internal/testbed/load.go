@@ -22,23 +22,30 @@ type Load struct {
 	stop context.CancelFunc
 	done chan struct{}
 	mu   sync.Mutex
-	sum  Tally
+	into *Tally
 }
 
 // Tally is what became of a load.
 type Tally struct {
 	Requests int
 	Failed   int
-	Late     int             // requests for which no connection was free in time
+	Waited   int             // requests that no connection was free for when they were due
 	Behind   int             // requests that the load itself sent more than 5 ms after they were due
 	Causes   []string        // of the first failures
 	Took     []time.Duration // of each request, from when it was due
 }
 
+// request is one that is due.
+type request struct {
+	at     time.Time
+	behind bool
+	into   *Tally
+}
+
 // Add adds what another tally counted.
 func (t *Tally) Add(o Tally) {
 	t.Requests, t.Failed = t.Requests+o.Requests, t.Failed+o.Failed
-	t.Late, t.Behind = t.Late+o.Late, t.Behind+o.Behind
+	t.Waited, t.Behind = t.Waited+o.Waited, t.Behind+o.Behind
 	t.Causes, t.Took = append(t.Causes, o.Causes...), append(t.Took, o.Took...)
 }
 
@@ -51,10 +58,10 @@ func (t Tally) P(share float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))]
 }
 
-// Start begins the load.
-func (l *Load) Start() {
+// Start begins the load. What becomes of it is counted into t.
+func (l *Load) Start(t *Tally) {
 	ctx, cancel := context.WithCancel(context.Background())
-	l.stop, l.done = cancel, make(chan struct{})
+	l.stop, l.done, l.into = cancel, make(chan struct{}), t
 	if l.Clients == 0 {
 		l.Clients = 256
 	}
@@ -62,13 +69,26 @@ func (l *Load) Start() {
 		Transport: &http.Transport{MaxIdleConnsPerHost: l.Clients, MaxConnsPerHost: l.Clients},
 		Timeout:   time.Minute,
 	}
-	due := make(chan time.Time, 16*l.Rate)
+	free := make(chan request)           // a client that waits for work takes it at once
+	queue := make(chan request, 1<<20/2) // for when none does
 	var clients sync.WaitGroup
 	for range l.Clients {
 		clients.Go(func() {
-			for at := range due {
-				behind := time.Since(at) > 5*time.Millisecond
-				l.count(at, behind, l.ask(client))
+			for {
+				var r request
+				select {
+				case r = <-queue:
+				default:
+					var ok bool
+					select {
+					case r = <-queue:
+					case r, ok = <-free:
+						if !ok {
+							return
+						}
+					}
+				}
+				l.count(r, l.ask(client))
 			}
 		})
 	}
@@ -76,41 +96,49 @@ func (l *Load) Start() {
 		defer close(l.done)
 		defer client.CloseIdleConnections()
 		defer clients.Wait()
-		defer close(due)
-		wait := time.NewTimer(0)
-		defer wait.Stop()
-		began := time.Now()
-		for sent := 0; ; sent++ {
-			at := began.Add(time.Duration(float64(sent) / float64(l.Rate) * float64(time.Second)))
-			wait.Reset(time.Until(at))
-			select {
-			case <-ctx.Done():
-				return
-			case <-wait.C:
-			}
-			select {
-			case due <- at:
-			default:
-				l.late()
-			}
-		}
+		defer close(free)
+		l.send(ctx, free, queue)
 	}()
 }
 
-// Stop ends the load, once every request was answered, and returns the sum.
-func (l *Load) Stop() Tally {
-	l.stop()
-	<-l.done
-	return l.Cut()
+// send hands out each request when it is due.
+func (l *Load) send(ctx context.Context, free, queue chan<- request) {
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	began := time.Now()
+	for sent := 0; ; sent++ {
+		at := began.Add(time.Duration(float64(sent) / float64(l.Rate) * float64(time.Second)))
+		wait.Reset(time.Until(at))
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait.C:
+		}
+		l.mu.Lock()
+		r := request{at, time.Since(at) > 5*time.Millisecond, l.into}
+		l.mu.Unlock()
+		select {
+		case free <- r:
+		default:
+			l.mu.Lock()
+			r.into.Waited++
+			l.mu.Unlock()
+			queue <- r
+		}
+	}
 }
 
-// Cut returns what was counted since the last cut.
-func (l *Load) Cut() Tally {
+// Into counts what is due from now on into another tally.
+func (l *Load) Into(t *Tally) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t := l.sum
-	l.sum = Tally{}
-	return t
+	l.into = t
+}
+
+// Stop ends the load, once every request was answered.
+func (l *Load) Stop() {
+	l.stop()
+	<-l.done
 }
 
 func (l *Load) ask(c *http.Client) error {
@@ -128,27 +156,22 @@ func (l *Load) ask(c *http.Client) error {
 	return nil
 }
 
-func (l *Load) count(due time.Time, behind bool, err error) {
-	took := time.Since(due)
+func (l *Load) count(r request, err error) {
+	took := time.Since(r.at)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sum.Requests++
-	if behind {
-		l.sum.Behind++
+	t := r.into
+	t.Requests++
+	t.Took = append(t.Took, took)
+	if r.behind {
+		t.Behind++
 	}
-	l.sum.Took = append(l.sum.Took, took)
 	if err != nil {
-		l.sum.Failed++
-		if len(l.sum.Causes) < 10 {
-			l.sum.Causes = append(l.sum.Causes, err.Error())
+		t.Failed++
+		if len(t.Causes) < 10 {
+			t.Causes = append(t.Causes, err.Error())
 		}
 	}
-}
-
-func (l *Load) late() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.sum.Late++
 }
 
 // Socket is an open WebSocket to a tenant app, which echoes.
