@@ -58,6 +58,18 @@ func (p *pass) publish() {
 	p.fleet.byOrg[p.Tenant.OrganizationID] = list
 }
 
+// leave takes a tenant out of the fleet before it is removed: its addresses may
+// be another one's at once.
+func (l *Loop) leave(organizationID string) {
+	l.fleet.mu.Lock()
+	_, was := l.fleet.byOrg[organizationID]
+	delete(l.fleet.byOrg, organizationID)
+	l.fleet.mu.Unlock()
+	if was && l.Left != nil {
+		l.Left()
+	}
+}
+
 func (m *members) of(organizationID string) []berth.Member {
 	m.mu.Lock()
 	defer m.mu.Unlock()

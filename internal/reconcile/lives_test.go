@@ -177,3 +177,27 @@ func TestALookInTheMiddleOfARestartFindsNoDrift(t *testing.T) {
 		}
 	})
 }
+
+// Its address may be another tenant's as soon as its network is gone.
+func TestWhatIsRemovedIsNotWatchedAnyMore(t *testing.T) {
+	inBubble(t, func(w *world) {
+		left := 0
+		w.left = func() { left++ }
+		w.wire()
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		if len(w.loop.Fleet()) != 1 {
+			t.Fatalf("the fleet is %+v", w.loop.Fleet())
+		}
+		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+			if !s.Read && len(w.loop.Fleet()) > 0 {
+				t.Errorf("at %q (after: %t) it is still watched", s.Op, s.After)
+			}
+			return nil
+		})
+		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesDelete))
+		if left != 1 {
+			t.Errorf("told %d times", left)
+		}
+	})
+}

@@ -444,6 +444,7 @@ func (p *pass) ask(c berth.Container) (pr berth.Probe) {
 // volumes if the order says so.
 func (p *pass) remove(ctx context.Context) error {
 	p.routes.drop(p.Tenant.OrganizationID)
+	p.leave(p.Tenant.OrganizationID)
 	p.stands.forget(p.Tenant.OrganizationID)
 	r := berth.Removal{OrganizationID: p.Tenant.OrganizationID}
 	if p.Deployment != nil && p.Deployment.Volumes == berth.VolumesDelete {

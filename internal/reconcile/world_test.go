@@ -42,6 +42,7 @@ type world struct {
 	vitals  *vitals
 	sick    netip.AddrPort // a container that is unwell though its image is not
 	hangs   bool           // what is unwell gives no answer
+	left    func()         // told of who left the fleet
 	stop    func()
 }
 
@@ -89,7 +90,7 @@ func (w *world) wire() {
 	w.edge.reset()
 	w.loop = reconcile.New(w.config, reconcile.Parts{
 		Store: w.turns, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine, w},
-		Files: noFiles{}, Secrets: w.box, Vitals: w.vitals, Log: slog.New(slog.DiscardHandler),
+		Files: noFiles{}, Secrets: w.box, Vitals: w.vitals, Left: w.left, Log: slog.New(slog.DiscardHandler),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
 	w.service = tenancy.New(tenancy.Config{

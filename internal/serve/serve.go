@@ -127,7 +127,8 @@ func (s *server) wire(ctx context.Context) error {
 	s.loop = reconcile.New(reconcile.Config{
 		Patience: s.Patience, Observe: s.Observe, MoveDrain: s.MoveDrain, Pool: s.pool, HostNetworks: hostNetworks,
 	}, reconcile.Parts{
-		Store: s.store, Engine: engine, Edge: s.edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log, Ended: tracer.record,
+		Store: s.store, Engine: engine, Edge: s.edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log,
+		Ended: tracer.record, Left: func() { vitals.Poke() },
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
 	s.watchers = s.newWatchers(tracer)
