@@ -10,6 +10,7 @@ type Attribute struct {
 	Way    string      // the way out, where it is not honoured
 	Sample string      // a value that is refused, as YAML
 	inner  bool        // the table has rows for what is inside
+	young  bool        // blueprints may be stored that have it: it was ignored once
 }
 
 func honoured(path, note string) Attribute { return Attribute{Path: path, Note: note} }
@@ -19,6 +20,13 @@ func forbids(path, sample, why, way string) Attribute {
 }
 func notYet(path, sample, why, way string) Attribute {
 	return Attribute{Path: path, Kind: NotSupported, Note: why, Way: way, Sample: sample}
+}
+
+// onceIgnored is notYet for what older versions did not notice.
+func onceIgnored(path, sample, why, way string) Attribute {
+	row := notYet(path, sample, why, way)
+	row.young = true
+	return row
 }
 
 const (

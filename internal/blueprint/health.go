@@ -153,7 +153,7 @@ func (p *parser) headers(path string, n *node) map[string]string {
 
 // engineCheck sees to it that there is something for the engine to say.
 func (p *parser) engineCheck(a *App) {
-	if main := a.main(); a.Health.Kind == berth.ProbeEngine && main.Probe == nil {
+	if main := a.main(); a.Health.Kind == berth.ProbeEngine && main.Probe == nil && !p.guessed && !p.gone("services."+main.Name+".healthcheck") {
 		p.invalid(p.find("x-berth.health.type"), "x-berth.health.type", "give "+main.Name+" a healthcheck, or use http or tcp",
 			"service %s has no healthcheck in this file", main.Name)
 	}

@@ -181,7 +181,7 @@ func (s serviceParser) aliases() []string {
 		s.wrong("networks", "name one: a tenant has one network", "the service is in %d networks", len(s.from.Networks))
 	}
 	for name, network := range s.from.Networks {
-		if name != "default" && s.root.get("networks").get(name) == nil {
+		if name != "default" && s.root.get("networks").get(name) == nil && !s.gone("networks."+name) {
 			s.wrong("networks", "declare it under networks, or leave it out", "there is no network %s", berth.Quote(name))
 		}
 		if network == nil {
@@ -336,8 +336,12 @@ func (s serviceParser) probe() *HealthCommand {
 		s.wrong("healthcheck.test", `write [CMD, program, argument] or a text for the shell`, "is not a command")
 		return nil
 	}
-	for _, arg := range h.Test {
-		p.Test = append(p.Test, s.text("healthcheck.test", s.at("healthcheck"), arg))
+	for i, arg := range h.Test {
+		at := "healthcheck.test"
+		if s.at("healthcheck").get("test").isList {
+			at += fmt.Sprintf("[%d]", i)
+		}
+		p.Test = append(p.Test, s.text(at, s.at("healthcheck"), arg))
 	}
 	for _, d := range []struct {
 		key   string
@@ -396,13 +400,13 @@ func (s serviceParser) promises(main bool) {
 	if n := s.at("container_name"); n != nil {
 		s.invalid(n, s.path+".container_name", leaveOut, "Berth names containers: the same name for two tenants would clash")
 	}
-	if s.stated[s.name] && !main {
+	if s.stated[s.name] && !main && !s.guessed {
 		s.invalid(s.node, s.path+".container_name", leaveOut, "is the name of the main service's container")
 	}
 	if n := s.at("init"); n != nil && n.text() != "true" {
 		s.add(n, s.path+".init", NotSupported, "an init always reaps orphans", leaveOut)
 	}
-	if !main && len(s.from.Ports) > 0 {
+	if !main && !s.guessed && len(s.from.Ports) > 0 {
 		s.add(s.at("ports"), s.path+".ports", Forbidden, "only the main service is reached from outside, through the edge", leaveOut+"; inside the tenant's network every port is reached at the service's name")
 	}
 }

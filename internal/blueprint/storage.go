@@ -19,11 +19,11 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 	taken := map[string]bool{}
 	take := func(key, target string) bool {
 		if why := unfit(target); why != "" {
-			s.invalid(s.pathNode(key), s.path+"."+key, "mount it at a directory of the service's own, such as /data", "%s %s", berth.Quote(target), why)
+			s.invalid(s.node, s.path+"."+key, "mount it at a directory of the service's own, such as /data", "%s %s", berth.Quote(target), why)
 			return false
 		}
 		if taken[target] {
-			s.invalid(s.pathNode(key), s.path+"."+key, "mount one thing at one place", "something else is mounted at %s", target)
+			s.invalid(s.node, s.path+"."+key, "mount one thing at one place", "something else is mounted at %s", target)
 			return false
 		}
 		taken[target] = true
@@ -45,9 +45,9 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 				tmpfs[v.Target] = mb
 			}
 		case types.VolumeTypeBind:
-			s.add(s.pathNode(key), s.path+"."+key, Forbidden, "mounts "+berth.Quote(v.Source)+" of the host, which all tenants would share", "use a named volume, or put the file into the image")
+			s.add(s.node, s.path+"."+key, Forbidden, "mounts "+berth.Quote(v.Source)+" of the host, which all tenants would share", "use a named volume, or put the file into the image")
 		default:
-			s.add(s.pathNode(key), s.path+"."+key, Forbidden, "mounts of type "+berth.Quote(v.Type)+" are not made", "use a named volume")
+			s.add(s.node, s.path+"."+key, Forbidden, "mounts of type "+berth.Quote(v.Type)+" are not made", "use a named volume")
 		}
 	}
 	for i, t := range s.from.Tmpfs {
@@ -83,22 +83,8 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 	return mounts, list
 }
 
-// pathNode is the item of a list that a key such as volumes[1] names.
-func (s serviceParser) pathNode(key string) *node {
-	name, rest, _ := strings.Cut(key, "[")
-	n := s.at(name)
-	var i int
-	if _, err := fmt.Sscanf(rest, "%d", &i); err == nil && n != nil && i < len(n.items) {
-		return n.items[i]
-	}
-	if n == nil {
-		return s.node
-	}
-	return n
-}
-
 func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig) bool {
-	n := s.pathNode(key)
+	n := s.node
 	refuse := func(what string) bool {
 		s.add(n, s.path+"."+key, NotSupported, what+" is not passed on", leaveOut)
 		return false
@@ -106,6 +92,8 @@ func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig) bool
 	switch {
 	case v.Source == "":
 		s.invalid(n, s.path+"."+key, "write NAME:/path and declare NAME under volumes", "an anonymous volume would be lost with its container")
+		return false
+	case s.gone("volumes." + v.Source):
 		return false
 	case s.root.get("volumes").get(v.Source) == nil:
 		s.invalid(n, s.path+"."+key, "declare it under volumes", "there is no volume %s", berth.Quote(v.Source))
@@ -127,7 +115,7 @@ func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig) bool
 func (s serviceParser) scratch(key string, bytes int64) int {
 	mb := int((bytes + berth.BytesPerMB - 1) / berth.BytesPerMB)
 	if mb < 1 || mb > maxScratchMB {
-		s.invalid(s.pathNode(key), s.path+"."+key, "give a size such as 64m", "%d MB is not from 1 MB to %d MB", mb, maxScratchMB)
+		s.invalid(s.node, s.path+"."+key, "give a size such as 64m", "%d MB is not from 1 MB to %d MB", mb, maxScratchMB)
 	}
 	return mb
 }
@@ -147,7 +135,7 @@ func (s serviceParser) tmpfs(key, text string) (target string, mb int) {
 			}
 			mb = s.scratch(key, bytes)
 		default:
-			s.add(s.pathNode(key), s.path+"."+key, NotSupported, berth.Quote(o)+" is not passed on", "use size=64m or leave it out")
+			s.add(s.node, s.path+"."+key, NotSupported, berth.Quote(o)+" is not passed on", "use size=64m or leave it out")
 		}
 	}
 	return target, mb
@@ -189,7 +177,7 @@ func (p *parser) mounts(a *App) {
 		case len(users) > 1 && !v.Shared:
 			p.invalid(p.find("volumes."+v.Name), "volumes."+v.Name, "say x-berth.volumes."+v.Name+".shared: true if the programs can share it, or give each a volume",
 				"services %s would hold it at once", strings.Join(users, " and "))
-		case len(users) == 0:
+		case len(users) == 0 && !p.anyGone("volumes"):
 			p.invalid(p.find("volumes."+v.Name), "volumes."+v.Name, "mount it in a service, or leave it out", "no service mounts it")
 		}
 	}

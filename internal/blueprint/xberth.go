@@ -111,7 +111,7 @@ func (p *parser) extension() extension {
 }
 
 func (p *parser) serviceExists(f field, path string) {
-	if p.root.get("services").get(f.key) == nil {
+	if p.root.get("services").get(f.key) == nil && !p.gone("services."+f.key) {
 		at := path
 		if !strings.HasSuffix(path, "]") {
 			at = path + "." + f.key
