@@ -52,6 +52,9 @@ func (p *parser) port(a *App) int {
 		case port.HostIP != "" || port.Mode == "host" || port.Protocol != "" && port.Protocol != "tcp":
 			p.add(n.get("ports"), at, NotSupported, "the edge publishes one port over TCP", fmt.Sprintf("write \"%d\"", port.Target))
 		}
+		if m := port.Mode; m != "" && m != "ingress" && m != "host" {
+			p.addNew(n.get("ports"), at+".mode", NotSupported, berth.Quote(m)+" says nothing: the edge publishes the port", leaveOut)
+		}
 		ports[int(port.Target)] = true
 	}
 	for _, e := range s.Expose {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -33,14 +34,11 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 		key := fmt.Sprintf("volumes[%d]", i)
 		switch v.Type {
 		case types.VolumeTypeVolume:
-			if s.namedVolume(key, v) && take(key, v.Target) {
+			if s.namedVolume(key, v, s.at("volumes").items[i]) && take(key, v.Target) {
 				mounts = append(mounts, VolumeMount{Volume: v.Source, Target: v.Target, ReadOnly: v.ReadOnly})
 			}
 		case types.VolumeTypeTmpfs:
-			mb := defaultTmpfsMB
-			if v.Tmpfs != nil && v.Tmpfs.Size > 0 {
-				mb = s.scratch(key, int64(v.Tmpfs.Size))
-			}
+			mb := s.longTmpfs(key, v, s.at("volumes").items[i])
 			if take(key, v.Target) {
 				tmpfs[v.Target] = mb
 			}
@@ -83,11 +81,14 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 	return mounts, list
 }
 
-func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig) bool {
-	n := s.node
+func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig, n *node) bool {
 	refuse := func(what string) bool {
-		s.add(n, s.path+"."+key, NotSupported, what+" is not passed on", leaveOut)
+		s.add(s.node, s.path+"."+key, NotSupported, what+" is not passed on", leaveOut)
 		return false
+	}
+	long := n.isMap // then the table says what is not passed on
+	if v.Tmpfs != nil && (v.Tmpfs.Size != 0 || v.Tmpfs.Mode != 0) {
+		s.addNew(n, s.path+"."+key+".tmpfs", Invalid, "is of a mount of type tmpfs, and this one is of type volume", leaveOut)
 	}
 	switch {
 	case v.Source == "":
@@ -98,18 +99,43 @@ func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig) bool
 	case s.root.get("volumes").get(v.Source) == nil:
 		s.invalid(n, s.path+"."+key, "declare it under volumes", "there is no volume %s", berth.Quote(v.Source))
 		return false
+	case long:
 	case v.Volume != nil && v.Volume.NoCopy:
 		return refuse("nocopy")
-	case v.Volume != nil && v.Volume.Subpath != "":
-		return refuse("subpath")
 	case v.Bind != nil:
 		return refuse("bind")
 	case v.Consistency != "":
 		return refuse("consistency")
-	case v.Volume != nil && len(v.Volume.Labels) > 0:
-		return refuse("labels")
 	}
 	return true
+}
+
+// tmpfsMode is what every tmpfs has: user and group of a service are no
+// business of the mount.
+const tmpfsMode = 0o1777
+
+// longTmpfs is the size of a tmpfs that stands among the volumes.
+func (s serviceParser) longTmpfs(key string, v types.ServiceVolumeConfig, n *node) (mb int) {
+	path := s.path + "." + key
+	if v.ReadOnly {
+		s.addNew(n, path+".read_only", NotSupported, "a tmpfs that can't be written would stay empty", leaveOut)
+	}
+	if v.Source != "" {
+		s.addNew(n, path+".source", Invalid, "a tmpfs is empty at first and comes from nowhere", leaveOut)
+	}
+	if v.Tmpfs == nil {
+		return defaultTmpfsMB
+	}
+	if v.Tmpfs.Mode != 0 && v.Tmpfs.Mode != tmpfsMode {
+		s.addNew(n, path+".tmpfs.mode", NotSupported, fmt.Sprintf("%#o is not passed on: every tmpfs is %#o", v.Tmpfs.Mode, tmpfsMode), leaveOut)
+	}
+	if v.Tmpfs.Size > 0 {
+		return s.scratch(key, int64(v.Tmpfs.Size))
+	}
+	if n.get("tmpfs").get("size") != nil {
+		s.addNew(n, path+".tmpfs.size", NotSupported, "a tmpfs without a limit would take all of the memory", "give a size such as 64m")
+	}
+	return defaultTmpfsMB
 }
 
 func (s serviceParser) scratch(key string, bytes int64) int {
@@ -127,7 +153,11 @@ func (s serviceParser) tmpfs(key, text string) (target string, mb int) {
 	for _, o := range strings.Split(options, ",") {
 		name, value, _ := strings.Cut(o, "=")
 		switch name {
-		case "", "rw", "noexec", "nosuid", "nodev", "mode", "uid", "gid":
+		case "", "rw", "noexec", "nosuid", "nodev":
+		case "mode", "uid", "gid":
+			if mode, err := strconv.ParseUint(value, 8, 32); name != "mode" || err != nil || mode != tmpfsMode {
+				s.addNew(s.node, s.path+"."+key, NotSupported, berth.Quote(o)+" is not passed on: every tmpfs is mode=1777, whoever the service runs as", "use size=64m or leave it out")
+			}
 		case "size":
 			bytes, err := units.RAMInBytes(value)
 			if err != nil {

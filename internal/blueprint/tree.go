@@ -50,6 +50,14 @@ func (n *node) get(key string) *node {
 	return nil
 }
 
+// at returns the value at a path of keys, nil if there is none.
+func (n *node) at(path string) *node {
+	for _, key := range strings.Split(path, ".") {
+		n = n.get(key)
+	}
+	return n
+}
+
 // text is a scalar as it would be written, "" of anything else.
 func (n *node) text() string {
 	if n == nil || n.isMap || n.isList || n.value == nil {
