@@ -152,3 +152,14 @@ x-berth.tenant_environment[1]: - nobody
 		t.Errorf("got\n%s", got)
 	}
 }
+
+func TestAFileWithMoreFindingsThanAreLookedForSaysSo(t *testing.T) {
+	source := "services:\n  web:\n    image: a\n    user: '1:1'\n    environment:\n"
+	for i := range 1000 {
+		source += fmt.Sprintf("      A%d: [x]\n", i)
+	}
+	_, findings := blueprint.Parse([]byte(source + "x-berth: {port: 80}\n"))
+	if len(findings) < 100 || len(findings) > 1000 || findings[0].Path != "" || !strings.Contains(findings[0].Rule, "than is shown") {
+		t.Errorf("%d findings, the first %+v", len(findings), findings[0])
+	}
+}

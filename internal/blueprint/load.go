@@ -36,8 +36,11 @@ func (p *parser) load() bool {
 	if p.project, still = project(config); still == nil && len(p.list) > before {
 		return true
 	}
-	if len(p.list) == before {
+	switch {
+	case len(p.list) == before:
 		p.invalid(nil, "", "see the Compose Specification", "is not a compose file: %s", err)
+	case trial.left < 0:
+		p.invalid(nil, "", "mend these, and validate it again", "the file has more that the Compose Specification does not allow than is shown")
 	}
 	return false
 }
