@@ -3,7 +3,9 @@ package berth
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // DeploymentType says what an order changed. A start is recorded as a restart,
@@ -61,6 +63,22 @@ type Deployment struct {
 	CreatedAt   time.Time
 	StartedAt   time.Time // when the loop took it up; zero before
 	CompletedAt time.Time // zero until it is over
+}
+
+// MaxNotes bounds a deployment's notes, in characters (code points).
+const MaxNotes = 1000
+
+// ValidateNotes checks what is kept with a deployment for people to read.
+func ValidateNotes(notes string) error {
+	if n := utf8.RuneCountInString(notes); n > MaxNotes {
+		return Errorf(CodeInvalidRequest, "Notes must be at most %d characters", MaxNotes).WithField("deploymentNotes").
+			WithHint("the notes given have %d; link to what is longer", n)
+	}
+	if !utf8.ValidString(notes) || strings.ContainsRune(notes, 0) {
+		return Errorf(CodeInvalidRequest, "Notes must be text in UTF-8 without NUL").WithField("deploymentNotes").
+			WithHint("%s was given", Quote(notes))
+	}
+	return nil
 }
 
 // Over reports whether d has reached its outcome.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 
@@ -171,6 +172,10 @@ func secured[I, O any](s *server, op huma.Operation, h func(ctx context.Context,
 			writeHuma(hctx, problemFrom(err))
 			return
 		}
+		if err := knownKey(hctx); err != nil {
+			writeHuma(hctx, problemFrom(err))
+			return
+		}
 		next(huma.WithValue(hctx, actorKey{}, actor))
 	})
 	op.SkipValidateBody = true
@@ -189,6 +194,21 @@ func secured[I, O any](s *server, op huma.Operation, h func(ctx context.Context,
 		}
 		return out, nil
 	})
+}
+
+const keyHeader = "Idempotency-Key"
+
+// knownKey refuses an idempotency key where nothing would be repeated for it:
+// who sends one counts on it. Only orders on tenants keep their answers; that of
+// a new token, or of a backup, must not lie in the database.
+func knownKey(hctx huma.Context) error {
+	op := hctx.Operation()
+	if op.Method == http.MethodGet || hctx.Header(keyHeader) == "" ||
+		slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "header" && p.Name == keyHeader }) {
+		return nil
+	}
+	return berth.Errorf(berth.CodeInvalidRequest, "%s %s takes no %s", op.Method, op.Path, keyHeader).WithField(keyHeader).
+		WithHint("leave the header out; before the request is repeated, look whether the first one came through")
 }
 
 // knownQuery refuses parameters that the route does not have, or that are

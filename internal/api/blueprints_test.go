@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
 
 const shop = `name: shop
@@ -165,5 +167,24 @@ func TestATenantIsTakenBackFromComposeByAnOrder(t *testing.T) {
 	}
 	if a := w.ask("POST", "/api/tenants/one/adopt?wait=0", ""); a.status != http.StatusAccepted {
 		t.Errorf("without waiting: %d %s", a.status, a.body)
+	}
+}
+
+// A rule that came after a blueprint was stored holds for what is applied next,
+// not for what tenants run already.
+func TestABlueprintOlderThanARuleGoesOnUntilItIsEdited(t *testing.T) {
+	w := newWorld(t)
+	old := strings.Replace(shop, "port: 3000", "port: 3000\n  health: {interval: 1s, timeout: 2s}", 1)
+	v := berth.BlueprintVersion{Name: "shop", Version: 1, Hash: berth.BlueprintHash([]byte(old)), Source: []byte(old), CreatedAt: time.Now().UTC(), CreatedBy: "test"}
+	w.must(w.store.InTx(t.Context(), berth.System(), func(tx store.Tx) error { return tx.InsertBlueprint(t.Context(), v) }))
+	if again := w.apply(old); again.status != http.StatusOK || again.json(t)["unchanged"] != true {
+		t.Errorf("the same again: %d %s", again.status, again.body)
+	}
+	if a := w.ask("POST", "/api/tenants/provision", `{"organizationId":"550e8400-e29b-41d4-a716-446655440000","tenantName":"A","blueprint":"shop"}`); a.status >= 300 {
+		t.Errorf("a tenant of it: %d %s", a.status, a.body)
+	}
+	edited := w.apply(old + "# more\n")
+	if edited.status != http.StatusUnprocessableEntity || !strings.Contains(edited.body, "x-berth.health.timeout") {
+		t.Errorf("edited: %d %s", edited.status, edited.body)
 	}
 }

@@ -111,6 +111,8 @@ type Finding struct {
 	Kind FindingKind
 	Rule string // what is wrong and why, one sentence without the path
 	Hint string // the way out
+
+	young bool // the rule is younger than blueprints that may be stored
 }
 
 // FindingKind says what to make of a finding.

@@ -10,6 +10,7 @@ type Attribute struct {
 	Way    string      // the way out, where it is not honoured
 	Sample string      // a value that is refused, as YAML
 	inner  bool        // the table has rows for what is inside
+	young  bool        // blueprints may be stored that have it: it was ignored once
 }
 
 func honoured(path, note string) Attribute { return Attribute{Path: path, Note: note} }
@@ -19,6 +20,13 @@ func forbids(path, sample, why, way string) Attribute {
 }
 func notYet(path, sample, why, way string) Attribute {
 	return Attribute{Path: path, Kind: NotSupported, Note: why, Way: way, Sample: sample}
+}
+
+// onceIgnored is notYet for what older versions did not notice.
+func onceIgnored(path, sample, why, way string) Attribute {
+	row := notYet(path, sample, why, way)
+	row.young = true
+	return row
 }
 
 const (
@@ -47,7 +55,7 @@ func topAttributes() []Attribute {
 		honoured("version", "ignored by the specification itself; accepted"),
 		within("services", "the programs of a tenant, 1 to 10"),
 		within("services.*", ""),
-		within("networks", "at most one, a bridge: every tenant has one network of its own"),
+		within("networks", "at most one, a bridge: every tenant has one network of its own, with all its services in it, whether they name it or not"),
 		within("networks.*", ""),
 		within("volumes", "named volumes, at most 16"),
 		within("volumes.*", ""),
@@ -69,22 +77,29 @@ func serviceAttributes() []Attribute {
 		honoured(s("working_dir"), "an absolute path"),
 		honoured(s("user"), "required, by numbers as UID:GID, neither 0: a name can be root in the image"),
 		honoured(s("environment"), "may refer to variables; a name without a value passes the tenant's variable on"),
-		honoured(s("labels"), "may refer to variables; com.unite-hub.*, com.docker.* and traefik.* are Berth's own"),
+		honoured(s("labels"), "may refer to variables; com.unite-hub.*, com.docker.* and traefik.*, in small or capital letters, are Berth's own"),
 		honoured(s("container_name"), "only tenant_${TENANT_ID}, on the main service: Berth names containers"),
-		honoured(s("ports"), "only the main service's port, as \"3000\" or \"${EXTERNAL_PORT}:3000\": the edge publishes it"),
+		within(s("ports"), "only the main service's port, as \"3000\" or \"${EXTERNAL_PORT}:3000\": the edge publishes it"),
+		honoured(s("ports[].target"), "where the main service listens"),
+		honoured(s("ports[].published"), "only ${EXTERNAL_PORT}, which it is anyhow"),
+		honoured(s("ports[].protocol"), "tcp"),
+		honoured(s("ports[].mode"), "ingress"),
+		notYet(s("ports[].host_ip"), "127.0.0.1", "the edge publishes one port, where --tenant-listen says", leaveOut),
+		onceIgnored(s("ports[].name"), "web", "a service has one port, which needs no name", leaveOut),
+		onceIgnored(s("ports[].app_protocol"), "http", "the edge passes HTTP on, whatever a port says of itself", leaveOut),
 		honoured(s("expose"), "says nothing more inside one network; on the main service it names the port"),
 		honoured(s("restart"), "always, unless-stopped and on-failure: Berth keeps the service running; \"no\" makes one that runs once per release"),
 		honoured(s("init"), "true: an init reaps orphans where the engine has one"),
 		honoured(s("stop_signal"), "as in compose"),
-		honoured(s("stop_grace_period"), "whole seconds, at most 5 minutes"),
+		honoured(s("stop_grace_period"), "whole seconds, at most 5 minutes; 10 s if left out"),
 		honoured(s("read_only"), "true: the root file system always is; name what is written in volumes, tmpfs or x-berth.writable"),
 		honoured(s("pull_policy"), "missing: an image that the engine has is not pulled again"),
 		honoured(s("scale"), "as deploy.replicas"),
-		honoured(s("cpus"), "cores that the service asks for, as deploy.resources.limits.cpus"),
-		honoured(s("mem_limit"), "as deploy.resources.limits.memory"),
+		honoured(s("cpus"), "cores that the service asks for, in hundredths; the same as deploy.resources.limits.cpus if both are there"),
+		honoured(s("mem_limit"), "as deploy.resources.limits.memory, and the same if both are there"),
 		honoured(s("mem_reservation"), "accepted up to the limit; Berth reserves a quarter of a core and 256 MB, or the limit if that is less"),
 		honoured(s("pids_limit"), "processes and threads, 1 to 4096; 256 if left out"),
-		honoured(s("shm_size"), "at most 1 GB; counts as memory"),
+		honoured(s("shm_size"), "at most 1 GB, rounded up to whole MB; counts as memory"),
 		honoured(s("cap_drop"), "accepted: all capabilities are dropped anyhow"),
 		honoured(s("security_opt"), "only no-new-privileges:true, which is set anyhow"),
 		notYet(s("group_add"), "[\"1000\"]", "further groups are not given yet", "name one group in user"),
@@ -190,8 +205,8 @@ func deployAttributes() []Attribute {
 		within(d(".resources"), ""),
 		within(d(".resources.limits"), ""),
 		honoured(d(".resources.limits.cpus"), "cores that the service asks for; ${CPU_LIMIT} says nothing: the service gets its share"),
-		honoured(d(".resources.limits.memory"), "memory that the service asks for; ${MEMORY_LIMIT_MB}M says nothing: the service gets its share"),
-		honoured(d(".resources.limits.pids"), "as pids_limit"),
+		honoured(d(".resources.limits.memory"), "memory that the service asks for, rounded down to whole MB; ${MEMORY_LIMIT_MB}M says nothing: the service gets its share"),
+		honoured(d(".resources.limits.pids"), "as pids_limit, and the same if both are there"),
 		within(d(".resources.reservations"), ""),
 		honoured(d(".resources.reservations.cpus"), "accepted up to the limit; Berth reserves a quarter of a core and 256 MB, or the limit if that is less"),
 		honoured(d(".resources.reservations.memory"), "as above"),
@@ -211,9 +226,24 @@ func storageAttributes() []Attribute {
 	n := func(name string) string { return "networks.*." + name }
 	sn := func(name string) string { return "services.*.networks" + name }
 	v := func(name string) string { return "volumes.*." + name }
+	m := func(name string) string { return "services.*.volumes[]" + name }
 	return []Attribute{
-		honoured("services.*.volumes", "named volumes and tmpfs, at absolute paths outside /etc, /dev, /proc and /sys; never a path of the host"),
-		honoured("services.*.tmpfs", "PATH or PATH:size=64m, at most 1 GB; /tmp always is one"),
+		within("services.*.volumes", "named volumes and tmpfs, at absolute paths outside /etc, /dev, /proc and /sys; never a path of the host"),
+		honoured(m(".type"), "volume or tmpfs"),
+		honoured(m(".source"), "of a volume: its name under volumes"),
+		honoured(m(".target"), "an absolute path"),
+		honoured(m(".read_only"), "of a volume"),
+		onceIgnored(m(".consistency"), "cached", "says something of Docker Desktop only", leaveOut),
+		onceIgnored(m(".bind"), "{propagation: shared}", "nothing of the host is mounted", leaveOut),
+		within(m(".volume"), ""),
+		onceIgnored(m(".volume.nocopy"), "true", "what the image has at the path is copied into a volume that is empty", leaveOut),
+		onceIgnored(m(".volume.subpath"), "a", "a volume is mounted as a whole", "use another volume"),
+		onceIgnored(m(".volume.labels"), "{a: b}", "the volume is Berth's", leaveOut),
+		within(m(".tmpfs"), ""),
+		honoured(m(".tmpfs.size"), "at most 1 GB, rounded up to whole MB; 64 MB if left out"),
+		honoured(m(".tmpfs.mode"), "01777, which it is anyhow: whoever the service runs as may write"),
+		onceIgnored(m(".image"), "{subpath: a}", "images are not mounted", "put the files into the service's own image"),
+		honoured("services.*.tmpfs", "PATH or PATH:size=64m, at most 1 GB; mode=1777 is what it is anyhow, uid and gid are not supported; /tmp always is one"),
 		within(sn(""), "the tenant's one network"),
 		within(sn(".*"), ""),
 		honoured(sn(".*.aliases"), "further names of the service inside the tenant's network"),

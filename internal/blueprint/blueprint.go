@@ -24,12 +24,18 @@ type Blueprint struct {
 // BuiltinSource is the blueprint that comes with Berth.
 func BuiltinSource() []byte { return tenant.Template }
 
-// New reads one version of a blueprint. The error carries all findings.
+// New reads one version of a blueprint, which may have been stored by an older
+// Berth: rules that are younger than that do not hold for it. The error carries
+// all findings of the others.
 func New(v berth.BlueprintVersion) (*Blueprint, error) {
-	app, findings := Parse(v.Source)
-	if len(findings) > 0 {
-		return nil, Refusal(findings)
+	app, findings := read(v.Source)
+	if app == nil {
+		return nil, Refusal(standing(findings))
 	}
+	return compile(v, app)
+}
+
+func compile(v berth.BlueprintVersion, app *App) (*Blueprint, error) {
 	b := &Blueprint{app: app, id: v.ID(), patterns: map[string]*regexp.Regexp{}}
 	b.repository, b.tag = splitReference(app.main().Image)
 	for _, variable := range app.Variables {
@@ -45,14 +51,22 @@ func New(v berth.BlueprintVersion) (*Blueprint, error) {
 	return b, nil
 }
 
-// Examine reads a blueprint and returns the name that it gives itself. Its
-// error carries all findings.
+// Examine reads a blueprint by all rules and returns the name that it gives
+// itself. Its error carries all findings. With an error there is a name only if
+// the blueprint breaks none but rules that it can be older than: if it is
+// stored, it is still read.
 func Examine(source []byte) (name string, err error) {
-	b, err := New(berth.BlueprintVersion{Source: source})
-	if err != nil {
+	app, findings := read(source)
+	if app == nil {
+		return "", Refusal(findings)
+	}
+	if _, err := compile(berth.BlueprintVersion{}, app); err != nil {
 		return "", err
 	}
-	return b.app.Name, nil
+	if len(findings) > 0 {
+		return app.Name, Refusal(findings)
+	}
+	return app.Name, nil
 }
 
 // Refusal is the error that says all that is wrong with a blueprint.

@@ -1,6 +1,7 @@
 package blueprint
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -46,7 +47,7 @@ func (p *parser) health() berth.HealthCheck {
 	h.Interval = p.duration(path+".interval", n.get("interval"), h.Interval, time.Second, time.Hour)
 	h.Timeout = p.duration(path+".timeout", n.get("timeout"), h.Timeout, 100*time.Millisecond, 5*time.Minute)
 	if at := n.get("timeout"); at != nil && h.Timeout > h.Interval {
-		p.invalid(at, path+".timeout", "give at most the interval", "a timeout of %v is longer than the interval of %v", h.Timeout, h.Interval)
+		p.addNew(at, path+".timeout", Invalid, fmt.Sprintf("a timeout of %v is longer than the interval of %v", h.Timeout, h.Interval), "give at most the interval")
 	}
 	h.StartPeriod = p.duration(path+".start_period", n.get("start_period"), h.StartPeriod, 0, time.Hour)
 	if r := n.get("retries"); r != nil {
@@ -67,7 +68,7 @@ func (p *parser) probeKind(path string, n *node) berth.ProbeKind {
 		return ""
 	case berth.ProbeTCP, berth.ProbeEngine:
 	default:
-		p.invalid(at, path+".type", "write http, tcp or engine", "%s is not a way to ask", berth.Quote(at.text()))
+		p.invalid(at, path+".type", "write http, tcp or engine", "%s is not a way to ask", at.shown())
 		return ""
 	}
 	for _, key := range []string{"path", "method", "headers", "status"} {
@@ -83,12 +84,12 @@ func (p *parser) request(path string, n *node, h *berth.HealthCheck) {
 	if at := n.get("path"); at != nil {
 		h.Path = at.text()
 		if !strings.HasPrefix(h.Path, "/") || len(h.Path) > 200 || strings.ContainsFunc(h.Path, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			p.invalid(at, path+".path", "give a path such as /api/health", "%s is not a path of at most 200 printable ASCII characters", berth.Quote(h.Path))
+			p.invalid(at, path+".path", "give a path such as /api/health", "%s is not a path of at most 200 printable ASCII characters", at.shown())
 		}
 	}
 	if at := n.get("method"); at != nil {
 		if h.Method = at.text(); !slices.Contains(probeMethods, h.Method) {
-			p.invalid(at, path+".method", "use one of "+strings.Join(probeMethods, ", "), "%s is not a method that a check may use", berth.Quote(h.Method))
+			p.invalid(at, path+".method", "use one of "+strings.Join(probeMethods, ", "), "%s is not a method that a check may use", at.shown())
 		}
 		if h.Method == probeMethods[0] {
 			h.Method = ""
@@ -111,7 +112,7 @@ func (p *parser) statuses(path string, n *node) (least, most int) {
 		}
 	}
 	if part == nil || least > most {
-		p.invalid(n, path, "give one such as 204, or a range such as 200-399", "%s is not a status from 200 to 599, or a range of them", berth.Quote(n.text()))
+		p.invalid(n, path, "give one such as 204, or a range such as 200-399", "%s is not a status from 200 to 599, or a range of them", n.shown())
 		return 0, 0
 	}
 	if least == 200 && most == 299 {
@@ -121,11 +122,7 @@ func (p *parser) statuses(path string, n *node) (least, most int) {
 }
 
 func (p *parser) headers(path string, n *node) map[string]string {
-	if n == nil || n.empty() {
-		return nil
-	}
-	if !n.isMap {
-		p.invalid(n, path, "write a map such as {Host: app.example.com}", "is not a map")
+	if n = p.mapOf(n, path, "write a map such as {Host: app.example.com}"); n == nil {
 		return nil
 	}
 	if len(n.fields) > mostHeaders {
@@ -153,7 +150,7 @@ func (p *parser) headers(path string, n *node) map[string]string {
 
 // engineCheck sees to it that there is something for the engine to say.
 func (p *parser) engineCheck(a *App) {
-	if main := a.main(); a.Health.Kind == berth.ProbeEngine && main.Probe == nil {
+	if main := a.main(); a.Health.Kind == berth.ProbeEngine && main.Probe == nil && !p.guessed && !p.gone("services."+main.Name+".healthcheck") {
 		p.invalid(p.find("x-berth.health.type"), "x-berth.health.type", "give "+main.Name+" a healthcheck, or use http or tcp",
 			"service %s has no healthcheck in this file", main.Name)
 	}

@@ -15,6 +15,10 @@ func (p *parser) main(names []string) string {
 	services := p.root.get("services")
 	if p.x.service != "" {
 		if !slices.Contains(names, p.x.service) {
+			p.guessed = true
+			if p.gone("services." + p.x.service) {
+				return names[0]
+			}
 			p.invalid(p.x.node.get("service"), "x-berth.service", "name one of "+strings.Join(names, ", "), "there is no service %s", berth.Quote(p.x.service))
 			return names[0]
 		}
@@ -25,7 +29,10 @@ func (p *parser) main(names []string) string {
 		open = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return len(p.project.Services[name].Ports) == 0 })
 	}
 	if len(open) != 1 {
-		p.invalid(services, "x-berth.service", "name it in x-berth.service", "it is not clear which service takes requests")
+		p.guessed = true
+		if !p.anyGone("ports") {
+			p.invalid(services, "x-berth.service", "name it in x-berth.service", "it is not clear which service takes requests")
+		}
 		return names[0]
 	}
 	return open[0]
@@ -45,6 +52,9 @@ func (p *parser) port(a *App) int {
 		case port.HostIP != "" || port.Mode == "host" || port.Protocol != "" && port.Protocol != "tcp":
 			p.add(n.get("ports"), at, NotSupported, "the edge publishes one port over TCP", fmt.Sprintf("write \"%d\"", port.Target))
 		}
+		if m := port.Mode; m != "" && m != "ingress" && m != "host" {
+			p.addNew(n.get("ports"), at+".mode", NotSupported, berth.Quote(m)+" says nothing: the edge publishes the port", leaveOut)
+		}
 		ports[int(port.Target)] = true
 	}
 	for _, e := range s.Expose {
@@ -62,6 +72,9 @@ func (p *parser) port(a *App) int {
 		return p.x.port
 	}
 	list := slices.Sorted(maps.Keys(ports))
+	if len(list) != 1 && (p.guessed || p.anyGone("ports", "expose")) {
+		return 1
+	}
 	if len(list) != 1 {
 		p.invalid(n, "x-berth.port", "name it in x-berth.port", "it is not clear where service %s listens", a.Main)
 		return 1
@@ -99,7 +112,7 @@ func (p *parser) order(a *App) {
 	for _, s := range a.Services {
 		p.checkDependencies(s, byName)
 	}
-	if byName[a.Main].Once {
+	if byName[a.Main].Once && !p.guessed {
 		p.invalid(p.find("services."+a.Main), "services."+a.Main, "let another service take requests", "a service that runs once can't take requests")
 	}
 	needed := beforeOnce(a.Services, byName)
@@ -117,8 +130,10 @@ func (p *parser) checkDependencies(s Service, all map[string]*Service) {
 		n := p.find("services." + s.Name).get("depends_on")
 		on, ok := all[d.Service]
 		switch {
+		case p.gone("services." + d.Service):
 		case !ok:
 			p.invalid(n, path, "name a service of this file", "there is no service %s", berth.Quote(d.Service))
+		case d.Condition == berth.ConditionHealthy && on.Probe == nil && p.gone("services."+d.Service+".healthcheck"):
 		case d.Condition == berth.ConditionHealthy && on.Probe == nil:
 			p.invalid(n, path, "give "+d.Service+" a healthcheck, or use service_started", "service %s has no healthcheck in this file", d.Service)
 		case d.Condition != berth.ConditionCompleted && on.Once:

@@ -1,13 +1,11 @@
 package blueprint
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/unite-hub/berth"
@@ -24,28 +22,40 @@ var (
 	keyPattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
 )
 
-// Parse reads a blueprint: a compose file with an x-berth section. The app is
-// complete only if there are no findings; the findings are all that is wrong,
-// in the order of the file. Nothing but source is read: no other file, no
-// variable of this process, nothing of the network.
+// Parse reads a blueprint: a compose file with an x-berth section. There is an
+// app only if there are no findings; the findings are all that is wrong, in the
+// order of the file. Nothing but source is read: no other file, no variable of
+// this process, nothing of the network.
 func Parse(source []byte) (*App, []Finding) {
-	f := &findings{}
+	app, findings := read(source)
+	if len(findings) > 0 {
+		return nil, findings
+	}
+	return app, nil
+}
+
+// read is Parse for a blueprint that may have been stored by an older Berth: a
+// finding of a rule that is younger than such a blueprint leaves the app there,
+// as it always was.
+func read(source []byte) (*App, []Finding) {
 	root, bad := parseTree(source)
 	if bad != nil {
 		return nil, []Finding{*bad}
 	}
+	f := &findings{root: root, lost: map[string]bool{}}
 	newWalk(f).visit(root, "", "")
 	p := parser{findings: f, root: root}
 	p.names()
 	p.references()
-	if !p.load() {
-		return nil, f.sorted()
+	p.x = p.extension()
+	a := &App{Name: p.name(), Limits: p.limits(), Health: p.health()}
+	if p.load() {
+		p.app(a)
 	}
-	app := p.app()
-	if len(f.list) > 0 {
-		return nil, f.sorted()
+	if f.stopped() {
+		a = nil
 	}
-	return app, nil
+	return a, f.sorted()
 }
 
 // parser makes an App of what the table left in the tree.
@@ -55,7 +65,8 @@ type parser struct {
 	project *types.Project
 	x       extension
 
-	stated map[string]bool // services whose name for the container is Berth's
+	stated  map[string]bool // services whose name for the container is Berth's
+	guessed bool            // the main service is any one: a finding says why
 }
 
 // names refuses what services, volumes and networks can't be called. They are
@@ -66,7 +77,7 @@ func (p *parser) names() {
 		if n == nil {
 			continue
 		}
-		n.fields = slices.DeleteFunc(n.fields, func(f field) bool {
+		n.fields = slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool {
 			oneLetter := part == "volumes" && len(f.key) == 1 // compose takes a:/path for a drive of Windows
 			if keyPattern.MatchString(f.key) && (part != "services" || strings.Trim(f.key, "0123456789") != "") && !oneLetter {
 				return false
@@ -79,6 +90,7 @@ func (p *parser) names() {
 				hint = "name it plainly, such as " + map[string]string{"services": "web", "volumes": "uploads", "networks": "default"}[part] + ": Berth gives each tenant its own"
 			}
 			p.invalid(&node{line: f.line}, part+"."+f.key, hint, "%s is not a name for a %s", berth.Quote(f.key), what)
+			p.lose(part + "." + f.key)
 			return true
 		})
 	}
@@ -125,9 +137,11 @@ func (p *parser) refuse(n *node, pattern, path string) {
 			p.accept(row, path, f)
 			continue
 		}
-		if p.free(f.node, row, at) {
-			kept = append(kept, f)
+		if !p.free(f.node, row, at) {
+			p.lose(at)
+			continue
 		}
+		kept = append(kept, f)
 	}
 	n.fields = kept
 }
@@ -158,7 +172,7 @@ func (p *parser) free(n *node, row, path string) bool {
 				item.value = m[1]
 			}
 			if published := item.get("published"); published != nil && published.text() == "${EXTERNAL_PORT}" {
-				item.fields = slices.DeleteFunc(item.fields, func(f field) bool { return f.key == "published" })
+				item.fields = slices.DeleteFunc(slices.Clone(item.fields), func(f field) bool { return f.key == "published" })
 			}
 		}
 	}
@@ -183,71 +197,6 @@ func (p *parser) free(n *node, row, path string) bool {
 	return true
 }
 
-// load lets compose-go check the file against the specification and bring it
-// into one form. What it refuses is looked for attribute by attribute, so that
-// all of it is reported, each at its path.
-func (p *parser) load() bool {
-	config, _ := p.root.plain().(map[string]any)
-	delete(config, "x-berth")
-	delete(config, "name")    // checked with x-berth
-	delete(config, "version") // compose-go would print a warning
-	var err error
-	if p.project, err = project(config); err == nil {
-		return true
-	}
-	before := len(p.list)
-	for _, part := range []string{"services", "volumes", "networks"} {
-		p.isolate(part)
-	}
-	if len(p.list) == before {
-		p.invalid(nil, "", "see the Compose Specification", "is not a compose file: %s", err)
-	}
-	return false
-}
-
-// isolate reports what compose-go refuses below one key of the file.
-func (p *parser) isolate(part string) {
-	n := p.root.get(part)
-	if n == nil {
-		return
-	}
-	refuse := func(at *node, path string, err error) {
-		p.invalid(at, path, "see the Compose Specification", "%s", strings.TrimPrefix(pathAtStart.ReplaceAllString(err.Error(), ""), "validating blueprint.yml: "))
-	}
-	for _, f := range n.fields {
-		path := part + "." + f.key
-		if !f.node.isMap {
-			if _, err := project(map[string]any{part: map[string]any{f.key: f.node.plain()}}); err != nil || part == "services" {
-				p.invalid(&node{line: f.line}, path, "write it as a map of attributes", "is not a map")
-			}
-			continue
-		}
-		for _, attribute := range f.node.fields {
-			one := map[string]any{part: map[string]any{f.key: map[string]any{attribute.key: attribute.node.plain()}}}
-			if _, err := project(one); err != nil {
-				refuse(&node{line: attribute.line}, join(path, attribute.key), err)
-			}
-		}
-	}
-}
-
-// project reads a compose file that was taken apart already.
-func project(config map[string]any) (*types.Project, error) {
-	return loader.LoadWithContext(context.Background(), types.ConfigDetails{
-		ConfigFiles: []types.ConfigFile{{Filename: "blueprint.yml", Config: config}},
-		Environment: types.Mapping{},
-		WorkingDir:  "/nonexistent",
-	}, func(o *loader.Options) {
-		o.SetProjectName("blueprint", true)
-		o.SkipInterpolation, o.SkipNormalization, o.SkipConsistencyCheck = true, true, true
-		o.SkipExtends, o.SkipInclude, o.SkipResolveEnvironment, o.SkipResolveLabels = true, true, true, true
-		o.ResolvePaths = false
-	})
-}
-
-// pathAtStart is the path that compose-go's messages begin with.
-var pathAtStart = regexp.MustCompile(`^(?:validating blueprint\.yml: )?((?:services|networks|volumes|name)(?:\.[A-Za-z0-9_-]+|\[[0-9]+\])*):? +`)
-
 // find returns the node at a path of keys, as near as there is one.
 func (p *parser) find(path string) *node {
 	n := p.root
@@ -264,10 +213,8 @@ func (p *parser) find(path string) *node {
 	return n
 }
 
-// app makes the app of the project and x-berth.
-func (p *parser) app() *App {
-	p.x = p.extension()
-	a := &App{Name: p.name(), Limits: p.limits(), Health: p.health()}
+// app makes the rest of the app of the project and x-berth.
+func (p *parser) app(a *App) {
 	p.networks()
 	a.Volumes = p.volumes()
 	names := make([]string, 0, len(p.project.Services))
@@ -275,12 +222,12 @@ func (p *parser) app() *App {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	if len(names) == 0 && len(p.list) > 0 {
-		return nil // none is left of those that were refused
+	if len(names) == 0 && p.stopped() {
+		return // none is left of those that were refused
 	}
 	if len(names) == 0 || len(names) > maxServices {
 		p.invalid(p.root.get("services"), "services", "split the product, or leave some out", "there are %d services; 1 to %d are supported", len(names), maxServices)
-		return nil
+		return
 	}
 	a.Main = p.main(names)
 	once := p.once(names)
@@ -294,7 +241,6 @@ func (p *parser) app() *App {
 	a.Variables = p.variables(a)
 	p.identity(a)
 	p.sum(a)
-	return a
 }
 
 func (p *parser) name() string {
@@ -348,7 +294,7 @@ func (p *parser) volumes() []Volume {
 	}
 	slices.SortFunc(list, func(a, b Volume) int { return strings.Compare(a.Name, b.Name) })
 	for _, name := range p.x.sharedNames {
-		if all.get(name) == nil {
+		if all.get(name) == nil && !p.gone("volumes."+name) {
 			p.invalid(p.find("x-berth.volumes."+name), "x-berth.volumes."+name, "declare it under volumes", "there is no volume %s", name)
 		}
 	}

@@ -181,7 +181,13 @@ func TestEveryAttributeThatIsNotHonouredIsRefusedByItsPath(t *testing.T) {
 			}
 		}
 		at := file
-		for _, k := range keys[:len(keys)-1] {
+		for i, k := range keys[:len(keys)-1] {
+			if name, item := strings.CutSuffix(k, "[]"); item {
+				next := map[string]any{}
+				at[name], keys[i] = []any{next}, name+"[0]"
+				at = next
+				continue
+			}
 			next, ok := at[k].(map[string]any)
 			if !ok {
 				next = map[string]any{}

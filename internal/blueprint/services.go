@@ -161,8 +161,12 @@ func (s serviceParser) labels() []Label {
 	var list []Label
 	for _, name := range slices.Sorted(maps.Keys(s.from.Labels)) {
 		for _, own := range []string{"com.unite-hub.", "com.docker.", "traefik."} {
-			if strings.HasPrefix(name, own) {
-				s.add(s.at("labels"), s.path+".labels."+name, Forbidden, "labels that begin with "+own+" are Berth's own: it knows whose they are by them", leaveOut)
+			refuse := s.add
+			if !strings.HasPrefix(name, own) { // who reads labels may not care for capital letters: Traefik doesn't
+				refuse = s.addNew
+			}
+			if strings.HasPrefix(strings.ToLower(name), own) {
+				refuse(s.at("labels"), s.path+".labels."+name, Forbidden, "labels that begin with "+own+" are Berth's own: it knows whose they are by them", leaveOut)
 			}
 		}
 		if strings.Contains(name, "$") || name == "" {
@@ -181,7 +185,7 @@ func (s serviceParser) aliases() []string {
 		s.wrong("networks", "name one: a tenant has one network", "the service is in %d networks", len(s.from.Networks))
 	}
 	for name, network := range s.from.Networks {
-		if name != "default" && s.root.get("networks").get(name) == nil {
+		if name != "default" && s.root.get("networks").get(name) == nil && !s.gone("networks."+name) {
 			s.wrong("networks", "declare it under networks, or leave it out", "there is no network %s", berth.Quote(name))
 		}
 		if network == nil {
@@ -244,6 +248,9 @@ func (s serviceParser) stopGrace() int {
 	if d < 0 || d > 5*time.Minute {
 		s.wrong("stop_grace_period", "give a duration such as 30s", "%v is not from 0 s to 5 minutes", d)
 	}
+	if d%time.Second != 0 {
+		s.addNew(s.node, s.path+".stop_grace_period", NotSupported, fmt.Sprintf("engines wait whole seconds, and %v is not", d), "round it up")
+	}
 	return int(math.Ceil(d.Seconds()))
 }
 
@@ -279,6 +286,7 @@ func (s serviceParser) resources() (cpu float64, memoryMB int, pids int64) {
 			reservedCPU, reserved = float64(r.NanoCPUs), max(reserved, int64(r.MemoryBytes))
 		}
 	}
+	s.contradictions()
 	if !(cpu == 0 || cpu >= berth.MinCPU && cpu <= berth.MaxCPU) { // false for NaN too
 		s.wrong("deploy.resources.limits.cpus", "give cores such as 0.5", "%v is not from %v to %v", cpu, berth.MinCPU, berth.MaxCPU)
 	}
@@ -295,6 +303,47 @@ func (s serviceParser) resources() (cpu float64, memoryMB int, pids int64) {
 		s.wrong("pids_limit", "give a number from 1 to 4096", "%d is not from 1 to 4096", pids)
 	}
 	return math.Round(cpu*100) / 100, int(memory / berth.BytesPerMB), pids
+}
+
+// contradictions refuses an attribute that is there twice, with two values, and
+// one that takes a limit away.
+func (s serviceParser) contradictions() {
+	var limits, reservations types.Resource
+	limited := false
+	if d := s.from.Deploy; d != nil {
+		limits, reservations = or(d.Resources.Limits), or(d.Resources.Reservations)
+		limited = d.Resources.Limits != nil
+	}
+	for _, c := range []struct {
+		key, deploy     string
+		value, deployed float64
+	}{
+		{"cpus", "limits.cpus", float64(s.from.CPUS), float64(limits.NanoCPUs)},
+		{"mem_limit", "limits.memory", float64(s.from.MemLimit), float64(limits.MemoryBytes)},
+		{"pids_limit", "limits.pids", float64(s.from.PidsLimit), float64(limits.Pids)},
+		{"mem_reservation", "reservations.memory", float64(s.from.MemReservation), float64(reservations.MemoryBytes)},
+	} {
+		deploy := "deploy.resources." + c.deploy
+		here, there := s.node.at(c.key) != nil, s.node.at(deploy) != nil
+		for key, none := range map[string]bool{
+			c.key:  here && (c.value == 0 || c.value < 0 && limited), // below 0 and alone it is out of bounds
+			deploy: there && c.deployed <= 0,
+		} {
+			if none && c.key != "mem_reservation" {
+				s.addNew(s.node, s.path+"."+key, NotSupported, "takes the limit away, and every service has one", "state one, or leave it out")
+			}
+		}
+		if here && there && c.value != c.deployed {
+			s.addNew(s.node, s.path+"."+c.key, Invalid, c.key+" and "+deploy+" differ", "leave one of the two out")
+		}
+	}
+}
+
+func or(r *types.Resource) types.Resource {
+	if r == nil {
+		return types.Resource{}
+	}
+	return *r
 }
 
 func (s serviceParser) replicas(once bool) int {
@@ -336,8 +385,12 @@ func (s serviceParser) probe() *HealthCommand {
 		s.wrong("healthcheck.test", `write [CMD, program, argument] or a text for the shell`, "is not a command")
 		return nil
 	}
-	for _, arg := range h.Test {
-		p.Test = append(p.Test, s.text("healthcheck.test", s.at("healthcheck"), arg))
+	for i, arg := range h.Test {
+		at := "healthcheck.test"
+		if s.at("healthcheck").get("test").isList {
+			at += fmt.Sprintf("[%d]", i)
+		}
+		p.Test = append(p.Test, s.text(at, s.at("healthcheck"), arg))
 	}
 	for _, d := range []struct {
 		key   string
@@ -396,13 +449,13 @@ func (s serviceParser) promises(main bool) {
 	if n := s.at("container_name"); n != nil {
 		s.invalid(n, s.path+".container_name", leaveOut, "Berth names containers: the same name for two tenants would clash")
 	}
-	if s.stated[s.name] && !main {
+	if s.stated[s.name] && !main && !s.guessed {
 		s.invalid(s.node, s.path+".container_name", leaveOut, "is the name of the main service's container")
 	}
 	if n := s.at("init"); n != nil && n.text() != "true" {
 		s.add(n, s.path+".init", NotSupported, "an init always reaps orphans", leaveOut)
 	}
-	if !main && len(s.from.Ports) > 0 {
+	if !main && !s.guessed && len(s.from.Ports) > 0 {
 		s.add(s.at("ports"), s.path+".ports", Forbidden, "only the main service is reached from outside, through the edge", leaveOut+"; inside the tenant's network every port is reached at the service's name")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/types"
@@ -19,11 +20,11 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 	taken := map[string]bool{}
 	take := func(key, target string) bool {
 		if why := unfit(target); why != "" {
-			s.invalid(s.pathNode(key), s.path+"."+key, "mount it at a directory of the service's own, such as /data", "%s %s", berth.Quote(target), why)
+			s.invalid(s.node, s.path+"."+key, "mount it at a directory of the service's own, such as /data", "%s %s", berth.Quote(target), why)
 			return false
 		}
 		if taken[target] {
-			s.invalid(s.pathNode(key), s.path+"."+key, "mount one thing at one place", "something else is mounted at %s", target)
+			s.invalid(s.node, s.path+"."+key, "mount one thing at one place", "something else is mounted at %s", target)
 			return false
 		}
 		taken[target] = true
@@ -33,21 +34,18 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 		key := fmt.Sprintf("volumes[%d]", i)
 		switch v.Type {
 		case types.VolumeTypeVolume:
-			if s.namedVolume(key, v) && take(key, v.Target) {
+			if s.namedVolume(key, v, s.at("volumes").items[i]) && take(key, v.Target) {
 				mounts = append(mounts, VolumeMount{Volume: v.Source, Target: v.Target, ReadOnly: v.ReadOnly})
 			}
 		case types.VolumeTypeTmpfs:
-			mb := defaultTmpfsMB
-			if v.Tmpfs != nil && v.Tmpfs.Size > 0 {
-				mb = s.scratch(key, int64(v.Tmpfs.Size))
-			}
+			mb := s.longTmpfs(key, v, s.at("volumes").items[i])
 			if take(key, v.Target) {
 				tmpfs[v.Target] = mb
 			}
 		case types.VolumeTypeBind:
-			s.add(s.pathNode(key), s.path+"."+key, Forbidden, "mounts "+berth.Quote(v.Source)+" of the host, which all tenants would share", "use a named volume, or put the file into the image")
+			s.add(s.node, s.path+"."+key, Forbidden, "mounts "+berth.Quote(v.Source)+" of the host, which all tenants would share", "use a named volume, or put the file into the image")
 		default:
-			s.add(s.pathNode(key), s.path+"."+key, Forbidden, "mounts of type "+berth.Quote(v.Type)+" are not made", "use a named volume")
+			s.add(s.node, s.path+"."+key, Forbidden, "mounts of type "+berth.Quote(v.Type)+" are not made", "use a named volume")
 		}
 	}
 	for i, t := range s.from.Tmpfs {
@@ -83,51 +81,67 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 	return mounts, list
 }
 
-// pathNode is the item of a list that a key such as volumes[1] names.
-func (s serviceParser) pathNode(key string) *node {
-	name, rest, _ := strings.Cut(key, "[")
-	n := s.at(name)
-	var i int
-	if _, err := fmt.Sscanf(rest, "%d", &i); err == nil && n != nil && i < len(n.items) {
-		return n.items[i]
-	}
-	if n == nil {
-		return s.node
-	}
-	return n
-}
-
-func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig) bool {
-	n := s.pathNode(key)
+func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig, n *node) bool {
 	refuse := func(what string) bool {
-		s.add(n, s.path+"."+key, NotSupported, what+" is not passed on", leaveOut)
+		s.add(s.node, s.path+"."+key, NotSupported, what+" is not passed on", leaveOut)
 		return false
+	}
+	long := n.isMap // then the table says what is not passed on
+	if v.Tmpfs != nil && (v.Tmpfs.Size != 0 || v.Tmpfs.Mode != 0) {
+		s.addNew(n, s.path+"."+key+".tmpfs", Invalid, "is of a mount of type tmpfs, and this one is of type volume", leaveOut)
 	}
 	switch {
 	case v.Source == "":
 		s.invalid(n, s.path+"."+key, "write NAME:/path and declare NAME under volumes", "an anonymous volume would be lost with its container")
 		return false
+	case s.gone("volumes." + v.Source):
+		return false
 	case s.root.get("volumes").get(v.Source) == nil:
 		s.invalid(n, s.path+"."+key, "declare it under volumes", "there is no volume %s", berth.Quote(v.Source))
 		return false
+	case long:
 	case v.Volume != nil && v.Volume.NoCopy:
 		return refuse("nocopy")
-	case v.Volume != nil && v.Volume.Subpath != "":
-		return refuse("subpath")
 	case v.Bind != nil:
 		return refuse("bind")
 	case v.Consistency != "":
 		return refuse("consistency")
-	case v.Volume != nil && len(v.Volume.Labels) > 0:
-		return refuse("labels")
 	}
 	return true
+}
+
+// tmpfsMode is what every tmpfs has: user and group of a service are no
+// business of the mount.
+const tmpfsMode = 0o1777
+
+// longTmpfs is the size of a tmpfs that stands among the volumes.
+func (s serviceParser) longTmpfs(key string, v types.ServiceVolumeConfig, n *node) (mb int) {
+	path := s.path + "." + key
+	if v.ReadOnly {
+		s.addNew(n, path+".read_only", NotSupported, "a tmpfs that can't be written would stay empty", leaveOut)
+	}
+	if v.Source != "" {
+		s.addNew(n, path+".source", Invalid, "a tmpfs is empty at first and comes from nowhere", leaveOut)
+	}
+	if v.Tmpfs == nil {
+		return defaultTmpfsMB
+	}
+	if v.Tmpfs.Mode != 0 && v.Tmpfs.Mode != tmpfsMode {
+		s.addNew(n, path+".tmpfs.mode", NotSupported, fmt.Sprintf("%#o is not passed on: every tmpfs is %#o", v.Tmpfs.Mode, tmpfsMode), leaveOut)
+	}
+	if v.Tmpfs.Size > 0 {
+		return s.scratch(key, int64(v.Tmpfs.Size))
+	}
+	if n.get("tmpfs").get("size") != nil {
+		s.addNew(n, path+".tmpfs.size", NotSupported, "a tmpfs without a limit would take all of the memory", "give a size such as 64m")
+	}
+	return defaultTmpfsMB
 }
 
 func (s serviceParser) scratch(key string, bytes int64) int {
 	mb := int((bytes + berth.BytesPerMB - 1) / berth.BytesPerMB)
 	if mb < 1 || mb > maxScratchMB {
-		s.invalid(s.pathNode(key), s.path+"."+key, "give a size such as 64m", "%d MB is not from 1 MB to %d MB", mb, maxScratchMB)
+		s.invalid(s.node, s.path+"."+key, "give a size such as 64m", "%d MB is not from 1 MB to %d MB", mb, maxScratchMB)
 	}
 	return mb
 }
@@ -139,7 +153,11 @@ func (s serviceParser) tmpfs(key, text string) (target string, mb int) {
 	for _, o := range strings.Split(options, ",") {
 		name, value, _ := strings.Cut(o, "=")
 		switch name {
-		case "", "rw", "noexec", "nosuid", "nodev", "mode", "uid", "gid":
+		case "", "rw", "noexec", "nosuid", "nodev":
+		case "mode", "uid", "gid":
+			if mode, err := strconv.ParseUint(value, 8, 32); name != "mode" || err != nil || mode != tmpfsMode {
+				s.addNew(s.node, s.path+"."+key, NotSupported, berth.Quote(o)+" is not passed on: every tmpfs is mode=1777, whoever the service runs as", "use size=64m or leave it out")
+			}
 		case "size":
 			bytes, err := units.RAMInBytes(value)
 			if err != nil {
@@ -147,7 +165,7 @@ func (s serviceParser) tmpfs(key, text string) (target string, mb int) {
 			}
 			mb = s.scratch(key, bytes)
 		default:
-			s.add(s.pathNode(key), s.path+"."+key, NotSupported, berth.Quote(o)+" is not passed on", "use size=64m or leave it out")
+			s.add(s.node, s.path+"."+key, NotSupported, berth.Quote(o)+" is not passed on", "use size=64m or leave it out")
 		}
 	}
 	return target, mb
@@ -189,7 +207,7 @@ func (p *parser) mounts(a *App) {
 		case len(users) > 1 && !v.Shared:
 			p.invalid(p.find("volumes."+v.Name), "volumes."+v.Name, "say x-berth.volumes."+v.Name+".shared: true if the programs can share it, or give each a volume",
 				"services %s would hold it at once", strings.Join(users, " and "))
-		case len(users) == 0:
+		case len(users) == 0 && !p.anyGone("volumes"):
 			p.invalid(p.find("volumes."+v.Name), "volumes."+v.Name, "mount it in a service, or leave it out", "no service mounts it")
 		}
 	}

@@ -24,6 +24,7 @@ const (
 type node struct {
 	line   int
 	fields []field // of a map, in the order of the file
+	file   []field // the same, as the file has them, whatever is taken out of fields
 	items  []*node // of a list
 	value  any     // of a scalar
 	isMap  bool
@@ -47,6 +48,14 @@ func (n *node) get(key string) *node {
 		}
 	}
 	return nil
+}
+
+// at returns the value at a path of keys, nil if there is none.
+func (n *node) at(path string) *node {
+	for _, key := range strings.Split(path, ".") {
+		n = n.get(key)
+	}
+	return n
 }
 
 // text is a scalar as it would be written, "" of anything else.
@@ -84,6 +93,47 @@ func (n *node) plain() any {
 	default:
 		return n.value
 	}
+}
+
+// lineOf is the line of what a path such as services.web.ports[0] names: of its
+// key, or of its item. Where the file does not have it, it is the line of the
+// nearest that it has. Names may have dots in them, as those of labels do.
+func (n *node) lineOf(path string) (line int, there bool) {
+	if n == nil {
+		return 0, false
+	}
+	try := func(next *node, at int, rest string) bool {
+		rest = strings.TrimPrefix(rest, ".")
+		l, whole := next.lineOf(rest)
+		if rest == "" {
+			whole = true
+		}
+		if l == 0 || rest == "" {
+			l = at
+		}
+		if whole || l > line {
+			line = l
+		}
+		there = whole
+		return whole
+	}
+	for _, f := range n.file {
+		rest, ok := strings.CutPrefix(path, f.key)
+		if ok && (rest == "" || rest[0] == '.' || rest[0] == '[') && try(f.node, f.line, rest) {
+			return line, true
+		}
+	}
+	for i, item := range n.items {
+		rest, ok := strings.CutPrefix(path, "["+strconv.Itoa(i)+"]")
+		text := item.text() // NAME and NAME=value, as environment, labels and depends_on may be written
+		if !ok && path != "" && (text == path || strings.HasPrefix(text, path+"=")) {
+			rest, ok = "", true
+		}
+		if ok && try(item, item.line, rest) {
+			return line, true
+		}
+	}
+	return line, false
 }
 
 // parseTree reads one YAML document within bounds.
@@ -144,7 +194,9 @@ func (b *treeBuilder) build(y *yaml.Node, depth int) (*node, error) {
 		}
 	case yaml.MappingNode:
 		n.isMap = true
-		return n, b.fields(n, y, depth)
+		err := b.fields(n, y, depth)
+		n.file = n.fields
+		return n, err
 	default:
 		if err := y.Decode(&n.value); err != nil {
 			return nil, fmt.Errorf("the value can't be read: %s", yamlText(err))

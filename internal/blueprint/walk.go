@@ -7,18 +7,75 @@ import (
 )
 
 // findings gathers what is wrong with a blueprint.
-type findings struct{ list []Finding }
+type findings struct {
+	list []Finding
+	root *node           // of the file: knows the line of each path
+	lost map[string]bool // paths that were taken out of the tree after a finding
+}
 
+// add reports what is wrong at a path. at is where to look if the file does not
+// have the path itself. What follows from something that was taken out is not
+// reported: only that is known.
 func (f *findings) add(at *node, path string, kind FindingKind, rule, hint string) {
-	line := 0
-	if at != nil {
+	if f.gone(path) {
+		return
+	}
+	line, there := f.root.lineOf(path)
+	if !there && at != nil {
 		line = at.line
 	}
 	f.list = append(f.list, Finding{Path: path, Line: line, Kind: kind, Rule: rule, Hint: hint})
 }
 
+// addNew is add for a rule that blueprints were stored without: Parse refuses
+// what breaks it, a stored blueprint is still read.
+func (f *findings) addNew(at *node, path string, kind FindingKind, rule, hint string) {
+	before := len(f.list)
+	f.add(at, path, kind, rule, hint)
+	for i := before; i < len(f.list); i++ {
+		f.list[i].young = true
+	}
+}
+
 func (f *findings) invalid(at *node, path, hint, rule string, args ...any) {
 	f.add(at, path, Invalid, fmt.Sprintf(rule, args...), hint)
+}
+
+// stopped reports whether something was found that no blueprint may have,
+// stored or new.
+func (f *findings) stopped() bool { return len(standing(f.list)) > 0 }
+
+// standing are the findings that no blueprint may have, stored or new.
+func standing(list []Finding) []Finding {
+	return slices.DeleteFunc(slices.Clone(list), func(f Finding) bool { return f.young })
+}
+
+// lose notes that what is at a path was taken out. It is called after the
+// finding that says why.
+func (f *findings) lose(path string) { f.lost[path] = true }
+
+// gone reports whether what is at a path was taken out.
+func (f *findings) gone(path string) bool {
+	if f.lost[path] {
+		return true
+	}
+	for i := range path {
+		if (path[i] == '.' || path[i] == '[') && f.lost[path[:i]] {
+			return true
+		}
+	}
+	return false
+}
+
+// anyGone reports whether one of the attributes was taken out of any service.
+func (f *findings) anyGone(attributes ...string) bool {
+	for path := range f.lost {
+		keys := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })
+		if keys[0] == "services" && (len(keys) < 3 || slices.Contains(attributes, keys[2])) {
+			return true
+		}
+	}
+	return false
 }
 
 // sorted returns the findings in the order of the file, each once.
@@ -31,6 +88,8 @@ func (f *findings) sorted() []Finding {
 	})
 	return slices.CompactFunc(f.list, func(a, b Finding) bool { return a.Path == b.Path && a.Rule == b.Rule })
 }
+
+const extensionKey = "x-berth"
 
 // walk holds a file against the table. What is refused is taken out of the
 // tree, so that it is not complained of twice.
@@ -53,10 +112,14 @@ func (w *walk) visit(n *node, pattern, path string) {
 	for _, f := range n.fields {
 		at := join(path, f.key)
 		if strings.HasPrefix(f.key, "x-") { // extensions say nothing to compose
-			if pattern != "" || f.key != "x-berth" {
-				continue
+			switch own := f.key == extensionKey; {
+			case own && pattern == "":
+				kept = append(kept, f)
+			case own:
+				w.addNew(nil, at, Invalid, "x-berth says something of a whole file, and stands at its top", "move it there")
+			case pattern == "" && distance(f.key, extensionKey) <= 2:
+				w.addNew(nil, at, Invalid, "is not a key of a blueprint", "did you mean x-berth?")
 			}
-			kept = append(kept, f)
 			continue
 		}
 		row, ok := w.row(pattern, f.key)
@@ -66,11 +129,19 @@ func (w *walk) visit(n *node, pattern, path string) {
 			continue
 		case row.Kind != "" && f.node.empty():
 			continue // switched off: as if it were not there
+		case row.young:
+			w.addNew(&node{line: f.line}, at, row.Kind, row.Note, row.Way) // and stays: it never changed anything
 		case row.Kind != "":
 			w.add(&node{line: f.line}, at, row.Kind, row.Note, row.Way)
 			continue
 		case row.inner && f.node.isMap:
 			w.visit(f.node, row.Path, at)
+		case row.inner && f.node.isList:
+			for i, item := range f.node.items {
+				if item.isMap {
+					w.visit(item, row.Path+"[]", fmt.Sprintf("%s[%d]", at, i))
+				}
+			}
 		}
 		kept = append(kept, f)
 	}

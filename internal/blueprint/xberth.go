@@ -53,15 +53,45 @@ func (p *parser) known(n *node, path string, keys ...string) {
 
 // mapAt returns a map of x-berth, nil if it is not there.
 func (p *parser) mapAt(key string) *node {
-	n := p.x.node.get(key)
-	if n == nil || n.empty() && !n.isMap {
+	return p.mapOf(p.x.node.get(key), "x-berth."+key, "write it as a map")
+}
+
+// mapOf returns n if it is a map that has something in it.
+func (p *parser) mapOf(n *node, path, hint string) *node {
+	switch {
+	case n == nil || !n.isMap && !n.isList && n.value == nil || n.isMap && n.empty():
 		return nil
+	case n.isMap:
+		return n
 	}
-	if !n.isMap {
-		p.invalid(n, "x-berth."+key, "write it as a map", "is not a map")
-		return nil
+	refuse := p.add
+	if n.empty() { // false, "" and [] were taken for nothing once
+		refuse = p.addNew
 	}
-	return n
+	refuse(n, path, Invalid, n.shown()+" is not a map", hint)
+	return nil
+}
+
+// textOf returns a text of x-berth. A number or a truth value is taken for how
+// it is written.
+func (p *parser) textOf(n *node, path, hint string) string {
+	if n != nil && (n.isMap || n.isList) { // was taken for nothing once
+		p.addNew(n, path, Invalid, n.shown()+" is not a text", hint)
+	}
+	return n.text()
+}
+
+// shown is n for a finding.
+func (n *node) shown() string {
+	switch {
+	case n.isMap:
+		return "a map"
+	case n.isList:
+		return "a list"
+	case n.value == nil:
+		return "nothing"
+	}
+	return berth.Quote(n.text())
 }
 
 func (p *parser) extension() extension {
@@ -79,7 +109,7 @@ func (p *parser) extension() extension {
 	if e := n.get("egress"); e != nil {
 		p.add(e, "x-berth.egress", NotSupported, "the wall that would enforce what a tenant may reach outside does not stand yet", leaveOut+"; until then tenants reach what the host's firewall lets them")
 	}
-	p.x.service = n.get("service").text()
+	p.x.service = p.textOf(n.get("service"), "x-berth.service", "name one of the services, such as web")
 	p.x.port = p.number("x-berth.port", n.get("port"), 1, 65535)
 	if s := p.mapAt("shares"); s != nil {
 		for _, f := range s.fields {
@@ -89,6 +119,9 @@ func (p *parser) extension() extension {
 	}
 	if v := p.mapAt("volumes"); v != nil {
 		for _, f := range v.fields {
+			if !f.node.isMap {
+				p.addNew(f.node, "x-berth.volumes."+f.key, Invalid, f.node.shown()+" is not a map", "write {shared: true}, or leave it out")
+			}
 			p.known(f.node, "x-berth.volumes."+f.key, "shared")
 			p.x.sharedNames = append(p.x.sharedNames, f.key)
 			p.x.shared[f.key] = p.boolean("x-berth.volumes."+f.key+".shared", f.node.get("shared"))
@@ -111,7 +144,7 @@ func (p *parser) extension() extension {
 }
 
 func (p *parser) serviceExists(f field, path string) {
-	if p.root.get("services").get(f.key) == nil {
+	if p.root.get("services").get(f.key) == nil && !p.gone("services."+f.key) {
 		at := path
 		if !strings.HasSuffix(path, "]") {
 			at = path + "." + f.key
@@ -148,7 +181,7 @@ func (p *parser) number(path string, n *node, least, most int) int {
 	}
 	v, ok := n.value.(int)
 	if !ok || v < least || v > most {
-		p.invalid(n, path, fmt.Sprintf("give a whole number from %d to %d", least, most), "%s is not a whole number from %d to %d", berth.Quote(n.text()), least, most)
+		p.invalid(n, path, fmt.Sprintf("give a whole number from %d to %d", least, most), "%s is not a whole number from %d to %d", n.shown(), least, most)
 	}
 	return v
 }
@@ -159,7 +192,7 @@ func (p *parser) boolean(path string, n *node) bool {
 	}
 	v, ok := n.value.(bool)
 	if !ok {
-		p.invalid(n, path, "write true or false", "%s is neither true nor false", berth.Quote(n.text()))
+		p.invalid(n, path, "write true or false", "%s is neither true nor false", n.shown())
 	}
 	return v
 }
@@ -170,7 +203,7 @@ func (p *parser) duration(path string, n *node, def, least, most time.Duration) 
 	}
 	d, err := time.ParseDuration(n.text())
 	if err != nil || d < least || d > most {
-		p.invalid(n, path, "give a duration such as 30s", "%s is not a duration from %v to %v", berth.Quote(n.text()), least, most)
+		p.invalid(n, path, "give a duration such as 30s", "%s is not a duration from %v to %v", n.shown(), least, most)
 	}
 	return d
 }
@@ -202,7 +235,7 @@ func (p *parser) limits() berth.Limits {
 		"disk_mb":   {CPU: berth.DefaultCPU, MemoryMB: berth.DefaultMemMB, DiskMB: l.DiskMB},
 	} {
 		if err := check.Validate(); err != nil {
-			p.invalid(n.get(key), "x-berth.limits."+key, "give cores as a number, memory and disk as whole megabytes", "%s", err)
+			p.invalid(n.get(key), "x-berth.limits."+key, "give cores as a number, memory and disk as whole megabytes", "%s does not do: %s", n.get(key).shown(), err)
 		}
 	}
 	return l
@@ -238,18 +271,15 @@ func (p *parser) declared() []Variable {
 
 func (p *parser) variable(f field, path string) Variable {
 	v := Variable{Name: f.key}
-	if f.node.empty() {
-		return v
-	}
-	if !f.node.isMap {
-		p.invalid(f.node, path, "write {description: …, required: true}", "is not a map")
+	n := p.mapOf(f.node, path, "write {description: …, required: true}")
+	if n == nil {
 		return v
 	}
 	p.known(f.node, path, "description", "required", "secret", "pattern", "default")
-	v.Description = f.node.get("description").text()
+	v.Description = p.textOf(n.get("description"), path+".description", "write a text")
 	v.Required = p.boolean(path+".required", f.node.get("required"))
 	v.Secret = p.boolean(path+".secret", f.node.get("secret"))
-	v.Pattern = f.node.get("pattern").text()
+	v.Pattern = p.textOf(n.get("pattern"), path+".pattern", "write a regular expression such as '[a-z]+'")
 	compiled, err := regexp.Compile(v.Pattern) // alone first: it must not close the group around it
 	if err == nil {
 		compiled, err = regexp.Compile(`\A(?:` + v.Pattern + `)\z`)
@@ -261,7 +291,7 @@ func (p *parser) variable(f field, path string) Variable {
 	if def == nil {
 		return v
 	}
-	v.Default, v.HasDefault = def.text(), true
+	v.Default, v.HasDefault = p.textOf(def, path+".default", "write a text: that is what a variable is"), true
 	switch {
 	case v.Secret:
 		p.add(def, path+".default", Forbidden, "a secret that stands in a file is none", leaveOut)

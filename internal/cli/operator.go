@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -65,21 +63,20 @@ func (a *app) tokenCommand() *cobra.Command {
 func (a *app) registryCommand() *cobra.Command {
 	cmd := group("registry", "Manage what opens registries")
 	var username string
-	login := &cobra.Command{Use: "login HOST --username NAME", Short: "Store a credential; the password is read from standard input", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	var piped bool
+	login := &cobra.Command{Use: "login HOST --username NAME", Short: "Store a credential; the password is asked for, or read from standard input", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
 		}
-		if a.Terminal {
-			_, _ = fmt.Fprint(a.Stderr, "Password: ")
+		password, err := a.password(cmd.Context(), piped)
+		if err != nil {
+			return err
 		}
-		password, err := a.line(cmd.Context())
-		if password == "" && err != nil {
-			return usagef("no password on standard input: %w", err)
-		}
-		return c.PutRegistry(cmd.Context(), args[0], username, strings.TrimRight(password, "\r\n"))
+		return c.PutRegistry(cmd.Context(), args[0], username, password)
 	}}
 	login.Flags().StringVarP(&username, "username", "u", "", "user name")
+	login.Flags().BoolVar(&piped, "password-stdin", false, "never ask: the password is the first line of standard input")
 	if err := login.MarkFlagRequired("username"); err != nil {
 		panic(err) // the flag is defined above
 	}

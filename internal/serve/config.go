@@ -144,8 +144,10 @@ func readBlueprint(value string) (name string, source []byte, err error) {
 		return "", nil, berth.Errorf(berth.CodeInvalidRequest, "--blueprint can't be read: %w", err).WithField("blueprint").
 			WithHint("give a compose file with an x-berth section, or the name of a blueprint that was applied")
 	}
-	name, err = blueprint.Examine(source)
-	return name, source, err
+	if name, err = blueprint.Examine(source); name != "" {
+		return name, source, nil // a rule that came since it was applied is ApplyBlueprint's business
+	}
+	return "", nil, err
 }
 
 func parsePorts(s string) (first, last int, err error) {

@@ -15,15 +15,15 @@ type BlueprintUse struct {
 }
 
 // ApplyBlueprint stores a blueprint as the next version of its name. created is
-// false if the newest version is the same already. No tenant changes: each
-// stays as it is until it is deployed.
+// false if the newest version is the same already, whatever rules came since.
+// No tenant changes: each stays as it is until it is deployed.
 func (s *Service) ApplyBlueprint(ctx context.Context, actor berth.Actor, source []byte) (v berth.BlueprintVersion, created bool, err error) {
 	if err := operatorOnly(actor); err != nil {
 		return v, false, err
 	}
-	name, err := s.Examine(source)
-	if err != nil {
-		return v, false, err
+	name, refused := s.Examine(source)
+	if name == "" {
+		return v, false, refused
 	}
 	if name == berth.BuiltinBlueprint && actor != berth.System() {
 		return v, false, berth.Errorf(berth.CodeInvalidRequest, "The name %s belongs to the blueprint that comes with Berth", name).
@@ -41,6 +41,9 @@ func (s *Service) ApplyBlueprint(ctx context.Context, actor berth.Actor, source 
 		if created = newest.Hash != v.Hash; !created {
 			v = newest
 			return nil
+		}
+		if refused != nil {
+			return refused
 		}
 		return tx.InsertBlueprint(ctx, v)
 	})

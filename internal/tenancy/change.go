@@ -2,6 +2,9 @@ package tenancy
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
@@ -154,9 +157,11 @@ func (s *Service) rollbackTarget(ctx context.Context, tx store.Tx, t berth.Tenan
 	return berth.RollbackTarget(own, "")
 }
 
-// Configure changes what a tenant is called and holds.
+// Configure changes what a tenant is called and holds. To remove variables that
+// it does not have is no change: beside others it is passed over, alone it is
+// refused.
 func (s *Service) Configure(ctx context.Context, actor berth.Actor, call Call, ref string, c Configure) (Receipt, error) {
-	if c.Name == nil && c.DiskMB == nil && c.Environment == nil && c.Domains == nil {
+	if c.Name == nil && c.DiskMB == nil && len(c.Environment) == 0 && len(c.Domains) == 0 {
 		return Receipt{}, nothingToChange("tenantName, diskLimitMb or environment")
 	}
 	if len(c.Domains) > 0 {
@@ -177,16 +182,22 @@ func (s *Service) Configure(ctx context.Context, actor berth.Actor, call Call, r
 		if err := t.Spec.Limits.Validate(); err != nil {
 			return err
 		}
-		if len(c.Environment) == 0 {
+		delta := withoutAbsent(c.Environment, t.Spec.Environment)
+		if len(delta) == 0 && c.Name == nil && c.DiskMB == nil {
+			absent := slices.Sorted(maps.Keys(c.Environment))
+			return berth.Errorf(berth.CodeInvalidRequest, "Nothing to change: the tenant has no environment variable %s", strings.Join(absent, ", ")).
+				WithField("environment." + absent[0]).WithHint("it is gone already, or written otherwise: the tenant's environmentVars name those that there are")
+		}
+		if len(delta) == 0 {
 			return nil
 		}
 		newRelease(t)
-		env, err := s.mergeEnvironment(ctx, tx, *t, c.Environment)
+		env, err := s.mergeEnvironment(ctx, tx, *t, delta)
 		if err != nil {
 			return err
 		}
 		t.Spec.Environment = env
-		return s.checkSpec(ctx, tx, *t, newValues(c.Environment))
+		return s.checkSpec(ctx, tx, *t, newValues(delta))
 	})
 }
 

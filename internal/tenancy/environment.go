@@ -60,6 +60,17 @@ func (s *Service) mergeEnvironment(ctx context.Context, tx store.Tx, t berth.Ten
 	return env, insertSecrets(ctx, tx, versions)
 }
 
+// withoutAbsent leaves out of a change what removes a variable that is not
+// there.
+func withoutAbsent(delta map[string]*string, env map[string]string) map[string]*string {
+	left := maps.Clone(delta)
+	maps.DeleteFunc(left, func(name string, value *string) bool {
+		_, there := env[name]
+		return value == nil && !there
+	})
+	return left
+}
+
 // validateDelta checks the values that a change sets.
 func validateDelta(delta map[string]*string) error {
 	return berth.ValidateEnvironment(newValues(delta))

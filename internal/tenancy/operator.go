@@ -3,12 +3,21 @@ package tenancy
 import (
 	"context"
 	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
 )
 
 var registryPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+
+// Bounds of a credential: what registries give out is far shorter.
+const (
+	maxUsername = 255       // characters
+	maxPassword = 16 * 1024 // bytes; keys of cloud accounts are 2 to 4 KiB of JSON
+)
 
 // operatorOnly refuses actors who are bound to an organization: what follows
 // belongs to the whole installation.
@@ -27,6 +36,14 @@ func (s *Service) PutCredential(ctx context.Context, actor berth.Actor, c berth.
 	if !registryPattern.MatchString(c.Registry) {
 		return berth.Errorf(berth.CodeInvalidRequest, "Invalid registry").WithField("registry").
 			WithHint("give a host with an optional port, such as registry.example.com; %s was given", berth.Quote(c.Registry))
+	}
+	if n := utf8.RuneCountInString(c.Username); n > maxUsername || strings.ContainsFunc(c.Username, unicode.IsControl) {
+		return berth.Errorf(berth.CodeInvalidRequest, "A username must be at most %d characters, none of them a control character", maxUsername).
+			WithField("username").WithHint("%s was given, of %d characters", berth.Quote(c.Username), n)
+	}
+	if len(c.Password) > maxPassword {
+		return berth.Errorf(berth.CodeInvalidRequest, "A password must be at most %d bytes", maxPassword).
+			WithField("password").WithHint("the one given has %d; give the password or token itself", len(c.Password))
 	}
 	if c.Username == "" || c.Password == "" {
 		return berth.Errorf(berth.CodeInvalidRequest, "A credential needs a username and a password").WithField("password").

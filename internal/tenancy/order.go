@@ -21,6 +21,9 @@ type change func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error
 // and the idempotency key, all in one transaction. The order is durable when
 // order returns; the loop does the rest.
 func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref string, o berth.Order, do change) (Receipt, error) {
+	if err := berth.ValidateNotes(call.Notes); err != nil {
+		return Receipt{}, err
+	}
 	if err := s.refresh(ctx, actor, ref, o); err != nil {
 		return Receipt{}, err
 	}

@@ -137,7 +137,7 @@ func New(c Config, p Parts) *Service {
 type Call struct {
 	IdempotencyKey string // "" for none
 	Fingerprint    []byte // of method, path and body
-	Notes          string
+	Notes          string // see berth.ValidateNotes; a provision has none
 	Traceparent    string // of the caller's trace (W3C); "" for none, and ignored if it is none
 }
 
