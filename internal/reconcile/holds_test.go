@@ -228,3 +228,29 @@ func TestAVolumeThatBecomesSharedIsNotSharedWithTheVersionBefore(t *testing.T) {
 		}
 	})
 }
+
+func TestAVolumeThatIsSharedNoMoreIsNotSharedOnTheWayBack(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.apply([]byte(strings.Replace(singleData, "x-berth: {", "x-berth: {volumes: {data: {shared: true}}, ", 1)))
+		w.provisionOf(1, "single")
+		w.apply([]byte(singleData))
+		most := 0
+		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+			if s.After && strings.HasPrefix(s.Op, "start") {
+				running := slices.DeleteFunc(w.hands.State(orgID(1)), func(c string) bool { return !strings.Contains(c, "running") })
+				most = max(most, len(running))
+			}
+			return nil
+		})
+		tag := "sick"
+		d := w.done(w.service.Deploy(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Deploy{ImageTag: &tag, Blueprint: bp("single")}))
+		if d.Status != berth.DeploymentFailed {
+			t.Errorf("%s %s", d.Status, d.Error)
+		}
+		w.eventually(time.Minute, "the one before serves again", func() bool { return w.state(1) == berth.RouteServing })
+		if most != 1 {
+			t.Errorf("%d at once: the version that failed took the volume for its own", most)
+		}
+	})
+}

@@ -128,15 +128,39 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 		if err != nil || t.Want == berth.WantGone {
 			return err
 		}
-		if p.blueprint, err = p.Catalog.Get(ctx, tx, t.Spec.Blueprint); err != nil || !ok || d.Previous == nil || d.Previous.Blueprint == t.Spec.Blueprint {
+		if p.blueprint, err = p.Catalog.Get(ctx, tx, t.Spec.Blueprint); err != nil {
 			return err
 		}
-		former, err := p.Catalog.Get(ctx, tx, d.Previous.Blueprint)
-		if err == nil {
-			p.exclusive = former.Defaults().Exclusive
-		}
+		p.exclusive, err = p.exclusiveBefore(ctx, tx)
 		return err
 	})
+}
+
+// exclusiveBefore returns the volumes that the version which may still run
+// shares with nobody: the one before a deployment, or the one that a deployment
+// failed with.
+func (p *pass) exclusiveBefore(ctx context.Context, tx store.Tx) ([]string, error) {
+	version := ""
+	switch d := p.Deployment; {
+	case d != nil && d.Previous != nil:
+		version = d.Previous.Blueprint
+	case d == nil && p.Tenant.Health != berth.HealthHealthy:
+		last, _, err := tx.ListDeployments(ctx, p.Tenant.OrganizationID, "", 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(last) > 0 && last[0].Status == berth.DeploymentFailed {
+			version = last[0].New.Blueprint
+		}
+	}
+	if version == "" || version == p.Tenant.Spec.Blueprint {
+		return nil, nil
+	}
+	b, err := p.Catalog.Get(ctx, tx, version)
+	if err != nil {
+		return nil, err
+	}
+	return b.Defaults().Exclusive, nil
 }
 
 // checkEngine refuses to plan a tenant whose volumes lie elsewhere.
