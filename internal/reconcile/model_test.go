@@ -221,24 +221,19 @@ func (m *model) disturb(a act) {
 	org := orgID(a.Tenant)
 	switch a.Kind {
 	case "kill", "remove-container":
-		name := berth.ContainerName(org)
-		if _, there := m.hands.Labels(m.t, "container", name); !there {
-			return
-		}
+		// The loop works on: what was there a moment ago may be gone.
 		if a.Kind == "remove-container" {
-			m.hands.Remove(m.t, "container", name)
+			m.hands.TryRemove("container", berth.ContainerName(org))
 			return
 		}
 		if m.down {
 			return
 		}
 		if o, err := m.engine.Observe(ctx, org); err == nil && len(o.Containers) > 0 {
-			m.hands.Kill(m.t, o.Containers[0].ID)
+			m.hands.TryKill(o.Containers[0].ID)
 		}
 	case "remove-network":
-		if _, there := m.hands.Labels(m.t, "network", berth.NetworkName(org)); there {
-			m.hands.Remove(m.t, "network", berth.NetworkName(org))
-		}
+		m.hands.TryRemove("network", berth.NetworkName(org))
 	case "engine-down":
 		m.down = !m.down
 		m.engine.SetDown(m.down)

@@ -54,6 +54,13 @@ func (f FakeHands) Crash(t testing.TB, containerID string, code int) {
 // Remove removes an object by name, whatever still uses it.
 func (f FakeHands) Remove(t testing.TB, kind, name string) {
 	t.Helper()
+	if !f.TryRemove(kind, name) {
+		t.Fatalf("there is no %s %s", kind, name)
+	}
+}
+
+// TryRemove removes an object by name if it is there, beside whoever works on it.
+func (f FakeHands) TryRemove(kind, name string) (was bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var found []fakeObject
@@ -62,9 +69,6 @@ func (f FakeHands) Remove(t testing.TB, kind, name string) {
 			found = append(found, o)
 		}
 	})
-	if len(found) == 0 {
-		t.Fatalf("there is no %s %s", kind, name)
-	}
 	for _, o := range found {
 		switch kind {
 		case kindContainer:
@@ -75,6 +79,16 @@ func (f FakeHands) Remove(t testing.TB, kind, name string) {
 			f.dropVolume(name)
 		}
 		f.hint(o)
+	}
+	return len(found) > 0
+}
+
+// TryKill ends a container's process if it is there.
+func (f FakeHands) TryKill(containerID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.containers[containerID]; c != nil {
+		f.halt(c, 137)
 	}
 }
 
