@@ -74,6 +74,17 @@ const (
 	CodeDataMissing          Code = "data_missing"
 	CodeStorageUnavailable   Code = "storage_unavailable"
 	CodeShuttingDown         Code = "shutting_down"
+	CodeOrganizationNotFound Code = "organization_not_found"
+	CodeUserNotFound         Code = "user_not_found"
+	CodeEmailTaken           Code = "email_taken"
+	CodeInvalidEmail         Code = "invalid_email"
+	CodeInvalidRole          Code = "invalid_role"
+	CodeInvalidScope         Code = "invalid_scope"
+	CodeInvitationInvalid    Code = "invitation_invalid"
+	CodeSelfServiceDenied    Code = "self_service_denied"
+	CodeRateLimited          Code = "rate_limited"
+	CodeNotLeading           Code = "not_leading"
+	CodeOutcomeUnknown       Code = "outcome_unknown"
 )
 
 var kinds = map[Code]Kind{
@@ -123,6 +134,17 @@ var kinds = map[Code]Kind{
 	CodeDataMissing:          KindConflict,
 	CodeStorageUnavailable:   KindUnavailable,
 	CodeShuttingDown:         KindUnavailable,
+	CodeOrganizationNotFound: KindNotFound,
+	CodeUserNotFound:         KindNotFound,
+	CodeEmailTaken:           KindConflict,
+	CodeInvalidEmail:         KindInvalid,
+	CodeInvalidRole:          KindInvalid,
+	CodeInvalidScope:         KindInvalid,
+	CodeInvitationInvalid:    KindForbidden,
+	CodeSelfServiceDenied:    KindForbidden,
+	CodeRateLimited:          KindRateLimited,
+	CodeNotLeading:           KindUnavailable,
+	CodeOutcomeUnknown:       KindUnavailable,
 }
 
 // Kind returns the class that c belongs to, KindInternal for a code it does

@@ -27,8 +27,8 @@ type Channels interface {
 	// InsertChannel stores a channel. It gets events that are written after it.
 	InsertChannel(ctx context.Context, c StoredChannel) error
 	Channel(ctx context.Context, id string) (StoredChannel, error) // CodeNotFound
-	// ListChannels returns the channels that the actor sees, oldest first.
-	ListChannels(ctx context.Context) ([]StoredChannel, error)
+	// ListChannels returns a page of the channels that the actor sees, oldest first.
+	ListChannels(ctx context.Context, p Page) (page []StoredChannel, next string, err error)
 	// UpdateChannel stores whether it is enabled and how it fails. CodeNotFound.
 	UpdateChannel(ctx context.Context, c berth.Channel) error
 	DeleteChannel(ctx context.Context, id string) error // and its deliveries; CodeNotFound
@@ -44,7 +44,8 @@ type Deliveries interface {
 	// DueDeliveries returns of each channel the oldest pending delivery whose
 	// next attempt is due. System only.
 	DueDeliveries(ctx context.Context, now time.Time) ([]berth.Delivery, error)
-	ListDeliveries(ctx context.Context, channelID string, limit int) ([]berth.Delivery, error) // newest first, without Body
+	// ListDeliveries returns a page of a channel's, newest first, without Body.
+	ListDeliveries(ctx context.Context, channelID string, p Page) (page []berth.Delivery, next string, err error)
 	// ForgetDeliveries drops up to limit that are over and were made before a time.
 	ForgetDeliveries(ctx context.Context, before time.Time, limit int) (dropped int, err error)
 }

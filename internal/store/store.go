@@ -1,6 +1,6 @@
 // Package store is the seam between Berth and its database: what the use
-// cases and the loop ask of it. store/sqlite implements it, store/postgres
-// will; store/storetest is the suite that every implementation passes.
+// cases and the loop ask of it. store/sqlite and store/postgres implement it;
+// store/storetest is the suite that both pass.
 //
 // It stands between its two consumers, tenancy and reconcile, because both
 // work inside the same transactions. It stores nothing itself.
@@ -47,9 +47,21 @@ type Tx interface {
 	Health
 	Notifications
 	Images
+	People
+	Audit
+	Sealings
 	// Installation is the id of this Berth, made with the database.
 	Installation(ctx context.Context) (string, error)
 }
+
+// Page asks for a part of a list. The zero Page is the first 100.
+type Page struct {
+	Cursor string // from the page before; a bad one is CodeInvalidRequest
+	Limit  int    // 0 means 100; at most 1000, more is taken for 1000; Unbounded
+}
+
+// Unbounded as a limit is for Berth itself, never for a request: everything.
+const Unbounded = -1
 
 // Tenants are found by organization id or slug. Errors: CodeContainerNotFound,
 // CodeTenantExists, CodeSlugTaken, CodePortTaken, CodeStale.
@@ -77,8 +89,7 @@ type TenantFilter struct {
 	Status berth.Status
 	Health berth.Health
 	Text   string // in name or slug, case-insensitive
-	Cursor string // from the page before; a bad one is CodeInvalidRequest
-	Limit  int    // 0 means 100; at most 1000
+	Page
 }
 
 // Deployments are history: over once, never rewritten (CodeStale). They are
@@ -89,7 +100,7 @@ type Deployments interface {
 	// that is not over; ok is false if there is none. There is at most one.
 	OpenDeployment(ctx context.Context, organizationID string) (d berth.Deployment, ok bool, err error)
 	// ListDeployments returns a page of an organization's deployments, newest first.
-	ListDeployments(ctx context.Context, organizationID, cursor string, limit int) (page []berth.Deployment, next string, err error)
+	ListDeployments(ctx context.Context, organizationID string, p Page) (page []berth.Deployment, next string, err error)
 	InsertDeployment(ctx context.Context, d berth.Deployment) error
 	UpdateDeployment(ctx context.Context, d berth.Deployment) error
 	// OpenDeployments returns the organizations that have one, sorted.
@@ -126,7 +137,8 @@ type Credentials interface {
 	PutCredential(ctx context.Context, c StoredCredential) error
 	// Credential reports ok false if there is none for the registry.
 	Credential(ctx context.Context, registry string) (c StoredCredential, ok bool, err error)
-	ListCredentials(ctx context.Context) ([]StoredCredential, error)
+	// ListCredentials returns a page by registry.
+	ListCredentials(ctx context.Context, p Page) (page []StoredCredential, next string, err error)
 	DeleteCredential(ctx context.Context, registry string) error // CodeNotFound
 }
 
@@ -138,17 +150,17 @@ type Blueprints interface {
 	InsertBlueprint(ctx context.Context, v berth.BlueprintVersion) error
 	// Blueprint returns a version, the newest for 0. CodeBlueprintNotFound.
 	Blueprint(ctx context.Context, name string, version int) (berth.BlueprintVersion, error)
-	// ListBlueprints returns every version without its source, by name, newest first.
-	ListBlueprints(ctx context.Context) ([]berth.BlueprintVersion, error)
+	// ListBlueprints returns a page of versions without their source, by name, newest first.
+	ListBlueprints(ctx context.Context, p Page) (page []berth.BlueprintVersion, next string, err error)
 }
 
 // Volumes are recorded before they are made and until they are gone by order.
 type Volumes interface {
 	// PutVolume inserts or replaces by name.
 	PutVolume(ctx context.Context, v berth.VolumeRecord) error
-	// ListVolumes returns the volumes that are not deleted, by name; of every
-	// organization the actor sees if organizationID is "".
-	ListVolumes(ctx context.Context, organizationID string) ([]berth.VolumeRecord, error)
+	// ListVolumes returns a page of the volumes that are not deleted, by name; of
+	// every organization the actor sees if organizationID is "".
+	ListVolumes(ctx context.Context, organizationID string, p Page) (page []berth.VolumeRecord, next string, err error)
 }
 
 // Request is a mutation that came with an idempotency key, stored in the
@@ -171,25 +183,31 @@ type Requests interface {
 	ForgetRequests(ctx context.Context, before time.Time) error
 }
 
-// Tokens authenticate the API.
+// Tokens authenticate the API. An actor of one organization sees that one's.
 type Tokens interface {
-	InsertToken(ctx context.Context, t berth.Token) error
-	// TokenByHash reports ok false for an unknown one. Revoked and expired ones are returned.
+	InsertToken(ctx context.Context, t berth.Token) error // CodeOrganizationNotFound
+	// TokenByHash reports ok false for an unknown one. Revoked and expired ones
+	// are returned. System and operator only.
 	TokenByHash(ctx context.Context, hash []byte) (t berth.Token, ok bool, err error)
-	ListTokens(ctx context.Context) ([]berth.Token, error) // oldest first
-	// UpdateToken stores last use and revocation. CodeNotFound.
+	Token(ctx context.Context, id string) (berth.Token, error) // CodeNotFound
+	// ListTokens returns a page, oldest first; of every organization the actor
+	// sees, and of none, if organizationID is "".
+	ListTokens(ctx context.Context, organizationID string, p Page) (page []berth.Token, next string, err error)
+	// UpdateToken stores last use, never back, and revocation, never taken back.
+	// CodeNotFound.
 	UpdateToken(ctx context.Context, t berth.Token) error
 }
 
 // Journal is what was observed over time.
 type Journal interface {
 	InsertEvent(ctx context.Context, e berth.Event) error
-	// ListEvents returns the newest events of an organization, or of all if "", newest first.
-	ListEvents(ctx context.Context, organizationID string, limit int) ([]berth.Event, error)
+	// ListEvents returns a page of the events of an organization, or of all if "", newest first.
+	ListEvents(ctx context.Context, organizationID string, p Page) (page []berth.Event, next string, err error)
 	// ForgetEvents drops events from before a time, of the limit oldest, and
 	// returns how many. Those whose notifications were not made yet stay, and the
 	// newest. System only.
 	ForgetEvents(ctx context.Context, before time.Time, limit int) (int, error)
 	InsertProbe(ctx context.Context, p berth.Probe) error
-	ListProbes(ctx context.Context, organizationID string, limit int) ([]berth.Probe, error) // newest first
+	// ListProbes returns a page of an organization's probes, newest first.
+	ListProbes(ctx context.Context, organizationID string, p Page) (page []berth.Probe, next string, err error)
 }

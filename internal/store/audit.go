@@ -1,0 +1,49 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// Audit is appended to and read. No store changes or drops an entry, and the
+// database itself refuses to.
+type Audit interface {
+	// AppendAudit stores e as the next of its chain: it sets Seq, PrevHash and
+	// Hash. Any actor that may see the organization appends to its chain, a
+	// member too: what was denied is recorded as well.
+	AppendAudit(ctx context.Context, e *berth.AuditEntry) error
+	// ListAudit returns a page, newest first; Ascending for the reverse.
+	ListAudit(ctx context.Context, f AuditFilter) (page []berth.AuditEntry, next string, err error)
+}
+
+// AuditFilter narrows a list. Zero fields do not.
+type AuditFilter struct {
+	OrganizationID string // whose chain; "" for the installation's
+	Everything     bool   // all chains, for who sees everything; OrganizationID is ignored. Order is that of writing
+	ActorID        string //
+	Action         string // or a prefix that ends with a dot, such as "tenant."
+	Outcome        berth.AuditOutcome
+	From, To       time.Time // [From, To)
+	Ascending      bool
+	Page
+}
+
+// Sealed is one encrypted value, wherever it is stored.
+type Sealed struct {
+	Kind           string // "secret", "registry" or "channel"
+	ID             string // of the row: of the version, the registry, the channel
+	OrganizationID string // "" for the installation's
+	Name           string // of the variable, for a secret
+	Ciphertext     []byte
+}
+
+// Sealings are everything that is encrypted, for the rotation of keys. System
+// and operator only.
+type Sealings interface {
+	// ListSealed returns a page, in an order that stays.
+	ListSealed(ctx context.Context, p Page) (page []Sealed, next string, err error)
+	// Reseal replaces a ciphertext if it is still the one in s; otherwise CodeStale.
+	Reseal(ctx context.Context, s Sealed, ciphertext []byte) error
+}
