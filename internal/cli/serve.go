@@ -23,13 +23,13 @@ tenants' containers run on.`,
 	}
 	f := cmd.Flags()
 	text := func(to *string, flag, env, usage string) {
-		if v := a.Getenv(env); v != "" {
-			*to = v
-		}
 		f.StringVar(to, flag, *to, usage+" ("+env+")")
+		if v := a.Getenv(env); v != "" {
+			*to = v // not as the flag's default: --help shows that, and a URL can hold a password
+		}
 	}
 	text(&c.Listen, "listen", "BERTH_LISTEN", "address of the API; port 0 takes a free one")
-	text(&c.DatabaseURL, "database-url", "BERTH_DATABASE_URL", "sqlite: for a file in the state directory, or sqlite:PATH")
+	text(&c.DatabaseURL, "database-url", "BERTH_DATABASE_URL", "sqlite: for a file in the state directory, sqlite:PATH, or postgres://…; put one with a password into the variable, not the flag")
 	text(&c.Engine, "engine", "BERTH_ENGINE", "docker; DOCKER_HOST says which")
 	text(&c.Ports, "ports", "BERTH_PORTS", "range of tenants' external ports")
 	text(&c.TenantListen, "tenant-listen", "BERTH_TENANT_LISTEN", "address that external ports listen on")

@@ -32,6 +32,10 @@ type Config struct {
 	Width        int           // tenants that are started at a time, and as many stopped; 8
 	Pool         netip.Prefix  // that another subnet is taken from if one clashes
 	HostNetworks func() ([]netip.Prefix, error)
+
+	// EngineID is set where other control planes may lead other engines in the
+	// same database: tenants of those are left to them.
+	EngineID string
 }
 
 func (c Config) withDefaults() Config {
@@ -116,6 +120,7 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 	g.Go(func() error { return l.scanAll(ctx) })
 	g.Go(func() error { return l.follow(ctx) })
 	g.Go(func() error { return l.mind(ctx) })
+	g.Go(func() error { return l.poll(ctx) })
 	err := g.Wait()
 	l.queue.close()
 	if ctx.Err() != nil {

@@ -40,7 +40,7 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 	p := &pass{Loop: l, soft: soft}
 	err := p.load(ctx, organizationID)
 	switch {
-	case berth.Is(err, berth.CodeContainerNotFound):
+	case berth.Is(err, berth.CodeContainerNotFound), err == nil && l.elsewhere(p.Tenant):
 		l.routes.drop(organizationID)
 		l.stands.forget(organizationID)
 		return verdict{then: Done}
@@ -226,7 +226,7 @@ func (p *pass) prepare() error {
 // observe looks at the tenant, unless it was never applied and so is expected
 // to be absent: Apply looks for itself.
 func (p *pass) observe(ctx context.Context) error {
-	if p.Tenant.EngineID == "" || p.Tenant.Want == berth.WantGone {
+	if p.fresh() || p.Tenant.Want == berth.WantGone {
 		p.Seen = berth.Observed{OrganizationID: p.Tenant.OrganizationID}
 		return nil
 	}
@@ -238,6 +238,11 @@ func (p *pass) observe(ctx context.Context) error {
 		p.see(seen)
 		return nil
 	})
+}
+
+// fresh reports whether the tenant was never applied.
+func (p *pass) fresh() bool {
+	return p.Tenant.EngineID == "" || p.Deployment != nil && p.Deployment.Type == berth.DeployProvision && p.Deployment.StartedAt.IsZero()
 }
 
 // see takes in what an engine showed.

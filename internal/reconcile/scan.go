@@ -132,6 +132,7 @@ func (l *Loop) recorded(ctx context.Context, f *fleet) error {
 			if err != nil {
 				return err
 			}
+			page = slices.DeleteFunc(page, l.elsewhere)
 			f.tenants = append(f.tenants, page...)
 			l.sketch(ctx, tx, f, page)
 			if cursor = next; cursor == "" {

@@ -22,7 +22,7 @@ import (
 type Config struct {
 	StateDir     string        // database, keys, operator token, rendered files; made 0700
 	Listen       string        // address of the API; port 0 takes a free one
-	DatabaseURL  string        // "sqlite:" for berth.db in the state directory, "sqlite:PATH" for another file
+	DatabaseURL  string        // "sqlite:" for berth.db in the state directory, "sqlite:PATH" for another file, "postgres://…"
 	Engine       string        // "docker"; DOCKER_HOST says which
 	Ports        string        // FIRST-LAST, the range that tenants' external ports are taken from
 	TenantListen string        // address that external ports listen on
@@ -169,9 +169,13 @@ func parsePool(s string) (netip.Prefix, error) {
 }
 
 func parseDatabase(c Config) (path, query string, err error) {
+	if isPostgres(c.DatabaseURL) {
+		return "", "", nil
+	}
 	rest, ok := strings.CutPrefix(c.DatabaseURL, "sqlite:")
-	if !ok {
-		return "", "", invalid("database-url", c.DatabaseURL, "must begin with sqlite:", "leave it out; PostgreSQL is not supported yet")
+	if !ok { // what was given may hold a password
+		scheme, _, _ := strings.Cut(c.DatabaseURL, ":")
+		return "", "", invalid("database-url", scheme+":…", "must begin with sqlite: or postgres://", "leave it out for a file in the state directory, or give such as postgres://berth@localhost/berth")
 	}
 	path, query, _ = strings.Cut(rest, "?")
 	if path == "" {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/notify"
+	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/wall"
 )
 
@@ -14,13 +15,13 @@ import (
 const connectPatience = 5 * time.Second
 
 // notifier returns what sends notifications.
-func (s *server) notifier() *notify.Dispatcher {
+func (s *server) notifier(st store.Store) *notify.Dispatcher {
 	dialer := wall.NewDialer(s.pool, s.notifyAllow, connectPatience)
 	senders := map[berth.ChannelType]notify.Sender{berth.ChannelWebhook: notify.NewWebhook(s.box, now, dialer.DialContext)}
 	if s.mail != nil {
 		senders[berth.ChannelEmail] = notify.NewMail(*s.mail)
 	}
-	return notify.New(notify.Config{Store: s.store, Log: s.log, Now: now, Senders: senders, Events: s.KeepHours})
+	return notify.New(notify.Config{Store: st, Log: s.log, Now: now, Senders: senders, Events: s.KeepHours})
 }
 
 // parseAllow reads prefixes that are separated by commas.

@@ -20,10 +20,8 @@ import (
 	"github.com/unite-hub/berth/internal/edge"
 	"github.com/unite-hub/berth/internal/engine/docker"
 	"github.com/unite-hub/berth/internal/health"
-	"github.com/unite-hub/berth/internal/reconcile"
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/sqlite"
 	"github.com/unite-hub/berth/internal/tenancy"
 	"github.com/unite-hub/berth/internal/wall"
 )
@@ -44,7 +42,7 @@ func Run(ctx context.Context, c Config, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer unlock()
-	s := &server{parsed: p, log: log, stdout: stdout}
+	s := &server{parsed: p, log: log, stdout: stdout, holder: berth.NewID()}
 	// Whatever was opened is closed, in reverse order.
 	defer func() { err = errors.Join(err, s.closers.close()) }()
 	if err := s.open(ctx); err != nil {
@@ -60,15 +58,16 @@ type server struct {
 	stdout  io.Writer
 	closers closers
 
+	holder   string // of leases; another with each process
 	box      *secret.Box
-	store    *sqlite.Store
+	store    database
+	shared   shared // the same, where several control planes may have it; else nil
 	engine   *docker.Engine
-	edge     *edge.Edge
 	files    *blueprint.Files
 	prober   *health.Prober
-	watchers watchers
+	tracer   tracer
 	listener net.Listener
-	loop     *reconcile.Loop
+	helm     *helm
 	service  *tenancy.Service
 	auth     *auth.Auth
 	handler  http.Handler
@@ -76,13 +75,9 @@ type server struct {
 
 // open makes the parts, from the ground up. Nothing of it runs yet.
 func (s *server) open(ctx context.Context) (err error) {
-	if s.box, err = openKeys(s.StateDir, s.database); err != nil {
+	if err := s.openDatabase(ctx); err != nil {
 		return err
 	}
-	if s.store, err = sqlite.Open(ctx, sqlite.Options{Path: s.database, Query: s.query}); err != nil {
-		return err
-	}
-	s.closers.add(s.store.Close)
 	var installation string
 	err = s.store.View(ctx, berth.System(), func(tx store.Tx) error {
 		installation, err = tx.Installation(ctx)
@@ -100,7 +95,6 @@ func (s *server) open(ctx context.Context) (err error) {
 	}
 	s.closers.add(s.files.Close)
 	s.prober = health.NewProber()
-	s.edge = edge.New(edge.Options{ListenHost: s.TenantListen, Pool: s.pool, Log: s.log, HoldDeadline: s.Hold, DrainDeadline: s.Drain})
 	if s.listener, err = net.Listen("tcp", s.Listen); err != nil {
 		return berth.Errorf(berth.CodePortTaken, "listen on %s: %w", s.Listen, err).WithField("listen").
 			WithHint("stop what listens there, or give another --listen")
@@ -116,30 +110,20 @@ func (s *server) open(ctx context.Context) (err error) {
 	return s.auth.EnsureOperatorToken(ctx, s.StateDir)
 }
 
-// wire connects the loop and the use cases, who know each other by interface
+// wire connects the use cases and the loop, who know each other by interface
 // only.
-func (s *server) wire(ctx context.Context) error {
-	vitals, engine := &vitals{}, &heard{Engine: s.engine}
-	tracer, err := newTracer(ctx, s.Version, s.log)
-	if err != nil {
+func (s *server) wire(ctx context.Context) (err error) {
+	if s.tracer, err = newTracer(ctx, s.Version, s.log); err != nil {
 		return err
 	}
-	s.loop = reconcile.New(reconcile.Config{
-		Patience: s.Patience, Observe: s.Observe, MoveDrain: s.MoveDrain, Pool: s.pool, HostNetworks: hostNetworks,
-	}, reconcile.Parts{
-		Store: s.store, Engine: engine, Edge: s.edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log,
-		Ended: tracer.record, Left: func() { vitals.Poke() },
-		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
-	})
-	s.watchers = s.newWatchers(tracer)
-	vitals.Monitor, engine.meter = s.watchers.monitor, s.watchers.meter
+	s.helm = &helm{store: s.store, engine: s.engine, idle: edge.New(s.edgeOptions()), shared: s.shared != nil}
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
-		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil,
+		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil, Shared: s.shared != nil,
 	}, tenancy.Parts{
-		Store: s.store, Loop: s.loop, Ports: s.edge, Secrets: s.box, Files: s.files, Prober: s.prober, Logs: s.engine,
-		Members: s.loop.Fleet, Meter: s.watchers.meter, Traces: tracer.links(),
+		Store: s.store, Loop: s.helm, Ports: s.helm, Secrets: s.box, Files: s.files, Prober: s.prober, Logs: s.engine,
+		Members: s.helm.members, Meter: s.helm, Traces: s.tracer.links(),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
 	s.handler = api.New(api.Config{Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir})
@@ -184,10 +168,12 @@ func reservedPorts(api net.Addr) []int {
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ready := make(chan struct{})
-	g.Go(func() error { return s.edge.Run(ctx) })
-	g.Go(func() error { return s.notifier().Run(ctx) })
-	g.Go(func() error { return s.loop.Run(ctx, func() { close(ready) }) })
-	s.watchers.run(ctx, g)
+	lead := s.alone
+	if s.shared != nil {
+		lead = s.stand
+	}
+	g.Go(func() error { return s.tracer.run(ctx) })
+	g.Go(func() error { return lead(ctx, func() { close(ready) }) })
 	g.Go(func() error {
 		select {
 		case <-ready:

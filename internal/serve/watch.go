@@ -5,10 +5,7 @@ import (
 	"log/slog"
 	"os"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/engine/docker"
 	"github.com/unite-hub/berth/internal/health"
 	"github.com/unite-hub/berth/internal/meter"
 	"github.com/unite-hub/berth/internal/store"
@@ -20,74 +17,59 @@ import (
 type watchers struct {
 	monitor *health.Monitor
 	meter   *meter.Meter
-	health  *health.Keeper
-	usage   *meter.Keeper
-	tracer  tracer
 }
 
 // vitals lets the loop ask the monitor, which is made after it.
 type vitals struct{ *health.Monitor }
 
-// heard lets the meter hear of processes that were killed, beside the loop. The
-// meter is made after it.
-type heard struct {
-	*docker.Engine
-	meter *meter.Meter
-}
-
-// Watch implements reconcile.Engine.
-func (h *heard) Watch(ctx context.Context, hint func(berth.Hint)) error {
-	return h.Engine.Watch(ctx, func(it berth.Hint) {
-		if it.OOM {
-			h.meter.Killed(it.OrganizationID)
-		}
-		hint(it)
-	})
-}
-
-func (s *server) newWatchers(t tracer) watchers {
+func (t *term) newWatchers() watchers {
 	m := meter.New(meter.Config{}, meter.Parts{
-		Store: s.store, Sampler: meter.NewKernel("/sys/fs/cgroup", "/proc"), Stats: s.engine, Disk: s.engine,
-		Fleet: s.loop.Fleet, Traffic: s.edge.Traffic, Limit: s.diskLimit, Notice: s.notice, Log: s.log,
+		Store: t.store, Sampler: meter.NewKernel("/sys/fs/cgroup", "/proc"), Stats: t.engine, Disk: t.engine,
+		Fleet: t.loop.Fleet, Traffic: t.edge.Traffic, Limit: t.diskLimit, Notice: t.notice, Log: t.log,
 	})
 	return watchers{
 		meter: m,
 		monitor: health.NewMonitor(health.MonitorConfig{
-			Fleet: s.loop.Fleet, Asker: s.prober, Reading: m.Now, Changed: s.loop.Remind, Log: s.log,
+			Fleet: t.loop.Fleet, Asker: t.prober, Reading: m.Now, Changed: t.loop.Remind, Log: t.log,
 			Record: func(ctx context.Context, list []berth.Probe) error {
-				return s.store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, list) })
+				return t.store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, list) })
 			},
 		}),
-		health: health.NewKeeper(health.KeeperConfig{Probes: s.KeepChecks, Hours: s.KeepHours, Days: s.KeepDays}, s.store, s.log),
-		usage:  &meter.Keeper{Store: s.store, Minutes: s.KeepMinutes, Hours: s.KeepHours, Days: s.KeepDays, Log: s.log},
-		tracer: t,
 	}
 }
 
-func (w watchers) run(ctx context.Context, g *errgroup.Group) {
-	for _, run := range []func(context.Context) error{w.monitor.Run, w.meter.Run, w.health.Run, w.usage.Run, w.tracer.run} {
-		g.Go(func() error { return run(ctx) })
-	}
+// keepers sum up and forget what watchers recorded, of all engines.
+func (s *server) keepers(st store.Store) []func(context.Context) error {
+	probes := health.NewKeeper(health.KeeperConfig{Probes: s.KeepChecks, Hours: s.KeepHours, Days: s.KeepDays}, st, s.log)
+	usage := &meter.Keeper{Store: st, Minutes: s.KeepMinutes, Hours: s.KeepHours, Days: s.KeepDays, Log: s.log}
+	return []func(context.Context) error{probes.Run, usage.Run}
 }
 
 // diskLimit is a tenant's, in bytes; 0 if it can't be read.
-func (s *server) diskLimit(organizationID string) int64 {
-	var t berth.Tenant
-	err := s.store.View(context.Background(), berth.System(), func(tx store.Tx) (err error) {
-		t, err = tx.Tenant(context.Background(), organizationID)
+func (t *term) diskLimit(organizationID string) int64 {
+	var n berth.Tenant
+	err := t.store.View(context.Background(), berth.System(), func(tx store.Tx) (err error) {
+		n, err = tx.Tenant(context.Background(), organizationID)
 		return err
 	})
 	if err != nil {
 		return 0
 	}
-	return int64(t.Spec.Limits.DiskMB) * berth.BytesPerMB
+	return int64(n.Spec.Limits.DiskMB) * berth.BytesPerMB
 }
 
 // notice records what the meter noticed.
-func (s *server) notice(organizationID string, kind string, message string) {
-	err := s.service.Note(context.Background(), organizationID, kind, message)
+func (t *term) notice(organizationID string, kind string, message string) {
+	ctx := context.Background()
+	err := t.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		n, err := tx.Tenant(ctx, organizationID)
+		if err != nil {
+			return err
+		}
+		return tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), OrganizationID: n.OrganizationID, At: now(), Kind: kind, Message: message})
+	})
 	if err != nil {
-		s.log.Warn("notice could not be recorded", "tenant", organizationID, "kind", kind, "error", err)
+		t.log.Warn("notice could not be recorded", "tenant", organizationID, "kind", kind, "error", err)
 	}
 }
 

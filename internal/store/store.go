@@ -52,6 +52,10 @@ type Tx interface {
 	Sealings
 	// Installation is the id of this Berth, made with the database.
 	Installation(ctx context.Context) (string, error)
+	// KeyMark is a value sealed with the keys that belong to the database; nil
+	// before SetKeyMark. System and operator only.
+	KeyMark(ctx context.Context) ([]byte, error)
+	SetKeyMark(ctx context.Context, sealed []byte) error
 }
 
 // Page asks for a part of a list. The zero Page is the first 100.

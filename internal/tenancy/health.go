@@ -181,8 +181,11 @@ func (s *Service) sweep(ctx context.Context, actor berth.Actor, list []Swept) {
 	limited, cancel := context.WithTimeout(ctx, sweepDeadline)
 	defer cancel()
 	members := map[string][]berth.Member{}
+	known := false
 	if s.Members != nil {
-		for _, m := range s.Members() {
+		var all []berth.Member
+		all, known = s.Members()
+		for _, m := range all {
 			if m.Main {
 				members[m.OrganizationID] = append(members[m.OrganizationID], m)
 			}
@@ -195,7 +198,7 @@ func (s *Service) sweep(ctx context.Context, actor berth.Actor, list []Swept) {
 	for i := range list {
 		all.Go(func() error {
 			own := members[list[i].Tenant.OrganizationID]
-			if s.Members == nil {
+			if !known {
 				own = s.look(limited, actor, list[i].Tenant)
 			}
 			list[i].Probe = s.worst(limited, own)

@@ -47,6 +47,9 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		if err := s.place(ctx, tx, &t, host, p.Slug == ""); err != nil {
 			return err
 		}
+		if err := s.settle(ctx, tx, &t); err != nil {
+			return err
+		}
 		if err := tx.InsertTenant(ctx, t); err != nil {
 			return err
 		}

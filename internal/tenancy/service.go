@@ -90,6 +90,7 @@ type Config struct {
 	PublicHost    string       // of tenants' URLs
 	NotifyHTTP    bool         // notifications may go to http:// too
 	Mail          bool         // there is a mail server
+	Shared        bool         // other control planes may lead other engines in the same database
 
 	// HostNetworks returns what the host is connected to: a subnet that
 	// overlaps one of these is not given to a tenant.
@@ -113,9 +114,9 @@ type Parts struct {
 	Files   Files
 	Prober  Prober
 	Logs    Logs
-	// Members are what runs, as the loop last saw it. Without it, a sweep asks the
-	// engine for each tenant.
-	Members func() []berth.Member
+	// Members are what runs, as the loop last saw it; ok is false while none runs
+	// here. Without it, a sweep asks the engine for each tenant.
+	Members func() (list []berth.Member, ok bool)
 	Meter   Meter
 	Traces  Traces
 }
