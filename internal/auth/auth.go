@@ -95,7 +95,7 @@ func (a *Auth) List(ctx context.Context, actor berth.Actor) (list []berth.Token,
 		return nil, err
 	}
 	err = a.store.View(ctx, actor, func(tx store.Tx) error {
-		list, err = tx.ListTokens(ctx)
+		list, _, err = tx.ListTokens(ctx, "", store.Page{Limit: store.Unbounded})
 		return err
 	})
 	return list, err
@@ -107,25 +107,22 @@ func (a *Auth) Revoke(ctx context.Context, actor berth.Actor, id string) error {
 		return err
 	}
 	return a.store.InTx(ctx, actor, func(tx store.Tx) error {
-		list, err := tx.ListTokens(ctx)
+		t, err := tx.Token(ctx, id)
+		if berth.Is(err, berth.CodeNotFound) {
+			return berth.Errorf(berth.CodeNotFound, "Token not found").WithHint("list the tokens; %s was given", berth.Quote(id))
+		}
 		if err != nil {
 			return err
 		}
-		for _, t := range list {
-			if t.ID != id {
-				continue
-			}
-			if t.RevokedAt.IsZero() {
-				t.RevokedAt = time.Now().UTC().Truncate(time.Microsecond)
-			}
-			return tx.UpdateToken(ctx, t)
+		if t.RevokedAt.IsZero() {
+			t.RevokedAt = time.Now().UTC().Truncate(time.Microsecond)
 		}
-		return berth.Errorf(berth.CodeNotFound, "Token not found").WithHint("list the tokens; %s was given", berth.Quote(id))
+		return tx.UpdateToken(ctx, t)
 	})
 }
 
 func operatorOnly(actor berth.Actor) error {
-	if actor.Role == berth.RoleSystem || actor.Role == berth.RoleOperator && actor.OrganizationID == "" {
+	if actor.Installation() {
 		return nil
 	}
 	return berth.Errorf(berth.CodeForbidden, "Only an operator may manage tokens").WithHint("use an operator's token")
