@@ -18,6 +18,7 @@ type ownHealth struct {
 	EngineID        *string `json:"engineId,omitempty"`
 	EngineVersion   *string `json:"engineVersion,omitempty"`
 	EngineRouted    *bool   `json:"engineRouted,omitempty" doc:"whether the host reaches containers directly"`
+	Leading         *bool   `json:"leading,omitempty" doc:"whether this control plane runs the engine; false while another one does"`
 }
 
 type ownHealthInput struct {
@@ -35,6 +36,10 @@ func (s *server) openRoutes() {
 		}
 		if _, err := s.Auth.Authenticate(ctx, bearer(in.Authorization)); err == nil {
 			out.Version, out.EngineReachable = &s.Version, &up
+			if s.Service.Members != nil {
+				_, leading := s.Service.Members()
+				out.Leading = &leading
+			}
 			if info.ID != "" {
 				out.EngineID, out.EngineVersion, out.EngineRouted = &info.ID, &info.Version, &info.Routed
 			}

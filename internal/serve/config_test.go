@@ -24,7 +24,7 @@ func TestABadFlagIsNamedWithItsValueAndAWayOut(t *testing.T) {
 	for what, change := range map[string]func(*Config){
 		"state-dir":       func(c *Config) { c.StateDir = "" },
 		"listen":          func(c *Config) { c.Listen = "3008" },
-		"database-url":    func(c *Config) { c.DatabaseURL = "postgres://localhost/berth" },
+		"database-url":    func(c *Config) { c.DatabaseURL = "mysql://berth:s3cret@localhost/berth" },
 		"engine":          func(c *Config) { c.Engine = "kubernetes" },
 		"engine ":         func(c *Config) { c.Engine = "podman" },
 		"ports":           func(c *Config) { c.Ports = "3001" },

@@ -32,8 +32,8 @@ type AuditFilter struct {
 
 // Sealed is one encrypted value, wherever it is stored.
 type Sealed struct {
-	Kind           string // "secret", "registry" or "channel"
-	ID             string // of the row: of the version, the registry, the channel
+	Kind           string // "secret", "registry", "channel" or "installation" (the KeyMark)
+	ID             string // of the row: of the version, the registry, the channel; "1"
 	OrganizationID string // "" for the installation's
 	Name           string // of the variable, for a secret
 	Ciphertext     []byte

@@ -65,7 +65,7 @@ func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*
 		t.Fatal(err)
 	}
 	return tenancy.New(tenancy.Config{Now: func() time.Time { return noon }}, tenancy.Parts{
-		Store: s, Prober: asker(answer), Members: func() []berth.Member { return members },
+		Store: s, Prober: asker(answer), Members: func() ([]berth.Member, bool) { return members, true },
 	}), s
 }
 
@@ -262,11 +262,11 @@ func TestASweepTakesNoGenerationThatStartsForTheTenant(t *testing.T) {
 			}
 			return berth.Probe{Status: berth.ProbeHealthy}
 		})
-		service.Members = func() (list []berth.Member) {
+		service.Members = func() (list []berth.Member, ok bool) {
 			for _, a := range []netip.AddrPort{old, next} {
 				list = append(list, berth.Member{OrganizationID: org(1), Main: true, Settled: c.settled, Container: berth.Container{Address: a}})
 			}
-			return list
+			return list, true
 		}
 		got, err := service.SweepHealth(t.Context(), operator, 0)
 		if err != nil || got.Tenants[0].Probe == nil || got.Tenants[0].Probe.Status != c.want {
@@ -280,7 +280,9 @@ func TestASweepDoesNotAskWhoHasNoAddressYet(t *testing.T) {
 		t.Error("asked nobody")
 		return berth.Probe{Status: berth.ProbeUnhealthy}
 	})
-	service.Members = func() []berth.Member { return []berth.Member{{OrganizationID: org(1), Main: true, Settled: true}} }
+	service.Members = func() ([]berth.Member, bool) {
+		return []berth.Member{{OrganizationID: org(1), Main: true, Settled: true}}, true
+	}
 	if got, err := service.SweepHealth(t.Context(), operator, 0); err != nil || got.Unknown != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}

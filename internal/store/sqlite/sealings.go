@@ -10,9 +10,10 @@ import (
 
 // sealedIn is where each kind of sealed value is: table, and column of the id.
 var sealedIn = map[string][2]string{
-	"secret":   {"secret_versions", "id"},
-	"registry": {"registry_credentials", "registry"},
-	"channel":  {"channels", "id"},
+	"secret":       {"secret_versions", "id"},
+	"registry":     {"registry_credentials", "registry"},
+	"channel":      {"channels", "id"},
+	"installation": {"installation", "only"},
 }
 
 func sealedRow(s *store.Sealed) []any {
@@ -28,6 +29,7 @@ func (t *tx) ListSealed(ctx context.Context, p store.Page) ([]store.Sealed, stri
 	kind, id, _ := strings.Cut(w.key, ":")
 	return page[store.Sealed]{w, byKey(sealedRow, func(s store.Sealed) string { return s.Kind + ":" + s.ID }), `SELECT * FROM (
 		SELECT 'channel' AS kind, id, coalesce(organization_id, '') AS organization_id, '' AS name, ciphertext FROM channels WHERE ciphertext IS NOT NULL
+		UNION ALL SELECT 'installation', CAST(only AS TEXT), '', '', ciphertext FROM installation WHERE ciphertext IS NOT NULL
 		UNION ALL SELECT 'registry', registry, '', '', ciphertext FROM registry_credentials
 		UNION ALL SELECT 'secret', id, organization_id, name, ciphertext FROM secret_versions)
 		WHERE kind > ?1 OR kind = ?1 AND id > ?2 ORDER BY kind, id LIMIT ?3`, []any{kind, id}}.read(ctx, t)
@@ -48,4 +50,22 @@ func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) erro
 		return errStale("The sealed value")
 	}
 	return fault(ctx, err, "seal anew")
+}
+
+// KeyMark implements store.Tx.
+func (t *tx) KeyMark(ctx context.Context) (sealed []byte, err error) {
+	if !t.everything() {
+		return nil, errForbidden()
+	}
+	_, err = t.one(ctx, []any{&sealed}, `SELECT ciphertext FROM installation`)
+	return sealed, fault(ctx, err, "read key mark")
+}
+
+// SetKeyMark implements store.Tx.
+func (t *tx) SetKeyMark(ctx context.Context, sealed []byte) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE installation SET ciphertext = ?`, sealed)
+	return fault(ctx, err, "write key mark")
 }

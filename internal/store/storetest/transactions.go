@@ -109,6 +109,7 @@ var transactionTests = []test{
 	{"a view keeps its snapshot and does not wait for a writer", testSnapshot},
 	{"50 orders at once that take the smallest free port get 50 different ones", testPorts},
 	{"of many that change one revision at once, one wins each time", testRaces},
+	{"the database knows the keys that belong to it", testKeyMark},
 	{"the installation has one id that stays", func(f fixture) {
 		var first string
 		for range 2 {
@@ -122,6 +123,30 @@ var transactionTests = []test{
 			})
 		}
 	}},
+}
+
+func testKeyMark(f fixture) {
+	read := func() (mark []byte) {
+		f.view(operator, func(ctx context.Context, tx store.Tx) (err error) {
+			mark, err = tx.KeyMark(ctx)
+			return err
+		})
+		return mark
+	}
+	if got := read(); got != nil {
+		f.Errorf("a new database is marked: %v", got)
+	}
+	f.tx(func(ctx context.Context, tx store.Tx) error { return tx.SetKeyMark(ctx, []byte{1, 2}) })
+	f.same(read(), []byte{1, 2})
+	for _, actor := range []berth.Actor{{}, of(org(1))} {
+		f.code(f.try(actor, func(ctx context.Context, tx store.Tx) error { return tx.SetKeyMark(ctx, []byte{3}) }), berth.CodeForbidden)
+		err := f.store.View(f.Context(), actor, func(tx store.Tx) error {
+			_, err := tx.KeyMark(f.Context())
+			return err
+		})
+		f.code(err, berth.CodeForbidden)
+	}
+	f.same(read(), []byte{1, 2})
 }
 
 func (f fixture) absent(organizationID string) {

@@ -1,0 +1,201 @@
+// Package planes_test runs several control planes on one PostgreSQL: the real
+// binary, real Engines, a real database that is paused, killed and cut off.
+package planes_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	dockerclient "github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
+)
+
+var rig testbed.Rig
+
+func TestMain(m *testing.M) { os.Exit(testbed.Main(m, "planes", &rig)) }
+
+// site is a database, and the control planes that have it.
+type site struct {
+	*testing.T
+	ctx      context.Context
+	postgres *testbed.Postgres
+	url      string // of the database
+	ports    string
+	pool     string
+	keys     string // the key file that all share
+}
+
+// plane is one control plane.
+type plane struct {
+	*site
+	name    string
+	process *testbed.Process
+	api     *client.Client
+}
+
+func newSite(t *testing.T, number int) *site {
+	t.Helper()
+	ports, err := testbed.FreePorts(20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{T: t, ctx: context.WithoutCancel(t.Context()), ports: ports, pool: fmt.Sprintf("10.72.%d.0/22", number*4)}
+	s.postgres, err = testbed.StartPostgres(s.ctx)
+	s.must(err)
+	t.Cleanup(func() { s.must(s.postgres.Stop()) })
+	s.must(s.postgres.CreateDatabase(s.ctx, "berth", ""))
+	s.url = s.postgres.URL("berth")
+	return s
+}
+
+func (s *site) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// plane starts a control plane. The keys of the first are those of all.
+func (s *site) plane(name string, env ...string) *plane {
+	s.Helper()
+	dir := s.TempDir()
+	if s.keys != "" {
+		data, err := os.ReadFile(s.keys)
+		s.must(err)
+		s.must(os.WriteFile(filepath.Join(dir, "secret.key"), data, 0o600))
+	}
+	p := &plane{site: s, name: name, process: &testbed.Process{
+		Binary: rig.Binary, StateDir: dir, Ports: s.ports, Pool: s.pool,
+		Env: append([]string{"BERTH_DATABASE_URL=" + s.url}, env...),
+	}}
+	p.start()
+	if s.keys == "" {
+		s.keys = filepath.Join(dir, "secret.key")
+	}
+	s.Cleanup(func() {
+		if s.Failed() {
+			s.Logf("%s:\n%s", name, p.process.Log())
+		}
+		if p.process.Running() {
+			_ = syscall.Kill(p.process.Pid(), syscall.SIGCONT)
+			s.must(p.process.Stop())
+		}
+	})
+	return p
+}
+
+func (p *plane) start() {
+	p.Helper()
+	p.must(p.process.Start(p.ctx))
+	var err error
+	p.api, err = client.New(p.process.URL, p.process.Token)
+	p.must(err)
+}
+
+// leads reports whether this control plane runs its engine.
+func (p *plane) leads() bool {
+	ctx, cancel := context.WithTimeout(p.ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.process.URL+"/api/health", nil)
+	p.must(err)
+	req.Header.Set("Authorization", "Bearer "+p.process.Token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var h struct{ Leading bool }
+	return json.NewDecoder(resp.Body).Decode(&h) == nil && h.Leading
+}
+
+// provision makes a running tenant, which is taken away through last, when the
+// test is over.
+func (p *plane) provision(last **plane) client.Provisioned {
+	p.Helper()
+	org := berth.NewID()
+	made, err := p.api.Provision(p.ctx, client.Provision{OrganizationID: org, TenantName: "Plane " + org[:8], ImageTag: rig.ImageOne, Start: true}, client.Call{})
+	p.must(err)
+	p.Cleanup(func() {
+		if _, err := (*last).api.Deprovision(p.ctx, org, "delete", client.Call{Wait: time.Minute}); err != nil {
+			p.Error(err)
+		}
+	})
+	return made
+}
+
+func ask(ctx context.Context, port int) (status int, body string) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/api/health", port), nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	return resp.StatusCode, string(data)
+}
+
+func (s *site) serves(port int) bool {
+	status, _ := ask(s.ctx, port)
+	return status == http.StatusOK
+}
+
+func (s *site) eventually(within time.Duration, what string, holds func() bool) {
+	s.Helper()
+	for deadline := time.Now().Add(within); !holds(); {
+		if time.Now().After(deadline) {
+			s.Fatalf("after %v, not yet: %s", within, what)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+// containers are the ids of a tenant's containers on the engine that DOCKER_HOST
+// names.
+func (s *site) containers(org string) []string {
+	s.Helper()
+	engine, err := testbed.Engine()
+	s.must(err)
+	defer func() { s.must(engine.Close()) }()
+	list, err := engine.ContainerList(s.ctx, dockerclient.ContainerListOptions{
+		All: true, Filters: make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+org),
+	})
+	s.must(err)
+	ids := []string{}
+	for _, c := range list.Items {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+// orgOf is the organization of what was provisioned.
+func orgOf(p client.Provisioned) string { return p.OrganizationID }
+
+// code is the problem's code of an error of the client's; "" if it is none.
+func code(err error) string {
+	var e *client.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
