@@ -32,7 +32,11 @@ func (s *server) stand(ctx context.Context, ready func()) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return s.candidate(store.Installation, func(ctx context.Context, t *lead.Term) error {
-			return s.chores(ctx, s.shared.Under(t.Lease))
+			st := s.shared.Under(t.Lease)
+			g, ctx := errgroup.WithContext(ctx)
+			g.Go(func() error { return s.chores(ctx, st) })
+			g.Go(func() error { return s.orphans(ctx, st) })
+			return g.Wait()
 		}).Run(ctx)
 	})
 	g.Go(func() error { return s.standForEngine(ctx, ready) })
