@@ -36,7 +36,8 @@ func (l *Loop) poll(ctx context.Context) error {
 		if err != nil {
 			continue // the scan says so
 		}
-		for _, org := range open {
+		// Ports too, that the control plane before may have had until now.
+		for _, org := range append(open, l.routes.retry()...) {
 			l.queue.remind(org, 0)
 		}
 	}

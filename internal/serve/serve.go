@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -59,6 +60,7 @@ type server struct {
 	closers closers
 
 	holder   string // of leases; another with each process
+	edges    sync.WaitGroup
 	box      *secret.Box
 	store    database
 	shared   shared // the same, where several control planes may have it; else nil
@@ -182,7 +184,9 @@ func (s *server) run(ctx context.Context) error {
 		}
 		return s.serveAPI(ctx)
 	})
-	return g.Wait()
+	err := g.Wait()
+	s.edges.Wait()
+	return err
 }
 
 // lastWords is how long a request may still wait for its deployment after the

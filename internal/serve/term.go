@@ -45,10 +45,26 @@ func (s *server) edgeOptions() edge.Options {
 }
 
 // run leads until ctx ends. ready is called once the routes of all tenants are
-// in force.
+// in force. The requests that the edge has then are finished after run returns:
+// its ports are closed, so that whoever leads next can open them.
 func (t *term) run(ctx context.Context, ready func()) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return t.edge.Run(ctx) })
+	broken := make(chan error, 1)
+	t.edges.Go(func() {
+		err := t.edge.Run(ctx)
+		if err != nil && ctx.Err() != nil {
+			t.log.Warn("edge did not end well", "error", err)
+		}
+		broken <- err
+	})
+	g.Go(func() error {
+		select {
+		case err := <-broken:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	g.Go(func() error { return t.loop.Run(ctx, ready) })
 	g.Go(func() error { return t.watchers.monitor.Run(ctx) })
 	g.Go(func() error { return t.watchers.meter.Run(ctx) })
