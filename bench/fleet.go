@@ -156,7 +156,7 @@ func watch(ctx context.Context, where string) (err error) {
 }
 
 // crowd records many tenants that run, all at one address.
-func crowd(ctx context.Context, db *sqlite.Store, n int, addr netip.AddrPort) (members []berth.Member, err error) {
+func crowd(ctx context.Context, db store.Store, n int, addr netip.AddrPort) (members []berth.Member, err error) {
 	check := berth.HealthCheck{Path: "/api/health", Interval: 15 * time.Second, Timeout: 5 * time.Second, Retries: 3}
 	now := time.Now().UTC()
 	err = db.InTx(ctx, berth.System(), func(tx store.Tx) error {

@@ -35,11 +35,18 @@ func main() {
 	pattern := flag.String("run", "", "only scenarios whose name (what stands before the colon) matches")
 	quick := flag.Bool("quick", false, "fewer tenants and shorter waits: to see that it works, not to quote")
 	watched := flag.String("watch", "", "for the fleet scenario's own use: ADDRESS/CONTAINER")
+	seconds := flag.Int("rows", 0, "for the databases scenario's own use: SECONDS")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *watched != "" {
 		if err := watch(ctx, *watched); err != nil {
+			log.Fatal("bench: ", err)
+		}
+		return
+	}
+	if *seconds != 0 {
+		if err := record(ctx, *seconds); err != nil {
 			log.Fatal("bench: ", err)
 		}
 		return
@@ -99,6 +106,7 @@ func (b *bench) scenarios() []scenario {
 		{"moves", "10 deployments and 5 rollbacks of a tenant under load", b.moves},
 		{"sampling", "one sweep over the samples of 300 containers", b.sampling},
 		{"fleet", "watching 1,000 tenants", b.fleet},
+		{"databases", "1,000 tenants in SQLite and in PostgreSQL: reads, lists, and 1,000 rows a second", b.databases},
 		{"nextjs", "provision + start of examples/nextjs to the first 200, beside the raw API and docker-compose on the ejected file", b.nextjs},
 		{"idle", "the control plane, and what it makes the Engine burn, at 0 and 100 tenants", b.idle},
 	}
