@@ -15,7 +15,9 @@ DECLARE
 BEGIN
 	IF to_regclass('public.tenant_containers') IS NOT NULL THEN
 		LOCK TABLE public.tenant_containers IN SHARE MODE;
-		PERFORM set_config('row_security', 'off', true); -- an error, where it would hide what lives
+		IF NOT pg_has_role(current_user, 'berth_system', 'USAGE') THEN
+			RAISE EXCEPTION 'only a member of berth_system sees what lives' USING HINT = 'go down as whoever migrated';
+		END IF;
 		IF EXISTS (SELECT FROM public.tenant_containers WHERE deprovisioned_at IS NULL) THEN
 			RAISE EXCEPTION 'tenants live: going down would lose them' USING HINT = 'deprovision them first';
 		END IF;
@@ -23,9 +25,9 @@ BEGIN
 	IF to_regnamespace('berth') IS NULL THEN
 		RETURN;
 	END IF;
-	DROP TABLE IF EXISTS public.tenant_deployments, public.tenant_resource_usage, public.tenant_health, public.tenant_containers;
 	DROP FUNCTION IF EXISTS public.get_next_available_port(), public.get_container_health_status(uuid),
-		public.get_container_avg_resource_usage(uuid, integer);
+		public.get_container_avg_resource_usage(uuid, integer), berth.taken_ports(), berth.taken_subnets(), berth.ports_in_use();
+	DROP TABLE IF EXISTS public.tenant_deployments, public.tenant_resource_usage, public.tenant_health, public.tenant_containers;
 	made := ARRAY(SELECT object FROM berth.made);
 
 	FOREACH t IN ARRAY ARRAY['user_organizations', 'user_profiles', 'organizations'] LOOP
@@ -38,8 +40,7 @@ BEGIN
 		END IF;
 	END LOOP;
 	DROP FUNCTION IF EXISTS berth.queue_others(), berth.touch_tenant(), berth.keep_history(), berth.fill_tenant(), berth.fill_deployment(),
-		berth.fill_organization(), berth.known_user(text), berth.taken_ports(), berth.taken_subnets(), berth.ports_in_use(),
-		berth.my_organizations(text), berth.may_write(), berth.sees_any(), berth.sees_all(), berth.own_organization(), berth.actor(),
+		berth.fill_organization(), berth.known_user(text), berth.my_organizations(text), berth.may_write(), berth.sees_any(), berth.sees_all(), berth.own_organization(), berth.actor(),
 		berth.claim(text), berth.is_system(), berth.signed_in(), berth.queue_writers();
 	FOREACH t IN ARRAY ARRAY['user_organizations', 'user_profiles', 'organizations'] LOOP
 		IF 'table public.' || t = ANY (made) THEN
