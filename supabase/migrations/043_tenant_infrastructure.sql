@@ -159,6 +159,13 @@ DECLARE
 	own text[] := '{}';
 	t text;
 BEGIN
+	FOREACH t IN ARRAY ARRAY['organizations', 'user_profiles'] LOOP
+		IF to_regclass('public.' || t) IS NOT NULL AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute
+			WHERE attrelid = to_regclass('public.' || t) AND attname = 'id' AND atttypid = 'pg_catalog.uuid'::regtype) THEN
+			RAISE EXCEPTION 'public.% has no column id of type uuid', t
+				USING HINT = 'Berth refers to organizations and users by UUID';
+		END IF;
+	END LOOP;
 	IF to_regclass('public.organizations') IS NULL THEN
 		CREATE TABLE public.organizations (
 			id         UUID PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -195,13 +202,6 @@ BEGIN
 		EXECUTE pg_catalog.format('GRANT SELECT ON public.%I TO authenticated', t);
 		EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.%I TO service_role', t);
 		EXECUTE pg_catalog.format('CREATE POLICY service ON public.%I TO service_role USING (true) WITH CHECK (true)', t);
-	END LOOP;
-	FOREACH t IN ARRAY ARRAY['organizations', 'user_profiles'] LOOP
-		IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute
-			WHERE attrelid = to_regclass('public.' || t) AND attname = 'id' AND atttypid = 'pg_catalog.uuid'::regtype) THEN
-			RAISE EXCEPTION 'public.% has no column id of type uuid', t
-				USING HINT = 'Berth refers to organizations and users by UUID';
-		END IF;
 	END LOOP;
 	-- berth_system serves those who may not look themselves, through the views
 	-- and functions of Berth, which ask who may see what. Policies of others
