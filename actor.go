@@ -26,14 +26,28 @@ type Actor struct {
 // System is the actor of Berth's own loop.
 func System() Actor { return Actor{ID: "system", Name: "berth", Role: RoleSystem} }
 
+// Installation reports whether a is the operator's own: it sees and writes what
+// belongs to no organization.
+func (a Actor) Installation() bool {
+	return a.OrganizationID == "" && (a.Role == RoleSystem || a.Role == RoleOperator)
+}
+
+// Everywhere reports whether a is bound to no organization: it may see any.
+func (a Actor) Everywhere() bool {
+	return a.Installation() || a.OrganizationID == "" && a.Role == RoleDeployer
+}
+
 // MaySee reports whether a may know of anything that belongs to the
-// organization. Default is no.
+// organization, or with "" to the installation. Default is no.
 func (a Actor) MaySee(organizationID string) bool {
+	if organizationID == "" {
+		return a.Installation()
+	}
 	switch a.Role {
 	case RoleSystem, RoleOperator, RoleDeployer:
 		return a.OrganizationID == "" || a.OrganizationID == organizationID
 	case RoleAdmin, RoleMember:
-		return a.OrganizationID != "" && a.OrganizationID == organizationID
+		return a.OrganizationID == organizationID
 	default:
 		return false
 	}
@@ -43,6 +57,13 @@ func (a Actor) MaySee(organizationID string) bool {
 // a: the last wall, behind the use cases, which decide by May.
 func (a Actor) MayWrite(organizationID string) bool {
 	return a.Role != RoleMember && a.MaySee(organizationID)
+}
+
+// MayManage reports whether a store lets a at what neither members nor
+// deployers are shown of an organization: secrets, tokens, invitations, channels
+// and the audit.
+func (a Actor) MayManage(organizationID string) bool {
+	return a.Role != RoleDeployer && a.MayWrite(organizationID)
 }
 
 // May reports whether a may do an action to what belongs to an organization

@@ -143,7 +143,7 @@ func watch(ctx context.Context, where string) (err error) {
 	probes := 0
 	err = db.View(ctx, berth.System(), func(tx store.Tx) error {
 		for _, member := range members[:10] {
-			list, err := tx.ListProbes(ctx, member.OrganizationID, 1000)
+			list, _, err := tx.ListProbes(ctx, member.OrganizationID, store.Page{Limit: 1000})
 			if err != nil {
 				return err
 			}

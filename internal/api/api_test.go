@@ -111,7 +111,7 @@ func expire(t *testing.T, w *world, tok berth.Token) error {
 		if err := tx.InsertToken(t.Context(), tok); err != nil {
 			return err
 		}
-		list, err := tx.ListTokens(t.Context())
+		list, _, err := tx.ListTokens(t.Context(), "", store.Page{})
 		for _, x := range list {
 			if x.Name == "expired" && x.ID != tok.ID {
 				x.RevokedAt = time.Now().UTC().Truncate(time.Microsecond)

@@ -88,7 +88,7 @@ func get(path, id, summary string) huma.Operation {
 func (s *server) readRoutes() {
 	secured(s, get("/api/tenants", "list", "List tenants, oldest first"), func(ctx context.Context, actor berth.Actor, in *listInput) (*body[tenantList], error) {
 		page, next, err := s.Service.Tenants(ctx, actor, store.TenantFilter{
-			Status: berth.Status(in.Status), Health: berth.Health(in.Health), Text: in.Text, Cursor: in.Cursor, Limit: in.Limit,
+			Status: berth.Status(in.Status), Health: berth.Health(in.Health), Text: in.Text, Page: store.Page{Cursor: in.Cursor, Limit: in.Limit},
 		})
 		out := tenantList{Tenants: make([]tenantWire, 0, len(page)), NextCursor: orNull(next)}
 		behind := s.behind(ctx, page...)

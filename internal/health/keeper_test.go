@@ -66,7 +66,7 @@ func probes(t *testing.T, s store.Store, org string) int {
 	t.Helper()
 	n := 0
 	err := s.View(t.Context(), berth.System(), func(tx store.Tx) error {
-		list, err := tx.ListProbes(t.Context(), org, 1000)
+		list, _, err := tx.ListProbes(t.Context(), org, store.Page{Limit: 1000})
 		n = len(list)
 		return err
 	})

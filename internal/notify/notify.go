@@ -163,7 +163,7 @@ func (n *Dispatcher) enqueue(ctx context.Context, tx store.Tx) error {
 	if err != nil || len(events) == 0 {
 		return err
 	}
-	channels, err := tx.ListChannels(ctx)
+	channels, _, err := tx.ListChannels(ctx, store.Page{Limit: store.Unbounded})
 	if err != nil {
 		return err
 	}

@@ -140,7 +140,7 @@ func (w *world) run(c notify.Config) (stop func()) {
 
 func (w *world) deliveries(channel string) (list []berth.Delivery) {
 	w.must(w.store.View(context.Background(), berth.System(), func(tx store.Tx) (err error) {
-		list, err = tx.ListDeliveries(context.Background(), channel, 0)
+		list, _, err = tx.ListDeliveries(context.Background(), channel, store.Page{})
 		return err
 	}))
 	return list

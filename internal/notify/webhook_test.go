@@ -135,7 +135,7 @@ func TestDeliveriesGoAfterThirtyDaysAndEventsWhenTheyAreOldEnough(t *testing.T) 
 	}
 	events := func() (out []string) {
 		w.must(w.store.View(t.Context(), berth.System(), func(tx store.Tx) error {
-			list, err := tx.ListEvents(t.Context(), org, 0)
+			list, _, err := tx.ListEvents(t.Context(), org, store.Page{})
 			for _, e := range list {
 				out = append(out, e.ID)
 			}

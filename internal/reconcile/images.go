@@ -62,13 +62,13 @@ func (l *Loop) needed(ctx context.Context, tx store.Tx, needed map[string]bool) 
 		}
 	}
 	for cursor := ""; ; {
-		page, next, err := tx.ListTenants(ctx, store.TenantFilter{Cursor: cursor, Limit: 1000})
+		page, next, err := tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Cursor: cursor, Limit: 1000}})
 		if err != nil {
 			return err
 		}
 		for _, t := range page {
 			mark(&t.Spec)
-			history, _, err := tx.ListDeployments(ctx, t.OrganizationID, "", keptHistory)
+			history, _, err := tx.ListDeployments(ctx, t.OrganizationID, store.Page{Limit: keptHistory})
 			if err != nil {
 				return err
 			}

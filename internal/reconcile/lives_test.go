@@ -16,7 +16,7 @@ import (
 func (w *world) events(n int) (kinds []string) {
 	w.t.Helper()
 	w.must(w.store.View(ctx, w.actor, func(tx store.Tx) error {
-		list, err := tx.ListEvents(ctx, orgID(n), 100)
+		list, _, err := tx.ListEvents(ctx, orgID(n), store.Page{Limit: 100})
 		for _, e := range list {
 			kinds = append(kinds, e.Kind)
 		}

@@ -384,7 +384,7 @@ func TestTwoHundredStartsDoNotMakeAStopWait(t *testing.T) {
 		}
 		w.eventually(5*time.Minute, "all run", func() bool {
 			<-time.After(5 * time.Second)
-			running, _, err := w.service.Tenants(ctx, w.actor, store.TenantFilter{Status: berth.StatusRunning, Limit: 1000})
+			running, _, err := w.service.Tenants(ctx, w.actor, store.TenantFilter{Status: berth.StatusRunning, Page: store.Page{Limit: 1000}})
 			w.must(err)
 			return len(running) == 200
 		})

@@ -118,7 +118,7 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 		if err != nil {
 			return err
 		}
-		volumes, err := tx.ListVolumes(ctx, organizationID)
+		volumes, _, err := tx.ListVolumes(ctx, organizationID, store.Page{Limit: store.Unbounded})
 		p.situation = situation{secrets: secrets, volumes: volumes}
 		p.Tenant, p.Situation.Patience, p.Situation.Observe = t, p.Loop.Patience, p.Loop.Observe
 		p.Adopted = !ok || !d.Adopt || p.memory.recall(&d).adopted
@@ -145,7 +145,7 @@ func (p *pass) exclusiveBefore(ctx context.Context, tx store.Tx) ([]string, erro
 	case d != nil && d.Previous != nil:
 		version = d.Previous.Blueprint
 	case d == nil && p.Tenant.Health != berth.HealthHealthy:
-		last, _, err := tx.ListDeployments(ctx, p.Tenant.OrganizationID, "", 1)
+		last, _, err := tx.ListDeployments(ctx, p.Tenant.OrganizationID, store.Page{Limit: 1})
 		if err != nil {
 			return nil, err
 		}

@@ -128,7 +128,7 @@ func (l *Loop) list(ctx context.Context) (berth.Inventory, error) {
 func (l *Loop) recorded(ctx context.Context, f *fleet) error {
 	return l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
 		for cursor := ""; ; {
-			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Cursor: cursor, Limit: 1000})
+			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Cursor: cursor, Limit: 1000}})
 			if err != nil {
 				return err
 			}
@@ -138,7 +138,7 @@ func (l *Loop) recorded(ctx context.Context, f *fleet) error {
 				break
 			}
 		}
-		volumes, err := tx.ListVolumes(ctx, "")
+		volumes, _, err := tx.ListVolumes(ctx, "", store.Page{Limit: store.Unbounded})
 		if err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func (s *Service) ApplyBlueprint(ctx context.Context, actor berth.Actor, source 
 // Blueprints lists every version, by name, newest first.
 func (s *Service) Blueprints(ctx context.Context, actor berth.Actor) (list []BlueprintUse, err error) {
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		versions, err := tx.ListBlueprints(ctx)
+		versions, _, err := tx.ListBlueprints(ctx, store.Page{Limit: store.Unbounded})
 		if err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ func (s *Service) Blueprints(ctx context.Context, actor berth.Actor) (list []Blu
 func users(ctx context.Context, tx store.Tx) (map[string]int, error) {
 	used := map[string]int{}
 	for cursor := ""; ; {
-		page, next, err := tx.ListTenants(ctx, store.TenantFilter{Cursor: cursor, Limit: 1000})
+		page, next, err := tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Cursor: cursor, Limit: 1000}})
 		if err != nil {
 			return nil, err
 		}
@@ -117,7 +117,7 @@ func findBlueprint(ctx context.Context, tx store.Tx, id string) (berth.Blueprint
 func (s *Service) Behind(ctx context.Context, tenants []berth.Tenant) (behind map[string]bool, err error) {
 	behind = make(map[string]bool, len(tenants))
 	err = s.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-		versions, err := tx.ListBlueprints(ctx)
+		versions, _, err := tx.ListBlueprints(ctx, store.Page{Limit: store.Unbounded})
 		newest := newestVersions(versions)
 		for _, t := range tenants {
 			name, version, bad := berth.ParseBlueprintID(t.Spec.Blueprint)

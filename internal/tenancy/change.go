@@ -144,7 +144,7 @@ func (s *Service) rollbackTarget(ctx context.Context, tx store.Tx, t berth.Tenan
 		}
 		return berth.RollbackTarget(nil, id)
 	}
-	history, _, err := tx.ListDeployments(ctx, t.OrganizationID, "", rollbackDepth)
+	history, _, err := tx.ListDeployments(ctx, t.OrganizationID, store.Page{Limit: rollbackDepth})
 	if err != nil {
 		return berth.Deployment{}, err
 	}

@@ -52,7 +52,7 @@ func (s *Service) HealthSummary(ctx context.Context, actor berth.Actor, ref stri
 			return err
 		}
 		org := sum.Tenant.OrganizationID
-		if sum.Last, err = tx.ListProbes(ctx, org, max(limit, berth.LastChecks)); err != nil {
+		if sum.Last, _, err = tx.ListProbes(ctx, org, store.Page{Limit: max(limit, berth.LastChecks)}); err != nil {
 			return err
 		}
 		sum.Last = slices.DeleteFunc(sum.Last, func(p berth.Probe) bool { return p.CheckedAt.Before(sum.Tenant.CreatedAt) }) // of an earlier tenant
@@ -161,7 +161,7 @@ func (s *Service) runningTenants(ctx context.Context, actor berth.Actor) (list [
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
 		list = nil
 		for cursor := ""; ; {
-			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Status: berth.StatusRunning, Cursor: cursor, Limit: sweepPage})
+			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Status: berth.StatusRunning, Page: store.Page{Cursor: cursor, Limit: sweepPage}})
 			if err != nil {
 				return err
 			}

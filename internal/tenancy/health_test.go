@@ -105,7 +105,7 @@ func TestASweepCountsAllAndListsTheSickFirst(t *testing.T) {
 	}
 	err = s.View(t.Context(), operator, func(tx store.Tx) error {
 		for i := 1; i <= 6; i++ {
-			list, err := tx.ListProbes(t.Context(), org(i), 10)
+			list, _, err := tx.ListProbes(t.Context(), org(i), store.Page{Limit: 10})
 			if err != nil || len(list) != 1 {
 				t.Errorf("tenant %d: %d rows, %v", i, len(list), err)
 			}
@@ -298,7 +298,7 @@ func TestSweepsWithoutEndFillNoTable(t *testing.T) {
 		}
 	}
 	err := s.View(t.Context(), operator, func(tx store.Tx) error {
-		list, err := tx.ListProbes(t.Context(), org(1), 1000)
+		list, _, err := tx.ListProbes(t.Context(), org(1), store.Page{Limit: 1000})
 		if n, most := len(list), int(now.Sub(noon)/time.Second)+1; n < 2 || n > most {
 			t.Errorf("%d rows, want %d", n, most)
 		}

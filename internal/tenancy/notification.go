@@ -68,7 +68,7 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 				return err
 			}
 		}
-		list, err := tx.ListChannels(ctx)
+		list, _, err := tx.ListChannels(ctx, store.Page{Limit: store.Unbounded})
 		if err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func (s *Service) checkReceiver(text string) error {
 // Channels lists the channels that the actor sees, oldest first.
 func (s *Service) Channels(ctx context.Context, actor berth.Actor) (list []berth.Channel, err error) {
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		stored, err := tx.ListChannels(ctx)
+		stored, _, err := tx.ListChannels(ctx, store.Page{Limit: store.Unbounded})
 		for _, c := range stored {
 			list = append(list, c.Channel)
 		}
@@ -166,7 +166,7 @@ func (s *Service) DeleteChannel(ctx context.Context, actor berth.Actor, id strin
 // ChannelDeliveries lists what a channel was sent, newest first.
 func (s *Service) ChannelDeliveries(ctx context.Context, actor berth.Actor, id string, limit int) (list []berth.Delivery, err error) {
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		list, err = tx.ListDeliveries(ctx, id, limit)
+		list, _, err = tx.ListDeliveries(ctx, id, store.Page{Limit: limit})
 		return err
 	})
 	return list, err

@@ -22,7 +22,7 @@ const (
 // operatorOnly refuses actors who are bound to an organization: what follows
 // belongs to the whole installation.
 func operatorOnly(actor berth.Actor) error {
-	if (actor.Role == berth.RoleOperator || actor.Role == berth.RoleSystem) && actor.OrganizationID == "" {
+	if actor.Installation() {
 		return nil
 	}
 	return berth.Errorf(berth.CodeForbidden, "Only an operator may do this").WithHint("use an operator's token")
@@ -67,7 +67,7 @@ func (s *Service) Credentials(ctx context.Context, actor berth.Actor) (list []st
 		return nil, err
 	}
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		list, err = tx.ListCredentials(ctx)
+		list, _, err = tx.ListCredentials(ctx, store.Page{Limit: store.Unbounded})
 		return err
 	})
 	return list, err

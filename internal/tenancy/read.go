@@ -56,7 +56,7 @@ func (s *Service) Deployments(ctx context.Context, actor berth.Actor, ref, curso
 		if err != nil {
 			return err
 		}
-		page, next, err = tx.ListDeployments(ctx, org, cursor, limit)
+		page, next, err = tx.ListDeployments(ctx, org, store.Page{Cursor: cursor, Limit: limit})
 		return err
 	})
 	return page, next, err
@@ -227,7 +227,7 @@ func (s *Service) Volumes(ctx context.Context, actor berth.Actor, ref string) (l
 				return err
 			}
 		}
-		list, err = tx.ListVolumes(ctx, org)
+		list, _, err = tx.ListVolumes(ctx, org, store.Page{Limit: store.Unbounded})
 		return err
 	})
 	return list, err
@@ -243,7 +243,7 @@ func (s *Service) Events(ctx context.Context, actor berth.Actor, ref string, lim
 				return err
 			}
 		}
-		list, err = tx.ListEvents(ctx, org, limit)
+		list, _, err = tx.ListEvents(ctx, org, store.Page{Limit: limit})
 		return err
 	})
 	return list, err

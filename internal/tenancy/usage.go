@@ -83,7 +83,7 @@ func (s *Service) Fleet(ctx context.Context, actor berth.Actor) ([]Metered, erro
 	var tenants []berth.Tenant
 	err := s.Store.View(ctx, actor, func(tx store.Tx) error {
 		tenants = nil
-		f := store.TenantFilter{Limit: 1000}
+		f := store.TenantFilter{Page: store.Page{Limit: 1000}}
 		for {
 			page, next, err := tx.ListTenants(ctx, f)
 			if err != nil {

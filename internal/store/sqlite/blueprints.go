@@ -2,17 +2,16 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
 
 // Blueprints are the installation's. They hold no secret, so that whoever sees
-// any organization may read them; only an actor who sees every organization
-// may add one.
+// any organization may read them.
 
 const blueprintColumns = `name, version, hash, created_at, created_by`
 
@@ -57,16 +56,19 @@ func (t *tx) Blueprint(ctx context.Context, name string, version int) (berth.Blu
 }
 
 // ListBlueprints implements store.Blueprints.
-func (t *tx) ListBlueprints(ctx context.Context) ([]berth.BlueprintVersion, error) {
-	list := []berth.BlueprintVersion{}
-	if !t.anything() {
-		return list, nil
+func (t *tx) ListBlueprints(ctx context.Context, p store.Page) ([]berth.BlueprintVersion, string, error) {
+	w, err := openWindow("blueprints", p)
+	if err != nil || !t.anything() {
+		return []berth.BlueprintVersion{}, "", err
 	}
-	err := t.many(ctx, func(rows *sql.Rows) error {
-		list = append(list, berth.BlueprintVersion{})
-		return rows.Scan(blueprintRow(&list[len(list)-1])...)
-	}, `SELECT `+blueprintColumns+` FROM blueprints ORDER BY name, version DESC`)
-	return list, fault(ctx, err, "list blueprints")
+	name, version := "", 0
+	if w.key != "" {
+		if name, version, err = berth.ParseBlueprintID(w.key); err != nil {
+			return nil, "", errCursor(p.Cursor)
+		}
+	}
+	return page[berth.BlueprintVersion]{w, byKey(blueprintRow, berth.BlueprintVersion.ID), `SELECT ` + blueprintColumns + ` FROM blueprints
+		WHERE name > ?1 OR name = ?1 AND version < ?2 ORDER BY name, version DESC LIMIT ?3`, []any{name, version}}.read(ctx, t)
 }
 
 func errNoBlueprint(name string, version int) error {

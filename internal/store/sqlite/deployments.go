@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
 
 const deploymentColumns = `d.id, d.container_id, d.organization_id, d.deployment_type, d.status, d.generation, d.previous_config,
@@ -67,37 +68,17 @@ func (t *tx) OpenDeployment(ctx context.Context, organizationID string) (d berth
 }
 
 // ListDeployments implements store.Deployments.
-func (t *tx) ListDeployments(ctx context.Context, organizationID, cursor string, limit int) ([]berth.Deployment, string, error) {
-	size, err := pageSize(limit)
+func (t *tx) ListDeployments(ctx context.Context, organizationID string, p store.Page) ([]berth.Deployment, string, error) {
+	w, err := openWindow("deployments", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := beforeCursor("deployments", cursor)
-	if err != nil {
-		return nil, "", err
+	before, err := w.before()
+	if err != nil || !t.actor.MaySee(organizationID) {
+		return []berth.Deployment{}, "", err
 	}
-	page := []berth.Deployment{}
-	if !t.actor.MaySee(organizationID) {
-		return page, "", nil
-	}
-	var last int64
-	more := false
-	err = t.many(ctx, func(rows *sql.Rows) error {
-		if len(page) == size { // the row behind the page: there is a next one
-			more = true
-			return nil
-		}
-		page = append(page, berth.Deployment{})
-		return rows.Scan(append(deploymentRow(&page[len(page)-1]), &last)...)
-	}, `SELECT `+deploymentColumns+`, d.seq FROM tenant_deployments d
-		WHERE d.organization_id = ? AND d.seq < ? ORDER BY d.seq DESC LIMIT ?`, organizationID, before, size+1)
-	if err != nil {
-		return nil, "", fault(ctx, err, "list deployments")
-	}
-	if !more {
-		return page, "", nil
-	}
-	return page, cursorAfter("deployments", last), nil
+	return page[berth.Deployment]{w, bySeq(deploymentRow), `SELECT ` + deploymentColumns + `, d.seq FROM tenant_deployments d
+		WHERE d.organization_id = ? AND d.seq < ? ORDER BY d.seq DESC LIMIT ?`, []any{organizationID, before}}.read(ctx, t)
 }
 
 // InsertDeployment implements store.Deployments.

@@ -9,8 +9,8 @@ import (
 
 // PutImage implements store.Images.
 func (t *tx) PutImage(ctx context.Context, i berth.PulledImage) error {
-	if !t.writes || !t.everything() {
-		return errForbidden()
+	if err := t.mayWrite(""); err != nil {
+		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO pulled_images (engine_id, pin, reference, pulled_at) VALUES (?, ?, ?, ?)
 		ON CONFLICT (engine_id, pin) DO UPDATE SET reference = excluded.reference, pulled_at = excluded.pulled_at`,
@@ -37,8 +37,8 @@ func (t *tx) ListImages(ctx context.Context, engineID string) ([]berth.PulledIma
 
 // DeleteImage implements store.Images.
 func (t *tx) DeleteImage(ctx context.Context, engineID, pin string) error {
-	if !t.writes || !t.everything() {
-		return errForbidden()
+	if err := t.mayWrite(""); err != nil {
+		return err
 	}
 	_, err := t.exec(ctx, `DELETE FROM pulled_images WHERE engine_id = ? AND pin = ?`, engineID, pin)
 	return fault(ctx, err, "delete image")

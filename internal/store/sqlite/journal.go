@@ -3,9 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
 
 // InsertEvent implements store.Journal.
@@ -19,35 +21,31 @@ func (t *tx) InsertEvent(ctx context.Context, e berth.Event) error {
 	return fault(ctx, err, "write event")
 }
 
+func eventRow(e *berth.Event) []any {
+	return []any{&e.ID, text(&e.OrganizationID), instant(&e.At), &e.Kind, &e.Message, text(&e.DeploymentID)}
+}
+
 // ListEvents implements store.Journal.
-func (t *tx) ListEvents(ctx context.Context, organizationID string, limit int) ([]berth.Event, error) {
-	size, err := pageSize(limit)
+func (t *tx) ListEvents(ctx context.Context, organizationID string, p store.Page) ([]berth.Event, string, error) {
+	w, err := openWindow("events", p)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	list := []berth.Event{}
-	all, org := t.scope()
-	if organizationID != "" {
-		if !t.actor.MaySee(organizationID) {
-			return list, nil
-		}
-		all, org = false, organizationID
+	before, err := w.before()
+	if err != nil {
+		return nil, "", err
 	}
-	scan := func(rows *sql.Rows) error {
-		var e berth.Event
-		if err := rows.Scan(&e.ID, text(&e.OrganizationID), instant(&e.At), &e.Kind, &e.Message, text(&e.DeploymentID)); err != nil {
-			return err
-		}
-		list = append(list, e)
-		return nil
-	}
-	if all {
-		err = t.many(ctx, scan, `SELECT id, organization_id, occurred_at, kind, message, deployment_id FROM events ORDER BY seq DESC LIMIT ?`, size)
+	read := page[berth.Event]{window: w, scan: bySeq(eventRow)}
+	if all, org := t.scopeOf(organizationID); all {
+		read.query = `SELECT id, organization_id, occurred_at, kind, message, deployment_id, seq FROM events
+			WHERE seq < ? AND (? OR organization_id IS NOT NULL) ORDER BY seq DESC LIMIT ?`
+		read.args = []any{before, t.everything()}
 	} else {
-		err = t.many(ctx, scan, `SELECT id, organization_id, occurred_at, kind, message, deployment_id FROM events
-			WHERE organization_id = ? ORDER BY seq DESC LIMIT ?`, org, size)
+		read.query = `SELECT id, organization_id, occurred_at, kind, message, deployment_id, seq FROM events
+			WHERE organization_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?`
+		read.args = []any{org, before}
 	}
-	return list, fault(ctx, err, "list events")
+	return read.read(ctx, t)
 }
 
 // ForgetEvents implements store.Journal. The newest row stays because the next
@@ -102,28 +100,32 @@ func maybe[T any](dst *berth.Maybe[T]) any {
 }
 
 // ListProbes implements store.Journal.
-func (t *tx) ListProbes(ctx context.Context, organizationID string, limit int) ([]berth.Probe, error) {
-	size, err := pageSize(limit)
+func (t *tx) ListProbes(ctx context.Context, organizationID string, p store.Page) ([]berth.Probe, string, error) {
+	w, err := openWindow("probes", p)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	list := []berth.Probe{}
-	if !t.actor.MaySee(organizationID) {
-		return list, nil
+	before, err := w.before()
+	if err != nil || !t.actor.MaySee(organizationID) {
+		return []berth.Probe{}, "", err
 	}
-	err = t.many(ctx, func(rows *sql.Rows) error {
-		p := berth.Probe{OrganizationID: organizationID}
-		var took int
-		if err := rows.Scan(instant(&p.CheckedAt), text(&p.Status), number(&took), number(&p.HTTPStatus),
-			text(&p.Cause), text(&p.Type), text(&p.Endpoint),
-			maybe(&p.CPUPercent), maybe(&p.MemoryMB), maybe(&p.DiskMB)); err != nil {
-			return err
+	return page[berth.Probe]{w, bySeq(probeRow), `SELECT organization_id, checked_at, status, response_time_ms, http_status_code,
+		error_message, check_type, check_endpoint, cpu_usage_percent, memory_usage_mb, disk_usage_mb, seq
+		FROM tenant_health WHERE organization_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?`, []any{organizationID, before}}.read(ctx, t)
+}
+
+func probeRow(p *berth.Probe) []any {
+	return []any{&p.OrganizationID, instant(&p.CheckedAt), text(&p.Status), inMilliseconds(&p.ResponseTime), number(&p.HTTPStatus),
+		text(&p.Cause), text(&p.Type), text(&p.Endpoint), maybe(&p.CPUPercent), maybe(&p.MemoryMB), maybe(&p.DiskMB)}
+}
+
+// inMilliseconds reads a duration.
+func inMilliseconds(dst *time.Duration) any {
+	return column[time.Duration]{dst, func(v any) (time.Duration, error) {
+		n, ok := v.(int64)
+		if !ok {
+			return 0, fmt.Errorf("integer column holds a %T", v)
 		}
-		p.ResponseTime = time.Duration(took) * time.Millisecond
-		list = append(list, p)
-		return nil
-	}, `SELECT checked_at, status, response_time_ms, http_status_code, error_message, check_type, check_endpoint,
-		cpu_usage_percent, memory_usage_mb, disk_usage_mb
-		FROM tenant_health WHERE organization_id = ? ORDER BY seq DESC LIMIT ?`, organizationID, size)
-	return list, fault(ctx, err, "list probes")
+		return time.Duration(n) * time.Millisecond, nil
+	}}
 }

@@ -91,7 +91,7 @@ func TestADatabaseFromBeforeBlueprintsIsBroughtUpToDateWithAllItHolds(t *testing
 			if diff := cmp.Diff(want, d.New, cmpopts.EquateEmpty()); diff != "" || d.Adopt {
 				t.Errorf("adopt %v, spec (-want +got):\n%s", d.Adopt, diff)
 			}
-			list, err := tx.ListBlueprints(ctx)
+			list, _, err := tx.ListBlueprints(ctx, store.Page{})
 			if err != nil || len(list) != 0 {
 				t.Errorf("blueprints %v, %v", list, err)
 			}

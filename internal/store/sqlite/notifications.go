@@ -12,14 +12,15 @@ import (
 
 const channelColumns = `id, organization_id, type, target, ciphertext, kinds, enabled, failing_since, last_error, created_at, created_by`
 
-func channelRow(c *store.StoredChannel, kinds *string) []any {
+func channelRow(c *store.StoredChannel) []any {
+	kinds := column[[]string]{&c.Kinds, func(v any) (list []string, err error) { return list, decodeJSON(v, &list) }}
 	return []any{&c.ID, text(&c.OrganizationID), text(&c.Type), &c.Target, &c.Ciphertext, kinds, &c.Enabled,
 		instant(&c.FailingSince), text(&c.LastError), instant(&c.CreatedAt), text(&c.CreatedBy)}
 }
 
 // InsertChannel implements store.Channels.
 func (t *tx) InsertChannel(ctx context.Context, c store.StoredChannel) error {
-	if err := t.mayWrite(c.OrganizationID); err != nil {
+	if err := t.mayManage(c.OrganizationID); err != nil {
 		return err
 	}
 	kinds, err := json.Marshal(c.Kinds)
@@ -37,43 +38,38 @@ func (t *tx) InsertChannel(ctx context.Context, c store.StoredChannel) error {
 // Channel implements store.Channels.
 func (t *tx) Channel(ctx context.Context, id string) (store.StoredChannel, error) {
 	var c store.StoredChannel
-	var kinds string
-	ok, err := t.one(ctx, channelRow(&c, &kinds), `SELECT `+channelColumns+` FROM channels WHERE id = ?`, id)
-	if err == nil && ok {
-		err = json.Unmarshal([]byte(kinds), &c.Kinds)
-	}
+	ok, err := t.one(ctx, channelRow(&c), `SELECT `+channelColumns+` FROM channels WHERE id = ?`, id)
 	if err != nil {
 		return store.StoredChannel{}, fault(ctx, err, "read channel")
 	}
-	if !ok || !t.actor.MaySee(c.OrganizationID) {
+	if !ok || !t.actor.MayManage(c.OrganizationID) {
 		return store.StoredChannel{}, errNotFound("Notification channel")
 	}
 	return c, nil
 }
 
 // ListChannels implements store.Channels.
-func (t *tx) ListChannels(ctx context.Context) ([]store.StoredChannel, error) {
-	list := []store.StoredChannel{}
-	all, org := t.scope()
-	err := t.many(ctx, func(rows *sql.Rows) error {
-		var c store.StoredChannel
-		var kinds string
-		if err := rows.Scan(channelRow(&c, &kinds)...); err != nil {
-			return err
-		}
-		list = append(list, c)
-		return json.Unmarshal([]byte(kinds), &list[len(list)-1].Kinds)
-	}, `SELECT `+channelColumns+` FROM channels WHERE (? OR organization_id = ?) ORDER BY seq`, all, org)
-	return list, fault(ctx, err, "list channels")
+func (t *tx) ListChannels(ctx context.Context, p store.Page) ([]store.StoredChannel, string, error) {
+	w, err := openWindow("channels", p)
+	if err != nil {
+		return nil, "", err
+	}
+	after, err := w.after()
+	if err != nil || !t.actor.MayManage(t.actor.OrganizationID) {
+		return []store.StoredChannel{}, "", err
+	}
+	return page[store.StoredChannel]{w, bySeq(channelRow), `SELECT ` + channelColumns + `, seq FROM channels
+		WHERE (? OR organization_id = ?) AND seq > ? ORDER BY seq LIMIT ?`,
+		[]any{t.everything(), t.actor.OrganizationID, after}}.read(ctx, t)
 }
 
 // writeChannel returns why the actor must not write a channel that is there.
 func (t *tx) writeChannel(ctx context.Context, id string) error {
-	c, err := t.Channel(ctx, id)
-	if err != nil {
+	if err := t.writable(); err != nil {
 		return err
 	}
-	return t.mayWrite(c.OrganizationID)
+	_, err := t.Channel(ctx, id)
+	return err
 }
 
 // UpdateChannel implements store.Channels.
@@ -126,12 +122,9 @@ func (t *tx) UpdateDelivery(ctx context.Context, d berth.Delivery) error {
 
 const deliveryColumns = `id, channel_id, event_id, kind, created_at, attempt, at, status_code, error, duration_ms, next_at, state`
 
-func scanDelivery(rows *sql.Rows, more ...any) (d berth.Delivery, err error) {
-	var milliseconds int
-	err = rows.Scan(append([]any{&d.ID, &d.ChannelID, &d.EventID, &d.Kind, instant(&d.CreatedAt), &d.Attempt, instant(&d.At), number(&d.StatusCode),
-		text(&d.Error), number(&milliseconds), instant(&d.NextAt), text(&d.State)}, more...)...)
-	d.Duration = time.Duration(milliseconds) * time.Millisecond
-	return d, err
+func deliveryRow(d *berth.Delivery) []any {
+	return []any{&d.ID, &d.ChannelID, &d.EventID, &d.Kind, instant(&d.CreatedAt), &d.Attempt, instant(&d.At), number(&d.StatusCode),
+		text(&d.Error), inMilliseconds(&d.Duration), instant(&d.NextAt), text(&d.State)}
 }
 
 // DueDeliveries implements store.Deliveries.
@@ -141,9 +134,8 @@ func (t *tx) DueDeliveries(ctx context.Context, now time.Time) ([]berth.Delivery
 		return list, nil
 	}
 	err := t.many(ctx, func(rows *sql.Rows) error {
-		var body []byte
-		d, err := scanDelivery(rows, &body)
-		d.Body = body
+		var d berth.Delivery
+		err := rows.Scan(append(deliveryRow(&d), &d.Body)...)
 		list = append(list, d)
 		return err
 	}, `SELECT `+deliveryColumns+`, body FROM deliveries WHERE seq IN
@@ -152,21 +144,20 @@ func (t *tx) DueDeliveries(ctx context.Context, now time.Time) ([]berth.Delivery
 }
 
 // ListDeliveries implements store.Deliveries.
-func (t *tx) ListDeliveries(ctx context.Context, channelID string, limit int) ([]berth.Delivery, error) {
-	size, err := pageSize(limit)
+func (t *tx) ListDeliveries(ctx context.Context, channelID string, p store.Page) ([]berth.Delivery, string, error) {
+	w, err := openWindow("deliveries", p)
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	before, err := w.before()
+	if err != nil {
+		return nil, "", err
 	}
 	if _, err := t.Channel(ctx, channelID); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	list := []berth.Delivery{}
-	err = t.many(ctx, func(rows *sql.Rows) error {
-		d, err := scanDelivery(rows)
-		list = append(list, d)
-		return err
-	}, `SELECT `+deliveryColumns+` FROM deliveries WHERE channel_id = ? ORDER BY seq DESC LIMIT ?`, channelID, size)
-	return list, fault(ctx, err, "list deliveries")
+	return page[berth.Delivery]{w, bySeq(deliveryRow), `SELECT ` + deliveryColumns + `, seq FROM deliveries
+		WHERE channel_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?`, []any{channelID, before}}.read(ctx, t)
 }
 
 // ForgetDeliveries implements store.Deliveries.
@@ -188,10 +179,10 @@ func (t *tx) EventsAfter(ctx context.Context, seq int64, limit int) ([]store.Num
 	}
 	err = t.many(ctx, func(rows *sql.Rows) error {
 		var e store.NumberedEvent
-		err := rows.Scan(&e.Seq, &e.ID, text(&e.OrganizationID), instant(&e.At), &e.Kind, &e.Message, text(&e.DeploymentID))
+		err := rows.Scan(append(eventRow(&e.Event), &e.Seq)...)
 		list = append(list, e)
 		return err
-	}, `SELECT seq, id, organization_id, occurred_at, kind, message, deployment_id FROM events WHERE seq > ? ORDER BY seq LIMIT ?`, seq, size)
+	}, `SELECT id, organization_id, occurred_at, kind, message, deployment_id, seq FROM events WHERE seq > ? ORDER BY seq LIMIT ?`, seq, size)
 	return list, fault(ctx, err, "read events")
 }
 

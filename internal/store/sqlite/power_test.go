@@ -269,7 +269,7 @@ func check(t *testing.T, path string, acknowledged int) {
 		if err != nil {
 			return err
 		}
-		events, err := tx.ListEvents(ctx, "", 0)
+		events, _, err := tx.ListEvents(ctx, "", store.Page{})
 		if err != nil {
 			return err
 		}

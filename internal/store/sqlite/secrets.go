@@ -11,7 +11,7 @@ import (
 
 // InsertSecret implements store.Secrets.
 func (t *tx) InsertSecret(ctx context.Context, v store.SecretVersion) error {
-	if err := t.mayWrite(v.OrganizationID); err != nil {
+	if err := t.mayManage(v.OrganizationID); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO secret_versions (id, organization_id, name, ciphertext, created_at) VALUES (?, ?, ?, ?, ?)`,
@@ -26,7 +26,7 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 	if len(wanted) == 0 {
 		return list, nil
 	}
-	if !t.actor.MaySee(organizationID) {
+	if !t.actor.MayManage(organizationID) {
 		return nil, errNotFound("Secret")
 	}
 	named, err := encodeJSON(wanted)
@@ -51,8 +51,8 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 	return list, nil
 }
 
-// Credentials belong to the operator: an actor who sees one organization only
-// sees none of them.
+// Credentials belong to the installation: an actor who is bound to an
+// organization, or only deploys, sees none of them.
 
 // PutCredential implements store.Credentials.
 func (t *tx) PutCredential(ctx context.Context, c store.StoredCredential) error {
@@ -79,20 +79,14 @@ func (t *tx) Credential(ctx context.Context, registry string) (c store.StoredCre
 }
 
 // ListCredentials implements store.Credentials.
-func (t *tx) ListCredentials(ctx context.Context) ([]store.StoredCredential, error) {
-	list := []store.StoredCredential{}
-	if !t.everything() {
-		return list, nil
+func (t *tx) ListCredentials(ctx context.Context, p store.Page) ([]store.StoredCredential, string, error) {
+	w, err := openWindow("credentials", p)
+	if err != nil || !t.everything() {
+		return []store.StoredCredential{}, "", err
 	}
-	err := t.many(ctx, func(rows *sql.Rows) error {
-		var c store.StoredCredential
-		if err := rows.Scan(credentialRow(&c)...); err != nil {
-			return err
-		}
-		list = append(list, c)
-		return nil
-	}, `SELECT registry, username, ciphertext, updated_at FROM registry_credentials ORDER BY registry`)
-	return list, fault(ctx, err, "list credentials")
+	return page[store.StoredCredential]{w, byKey(credentialRow, func(c store.StoredCredential) string { return c.Registry }),
+		`SELECT registry, username, ciphertext, updated_at FROM registry_credentials WHERE registry > ? ORDER BY registry LIMIT ?`,
+		[]any{w.key}}.read(ctx, t)
 }
 
 // DeleteCredential implements store.Credentials.

@@ -89,39 +89,22 @@ func (t *tx) tenant(ctx context.Context, ref, query string, args ...any) (berth.
 
 // ListTenants implements store.Tenants.
 func (t *tx) ListTenants(ctx context.Context, f store.TenantFilter) ([]berth.Tenant, string, error) {
-	size, err := pageSize(f.Limit)
+	w, err := openWindow("tenants", f.Page)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := afterCursor("tenants", f.Cursor)
+	after, err := w.after()
 	if err != nil {
 		return nil, "", err
 	}
 	all, org := t.scope()
-	page := make([]berth.Tenant, 0, min(size, defaultPage))
-	var last int64
-	more := false
-	err = t.many(ctx, func(rows *sql.Rows) error {
-		if len(page) == size { // the row behind the page: there is a next one
-			more = true
-			return nil
-		}
-		page = append(page, berth.Tenant{})
-		return rows.Scan(append(tenantRow(&page[len(page)-1]), &last)...)
-	}, `SELECT `+tenantColumns+`, seq FROM tenant_containers
+	return page[berth.Tenant]{w, bySeq(tenantRow), `SELECT ` + tenantColumns + `, seq FROM tenant_containers
 		WHERE deprovisioned_at IS NULL AND seq > ?1
 		AND (?2 = '' OR status = ?2) AND (?3 = '' OR health_status = ?3)
 		AND (?4 = '' OR instr(search_text, ?4) > 0)
 		AND (?5 OR organization_id = ?6)
 		ORDER BY seq LIMIT ?7`,
-		after, string(f.Status), string(f.Health), fold(f.Text), all, org, size+1)
-	if err != nil {
-		return nil, "", fault(ctx, err, "list tenants")
-	}
-	if !more {
-		return page, "", nil
-	}
-	return page, cursorAfter("tenants", last), nil
+		[]any{after, string(f.Status), string(f.Health), fold(f.Text), all, org}}.read(ctx, t)
 }
 
 // InsertTenant implements store.Tenants.
@@ -132,6 +115,9 @@ func (t *tx) InsertTenant(ctx context.Context, n berth.Tenant) error {
 	values, err := tenantValues(n)
 	if err != nil {
 		return fault(ctx, err, "insert tenant")
+	}
+	if err := t.knowOrganization(ctx, n); err != nil {
+		return err
 	}
 	_, err = t.exec(ctx, `INSERT INTO tenant_containers (organization_id, id, tenant_name, container_id, image_tag, external_port,
 		internal_port, tenant_url, cpu_limit, memory_limit_mb, disk_limit_mb, status, last_started_at, last_stopped_at,

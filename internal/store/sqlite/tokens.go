@@ -2,29 +2,30 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
 
-// Tokens are the installation's: only an actor who sees every organization may
-// handle them.
-
-const tokenColumns = `id, name, prefix, hash, role, created_at, expires_at, last_used_at, revoked_at`
+const tokenColumns = `id, name, prefix, hash, role, organization_id, scopes, created_by, created_at, expires_at, last_used_at, revoked_at`
 
 func tokenRow(t *berth.Token) []any {
-	return []any{&t.ID, &t.Name, &t.Prefix, &t.Hash, text(&t.Role), instant(&t.CreatedAt), instant(&t.ExpiresAt),
-		instant(&t.LastUsedAt), instant(&t.RevokedAt)}
+	return []any{&t.ID, &t.Name, &t.Prefix, &t.Hash, text(&t.Role), text(&t.OrganizationID), scopes(&t.Scopes), text(&t.CreatedBy),
+		instant(&t.CreatedAt), instant(&t.ExpiresAt), instant(&t.LastUsedAt), instant(&t.RevokedAt)}
 }
 
 // InsertToken implements store.Tokens.
 func (t *tx) InsertToken(ctx context.Context, k berth.Token) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.mayManage(k.OrganizationID); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `INSERT INTO tokens (id, name, prefix, hash, role, created_at, expires_at, last_used_at, revoked_at, seq)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM tokens))`,
-		k.ID, k.Name, k.Prefix, k.Hash, string(k.Role), stamp(k.CreatedAt), stamp(k.ExpiresAt), stamp(k.LastUsedAt), stamp(k.RevokedAt))
+	_, err := t.exec(ctx, `INSERT INTO tokens (`+tokenColumns+`, seq)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM tokens))`,
+		k.ID, k.Name, k.Prefix, k.Hash, string(k.Role), orNull(k.OrganizationID), joinScopes(k.Scopes), orNull(k.CreatedBy),
+		stamp(k.CreatedAt), stamp(k.ExpiresAt), stamp(k.LastUsedAt), stamp(k.RevokedAt))
+	if isDangling(err) {
+		return errNoOrganization(k.OrganizationID)
+	}
 	return fault(ctx, err, "insert token")
 }
 
@@ -37,33 +38,48 @@ func (t *tx) TokenByHash(ctx context.Context, hash []byte) (k berth.Token, ok bo
 	return k, ok, fault(ctx, err, "read token")
 }
 
-// ListTokens implements store.Tokens.
-func (t *tx) ListTokens(ctx context.Context) ([]berth.Token, error) {
-	list := []berth.Token{}
-	if !t.everything() {
-		return list, nil
+// Token implements store.Tokens.
+func (t *tx) Token(ctx context.Context, id string) (berth.Token, error) {
+	var k berth.Token
+	ok, err := t.one(ctx, tokenRow(&k), `SELECT `+tokenColumns+` FROM tokens WHERE id = ?`, id)
+	if err != nil {
+		return berth.Token{}, fault(ctx, err, "read token")
 	}
-	err := t.many(ctx, func(rows *sql.Rows) error {
-		list = append(list, berth.Token{})
-		return rows.Scan(tokenRow(&list[len(list)-1])...)
-	}, `SELECT `+tokenColumns+` FROM tokens ORDER BY seq`)
-	return list, fault(ctx, err, "list tokens")
+	if !ok || !t.actor.MayManage(k.OrganizationID) {
+		return berth.Token{}, errNotFound("Token")
+	}
+	return k, nil
+}
+
+// ListTokens implements store.Tokens.
+func (t *tx) ListTokens(ctx context.Context, organizationID string, p store.Page) ([]berth.Token, string, error) {
+	w, err := openWindow("tokens", p)
+	if err != nil {
+		return nil, "", err
+	}
+	after, err := w.after()
+	all := organizationID == "" && t.everything()
+	if organizationID == "" {
+		organizationID = t.actor.OrganizationID
+	}
+	if err != nil || !all && !t.actor.MayManage(organizationID) {
+		return []berth.Token{}, "", err
+	}
+	return page[berth.Token]{w, bySeq(tokenRow), `SELECT ` + tokenColumns + `, seq FROM tokens
+		WHERE (? OR organization_id = ?) AND seq > ? ORDER BY seq LIMIT ?`, []any{all, organizationID, after}}.read(ctx, t)
 }
 
 // UpdateToken implements store.Tokens. A late note of use, written from an
 // older copy, neither takes a revocation back nor moves the last use back.
 func (t *tx) UpdateToken(ctx context.Context, k berth.Token) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.writable(); err != nil {
 		return err
 	}
-	n, err := t.exec(ctx, `UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2),
+	if _, err := t.Token(ctx, k.ID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE tokens SET revoked_at = coalesce(revoked_at, ?2),
 		last_used_at = nullif(max(coalesce(last_used_at, ''), coalesce(?3, '')), '') WHERE id = ?1`,
 		k.ID, stamp(k.RevokedAt), stamp(k.LastUsedAt))
-	if err != nil {
-		return fault(ctx, err, "update token")
-	}
-	if n == 0 {
-		return errNotFound("Token")
-	}
-	return nil
+	return fault(ctx, err, "update token")
 }

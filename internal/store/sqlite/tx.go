@@ -25,29 +25,64 @@ type tx struct {
 
 var _ store.Tx = (*tx)(nil)
 
-// everything reports whether the actor sees every organization, and with them
-// what belongs to none.
-func (t *tx) everything() bool { return t.actor.MaySee("") }
+// everything reports whether the actor sees what belongs to the installation,
+// and with it every organization.
+func (t *tx) everything() bool { return t.actor.Installation() }
 
 // anything reports whether the actor sees any organization at all.
-func (t *tx) anything() bool { return t.actor.MaySee(t.actor.OrganizationID) }
+func (t *tx) anything() bool {
+	return t.actor.Everywhere() || t.actor.MaySee(t.actor.OrganizationID)
+}
 
-// scope returns the arguments with which a list is narrowed to what the actor
-// sees: "(? OR organization_id = ?)". For the actor who sees nothing, no row
-// matches, because no row's organization is empty.
+// scope returns the arguments with which a list is narrowed to the
+// organizations that the actor sees: "(? OR organization_id = ?)". For the
+// actor who sees nothing, no row matches, because no row's organization is
+// empty.
 func (t *tx) scope() (all bool, organizationID string) {
 	if !t.anything() {
 		return false, ""
 	}
-	return t.everything(), t.actor.OrganizationID
+	return t.actor.Everywhere(), t.actor.OrganizationID
 }
 
-// mayWrite returns why the actor must not write a row of the organization.
-func (t *tx) mayWrite(organizationID string) error {
+// scopeOf is scope for a list that may be asked of one organization; "" for
+// all.
+func (t *tx) scopeOf(organizationID string) (all bool, narrowed string) {
+	switch {
+	case organizationID == "":
+		return t.scope()
+	case t.actor.MaySee(organizationID):
+		return false, organizationID
+	}
+	return false, ""
+}
+
+// writable returns why this transaction must not write at all.
+func (t *tx) writable() error {
 	if !t.writes {
 		return berth.Errorf(berth.CodeInternal, "A view can't write").WithHint("this is a fault of Berth; please report it")
 	}
-	if !t.actor.MaySee(organizationID) {
+	return nil
+}
+
+// mayWrite returns why the actor must not write a row of the organization, or
+// with "" of the installation.
+func (t *tx) mayWrite(organizationID string) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if !t.actor.MayWrite(organizationID) {
+		return errForbidden()
+	}
+	return nil
+}
+
+// mayManage is mayWrite for tokens, invitations, memberships and channels.
+func (t *tx) mayManage(organizationID string) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if !t.actor.MayManage(organizationID) {
 		return errForbidden()
 	}
 	return nil

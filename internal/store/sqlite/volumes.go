@@ -2,9 +2,9 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
 
 // PutVolume implements store.Volumes. It keeps the seed's volume_mounts of the
@@ -31,23 +31,18 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 }
 
 // ListVolumes implements store.Volumes.
-func (t *tx) ListVolumes(ctx context.Context, organizationID string) ([]berth.VolumeRecord, error) {
-	list := []berth.VolumeRecord{}
-	all, org := t.scope()
-	if organizationID != "" {
-		if !t.actor.MaySee(organizationID) {
-			return list, nil
-		}
-		all, org = false, organizationID
+func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Page) ([]berth.VolumeRecord, string, error) {
+	w, err := openWindow("volumes", p)
+	if err != nil {
+		return nil, "", err
 	}
-	err := t.many(ctx, func(rows *sql.Rows) error {
-		var v berth.VolumeRecord
-		if err := rows.Scan(&v.OrganizationID, &v.Name, &v.Mount, text(&v.EngineID), instant(&v.CreatedAt), instant(&v.KeptAt)); err != nil {
-			return err
-		}
-		list = append(list, v)
-		return nil
-	}, `SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM volumes
-		WHERE deleted_at IS NULL AND (?1 OR organization_id = ?2) ORDER BY name`, all, org)
-	return list, fault(ctx, err, "list volumes")
+	all, org := t.scopeOf(organizationID)
+	return page[berth.VolumeRecord]{w, byKey(volumeRow, func(v berth.VolumeRecord) string { return v.Name }),
+		`SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM volumes
+		WHERE deleted_at IS NULL AND (?1 OR organization_id = ?2) AND name > ?3 ORDER BY name LIMIT ?4`,
+		[]any{all, org, w.key}}.read(ctx, t)
+}
+
+func volumeRow(v *berth.VolumeRecord) []any {
+	return []any{&v.OrganizationID, &v.Name, &v.Mount, text(&v.EngineID), instant(&v.CreatedAt), instant(&v.KeptAt)}
 }

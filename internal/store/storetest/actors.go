@@ -43,7 +43,7 @@ var actorTests = []test{
 		for actor, want := range map[berth.Actor]bool{operator: true, berth.System(): true, of(org(1)): true, of(org(9)): true, {}: false, {ID: "token-1"}: false} {
 			f.view(actor, func(ctx context.Context, tx store.Tx) error {
 				v, err := tx.Blueprint(ctx, "shop", 0)
-				list, err2 := tx.ListBlueprints(ctx)
+				list, _, err2 := tx.ListBlueprints(ctx, store.Page{})
 				if err2 != nil || (err == nil) != want || (v.Version == 1) != want || (len(list) == 1) != want || err != nil && !berth.Is(err, berth.CodeBlueprintNotFound) {
 					f.Errorf("%+v reads %+v (%v) and %d in the list (%v), want it seen: %v", actor, v, err, len(list), err2, want)
 				}
@@ -197,27 +197,27 @@ func (f fixture) seesOf(actor berth.Actor, organizationID string) (seen []string
 		note("deployment", true, err, berth.CodeDeploymentNotFound)
 		_, ok, err := tx.OpenDeployment(ctx, organizationID)
 		note("open", ok, err, "")
-		history, _, err := tx.ListDeployments(ctx, organizationID, "", 0)
+		history, _, err := tx.ListDeployments(ctx, organizationID, store.Page{})
 		note("history", len(history) > 0, err, "")
 		opens, err := tx.OpenDeployments(ctx)
 		note("opens", len(opens) > 0, err, "")
 		_, err = tx.Secrets(ctx, organizationID, []string{furnishedSecret})
 		note("secrets", true, err, berth.CodeNotFound)
-		volumes, err := tx.ListVolumes(ctx, organizationID)
+		volumes, _, err := tx.ListVolumes(ctx, organizationID, store.Page{})
 		note("volumes", len(volumes) > 0, err, "")
-		volumes, err = tx.ListVolumes(ctx, "")
+		volumes, _, err = tx.ListVolumes(ctx, "", store.Page{})
 		note("all volumes", len(volumes) > 0, err, "")
-		events, err := tx.ListEvents(ctx, organizationID, 0)
+		events, _, err := tx.ListEvents(ctx, organizationID, store.Page{})
 		note("events", len(events) > 0, err, "")
-		events, err = tx.ListEvents(ctx, "", 0)
+		events, _, err = tx.ListEvents(ctx, "", store.Page{})
 		note("all events", len(events) > 0, err, "")
 		note("engine events", len(events) > 1, err, "")
-		probes, err := tx.ListProbes(ctx, organizationID, 0)
+		probes, _, err := tx.ListProbes(ctx, organizationID, store.Page{})
 		note("probes", len(probes) > 0, err, "")
-		credentials, err := tx.ListCredentials(ctx)
+		credentials, _, err := tx.ListCredentials(ctx, store.Page{})
 		_, one, err2 := tx.Credential(ctx, "r")
 		note("credentials", len(credentials) > 0 || one || err2 != nil, err, "")
-		tokens, err := tx.ListTokens(ctx)
+		tokens, _, err := tx.ListTokens(ctx, "", store.Page{})
 		note("tokens", len(tokens) > 0, err, "")
 		_, ok, err = tx.TokenByHash(ctx, []byte{7})
 		note("token", ok, err, "")
@@ -277,7 +277,6 @@ func installationWrites() map[string]func(context.Context, store.Tx) error {
 		"insert blueprint": func(ctx context.Context, tx store.Tx) error {
 			return tx.InsertBlueprint(ctx, berth.BlueprintVersion{Name: "shop", Version: 2, Hash: "sha256:2", CreatedAt: noon})
 		},
-		"update token": func(ctx context.Context, tx store.Tx) error { return tx.UpdateToken(ctx, berth.Token{ID: "t"}) },
 		"forget events": func(ctx context.Context, tx store.Tx) error {
 			_, err := tx.ForgetEvents(ctx, noon, 1)
 			return err

@@ -57,13 +57,13 @@ var blueprintTests = []test{
 	}},
 	{"versions are listed by name, newest first, without their source", func(f fixture) {
 		f.view(operator, func(ctx context.Context, tx store.Tx) error {
-			list, err := tx.ListBlueprints(ctx)
+			list, _, err := tx.ListBlueprints(ctx, store.Page{})
 			f.same(list, []berth.BlueprintVersion{})
 			return err
 		})
 		f.apply(version("b", 1), version("a", 9), version("a", 10), version("b", 2))
 		f.view(operator, func(ctx context.Context, tx store.Tx) error {
-			list, err := tx.ListBlueprints(ctx)
+			list, _, err := tx.ListBlueprints(ctx, store.Page{})
 			want := []berth.BlueprintVersion{version("a", 10), version("a", 9), version("b", 2), version("b", 1)}
 			for i := range want {
 				want[i].Source = nil

@@ -101,14 +101,14 @@ var deploymentTests = []test{
 		}
 		whole := f.history(org(1), 0)
 		f.view(operator, func(ctx context.Context, tx store.Tx) error {
-			page, cursor, err := tx.ListDeployments(ctx, org(1), "", 2)
+			page, cursor, err := tx.ListDeployments(ctx, org(1), store.Page{Limit: 2})
 			if err != nil {
 				return err
 			}
 			f.same(page, whole[:2])
 			f.order(over(deployment(n), berth.DeploymentCompleted))
 			f.view(operator, func(ctx context.Context, tx store.Tx) error {
-				page, _, err := tx.ListDeployments(ctx, org(1), cursor, 0)
+				page, _, err := tx.ListDeployments(ctx, org(1), store.Page{Cursor: cursor})
 				f.same(page, whole[2:])
 				return err
 			})
@@ -208,7 +208,7 @@ func (f fixture) history(organizationID string, size int) (all []berth.Deploymen
 	f.Helper()
 	f.view(operator, func(ctx context.Context, tx store.Tx) error {
 		for cursor := ""; ; {
-			page, next, err := tx.ListDeployments(ctx, organizationID, cursor, size)
+			page, next, err := tx.ListDeployments(ctx, organizationID, store.Page{Cursor: cursor, Limit: size})
 			if err != nil {
 				return err
 			}

@@ -47,7 +47,7 @@ var healthTests = []test{
 		f.record(p, q, probeAt(3, noon, berth.ProbeHealthy, 0))
 		for _, want := range []berth.Probe{p, q} {
 			f.view(operator, func(ctx context.Context, tx store.Tx) error {
-				got, err := tx.ListProbes(ctx, want.OrganizationID, 0)
+				got, _, err := tx.ListProbes(ctx, want.OrganizationID, store.Page{})
 				f.same(got, []berth.Probe{want})
 				return err
 			})
@@ -63,7 +63,7 @@ var healthTests = []test{
 		f.bury(org(1))
 		f.record(probeAt(1, noon, berth.ProbeHealthy, 0))
 		f.view(operator, func(ctx context.Context, tx store.Tx) error {
-			got, err := tx.ListProbes(ctx, org(1), 0)
+			got, _, err := tx.ListProbes(ctx, org(1), store.Page{})
 			f.same(got, []berth.Probe{})
 			return err
 		})

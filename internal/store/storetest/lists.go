@@ -27,7 +27,7 @@ var listTests = []test{
 		}
 		var seen []string
 		for cursor, pages := "", 0; ; pages++ {
-			page, next := f.list(operator, store.TenantFilter{Limit: 3, Cursor: cursor})
+			page, next := f.list(operator, store.TenantFilter{Page: store.Page{Limit: 3, Cursor: cursor}})
 			for _, n := range page {
 				seen = append(seen, n.OrganizationID)
 			}
@@ -50,7 +50,7 @@ var listTests = []test{
 	}},
 	{"a last page that is full has no next one", func(f fixture) {
 		f.insert(tenant(1), tenant(2))
-		page, next := f.list(operator, store.TenantFilter{Limit: 2})
+		page, next := f.list(operator, store.TenantFilter{Page: store.Page{Limit: 2}})
 		if len(page) != 2 || next != "" {
 			f.Errorf("got %d tenants and cursor %q", len(page), next)
 		}
@@ -91,7 +91,7 @@ var listTests = []test{
 			return nil
 		})
 		for _, c := range []struct{ limit, want int }{{0, 100}, {1, 1}, {1000, 1000}, {5000, 1000}} {
-			page, next := f.list(operator, store.TenantFilter{Limit: c.limit})
+			page, next := f.list(operator, store.TenantFilter{Page: store.Page{Limit: c.limit}})
 			if len(page) != c.want || next == "" {
 				f.Errorf("limit %d gave %d tenants, cursor %q; want %d and a cursor", c.limit, len(page), next, c.want)
 			}
@@ -100,15 +100,15 @@ var listTests = []test{
 	{"a cursor or a limit that makes no sense is refused", func(f fixture) {
 		n := tenant(1)
 		f.insert(n, tenant(2))
-		_, cursor := f.list(operator, store.TenantFilter{Limit: 1})
+		_, cursor := f.list(operator, store.TenantFilter{Page: store.Page{Limit: 1}})
 		f.view(operator, func(ctx context.Context, tx store.Tx) error {
 			for _, bad := range []string{"x", "!!", "' OR 1=1", cursor + "A", cursor[1:], "MQ"} {
-				_, _, err := tx.ListTenants(ctx, store.TenantFilter{Cursor: bad})
+				_, _, err := tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Cursor: bad}})
 				f.code(err, berth.CodeInvalidRequest)
 			}
-			_, _, err := tx.ListDeployments(ctx, org(1), cursor, 0) // another list's
+			_, _, err := tx.ListDeployments(ctx, org(1), store.Page{Cursor: cursor}) // another list's
 			f.code(err, berth.CodeInvalidRequest)
-			_, _, err = tx.ListTenants(ctx, store.TenantFilter{Limit: -1})
+			_, _, err = tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Limit: -2}})
 			f.code(err, berth.CodeInvalidRequest)
 			return nil
 		})

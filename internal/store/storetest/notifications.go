@@ -28,7 +28,7 @@ var notificationTests = []test{
 		})
 		for actor, want := range map[berth.Actor][]store.StoredChannel{operator: {all, own, other}, of(org(1)): {own}, of(org(9)): nil, {}: nil} {
 			f.view(actor, func(ctx context.Context, tx store.Tx) error {
-				got, err := tx.ListChannels(ctx)
+				got, _, err := tx.ListChannels(ctx, store.Page{})
 				f.same(got, want)
 				return err
 			})

@@ -59,7 +59,7 @@ var recordTests = []test{
 			return nil
 		})
 		f.view(operator, func(ctx context.Context, tx store.Tx) error {
-			list, err := tx.ListCredentials(ctx)
+			list, _, err := tx.ListCredentials(ctx, store.Page{})
 			f.same(list, []store.StoredCredential{b, changed})
 			if err != nil {
 				return err
@@ -96,7 +96,7 @@ var recordTests = []test{
 		check := func(organizationID string, want ...berth.VolumeRecord) {
 			f.Helper()
 			f.view(operator, func(ctx context.Context, tx store.Tx) error {
-				got, err := tx.ListVolumes(ctx, organizationID)
+				got, _, err := tx.ListVolumes(ctx, organizationID, store.Page{})
 				f.same(got, want)
 				return err
 			})
@@ -165,7 +165,7 @@ var recordTests = []test{
 		check := func(want ...berth.Token) {
 			f.Helper()
 			f.view(berth.System(), func(ctx context.Context, tx store.Tx) error {
-				list, err := tx.ListTokens(ctx)
+				list, _, err := tx.ListTokens(ctx, "", store.Page{})
 				if err != nil {
 					return err
 				}
@@ -229,7 +229,7 @@ var journalTests = []test{
 			want           []berth.Event
 		}{{org(1), 0, []berth.Event{d, a}}, {"", 0, []berth.Event{d, c, b, a}}, {"", 2, []berth.Event{d, c}}, {org(1), 1, []berth.Event{d}}, {org(3), 0, nil}} {
 			f.view(operator, func(ctx context.Context, tx store.Tx) error {
-				got, err := tx.ListEvents(ctx, q.organizationID, q.limit)
+				got, _, err := tx.ListEvents(ctx, q.organizationID, store.Page{Limit: q.limit})
 				f.same(got, q.want)
 				return err
 			})
@@ -252,7 +252,7 @@ var journalTests = []test{
 		check := func(limit int, want ...berth.Probe) {
 			f.Helper()
 			f.view(operator, func(ctx context.Context, tx store.Tx) error {
-				got, err := tx.ListProbes(ctx, org(1), limit)
+				got, _, err := tx.ListProbes(ctx, org(1), store.Page{Limit: limit})
 				f.same(got, want)
 				return err
 			})
@@ -269,7 +269,7 @@ var journalTests = []test{
 			return tx.InsertProbe(ctx, berth.Probe{OrganizationID: org(1), CheckedAt: noon, Status: berth.ProbeHealthy, ResponseTime: 40 * time.Microsecond, HTTPStatus: 200})
 		})
 		f.view(operator, func(ctx context.Context, tx store.Tx) error {
-			got, err := tx.ListProbes(ctx, org(1), 0)
+			got, _, err := tx.ListProbes(ctx, org(1), store.Page{})
 			if len(got) != 1 || got[0].ResponseTime != time.Millisecond {
 				f.Errorf("got %v, want one answer after 1ms", got)
 			}

@@ -1,0 +1,72 @@
+package sqlite
+
+import (
+	"context"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+const auditColumns = `chain_seq, id, organization_id, occurred_at, actor_id, actor_name, actor_role, address, request_id,
+	action, target, outcome, code, before, after, prev_hash, hash`
+
+func auditRow(e *berth.AuditEntry) []any {
+	return []any{&e.Seq, &e.ID, &e.OrganizationID, instant(&e.At), &e.ActorID, &e.ActorName, text(&e.ActorRole), &e.Address, &e.RequestID,
+		&e.Action, &e.Target, text(&e.Outcome), text(&e.Code), &e.Before, &e.After, &e.PrevHash, &e.Hash}
+}
+
+// AppendAudit implements store.Audit.
+func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if !t.actor.MaySee(e.OrganizationID) {
+		return errForbidden()
+	}
+	next := *e
+	next.At = e.At.UTC().Truncate(time.Microsecond)
+	next.Seq, next.PrevHash = 0, []byte{} // nil would be NULL
+	_, err := t.one(ctx, []any{&next.Seq, &next.PrevHash}, `SELECT chain_seq, hash FROM audit_log
+		WHERE organization_id = ? ORDER BY chain_seq DESC LIMIT 1`, e.OrganizationID)
+	if err != nil {
+		return fault(ctx, err, "append to audit")
+	}
+	next.Seq++
+	next.Hash = next.Sum()
+	_, err = t.exec(ctx, `INSERT INTO audit_log (seq, `+auditColumns+`)
+		VALUES ((SELECT coalesce(max(seq), 0) + 1 FROM audit_log), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		next.Seq, next.ID, next.OrganizationID, stamp(next.At), next.ActorID, next.ActorName, string(next.ActorRole), next.Address, next.RequestID,
+		next.Action, next.Target, string(next.Outcome), string(next.Code), next.Before, next.After, next.PrevHash, next.Hash)
+	if err != nil {
+		return fault(ctx, err, "append to audit")
+	}
+	*e = next
+	return nil
+}
+
+// ListAudit implements store.Audit.
+func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditEntry, string, error) {
+	list, order, from := "audit", "seq < ?1 ORDER BY seq DESC", window.before
+	if f.Ascending { // a cursor leads on the way it came
+		list, order, from = "audit from the first", "seq > ?1 ORDER BY seq", window.after
+	}
+	w, err := openWindow(list, f.Page)
+	if err != nil {
+		return nil, "", err
+	}
+	start, err := from(w)
+	if err != nil || f.Everything && !t.everything() || !f.Everything && !t.actor.MayManage(f.OrganizationID) {
+		return []berth.AuditEntry{}, "", err
+	}
+	whose := "organization_id = ?2"
+	if f.Everything {
+		whose = "?2 IS NOT NULL"
+	}
+	return page[berth.AuditEntry]{w, bySeq(auditRow), `SELECT ` + auditColumns + `, seq FROM audit_log WHERE ` + whose + `
+		AND (?3 = '' OR actor_id = ?3)
+		AND (?4 = '' OR action = ?4 OR substr(?4, -1) = '.' AND substr(action, 1, length(?4)) = ?4)
+		AND (?5 = '' OR outcome = ?5) AND (?6 IS NULL OR occurred_at >= ?6) AND (?7 IS NULL OR occurred_at < ?7)
+		AND ` + order + ` LIMIT ?8`,
+		[]any{start, f.OrganizationID, f.ActorID, f.Action, string(f.Outcome), stamp(f.From), stamp(f.To)}}.read(ctx, t)
+}

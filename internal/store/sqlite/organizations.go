@@ -1,0 +1,77 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+const organizationColumns = `id, name, self_service, created_at`
+
+func organizationRow(o *berth.Organization) []any {
+	return []any{&o.ID, &o.Name, scopes(&o.SelfService), instant(&o.CreatedAt)}
+}
+
+// PutOrganization implements store.Organizations.
+func (t *tx) PutOrganization(ctx context.Context, o berth.Organization) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `INSERT INTO organizations (`+organizationColumns+`) VALUES (?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, self_service = excluded.self_service`,
+		o.ID, o.Name, joinScopes(o.SelfService), stamp(o.CreatedAt))
+	return fault(ctx, err, "write organization")
+}
+
+// knowOrganization stores the organization of a new tenant if it is not known.
+func (t *tx) knowOrganization(ctx context.Context, n berth.Tenant) error {
+	_, err := t.exec(ctx, `INSERT INTO organizations (id, name, created_at) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+		n.OrganizationID, n.Name, stamp(n.CreatedAt))
+	return fault(ctx, err, "write organization")
+}
+
+// Organization implements store.Organizations.
+func (t *tx) Organization(ctx context.Context, id string) (berth.Organization, error) {
+	var o berth.Organization
+	ok, err := t.one(ctx, organizationRow(&o), `SELECT `+organizationColumns+` FROM organizations WHERE id = ?`, id)
+	if err != nil {
+		return berth.Organization{}, fault(ctx, err, "read organization")
+	}
+	if !ok || !t.actor.MaySee(o.ID) {
+		return berth.Organization{}, errNoOrganization(id)
+	}
+	return o, nil
+}
+
+// ListOrganizations implements store.Organizations.
+func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organization, string, error) {
+	w, err := openWindow("organizations", p)
+	if err != nil {
+		return nil, "", err
+	}
+	all, org := t.scope()
+	return page[berth.Organization]{w, byKey(organizationRow, func(o berth.Organization) string { return o.ID }),
+		`SELECT ` + organizationColumns + ` FROM organizations WHERE (? OR id = ?) AND id > ? ORDER BY id LIMIT ?`,
+		[]any{all, org, w.key}}.read(ctx, t)
+}
+
+func joinScopes(s berth.Scopes) string { return strings.Join(s.Names(), " ") }
+
+// scopes reads a column of scopes.
+func scopes(dst *berth.Scopes) any {
+	return column[berth.Scopes]{dst, func(v any) (berth.Scopes, error) {
+		s, ok := v.(string)
+		if !ok {
+			return 0, fmt.Errorf("scopes column holds a %T", v)
+		}
+		return berth.ParseScopes(strings.Fields(s))
+	}}
+}
+
+func errNoOrganization(id string) error {
+	return berth.Errorf(berth.CodeOrganizationNotFound, "Organization not found").WithField("organizationId").
+		WithHint("no organization %s; list the organizations to see what there is", berth.Quote(id))
+}

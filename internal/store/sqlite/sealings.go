@@ -1,0 +1,51 @@
+package sqlite
+
+import (
+	"context"
+	"strings"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// sealedIn is where each kind of sealed value is: table, and column of the id.
+var sealedIn = map[string][2]string{
+	"secret":   {"secret_versions", "id"},
+	"registry": {"registry_credentials", "registry"},
+	"channel":  {"channels", "id"},
+}
+
+func sealedRow(s *store.Sealed) []any {
+	return []any{&s.Kind, &s.ID, &s.OrganizationID, &s.Name, &s.Ciphertext}
+}
+
+// ListSealed implements store.Sealings.
+func (t *tx) ListSealed(ctx context.Context, p store.Page) ([]store.Sealed, string, error) {
+	w, err := openWindow("sealed", p)
+	if err != nil || !t.everything() {
+		return []store.Sealed{}, "", err
+	}
+	kind, id, _ := strings.Cut(w.key, ":")
+	return page[store.Sealed]{w, byKey(sealedRow, func(s store.Sealed) string { return s.Kind + ":" + s.ID }), `SELECT * FROM (
+		SELECT 'channel' AS kind, id, coalesce(organization_id, '') AS organization_id, '' AS name, ciphertext FROM channels WHERE ciphertext IS NOT NULL
+		UNION ALL SELECT 'registry', registry, '', '', ciphertext FROM registry_credentials
+		UNION ALL SELECT 'secret', id, organization_id, name, ciphertext FROM secret_versions)
+		WHERE kind > ?1 OR kind = ?1 AND id > ?2 ORDER BY kind, id LIMIT ?3`, []any{kind, id}}.read(ctx, t)
+}
+
+// Reseal implements store.Sealings.
+func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	in, ok := sealedIn[s.Kind]
+	if !ok {
+		return berth.Errorf(berth.CodeInternal, "There are no sealed values of kind %s", berth.Quote(s.Kind)).
+			WithHint("this is a fault of Berth; please report it")
+	}
+	n, err := t.exec(ctx, `UPDATE `+in[0]+` SET ciphertext = ? WHERE `+in[1]+` = ? AND ciphertext = ?`, ciphertext, s.ID, s.Ciphertext)
+	if err == nil && n == 0 {
+		return errStale("The sealed value")
+	}
+	return fault(ctx, err, "seal anew")
+}
