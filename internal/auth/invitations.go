@@ -131,7 +131,7 @@ type Accepted struct {
 func (a *Auth) Accept(ctx context.Context, c Caller, r Request, text string) (out Accepted, err error) {
 	if c.proof.zero() {
 		return out, berth.Errorf(berth.CodeForbidden, "Your mail address is not proven").
-			WithHint("sign in at /auth/oidc/login?invited=true, or with a token whose issuer confirms addresses, and accept within %s", proofLife)
+			WithHint("sign in at /auth/oidc/login?invited=true, or with a token whose issuer confirms addresses, and accept within %s", ProofLife)
 	}
 	if !wellFormed(invitationPrefix, text) {
 		return out, a.notInvited(r)

@@ -29,8 +29,8 @@ type OIDC struct {
 // CallbackPath is where the provider sends browsers back to.
 const CallbackPath = "/auth/oidc/callback"
 
-// signInLife is how long a person may take at the provider.
-const signInLife = 10 * time.Minute
+// SignInLife is how long a person may take at the provider.
+const SignInLife = 10 * time.Minute
 
 // under is a sign-in under way, as the browser keeps it, sealed.
 type under struct {
@@ -45,7 +45,7 @@ type under struct {
 // SignIn is the beginning of a sign-in.
 type SignIn struct {
 	Location string // where to send the browser
-	Cookie   string // what it keeps for signInLife
+	Cookie   string // what it keeps for SignInLife
 }
 
 // SignedIn is the end of one.
@@ -70,7 +70,7 @@ func (a *Auth) BeginSignIn(ctx context.Context, next string, invited bool) (s Si
 	if err != nil {
 		return s, err
 	}
-	u := under{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Invited: invited, Until: now().Add(signInLife)}
+	u := under{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Invited: invited, Until: now().Add(SignInLife)}
 	if s.Cookie, err = a.sealer.seal(forSignIn, u); err != nil {
 		return s, err
 	}
@@ -122,15 +122,15 @@ func (a *Auth) FinishSignIn(ctx context.Context, r Request, back Return) (s Sign
 		return SignedIn{}, err
 	}
 	if !p.zero() {
-		p.Until = now().Add(proofLife)
+		p.Until = now().Add(ProofLife)
 		if s.Proof, err = a.sealer.seal(forProof, p); err != nil {
 			return SignedIn{}, err
 		}
 	}
-	s.Next = u.Next
 	if s.Session == "" && (!u.Invited || p.zero()) {
-		return s, notKnown()
+		return SignedIn{}, notKnown()
 	}
+	s.Next = u.Next
 	return s, nil
 }
 
@@ -236,4 +236,3 @@ func refusedOrDown(err error) error {
 		return errNotVouched
 	}
 }
-

@@ -15,8 +15,8 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// proofLife is how long after a sign-in an invitation can be accepted with it.
-const proofLife = 15 * time.Minute
+// ProofLife is how long after a sign-in an invitation can be accepted with it.
+const ProofLife = 15 * time.Minute
 
 // proof says who a provider knows, and which address they have proven.
 type proof struct {
