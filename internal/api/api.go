@@ -72,6 +72,7 @@ func newServer(c Config) *server {
 	s.usageRoutes()
 	s.metricsRoute()
 	s.operatorRoutes()
+	s.keyRoutes()
 	s.blueprintRoutes()
 	s.notificationRoutes()
 	s.openRoutes()

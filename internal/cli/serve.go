@@ -44,6 +44,7 @@ tenants' containers run on.`,
 	text(&c.SMTP.TLS, "smtp-tls", "BERTH_SMTP_TLS", "starttls, tls, or none to a mail server on this machine")
 	f.BoolVar(&c.SMTP.Insecure, "smtp-insecure", a.Getenv("BERTH_SMTP_INSECURE") == "true", "let --smtp-tls none leave this machine, without a password (BERTH_SMTP_INSECURE=true)")
 	c.SMTP.Password, c.SMTP.PasswordFile = a.Getenv("BERTH_SMTP_PASSWORD"), a.Getenv("BERTH_SMTP_PASSWORD_FILE")
+	a.keyFlags(cmd, &c.Keys)
 	text(&c.LogFormat, "log-format", "BERTH_LOG_FORMAT", "text or json")
 	text(&c.LogLevel, "log-level", "BERTH_LOG_LEVEL", "debug, info, warn or error")
 	var envErrs []error

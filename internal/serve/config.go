@@ -15,6 +15,7 @@ import (
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/notify"
+	"github.com/unite-hub/berth/internal/secret"
 )
 
 // Config is everything an operator can decide about a Berth process. Default
@@ -43,6 +44,7 @@ type Config struct {
 	NotifyAllow  string        // prefixes inside that notifications may go to, separated by commas
 	NotifyHTTP   bool          // notifications may go to http:// too
 	SMTP         SMTP
+	Keys         Keys
 	Version      string
 }
 
@@ -70,6 +72,7 @@ type parsed struct {
 
 	notifyAllow []netip.Prefix
 	mail        *notify.MailConfig // nil: there is no mail
+	kms         secret.KMS
 
 	blueprintName   string
 	blueprintSource []byte // nil if Blueprint is a name
@@ -88,6 +91,9 @@ func (c Config) parse() (parsed, error) {
 		return p, err
 	}
 	if p.mail, err = c.SMTP.parse(); err != nil {
+		return p, err
+	}
+	if p.kms, err = c.Keys.kms(); err != nil {
 		return p, err
 	}
 	if p.database, p.query, err = parseDatabase(c); err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/unite-hub/berth/internal/engine/docker"
 	"github.com/unite-hub/berth/internal/health"
 	"github.com/unite-hub/berth/internal/reconcile"
+	"github.com/unite-hub/berth/internal/rekey"
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
@@ -37,6 +38,9 @@ func Run(ctx context.Context, c Config, stdout, stderr io.Writer) (err error) {
 	}
 	log, err := newLogger(c, stderr)
 	if err != nil {
+		return err
+	}
+	if err := shield(); err != nil {
 		return err
 	}
 	unlock, err := lockState(c.StateDir)
@@ -69,6 +73,7 @@ type server struct {
 	watchers watchers
 	listener net.Listener
 	loop     *reconcile.Loop
+	rekeyer  *rekey.Rekeyer
 	service  *tenancy.Service
 	auth     *auth.Auth
 	handler  http.Handler
@@ -76,7 +81,7 @@ type server struct {
 
 // open makes the parts, from the ground up. Nothing of it runs yet.
 func (s *server) open(ctx context.Context) (err error) {
-	if s.box, err = openKeys(s.StateDir, s.database); err != nil {
+	if s.box, err = openKeys(ctx, s.parsed); err != nil {
 		return err
 	}
 	if s.store, err = sqlite.Open(ctx, sqlite.Options{Path: s.database, Query: s.query}); err != nil {
@@ -110,6 +115,9 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err := s.wire(ctx); err != nil {
 		return err
 	}
+	if err := s.service.CheckKeys(ctx); err != nil {
+		return err
+	}
 	if err := s.applyBlueprints(ctx); err != nil {
 		return err
 	}
@@ -133,12 +141,13 @@ func (s *server) wire(ctx context.Context) error {
 	})
 	s.watchers = s.newWatchers(tracer)
 	vitals.Monitor, engine.meter = s.watchers.monitor, s.watchers.meter
+	s.rekeyer = rekey.New(s.store, s.box, s.log)
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
 		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil,
 	}, tenancy.Parts{
-		Store: s.store, Loop: s.loop, Ports: s.edge, Secrets: s.box, Files: s.files, Prober: s.prober, Logs: s.engine,
+		Store: s.store, Loop: s.loop, Ports: s.edge, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Prober: s.prober, Logs: s.engine,
 		Members: s.loop.Fleet, Meter: s.watchers.meter, Traces: tracer.links(),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
@@ -186,6 +195,7 @@ func (s *server) run(ctx context.Context) error {
 	ready := make(chan struct{})
 	g.Go(func() error { return s.edge.Run(ctx) })
 	g.Go(func() error { return s.notifier().Run(ctx) })
+	g.Go(func() error { return s.rekeyer.Run(ctx) })
 	g.Go(func() error { return s.loop.Run(ctx, func() { close(ready) }) })
 	s.watchers.run(ctx, g)
 	g.Go(func() error {

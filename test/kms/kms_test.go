@@ -18,6 +18,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/serve"
 	"github.com/unite-hub/berth/internal/testbed"
 )
 
@@ -157,6 +158,39 @@ func TestWhatVaultRefusesIsTold(t *testing.T) {
 		if strings.Contains(fmt.Sprint(err), token) {
 			t.Errorf("%s: the error holds the token", what)
 		}
+	}
+}
+
+func TestAKeyFileIsMovedToVaultAndBack(t *testing.T) {
+	e := start(t)
+	ctx, dir := t.Context(), t.TempDir()
+	box, err := secret.Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := box.Seal([]byte("value"), "ad")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "vault:" + e.url + "/transit/berth"
+	if err := serve.Rewrap(ctx, dir, serve.Keys{KMS: name, Token: token}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := secret.Load(dir); !berth.Is(err, berth.CodeStorageUnavailable) {
+		t.Errorf("opened in clear: %v", err)
+	}
+	if err := serve.Rewrap(ctx, dir, serve.Keys{Token: token}, ""); !berth.Is(err, berth.CodeStorageUnavailable) {
+		t.Errorf("unwrapped without saying from where: %v", err)
+	}
+	if err := serve.Rewrap(ctx, dir, serve.Keys{Token: token}, name); err != nil {
+		t.Fatal(err)
+	}
+	back, err := secret.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := back.Open(c, "ad"); err != nil || string(got) != "value" || !bytes.Equal(back.SealKey(), box.SealKey()) {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
