@@ -29,6 +29,7 @@ var mayImport = map[string]struct {
 	"internal/engine/docker": {[]string{""}, "an adapter knows the nouns and its own library, no other adapter"},
 	"internal/meter":         {[]string{"", "internal/store"}, "reads what the kernel counts and keeps it; it sees engine, edge and fleet through functions"},
 	"internal/health":        {[]string{"", "internal/store"}, "asks containers over HTTP and keeps the record of it; it knows no loop, no engine and no edge"},
+	"internal/rekey":         {[]string{"", "internal/store"}, "goes through what is stored and seals it anew; it knows keys by interface"},
 	"internal/secret":        {[]string{""}, "an adapter knows the nouns and its cipher"},
 	"supabase":               {nil, "the PostgreSQL schema as files; it only embeds"},
 	"docker/tenant":          {nil, "the built-in blueprint as a file; it only embeds"},
@@ -49,7 +50,7 @@ var mayImport = map[string]struct {
 	"internal/auth":      {[]string{"", "internal/store"}, "what a request brought becomes an actor; what an actor may do to tenants is tenancy's"},
 	"internal/api":       {[]string{"", "internal/tenancy", "internal/store", "internal/auth", "internal/metrics"}, "wire types over the use cases; nothing above tenancy knows engines"},
 	"client":             {[]string{""}, "programs of others import it: it must not pull in the control plane"},
-	"internal/serve":     {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/edge", "internal/engine/docker", "internal/health", "internal/lead", "internal/meter", "internal/notify", "internal/reconcile", "internal/secret", "internal/store", "internal/store/postgres", "internal/store/sqlite", "internal/tenancy", "internal/trace", "internal/wall"}, "the wiring: the only place that sees both sides of a seam"},
+	"internal/serve":     {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/edge", "internal/engine/docker", "internal/health", "internal/lead", "internal/meter", "internal/notify", "internal/reconcile", "internal/rekey", "internal/secret", "internal/store", "internal/store/postgres", "internal/store/sqlite", "internal/tenancy", "internal/trace", "internal/wall"}, "the wiring: the only place that sees both sides of a seam"},
 	"internal/cli":       {[]string{"", "client", "internal/blueprint", "internal/serve"}, "commands speak through the public client; only `serve` starts the control plane, and `blueprint validate` works without one"},
 	"cmd/berth":          {[]string{"internal/cli", "internal/serve"}, "main starts, nothing else"},
 

@@ -69,5 +69,8 @@ func IsSecretName(name string) bool {
 // to: moved to another row, it does not open.
 func SecretContext(organizationID, name string) string { return organizationID + "|" + name }
 
+// KeyMarkContext binds the value by which a database knows its keys.
+const KeyMarkContext = "installation|key"
+
 // RegistryContext binds an encrypted password to its registry.
 func RegistryContext(registry string) string { return "registry|" + registry }

@@ -238,7 +238,7 @@ func (b *bench) lists(ctx context.Context, server *testbed.Postgres) (err error)
 
 // listing serves the real API of a database, without a loop, and asks it.
 func listing(ctx context.Context, db store.Store, dir string) (ask func() error, stop func(), err error) {
-	keys := auth.New(db)
+	keys := auth.New(auth.Config{Store: db})
 	text, _, err := keys.Create(ctx, berth.System(), auth.NewToken{Name: "bench", Role: berth.RoleOperator})
 	if err != nil {
 		return nil, nil, err

@@ -78,6 +78,7 @@ func newServer(c Config) *server {
 	s.operatorRoutes()
 	s.peopleRoutes()
 	s.signInRoutes()
+	s.keyRoutes()
 	s.blueprintRoutes()
 	s.notificationRoutes()
 	s.openRoutes()

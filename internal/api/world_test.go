@@ -98,7 +98,7 @@ func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
 		ComposePath: func(org string) string { return "/compose/" + org }, Now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
 	}, tenancy.Parts{
-		Store: w.store, Loop: loop, Ports: noEdge{}, Secrets: box, Files: noEdge{}, Prober: prober{w.engine},
+		Store: w.store, Loop: loop, Ports: noEdge{}, Secrets: box, Keys: box, Files: noEdge{}, Prober: prober{w.engine},
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
 	w.service = service

@@ -54,6 +54,7 @@ tenants' containers run on.`,
 	text(&c.SignIn.TrustedProxies, "trusted-proxies", "BERTH_TRUSTED_PROXIES", "prefixes of the proxies in front, separated by commas; their X-Forwarded-For is believed")
 	c.SignIn.OIDCSecret, c.SignIn.OIDCSecretFile = a.Getenv("BERTH_OIDC_CLIENT_SECRET"), a.Getenv("BERTH_OIDC_CLIENT_SECRET_FILE")
 	c.SignIn.JWTSecret, c.SignIn.JWTSecretFile = a.Getenv("BERTH_SUPABASE_JWT_SECRET"), a.Getenv("BERTH_SUPABASE_JWT_SECRET_FILE")
+	a.keyFlags(cmd, &c.Keys)
 	text(&c.LogFormat, "log-format", "BERTH_LOG_FORMAT", "text or json")
 	text(&c.LogLevel, "log-level", "BERTH_LOG_LEVEL", "debug, info, warn or error")
 	var envErrs []error

@@ -6,42 +6,49 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // largest bounds what is read; a file of hundreds of keys stays far below it.
 const largest = 1 << 20
 
-// read returns the content of a key file that only its owner can reach.
-func read(path string) ([]byte, error) {
+// read returns the content of a key file that only its owner can reach, and
+// which file that was.
+func read(path string) ([]byte, fs.FileInfo, error) {
 	named, err := os.Lstat(path)
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, nil, unreadable(path, err)
 	}
 	if !named.Mode().IsRegular() {
-		return nil, unusable(path, nil, "Key file %s is not a regular file but %s", path, kindOf(named.Mode())).
-			WithHint("put the file itself in its place: a link could lead to one that others can change")
+		return nil, nil, notRegular(path, named)
 	}
-	f, err := os.Open(path)
+	// It may be replaced between the two looks, by a file as good.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, nil, unreadable(path, err)
 	}
 	defer f.Close() // read only
 	opened, err := f.Stat()
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, nil, unreadable(path, err)
 	}
-	if !os.SameFile(named, opened) {
-		return nil, unusable(path, nil, "Key file %s was replaced while it was opened", path).WithHint("start again")
+	if !opened.Mode().IsRegular() {
+		return nil, nil, notRegular(path, opened)
 	}
 	if perm := opened.Mode().Perm(); perm&0o077 != 0 {
-		return nil, unusable(path, nil, "Key file %s has mode %#o: others can reach it", path, perm).
+		return nil, nil, unusable(path, nil, "Key file %s has mode %#o: others can reach it", path, perm).
 			WithHint("chmod 600 %s; if others may have read it, treat every secret as known", path)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, largest))
 	if err != nil {
-		return nil, unreadable(path, err)
+		return nil, nil, unreadable(path, err)
 	}
-	return data, nil
+	return data, opened, nil
+}
+
+func notRegular(path string, info fs.FileInfo) error {
+	return unusable(path, nil, "Key file %s is not a regular file but %s", path, kindOf(info.Mode())).
+		WithHint("put the file itself in its place: a link could lead to one that others can change")
 }
 
 func unreadable(path string, err error) error {
@@ -69,7 +76,7 @@ func place(path string, data []byte) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, "."+FileName+"-*") // mode 0600
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -86,6 +93,42 @@ func place(path string, data []byte) (err error) {
 	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	return syncDir(dir)
+}
+
+// replace puts a file in the place of the one at path, which keeps its owner.
+// A crash leaves one of the two, whole, and perhaps a file that sweep finds.
+func replace(path string, data []byte) (err error) {
+	dir := filepath.Dir(path)
+	old, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name()) // the next sweep takes it, if this fails too
+		}
+	}()
+	if owner, ok := old.Sys().(*syscall.Stat_t); ok {
+		err = f.Chown(int(owner.Uid), int(owner.Gid))
+	}
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

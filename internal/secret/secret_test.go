@@ -172,7 +172,7 @@ func TestADamagedKeyFileIsRefusedAndKept(t *testing.T) {
 	}
 	for what, content := range map[string][]byte{
 		"an empty file": {}, "half a file": whole[:len(whole)/2], "text": []byte("hunter2"),
-		"no keys": []byte(`{"version":1}`), "a newer version": bytes.Replace(whole, []byte(`"version":1`), []byte(`"version":2`), 1),
+		"no keys": []byte(`{"version":1}`), "a newer version": bytes.Replace(whole, []byte(`"version":2`), []byte(`"version":3`), 1),
 	} {
 		dir := t.TempDir()
 		path := filepath.Join(dir, secret.FileName)

@@ -15,6 +15,7 @@ import (
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/notify"
+	"github.com/unite-hub/berth/internal/secret"
 )
 
 // Config is everything an operator can decide about a Berth process. Default
@@ -44,6 +45,7 @@ type Config struct {
 	NotifyHTTP   bool          // notifications may go to http:// too
 	SMTP         SMTP
 	SignIn       SignIn
+	Keys         Keys
 	Version      string
 }
 
@@ -72,6 +74,7 @@ type parsed struct {
 	notifyAllow []netip.Prefix
 	mail        *notify.MailConfig // nil: there is no mail
 	signIn      signIn
+	kms         secret.KMS
 
 	blueprintName   string
 	blueprintSource []byte // nil if Blueprint is a name
@@ -93,6 +96,9 @@ func (c Config) parse() (parsed, error) {
 		return p, err
 	}
 	if p.signIn, err = c.SignIn.parse(); err != nil {
+		return p, err
+	}
+	if p.kms, err = c.Keys.kms(); err != nil {
 		return p, err
 	}
 	if p.database, p.query, err = parseDatabase(c); err != nil {

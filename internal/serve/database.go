@@ -26,13 +26,33 @@ type shared interface {
 	Listen(ctx context.Context, ring func(organizationID string)) error
 }
 
-// openDatabase opens the keys and the database that they belong to.
+// openDatabase opens the keys and the database.
 func (s *server) openDatabase(ctx context.Context) error {
 	if isPostgres(s.DatabaseURL) {
 		return s.openPostgres(ctx)
 	}
-	var err error
-	if s.box, err = openKeys(s.StateDir, s.database); err != nil {
+	return s.openSQLite(ctx)
+}
+
+// checkKeys refuses keys that are not the database's. One that was made before
+// databases knew theirs is asked for what they opened.
+func (s *server) checkKeys(ctx context.Context) error {
+	if err := s.service.CheckKeys(ctx); err != nil {
+		return err
+	}
+	mark, err := s.markKeys(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := s.box.Open(mark, berth.KeyMarkContext); err != nil {
+		return berth.Errorf(berth.CodeStorageUnavailable, "The keys in %s are not those of the database: %w", s.Keys.path(s.StateDir), err).
+			WithHint("put back the file that belongs to it; control planes that share a database share one %s: copy it, mode 0600, or name it with --key-file", secret.FileName)
+	}
+	return nil
+}
+
+func (s *server) openSQLite(ctx context.Context) (err error) {
+	if s.box, err = openKeys(ctx, s.parsed); err != nil {
 		return err
 	}
 	db, err := sqlite.Open(ctx, sqlite.Options{Path: s.database, Query: s.query})
@@ -53,33 +73,22 @@ func (s *server) openPostgres(ctx context.Context) error {
 	}
 	s.store, s.shared = db, db
 	s.closers.add(db.Close)
+	keys := s.Keys.path(s.StateDir)
 	mark, err := s.keyMark(ctx)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case mark == nil:
+		s.box, err = secret.CreateFile(ctx, keys, s.kms)
+	default:
+		s.box, err = secret.LoadFile(ctx, keys, s.kms)
 	}
-	if mark == nil {
-		if s.box, err = secret.Create(s.StateDir); err != nil {
-			return err
-		}
-		if mark, err = s.markKeys(ctx); err != nil {
-			return err
-		}
-	} else if s.box, err = secret.Load(s.StateDir); err != nil {
-		return err
-	}
-	if _, err := s.box.Open(mark, keyContext); err != nil {
-		return berth.Errorf(berth.CodeStorageUnavailable, "The keys in %s are not those of the database: %w", s.StateDir, err).
-			WithHint("several control planes on one database need the same %s: copy it from the state directory of the first, mode 0600", secret.FileName)
-	}
-	return nil
+	return err
 }
 
 func isPostgres(url string) bool {
 	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
 }
-
-// keyContext binds the value by which a database knows its keys.
-const keyContext = "installation|key"
 
 // keyMark is what the database holds of its keys; nil for a new one.
 func (s *server) keyMark(ctx context.Context) (mark []byte, err error) {
@@ -90,10 +99,13 @@ func (s *server) keyMark(ctx context.Context) (mark []byte, err error) {
 	return mark, err
 }
 
-// markKeys makes the keys those of the database, unless another control plane
-// was faster, and returns the mark.
+// markKeys makes the keys those of the database if it has none, and returns its
+// mark.
 func (s *server) markKeys(ctx context.Context) (mark []byte, err error) {
-	sealed, err := s.box.Seal([]byte("berth"), keyContext)
+	if mark, err = s.keyMark(ctx); err != nil || mark != nil {
+		return mark, err
+	}
+	sealed, err := s.box.Seal([]byte("berth"), berth.KeyMarkContext)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/unite-hub/berth/internal/edge"
 	"github.com/unite-hub/berth/internal/engine/docker"
 	"github.com/unite-hub/berth/internal/health"
+	"github.com/unite-hub/berth/internal/rekey"
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/tenancy"
@@ -36,6 +37,9 @@ func Run(ctx context.Context, c Config, stdout, stderr io.Writer) (err error) {
 	}
 	log, err := newLogger(c, stderr)
 	if err != nil {
+		return err
+	}
+	if err := shield(); err != nil {
 		return err
 	}
 	unlock, err := lockState(c.StateDir)
@@ -70,6 +74,7 @@ type server struct {
 	tracer   tracer
 	listener net.Listener
 	helm     *helm
+	rekeyer  *rekey.Rekeyer
 	service  *tenancy.Service
 	auth     *auth.Auth
 	handler  http.Handler
@@ -106,6 +111,9 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err := s.wire(ctx); err != nil {
 		return err
 	}
+	if err := s.checkKeys(ctx); err != nil {
+		return err
+	}
 	if err := s.applyBlueprints(ctx); err != nil {
 		return err
 	}
@@ -119,12 +127,13 @@ func (s *server) wire(ctx context.Context) (err error) {
 		return err
 	}
 	s.helm = &helm{store: s.store, engine: s.engine, idle: edge.New(s.edgeOptions()), shared: s.shared != nil}
+	s.rekeyer = rekey.New(s.store, s.box, s.log)
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
 		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil, Shared: s.shared != nil,
 	}, tenancy.Parts{
-		Store: s.store, Loop: s.helm, Ports: s.helm, Secrets: s.box, Files: s.files, Prober: s.prober, Logs: s.engine,
+		Store: s.store, Loop: s.helm, Ports: s.helm, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Prober: s.prober, Logs: s.engine,
 		Members: s.helm.members, Meter: s.helm, Traces: s.tracer.links(),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
@@ -175,6 +184,7 @@ func (s *server) run(ctx context.Context) error {
 		lead = s.stand
 	}
 	g.Go(func() error { return s.tracer.run(ctx) })
+	g.Go(func() error { return s.rekeyer.Run(ctx) })
 	g.Go(func() error { return lead(ctx, func() { close(ready) }) })
 	g.Go(func() error {
 		select {

@@ -1,14 +1,11 @@
 package serve
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/secret"
 )
 
 // lockState makes the state directory and takes it for this process alone: two
@@ -30,14 +27,4 @@ func lockState(dir string) (unlock func(), err error) {
 			WithHint("stop the other one, or give another --state-dir")
 	}
 	return func() { _ = f.Close() }, nil
-}
-
-// openKeys loads the keys, and makes them only if there is no database that
-// they could be missing for.
-func openKeys(dir, database string) (*secret.Box, error) {
-	_, err := os.Lstat(database)
-	if errors.Is(err, fs.ErrNotExist) {
-		return secret.Create(dir)
-	}
-	return secret.Load(dir)
 }

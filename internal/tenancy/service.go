@@ -110,6 +110,7 @@ type Parts struct {
 	Loop    Loop
 	Ports   Ports
 	Secrets Secrets
+	Keys    Keys
 	Catalog *store.Catalog[Blueprint]
 	Files   Files
 	Prober  Prober
@@ -119,6 +120,8 @@ type Parts struct {
 	Members func() (list []berth.Member, ok bool)
 	Meter   Meter
 	Traces  Traces
+	// Rotated hears of a new key. It never blocks.
+	Rotated func()
 }
 
 // Service holds the use cases. Its methods may be called concurrently.

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -199,3 +198,6 @@ func code(err error) string {
 	}
 	return ""
 }
+
+// address is where the database server listens.
+func (s *site) address() string { return "127.0.0.1:" + s.postgres.Port }

@@ -118,10 +118,10 @@ func TestTrafficGoesOnWhileTheDatabaseIsPausedAndKilled(t *testing.T) {
 
 func TestAnOrderWhoseConnectionIsCutIsCarriedOutOnceOrNotAtAll(t *testing.T) {
 	s := newSite(t, 3)
-	link, err := testbed.NewLink(s.postgres.Addr())
+	link, err := testbed.NewLink(s.address())
 	s.must(err)
 	defer func() { s.must(link.Close()) }()
-	s.url = strings.Replace(s.url, s.postgres.Addr(), link.Addr(), 1)
+	s.url = strings.Replace(s.url, s.address(), link.Addr(), 1)
 	a := s.plane("a")
 	s.eventually(10*time.Second, "a leads", a.leads)
 	last := a
