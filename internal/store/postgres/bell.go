@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,8 +12,9 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// bell is the channel on which a transaction that changes a deployment tells
-// whose, when it commits. Whoever missed it finds the deployment open.
+// bell is the channel on which a transaction with a new deployment tells whose,
+// and through which store, when it commits. Whoever missed it finds the
+// deployment open.
 const bell = "berth"
 
 const (
@@ -21,8 +23,8 @@ const (
 	redialMost = 5 * time.Second
 )
 
-// Listen calls ring for each organization whose deployments changed, until ctx
-// ends; ring must not block for long. It keeps a connection of its own and makes
+// Listen calls ring for each organization that got a deployment through another
+// store, until ctx ends; ring must not block for long. It keeps a connection of its own and makes
 // a new one when that is lost; what is rung meanwhile is not heard, so that ring
 // is called with "" after each new connection: look at all. Through a pooler of
 // transactions nothing is heard.
@@ -73,9 +75,11 @@ func (s *Store) listen(ctx context.Context, ring func(string)) (heard bool) {
 		silent := quiet.Err() != nil
 		cancel()
 		switch {
-		case err == nil && berth.IsUUID(n.Payload):
-			ring(n.Payload)
-		case err == nil: // somebody else's
+		case err == nil:
+			from, organizationID, _ := strings.Cut(n.Payload, " ")
+			if from != s.id && berth.IsUUID(organizationID) { // else our own, or somebody's who is not Berth
+				ring(organizationID)
+			}
 		case ctx.Err() == nil && silent && !c.IsClosed():
 			alive, cancel := context.WithTimeout(ctx, dialTimeout)
 			err := c.Ping(alive)

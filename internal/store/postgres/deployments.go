@@ -91,12 +91,12 @@ func (t *tx) InsertDeployment(ctx context.Context, d berth.Deployment) error {
 	if err != nil {
 		return fault(ctx, err, "insert deployment")
 	}
-	_, err = t.guarded(ctx, `WITH bell AS (SELECT pg_notify('`+bell+`', $2::text))
+	_, err = t.guarded(ctx, `WITH bell AS (SELECT pg_notify('`+bell+`', $24 || ' ' || $2::text))
 		INSERT INTO public.tenant_deployments (id, organization_id, status, generation, previous_image_tag, new_image_tag,
 		previous_config, new_config, want, previous_want, can_rollback, rollback_deployment_id, volumes, error_message,
 		deployment_notes, started_at, completed_at, steps, container_id, deployment_type, deployed_by_actor, created_at, adopt)
 		SELECT $1, $2::text::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23 FROM bell`,
-		append(values, d.TenantID, string(d.Type), orNull(d.By), stamp(d.CreatedAt), d.Adopt)...)
+		append(values, d.TenantID, string(d.Type), orNull(d.By), stamp(d.CreatedAt), d.Adopt, t.store)...)
 	if constraint, _ := violated(err, uniqueViolation); constraint == "tenant_deployments_open" {
 		return berth.Errorf(berth.CodeDeploymentInProgress, "Another deployment of this tenant is under way").
 			WithHint("wait until it is over, or stop the tenant")
@@ -118,13 +118,11 @@ func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
 	if err != nil {
 		return fault(ctx, err, "update deployment")
 	}
-	var changed, rung int
-	_, err = t.one(ctx, []any{&changed, &rung}, `WITH changed AS (UPDATE public.tenant_deployments SET status = $3, generation = $4,
+	changed, err := t.exec(ctx, `UPDATE public.tenant_deployments SET status = $3, generation = $4,
 		previous_image_tag = $5, new_image_tag = $6, previous_config = $7, new_config = $8, want = $9, previous_want = $10,
 		can_rollback = $11, rollback_deployment_id = $12, volumes = $13, error_message = $14, deployment_notes = $15,
 		started_at = $16, completed_at = $17, steps = $18
-		WHERE id = $1 AND organization_id = $2::text::uuid AND status = 'pending' RETURNING 1)
-		SELECT (SELECT count(*) FROM changed), (SELECT count(pg_notify('`+bell+`', $2::text)) FROM changed)`, values...)
+		WHERE id = $1 AND organization_id = $2::text::uuid AND status = 'pending'`, values...)
 	if err != nil || changed > 0 {
 		return fault(ctx, err, "update deployment")
 	}

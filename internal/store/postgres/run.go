@@ -67,12 +67,21 @@ func (s *Store) attempt(ctx context.Context, o order, fn func(store.Tx) error) (
 			return false, ctx.Err()
 		}
 	}
-	c, err := s.pool.Acquire(ctx)
+	begin, cancel := context.WithTimeout(ctx, o.patience())
+	defer cancel()
+	c, err := s.pool.Acquire(begin)
 	if err != nil {
+		if silent(begin, ctx) {
+			return false, errSilent(err)
+		}
 		return retryable(err), fault(ctx, err, "connect to database")
 	}
 	defer c.Release() // which closes a connection that is left in a transaction
-	t, err := start(ctx, c.Conn(), o)
+	t, err := start(begin, c.Conn(), o)
+	if err != nil && silent(begin, ctx) {
+		s.pool.Reset() // the others will not answer either
+		t.failed, err = nil, errSilent(err)
+	}
 	committed := false
 	defer func() { // also when fn panics
 		if committed || c.Conn().IsClosed() {
@@ -83,6 +92,7 @@ func (s *Store) attempt(ctx context.Context, o order, fn func(store.Tx) error) (
 		defer cancel()
 		_, _ = c.Exec(late, "ROLLBACK") // if it fails, Release closes the connection, which does the same
 	}()
+	cancel()
 	if err != nil {
 		err = fault(ctx, err, "begin transaction")
 	} else {
@@ -104,6 +114,23 @@ func (s *Store) attempt(ctx context.Context, o order, fn func(store.Tx) error) (
 	}
 	committed = true
 	return s.commit(ctx, t)
+}
+
+// patience bounds how long the beginning of a transaction may take: a server
+// that was stopped keeps its connections open and says nothing. A writer waits
+// for those before it, which the server bounds.
+func (o order) patience() time.Duration {
+	if o.writes {
+		return dialTimeout + 15*time.Second // longWait
+	}
+	return dialTimeout
+}
+
+// silent reports whether the patience with the server ended, not the caller's.
+func silent(begin, ctx context.Context) bool { return begin.Err() != nil && ctx.Err() == nil }
+
+func errSilent(cause error) error {
+	return storage(cause, "begin transaction", "the server does not answer; tenants keep running. Look whether it is stopped, overloaded or cut off")
 }
 
 // commit ends the transaction. From here on the outcome is decided by the

@@ -36,6 +36,7 @@ const (
 type order struct {
 	actor  berth.Actor
 	writes bool
+	store  string       // the id of the Store
 	lease  *store.Lease // under which it writes; nil for who needs none
 }
 
@@ -90,7 +91,7 @@ const (
 // start begins a transaction in one round trip.
 func start(ctx context.Context, c *pgx.Conn, o order) (*tx, error) {
 	role, claim := identity(o.actor)
-	t := &tx{conn: c, actor: o.actor, writes: o.writes}
+	t := &tx{conn: c, actor: o.actor, writes: o.writes, store: o.store}
 	b := &pgx.Batch{}
 	stops := readerStops
 	if o.writes {

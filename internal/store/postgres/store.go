@@ -47,6 +47,7 @@ const writers = 2
 // Store is an open database. Its methods may be called concurrently. Inside
 // InTx, do not call InTx again: it would wait for itself.
 type Store struct {
+	id      string // of this one of all that are open on the database
 	pool    *pgxpool.Pool
 	aside   *pgxpool.Pool   // for what must not wait for transactions: leases, outcomes
 	config  *pgx.ConnConfig // of connections beside both
@@ -91,7 +92,7 @@ func dial(ctx context.Context, o Options) (*Store, error) {
 		pool.Close()
 		return nil, fault(ctx, err, "open database")
 	}
-	s := &Store{pool: pool, aside: aside, config: config.ConnConfig, writers: make(chan struct{}, writers)}
+	s := &Store{id: berth.NewID(), pool: pool, aside: aside, config: config.ConnConfig, writers: make(chan struct{}, writers)}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s, nil
 }
@@ -166,7 +167,7 @@ func (s *Store) Close() error {
 // before and whatever fn does; once fn has returned nil, the commit is carried
 // through.
 func (s *Store) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
-	return s.run(ctx, order{actor: actor, writes: true}, fn)
+	return s.run(ctx, order{actor: actor, writes: true, store: s.id}, fn)
 }
 
 // View implements store.Store.
@@ -187,5 +188,5 @@ type leader struct {
 
 // InTx implements store.Store.
 func (s leader) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
-	return s.run(ctx, order{actor: actor, writes: true, lease: &s.lease}, fn)
+	return s.run(ctx, order{actor: actor, writes: true, store: s.id, lease: &s.lease}, fn)
 }

@@ -20,6 +20,7 @@ type tx struct {
 	writes   bool
 	xid      string // number of a write transaction
 	timeline string // of the server that gave it
+	store    string // its id
 	failed   error  // of a statement: the server takes no more in this transaction
 }
 
