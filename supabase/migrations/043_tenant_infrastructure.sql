@@ -460,7 +460,7 @@ BEGIN
 END $$;
 ALTER FUNCTION berth.fill_organization() OWNER TO berth_system;
 
--- Berth's own roles compare and swap revision themselves.
+-- Berth's own roles compare and swap revision themselves, and ring themselves.
 CREATE OR REPLACE FUNCTION berth.touch_tenant() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
@@ -469,6 +469,7 @@ BEGIN
 	IF NEW.tenant_name <> OLD.tenant_name OR NEW.slug <> OLD.slug THEN
 		NEW.search_text := lower(upper(NEW.tenant_name)) || E'\n' || NEW.slug;
 	END IF;
+	PERFORM pg_notify('berth', NEW.organization_id::text);
 	RETURN NEW;
 END $$;
 
