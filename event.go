@@ -14,6 +14,7 @@ const (
 	EventOOM              = "oom"               // the kernel killed a process for want of memory
 	EventDisk             = "disk"              // it holds more than its limit, or nearly
 	EventGaveUp           = "gave_up"           // it crashed too often to be started again
+	EventChanged          = "changed"           // by a client of the database, not through Berth
 )
 
 // NotifiedKinds are the kinds that a channel gets which asks for none.
@@ -23,7 +24,7 @@ func NotifiedKinds() []string {
 
 // EventKinds are all kinds that a channel can ask for.
 func EventKinds() []string {
-	return append(NotifiedKinds(), EventDrift, EventForeign, EventEngine, EventPort)
+	return append(NotifiedKinds(), EventDrift, EventForeign, EventEngine, EventPort, EventChanged)
 }
 
 // Event is something that happened to a tenant outside an order, or how an

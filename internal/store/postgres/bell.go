@@ -76,8 +76,11 @@ func (s *Store) listen(ctx context.Context, ring func(string)) (heard bool) {
 		cancel()
 		switch {
 		case err == nil:
-			from, organizationID, _ := strings.Cut(n.Payload, " ")
-			if from != s.id && berth.IsUUID(organizationID) { // else our own, or somebody's who is not Berth
+			from, organizationID, ok := strings.Cut(n.Payload, " ")
+			if !ok {
+				organizationID = from // through no store: somebody changed a row
+			}
+			if from != s.id && berth.IsUUID(organizationID) {
 				ring(organizationID)
 			}
 		case ctx.Err() == nil && silent && !c.IsClosed():

@@ -235,9 +235,9 @@ func TestListenHearsWhoseDeploymentsChanged(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 	_ = other.InTx(t.Context(), berth.System(), func(tx store.Tx) error { // what is not committed is not rung
-		d.ID = berth.NewID()
-		d.Status = berth.DeploymentPending
-		if err := tx.InsertDeployment(t.Context(), d); err != nil {
+		own.Status = berth.DeploymentCompleted
+		d.ID, d.Status = berth.NewID(), berth.DeploymentPending
+		if err := errors.Join(tx.UpdateDeployment(t.Context(), own), tx.InsertDeployment(t.Context(), d)); err != nil {
 			t.Error(err)
 		}
 		return errors.New("no")

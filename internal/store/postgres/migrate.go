@@ -214,7 +214,9 @@ func version(ctx context.Context, c *pgx.Conn) (v int64, err error) {
 
 func recorded(ctx context.Context, tx pgx.Tx) (v int64, err error) {
 	var there bool
-	if err := tx.QueryRow(ctx, `SELECT to_regclass('berth.schema_migrations') IS NOT NULL`).Scan(&there); err != nil || !there {
+	// Not to_regclass: after a wait for the lock its cache may hold that there is
+	// none, from before.
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_tables WHERE schemaname = 'berth' AND tablename = 'schema_migrations')`).Scan(&there); err != nil || !there {
 		return 0, err
 	}
 	err = tx.QueryRow(ctx, `SELECT coalesce(max(version), 0) FROM berth.schema_migrations`).Scan(&v)

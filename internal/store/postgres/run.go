@@ -93,9 +93,12 @@ func (s *Store) attempt(ctx context.Context, o order, fn func(store.Tx) error) (
 		_, _ = c.Exec(late, "ROLLBACK") // if it fails, Release closes the connection, which does the same
 	}()
 	cancel()
-	if err != nil {
+	switch {
+	case sqlstate(err) == insufficientPrivilege: // no fault of the actor's
+		err = storage(err, "begin transaction", "the login must be a member of berth_api and berth_system")
+	case err != nil:
 		err = fault(ctx, err, "begin transaction")
-	} else {
+	default:
 		err = fn(t)
 	}
 	if t.failed != nil && retryable(t.failed) && ctx.Err() == nil {

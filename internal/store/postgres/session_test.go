@@ -339,3 +339,44 @@ func TestTextThatTheDatabaseCantHoldIsKeptAsFarAsItCan(t *testing.T) {
 		}
 	}
 }
+
+func TestATransactionCostsTwoRoundTripsBesideItsOwn(t *testing.T) {
+	t.Parallel()
+	p, url := through(t, login(lent(t)))
+	s := open(t, url)
+	insert(t, s, 1)
+	lease := acquire(t, s, berth.NewID(), time.Hour)
+	ctx := t.Context()
+	read := func(tx store.Tx) error { _, err := tx.Tenant(ctx, orgID(1)); return err }
+	for name, c := range map[string]struct {
+		call func() error
+		want int
+	}{
+		"a view":              {func() error { return s.View(ctx, berth.System(), read) }, 3},
+		"a write":             {func() error { return s.InTx(ctx, berth.System(), read) }, 3},
+		"a write of a leader": {func() error { return s.Under(lease).InTx(ctx, berth.System(), read) }, 3},
+		"a renewal":           {func() error { _, err := s.Renew(ctx, lease, time.Hour); return err }, 1},
+		"a row that may clash": {func() error {
+			return s.InTx(ctx, berth.System(), func(tx store.Tx) error {
+				return tx.PutRequest(ctx, store.Request{Key: "k", Fingerprint: []byte{1}, CreatedAt: noon})
+			})
+		}, 3},
+	} {
+		for range 3 { // statements are prepared once on each connection
+			if err := c.call(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.mu.Lock()
+		before := p.sent
+		p.mu.Unlock()
+		if err := c.call(); err != nil {
+			t.Fatal(err)
+		}
+		p.mu.Lock()
+		if got := p.sent - before; got != c.want {
+			t.Errorf("%s took %d round trips, want %d", name, got, c.want)
+		}
+		p.mu.Unlock()
+	}
+}
