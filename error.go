@@ -83,6 +83,7 @@ const (
 	CodeInvitationInvalid    Code = "invitation_invalid"
 	CodeSelfServiceDenied    Code = "self_service_denied"
 	CodeRateLimited          Code = "rate_limited"
+	CodeProviderUnavailable  Code = "identity_provider_unavailable"
 	CodeNotLeading           Code = "not_leading"
 	CodeOutcomeUnknown       Code = "outcome_unknown"
 )
@@ -143,6 +144,7 @@ var kinds = map[Code]Kind{
 	CodeInvitationInvalid:    KindForbidden,
 	CodeSelfServiceDenied:    KindForbidden,
 	CodeRateLimited:          KindRateLimited,
+	CodeProviderUnavailable:  KindUnavailable,
 	CodeNotLeading:           KindUnavailable,
 	CodeOutcomeUnknown:       KindUnavailable,
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"slices"
@@ -34,6 +35,9 @@ type Config struct {
 	// MostTenants is how many tenants have series of their own in /metrics; 0:
 	// metrics.DefaultMostTenants.
 	MostTenants int
+
+	// TrustedProxies are believed when they say where a request came from.
+	TrustedProxies []netip.Prefix
 }
 
 // maxBody is the size of the largest body that is taken, in bytes. huma refuses
@@ -65,13 +69,15 @@ func newServer(c Config) *server {
 	hc.OpenAPIPath, hc.DocsPath, hc.SchemasPath, hc.CreateHooks = "", "", "", nil
 	hc.Info.Description = "Berth gives every customer of a SaaS product its own isolated stack of containers. " +
 		"Errors are problem details (RFC 9457) with a stable code and a hint."
-	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	hc.Components.SecuritySchemes = securitySchemes()
 	s.api = humago.New(s.mux, hc)
 	s.tenantRoutes()
 	s.readRoutes()
 	s.usageRoutes()
 	s.metricsRoute()
 	s.operatorRoutes()
+	s.peopleRoutes()
+	s.signInRoutes()
 	s.blueprintRoutes()
 	s.notificationRoutes()
 	s.openRoutes()
@@ -156,14 +162,19 @@ func (r *refusal) Header() http.Header         { return r.header }
 func (r *refusal) WriteHeader(status int)      { r.status = status }
 func (r *refusal) Write(p []byte) (int, error) { return len(p), nil }
 
-type actorKey struct{}
+type actorKey struct{} // of who asks
 
-// secured registers a route that needs a token. The actor is known before
-// anything else of the request is looked at.
+// secured registers a route that needs an actor, who is known before anything
+// else of the request is looked at.
 func secured[I, O any](s *server, op huma.Operation, h func(ctx context.Context, actor berth.Actor, in *I) (*O, error)) {
-	op.Security = []map[string][]string{{"token": {}}}
+	guarded(s, op, s.actor, h)
+}
+
+// guarded registers a route that needs to know who asks.
+func guarded[W, I, O any](s *server, op huma.Operation, who func(huma.Context) (W, error), h func(ctx context.Context, who W, in *I) (*O, error)) {
+	op.Security = []map[string][]string{{"token": {}}, {"session": {}}}
 	op.Middlewares = append(op.Middlewares, func(hctx huma.Context, next func(huma.Context)) {
-		actor, err := s.Auth.Authenticate(hctx.Context(), bearer(hctx.Header("Authorization")))
+		actor, err := who(hctx)
 		if err != nil {
 			writeHuma(hctx, s.problem(hctx.Context(), err))
 			return
@@ -187,7 +198,7 @@ func secured[I, O any](s *server, op huma.Operation, h func(ctx context.Context,
 	}
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
 		// Without the middleware there is no actor, and the zero one may do nothing.
-		actor, _ := ctx.Value(actorKey{}).(berth.Actor)
+		actor, _ := ctx.Value(actorKey{}).(W)
 		out, err := h(ctx, actor, in)
 		if err != nil {
 			return nil, s.problem(ctx, err)

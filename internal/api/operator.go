@@ -34,35 +34,6 @@ type allEventsInput struct {
 	Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
 
-type tokenWire struct {
-	ID         string     `json:"id"`
-	Name       string     `json:"name"`
-	Prefix     string     `json:"prefix"`
-	Role       string     `json:"role"`
-	CreatedAt  time.Time  `json:"createdAt"`
-	ExpiresAt  *time.Time `json:"expiresAt"`
-	LastUsedAt *time.Time `json:"lastUsedAt"`
-	RevokedAt  *time.Time `json:"revokedAt"`
-}
-
-type tokenList struct {
-	Tokens []tokenWire `json:"tokens"`
-}
-
-type tokenBody struct {
-	Name      string     `json:"name"`
-	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-}
-
-type tokenMade struct {
-	Token string `json:"token" doc:"shown this once"`
-	tokenWire
-}
-
-type tokenInput struct {
-	ID string `path:"tokenId"`
-}
-
 type volumesInput struct {
 	Organization string `query:"organizationId" doc:"only this organization's"`
 }
@@ -104,10 +75,6 @@ type BareInput struct{ RawInput }
 
 func (in *BareInput) empty() error { return decode(in.RawBody, &emptyBody{}) }
 
-func tokenOf(t berth.Token) tokenWire {
-	return tokenWire{t.ID, t.Name, t.Prefix, string(t.Role), t.CreatedAt, orNullTime(t.ExpiresAt), orNullTime(t.LastUsedAt), orNullTime(t.RevokedAt)}
-}
-
 func operation(method, path, id, summary string) huma.Operation {
 	return huma.Operation{Method: method, Path: path, OperationID: id, Summary: summary, Tags: []string{"operator"}, MaxBodyBytes: maxBody + 1}
 }
@@ -138,34 +105,6 @@ func (s *server) operatorRoutes() {
 	secured(s, backup, s.backup)
 	s.tokenRoutes()
 	s.registryRoutes()
-}
-
-func (s *server) tokenRoutes() {
-	secured(s, operation(http.MethodGet, "/api/tokens", "tokens", "List tokens"), func(ctx context.Context, actor berth.Actor, _ *none) (*body[tokenList], error) {
-		list, err := s.Auth.List(ctx, actor)
-		out := tokenList{Tokens: []tokenWire{}}
-		for _, t := range list {
-			out.Tokens = append(out.Tokens, tokenOf(t))
-		}
-		return &body[tokenList]{out}, err
-	})
-	create := s.takes(operation(http.MethodPost, "/api/tokens", "create-token", "Make a token"), tokenBody{})
-	create.DefaultStatus = http.StatusCreated
-	secured(s, create, func(ctx context.Context, actor berth.Actor, in *RawInput) (*body[tokenMade], error) {
-		var b tokenBody
-		if err := decode(in.RawBody, &b); err != nil {
-			return nil, err
-		}
-		var expires time.Time
-		if b.ExpiresAt != nil {
-			expires = b.ExpiresAt.UTC().Truncate(time.Microsecond)
-		}
-		text, t, err := s.Auth.Create(ctx, actor, b.Name, expires)
-		return &body[tokenMade]{tokenMade{text, tokenOf(t)}}, err
-	})
-	secured(s, operation(http.MethodDelete, "/api/tokens/{tokenId}", "revoke-token", "Revoke a token"), func(ctx context.Context, actor berth.Actor, in *tokenInput) (*none, error) {
-		return nil, s.Auth.Revoke(ctx, actor, in.ID)
-	})
 }
 
 func (s *server) registryRoutes() {

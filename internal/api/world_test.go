@@ -47,6 +47,7 @@ type world struct {
 	service *tenancy.Service
 	token   string
 	log     *syncBuffer
+	dir     string
 }
 
 type syncBuffer struct {
@@ -67,6 +68,12 @@ func (s *syncBuffer) String() string {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Helper()
+	return newWorldWith(t, func(*auth.Config, *api.Config) {})
+}
+
+// newWorldWith lets change how people and programs are told apart.
+func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 	t.Helper()
 	dir := t.TempDir()
 	w := &world{t: t, engine: enginetest.NewFake(), log: &syncBuffer{}}
@@ -97,9 +104,13 @@ func newWorld(t *testing.T) *world {
 	w.service = service
 	_, _, err = service.ApplyBlueprint(t.Context(), berth.System(), blueprint.BuiltinSource())
 	w.must(err)
-	w.auth = auth.New(w.store)
-	w.handler = api.New(api.Config{Service: service, Auth: w.auth, Log: log, Version: "test", StateDir: dir})
-	w.token, _, err = w.auth.Create(t.Context(), berth.System(), "test", time.Time{})
+	ac := auth.Config{Store: w.store, Failures: auth.Failures{Burst: 1_000_000}}
+	c := api.Config{Service: service, Log: log, Version: "test", StateDir: dir}
+	change(&ac, &c)
+	w.auth = auth.New(ac)
+	c.Auth, w.dir = w.auth, dir
+	w.handler = api.New(c)
+	w.token, _, err = w.auth.Create(t.Context(), berth.System(), auth.NewToken{Name: "test"})
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)

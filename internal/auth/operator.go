@@ -28,8 +28,8 @@ func (a *Auth) EnsureOperatorToken(ctx context.Context, stateDir string) error {
 	if err != nil {
 		return unwritable(path, err)
 	}
-	if text := strings.TrimSpace(string(data)); wellFormed(text) {
-		t, ok, err := a.find(ctx, text)
+	if text := strings.TrimSpace(string(data)); wellFormed(tokenPrefix, text) {
+		t, ok, err := a.tokenOf(ctx, text)
 		if err != nil {
 			return err
 		}
@@ -37,7 +37,7 @@ func (a *Auth) EnsureOperatorToken(ctx context.Context, stateDir string) error {
 			return nil
 		}
 	}
-	text, _, err := a.Create(ctx, berth.System(), "operator", time.Time{})
+	text, _, err := a.Create(ctx, berth.System(), NewToken{Name: "operator"})
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ type Config struct {
 	NotifyAllow  string        // prefixes inside that notifications may go to, separated by commas
 	NotifyHTTP   bool          // notifications may go to http:// too
 	SMTP         SMTP
+	SignIn       SignIn
 	Version      string
 }
 
@@ -70,6 +71,7 @@ type parsed struct {
 
 	notifyAllow []netip.Prefix
 	mail        *notify.MailConfig // nil: there is no mail
+	signIn      signIn
 
 	blueprintName   string
 	blueprintSource []byte // nil if Blueprint is a name
@@ -84,10 +86,13 @@ func (c Config) parse() (parsed, error) {
 	if p.pool, err = parsePool(c.Pool); err != nil {
 		return p, err
 	}
-	if p.notifyAllow, err = parseAllow(c.NotifyAllow); err != nil {
+	if p.notifyAllow, err = parsePrefixes("notify-allow", c.NotifyAllow); err != nil {
 		return p, err
 	}
 	if p.mail, err = c.SMTP.parse(); err != nil {
+		return p, err
+	}
+	if p.signIn, err = c.SignIn.parse(); err != nil {
 		return p, err
 	}
 	if p.database, p.query, err = parseDatabase(c); err != nil {

@@ -23,12 +23,12 @@ func (s *server) notifier() *notify.Dispatcher {
 	return notify.New(notify.Config{Store: s.store, Log: s.log, Now: now, Senders: senders, Events: s.KeepHours})
 }
 
-// parseAllow reads prefixes that are separated by commas.
-func parseAllow(text string) (list []netip.Prefix, err error) {
+// parsePrefixes reads prefixes that are separated by commas.
+func parsePrefixes(flag, text string) (list []netip.Prefix, err error) {
 	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
 		p, err := netip.ParsePrefix(part)
 		if err != nil {
-			return nil, invalid("notify-allow", part, "must be prefixes, separated by commas", "use such as 192.168.7.0/24")
+			return nil, invalid(flag, part, "must be prefixes, separated by commas", "use such as 192.168.7.0/24")
 		}
 		list = append(list, p.Masked())
 	}

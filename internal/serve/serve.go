@@ -106,7 +106,7 @@ func (s *server) open(ctx context.Context) (err error) {
 			WithHint("stop what listens there, or give another --listen")
 	}
 	s.closers.add(ignoreClosed(s.listener.Close))
-	s.auth = auth.New(s.store)
+	s.auth = auth.New(s.signIn.config(s.store, s.box.SealKey()))
 	if err := s.wire(ctx); err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (s *server) wire(ctx context.Context) error {
 		Members: s.loop.Fleet, Meter: s.watchers.meter, Traces: tracer.links(),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
-	s.handler = api.New(api.Config{Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir})
+	s.handler = api.New(api.Config{Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir, TrustedProxies: s.signIn.proxies})
 	return nil
 }
 

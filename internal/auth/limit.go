@@ -1,0 +1,109 @@
+package auth
+
+import (
+	"container/list"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/unite-hub/berth"
+)
+
+// Failures bounds how many attempts may fail at once from one address, and with
+// the beginning of one token. What is right is never refused: nobody can lock
+// somebody else out who asks from the same address.
+type Failures struct {
+	Burst int           // so many at once; 0: 20
+	Every time.Duration // and one more in each; 0: 3 s
+}
+
+const (
+	defaultBurst = 20
+	defaultEvery = 3 * time.Second
+
+	// mostLimits bounds memory: what failed longest ago is forgotten first.
+	mostLimits = 10_000
+)
+
+// failures counts what failed, by key.
+type failures struct {
+	burst int
+	every rate.Limit
+
+	mu     sync.Mutex
+	recent *list.List // of *limit, the newest first
+	byKey  map[string]*list.Element
+}
+
+type limit struct {
+	key     string
+	limiter *rate.Limiter
+}
+
+func newFailures(f Failures) *failures {
+	if f.Burst == 0 {
+		f.Burst = defaultBurst
+	}
+	if f.Every == 0 {
+		f.Every = defaultEvery
+	}
+	return &failures{burst: f.Burst, every: rate.Every(f.Every), recent: list.New(), byKey: map[string]*list.Element{}}
+}
+
+// note counts a failure for each key and reports whether it was one too many
+// for any of them.
+func (f *failures) note(now time.Time, keys ...string) (tooMany bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, key := range keys {
+		if !f.limiter(key).AllowN(now, 1) {
+			tooMany = true
+		}
+	}
+	return tooMany
+}
+
+// spent reports whether another failure would be one too many, and counts none.
+func (f *failures) spent(now time.Time, key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e, ok := f.byKey[key]
+	return ok && e.Value.(*limit).limiter.TokensAt(now) < 1
+}
+
+func (f *failures) limiter(key string) *rate.Limiter {
+	if e, ok := f.byKey[key]; ok {
+		f.recent.MoveToFront(e)
+		return e.Value.(*limit).limiter
+	}
+	if f.recent.Len() >= mostLimits {
+		oldest := f.recent.Remove(f.recent.Back()).(*limit)
+		delete(f.byKey, oldest.key)
+	}
+	l := &limit{key, rate.NewLimiter(f.every, f.burst)}
+	f.byKey[key] = f.recent.PushFront(l)
+	return l.limiter
+}
+
+// network is what counts as one address: whoever has an IPv6 address has its
+// whole /64.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return "address unknown"
+	}
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return "address " + p.String()
+		}
+	}
+	return "address " + a.String()
+}
+
+func rateLimited() error {
+	return berth.Errorf(berth.CodeRateLimited, "Too many failed attempts").
+		WithHint("wait some seconds, and check the token; one that is valid is never refused for this")
+}

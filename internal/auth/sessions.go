@@ -1,0 +1,163 @@
+package auth
+
+import (
+	"context"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// A session ends sessionIdle after its last use, and SessionLife after its
+// beginning whatever happens.
+const (
+	sessionIdle = 12 * time.Hour
+	SessionLife = 7 * 24 * time.Hour
+
+	// keepSessions is how long those that are over are kept.
+	keepSessions = 30 * 24 * time.Hour
+)
+
+func live(s berth.Session, at time.Time) bool {
+	return s.Valid(at) && at.Sub(s.LastSeenAt) < sessionIdle
+}
+
+func (a *Auth) bySession(ctx context.Context, r Request) (c Caller, err error) {
+	if !wellFormed(sessionPrefix, r.Session) {
+		return c, a.failed(r)
+	}
+	at := now()
+	valid := false
+	err = a.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		valid = false
+		s, ok, err := tx.SessionByHash(ctx, hash(r.Session))
+		if err != nil || !ok || !live(s, at) {
+			return err
+		}
+		u, err := tx.User(ctx, s.UserID)
+		if berth.Is(err, berth.CodeUserNotFound) || err == nil && !u.DisabledAt.IsZero() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if c, err = person(ctx, tx, u, r); err != nil {
+			return err
+		}
+		c.Session, valid = s, true
+		return nil
+	})
+	if err != nil {
+		return c, err
+	}
+	if !valid {
+		return c, a.failed(r)
+	}
+	if at.Sub(c.Session.LastSeenAt) >= usePrecision {
+		c.Session.LastSeenAt = at
+		// A request does not fail because its session's last use can't be noted.
+		_ = a.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.UpdateSession(ctx, c.Session) })
+	}
+	return c, nil
+}
+
+// begin makes a session for a user and returns its text.
+func begin(ctx context.Context, tx store.Tx, u berth.User, r Request) (text string, err error) {
+	at := now()
+	text = newText(sessionPrefix)
+	s := berth.Session{
+		ID: berth.NewID(), Hash: hash(text), UserID: u.ID, Address: r.Address,
+		CreatedAt: at, ExpiresAt: at.Add(SessionLife), LastSeenAt: at,
+	}
+	if err := tx.ForgetSessions(ctx, at.Add(-keepSessions)); err != nil {
+		return "", err
+	}
+	if err := tx.InsertSession(ctx, s); err != nil {
+		return "", err
+	}
+	return text, record(ctx, tx, actorOf(u, r), change{action: "session.begin", target: s.ID, after: sessionEntry{u.ID, s.ExpiresAt}})
+}
+
+// actorOf is a person as the audit names them, whatever they act for.
+func actorOf(u berth.User, r Request) berth.Actor {
+	actor := berth.Actor{ID: u.ID, Name: u.Name, Address: r.Address, RequestID: r.ID}
+	if u.Operator {
+		actor.Role = berth.RoleOperator
+	}
+	return actor
+}
+
+type sessionEntry struct {
+	UserID    string    `json:"userId"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// end revokes a session, which is no error if it is over.
+func end(ctx context.Context, tx store.Tx, actor berth.Actor, s berth.Session) error {
+	if !s.RevokedAt.IsZero() {
+		return nil
+	}
+	s.RevokedAt = now()
+	if err := tx.UpdateSession(ctx, s); err != nil {
+		return err
+	}
+	return record(ctx, tx, actor, change{action: "session.end", target: s.ID, before: sessionEntry{s.UserID, s.ExpiresAt}})
+}
+
+// endAll revokes all of a user's sessions.
+func endAll(ctx context.Context, tx store.Tx, actor berth.Actor, userID string) error {
+	for {
+		open, err := tx.SessionsOf(ctx, userID, now())
+		if err != nil || len(open) == 0 {
+			return err
+		}
+		for _, s := range open {
+			if err := end(ctx, tx, actor, s); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// Sessions returns a person's own, newest first.
+func (a *Auth) Sessions(ctx context.Context, c Caller) (open []berth.Session, err error) {
+	if c.User.ID == "" {
+		return nil, noPerson()
+	}
+	at := now()
+	var all []berth.Session
+	err = a.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		all, err = tx.SessionsOf(ctx, c.User.ID, at)
+		return err
+	})
+	for _, s := range all {
+		if live(s, at) {
+			open = append(open, s)
+		}
+	}
+	return open, err
+}
+
+// EndSession revokes one of a person's own sessions.
+func (a *Auth) EndSession(ctx context.Context, c Caller, id string) error {
+	if c.User.ID == "" {
+		return noPerson()
+	}
+	actor := actorOf(c.User, Request{Address: c.actor.Address, ID: c.actor.RequestID})
+	return a.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		open, err := tx.SessionsOf(ctx, c.User.ID, now())
+		if err != nil {
+			return err
+		}
+		for _, s := range open {
+			if s.ID == id {
+				return end(ctx, tx, actor, s)
+			}
+		}
+		return berth.Errorf(berth.CodeNotFound, "Session not found").WithHint("GET /api/sessions lists yours; %s was given", berth.Quote(id))
+	})
+}
+
+func noPerson() error {
+	return berth.Errorf(berth.CodeForbidden, "Only a person has sessions").WithHint("sign in; a token has none")
+}
