@@ -29,6 +29,7 @@ type HealthSummary struct {
 	Tenant berth.Tenant
 	Last   []berth.Probe // a page of them, newest first
 	Next   string        // cursor of the page after Last
+	Newest *berth.Probe  // nil if there is none
 	Status berth.Health  // that the last five checks within five minutes show
 	Hours  int
 	// Period is the sum over the whole hours that are over, of the Hours before
@@ -60,7 +61,9 @@ func (s *Service) HealthSummary(ctx context.Context, actor berth.Actor, ref stri
 		if err != nil {
 			return err
 		}
-		sum.Status = berth.HealthOf(newest, now)
+		if sum.Status = berth.HealthOf(newest, now); len(newest) > 0 {
+			sum.Newest = &newest[0]
+		}
 		begin := now.Truncate(time.Hour).Add(-time.Duration(hours) * time.Hour)
 		periods, err := tx.ListHealth(ctx, org, berth.ByHour, begin, now)
 		sum.Period = berth.HealthPeriod{TenantID: sum.Tenant.ID, OrganizationID: org, Resolution: berth.ByHour, Start: begin}

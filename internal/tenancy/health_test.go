@@ -153,20 +153,20 @@ func TestASummarySaysHowATenantIsAndWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := service.HealthSummary(t.Context(), operator, org(1), 20, 0); err != nil || len(got.Last) != 7 {
+	if got, err := service.HealthSummary(t.Context(), operator, org(1), 0, store.Page{Limit: 20}); err != nil || len(got.Last) != 7 {
 		t.Errorf("%d probes, %v", len(got.Last), err)
 	}
-	got, err := service.HealthSummary(t.Context(), operator, org(1), 0, 2)
+	got, err := service.HealthSummary(t.Context(), operator, org(1), 2, store.Page{Limit: 5})
 	if err != nil || got.Status != berth.HealthUnhealthy || len(got.Last) != 5 || got.Period.Availability() != berth.Known(0.375) || got.Period.ResponseMean() != berth.Known(time.Second) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := service.HealthSummary(t.Context(), operator, org(1), 1, 0); err != nil || got.Hours != 24 || len(got.Last) != 1 || got.Status != berth.HealthUnhealthy || got.Period.Checks() != 108 {
+	if got, err := service.HealthSummary(t.Context(), operator, org(1), 0, store.Page{Limit: 1}); err != nil || got.Hours != 24 || len(got.Last) != 1 || got.Status != berth.HealthUnhealthy || got.Period.Checks() != 108 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := service.HealthSummary(t.Context(), operator, org(1), 1, tenancy.MostHealthHours+1); berth.CodeOf(err) != berth.CodeInvalidRequest {
+	if _, err := service.HealthSummary(t.Context(), operator, org(1), tenancy.MostHealthHours+1, store.Page{}); berth.CodeOf(err) != berth.CodeInvalidRequest {
 		t.Error(err)
 	}
-	if _, err := service.HealthSummary(t.Context(), berth.Actor{ID: "x", Role: berth.RoleOperator, OrganizationID: org(2)}, org(1), 1, 0); berth.CodeOf(err) != berth.CodeContainerNotFound {
+	if _, err := service.HealthSummary(t.Context(), berth.Actor{ID: "x", Role: berth.RoleOperator, OrganizationID: org(2)}, org(1), 0, store.Page{Limit: 1}); berth.CodeOf(err) != berth.CodeContainerNotFound {
 		t.Error(err)
 	}
 }
