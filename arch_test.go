@@ -42,7 +42,7 @@ var mayImport = map[string]struct {
 	"internal/tenancy":   {[]string{"", "internal/store"}, "use cases write desired state; they never touch an engine or an edge"},
 	"internal/reconcile": {[]string{"", "internal/store"}, "the loop sees engine, edge and prober through its own interfaces"},
 	"internal/notify":    {[]string{"", "internal/store"}, "reads the journal and sends; what it may connect to is given to it"},
-	"internal/auth":      {[]string{"", "internal/store"}, "tokens become actors; what an actor may do is tenancy's"},
+	"internal/auth":      {[]string{"", "internal/store"}, "what a request brought becomes an actor; what an actor may do to tenants is tenancy's"},
 	"internal/api":       {[]string{"", "internal/tenancy", "internal/store", "internal/auth", "internal/metrics"}, "wire types over the use cases; nothing above tenancy knows engines"},
 	"client":             {[]string{""}, "programs of others import it: it must not pull in the control plane"},
 	"internal/serve":     {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/edge", "internal/engine/docker", "internal/health", "internal/meter", "internal/notify", "internal/reconcile", "internal/secret", "internal/store", "internal/store/sqlite", "internal/tenancy", "internal/trace", "internal/wall"}, "the wiring: the only place that sees both sides of a seam"},

@@ -77,52 +77,6 @@ func (c *Client) DeleteRegistry(ctx context.Context, host string) error {
 	return err
 }
 
-// Token is an API token without its text.
-type Token struct {
-	ID         string     `json:"id"`
-	Name       string     `json:"name"`
-	Prefix     string     `json:"prefix"`
-	Role       string     `json:"role"`
-	CreatedAt  time.Time  `json:"createdAt"`
-	ExpiresAt  *time.Time `json:"expiresAt"`
-	LastUsedAt *time.Time `json:"lastUsedAt"`
-	RevokedAt  *time.Time `json:"revokedAt"`
-}
-
-// CreatedToken is a new token with its text, which is shown only once.
-type CreatedToken struct {
-	Token
-	Text string `json:"token"`
-}
-
-// Tokens lists all tokens, oldest first.
-func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
-	var out struct {
-		Tokens []Token `json:"tokens"`
-	}
-	err := c.get(ctx, "/api/tokens", nil, &out)
-	return out.Tokens, err
-}
-
-// CreateToken makes a token; a zero expires means never.
-func (c *Client) CreateToken(ctx context.Context, name string, expires time.Time) (out CreatedToken, err error) {
-	in := struct {
-		Name      string     `json:"name"`
-		ExpiresAt *time.Time `json:"expiresAt,omitempty"`
-	}{Name: name}
-	if !expires.IsZero() {
-		in.ExpiresAt = &expires
-	}
-	_, err = c.do(ctx, request{method: http.MethodPost, path: "/api/tokens", in: in}, &out)
-	return out, err
-}
-
-// RevokeToken ends a token for good.
-func (c *Client) RevokeToken(ctx context.Context, id string) error {
-	_, err := c.do(ctx, request{method: http.MethodDelete, path: "/api/tokens/" + url.PathEscape(id)}, nil)
-	return err
-}
-
 // Backup is a copy of the database under way. The caller closes it.
 type Backup struct {
 	io.ReadCloser

@@ -139,7 +139,7 @@ func meOf(self auth.Self) meWire {
 		ID: self.Actor.ID, Kind: "token", Name: self.Actor.Name, Role: orNull(string(self.Actor.Role)),
 		OrganizationID: orNull(self.Actor.OrganizationID), Scopes: self.Scopes.Names(), Memberships: []membershipWire{},
 	}
-	if self.Person {
+	if self.User.ID != "" {
 		out.ID, out.Kind, out.Name, out.Email = self.User.ID, "user", self.User.Name, orNull(self.User.Email)
 	}
 	for _, m := range self.Memberships {

@@ -113,18 +113,17 @@ func anotherOperator(ctx context.Context, tx store.Tx, userID string) error {
 
 // Self is who a caller is.
 type Self struct {
-	Actor       berth.Actor // zero if a person has not chosen an organization
-	Person      bool
-	User        berth.User   // zero for a token, and for a person who is not known yet
+	Actor       berth.Actor  // zero if a person has not chosen an organization
+	User        berth.User   // zero for a token
 	Scopes      berth.Scopes // what the actor may do now
 	Memberships []berth.Membership
 }
 
-// Me tells a caller who they are.
+// Me tells a caller who they are, if they are known.
 func (a *Auth) Me(ctx context.Context, c Caller) (s Self, err error) {
-	s = Self{Person: c.User.ID != "" || c.proof.Subject != "", User: c.User, Memberships: c.Memberships}
-	if s.Person && s.User.ID == "" {
-		s.User = berth.User{Email: c.proof.Email, Name: c.proof.Name}
+	s = Self{User: c.User, Memberships: c.Memberships}
+	if c.undecided != nil && s.User.ID == "" {
+		return s, c.undecided
 	}
 	if c.undecided != nil {
 		return s, nil

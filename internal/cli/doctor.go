@@ -66,10 +66,10 @@ func (a *app) serverFindings(ctx context.Context) []finding {
 		return []finding{{"server", false, err.Error(), "start berth serve, or set BERTH_URL"}}
 	}
 	list := []finding{{Check: "server", OK: true, Detail: c.URL() + " answers"}}
-	if _, err := c.Tokens(ctx); err != nil {
+	if me, err := c.Me(ctx); err != nil {
 		list = append(list, finding{"token", false, err.Error(), "use a valid operator's token"})
 	} else {
-		list = append(list, finding{Check: "token", OK: true, Detail: "accepted"})
+		list = append(list, finding{Check: "token", OK: true, Detail: "accepted, role " + orDash(me.Role)})
 	}
 	switch {
 	case h.EngineReachable == nil:

@@ -6,60 +6,6 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func (a *app) tokenCommand() *cobra.Command {
-	cmd := group("token", "Manage API tokens")
-	var expires time.Duration
-	create := &cobra.Command{Use: "create NAME", Short: "Make an operator's token and print it, this once", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		var until time.Time
-		if expires > 0 {
-			until = time.Now().Add(expires)
-		}
-		t, err := c.CreateToken(cmd.Context(), args[0], until)
-		if err != nil {
-			return err
-		}
-		return a.show(func() [][]string { return [][]string{{t.Text}} })
-	}}
-	create.Flags().DurationVar(&expires, "expires", 0, "how long it is valid, such as 720h (default for ever)")
-	ls := &cobra.Command{Use: "ls", Short: "List tokens", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		list, err := c.Tokens(cmd.Context())
-		if err != nil {
-			return err
-		}
-		return a.show(func() [][]string {
-			rows := [][]string{{"ID", "NAME", "PREFIX", "CREATED", "LAST USED", "STATE"}}
-			for _, t := range list {
-				state := "valid"
-				switch {
-				case t.RevokedAt != nil:
-					state = "revoked"
-				case t.ExpiresAt != nil && t.ExpiresAt.Before(time.Now()):
-					state = "expired"
-				}
-				rows = append(rows, []string{t.ID, t.Name, t.Prefix + "…", ago(time.Now(), &t.CreatedAt), ago(time.Now(), t.LastUsedAt), state})
-			}
-			return rows
-		})
-	}}
-	revoke := &cobra.Command{Use: "revoke ID", Short: "End a token for good", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
-		c, err := a.client()
-		if err != nil {
-			return err
-		}
-		return c.RevokeToken(cmd.Context(), args[0])
-	}}
-	cmd.AddCommand(create, ls, revoke)
-	return cmd
-}
-
 func (a *app) registryCommand() *cobra.Command {
 	cmd := group("registry", "Manage what opens registries")
 	var username string
