@@ -29,14 +29,6 @@ type Limit struct {
 	Burst     int
 }
 
-// DefaultLimits are generous: a dashboard and a few programs stay far below.
-func DefaultLimits() Limits {
-	return Limits{
-		Requests: Limit{50, 100}, Changes: Limit{10, 50},
-		OperatorRequests: Limit{1000, 2000}, OperatorChanges: Limit{500, 2000},
-	}
-}
-
 // mostAskers bounds memory: who asked longest ago is forgotten first, which
 // gives them a whole burst again.
 const mostAskers = 10_000

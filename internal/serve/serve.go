@@ -71,7 +71,7 @@ type server struct {
 	loop     *reconcile.Loop
 	service  *tenancy.Service
 	auth     *auth.Auth
-	handler  http.Handler
+	handler  *api.API
 }
 
 // open makes the parts, from the ground up. Nothing of it runs yet.
@@ -142,7 +142,9 @@ func (s *server) wire(ctx context.Context) error {
 		Members: s.loop.Fleet, Meter: s.watchers.meter, Traces: tracer.links(),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
-	s.handler = api.New(api.Config{Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir, TrustedProxies: s.signIn.proxies})
+	s.handler = api.New(api.Config{
+		Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir, Limits: s.limits, TrustedProxies: s.signIn.proxies,
+	})
 	return nil
 }
 
@@ -187,6 +189,7 @@ func (s *server) run(ctx context.Context) error {
 	g.Go(func() error { return s.edge.Run(ctx) })
 	g.Go(func() error { return s.notifier().Run(ctx) })
 	g.Go(func() error { return s.loop.Run(ctx, func() { close(ready) }) })
+	g.Go(func() error { return s.handler.Run(ctx) })
 	s.watchers.run(ctx, g)
 	g.Go(func() error {
 		select {

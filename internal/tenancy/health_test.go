@@ -117,14 +117,19 @@ func TestASweepCountsAllAndListsTheSickFirst(t *testing.T) {
 	}
 }
 
-func TestASweepIsOfWhatTheActorSees(t *testing.T) {
+func TestOnlyAnOperatorSweeps(t *testing.T) {
 	var asked atomic.Int32
 	service, _ := fleet(t, 3, func(netip.AddrPort) berth.Probe {
 		asked.Add(1)
 		return berth.Probe{Status: berth.ProbeHealthy}
 	})
-	got, err := service.SweepHealth(t.Context(), berth.Actor{ID: "x", Role: berth.RoleOperator, OrganizationID: org(2)}, 0)
-	if err != nil || got.Healthy != 1 || len(got.Tenants) != 1 || got.Tenants[0].Tenant.OrganizationID != org(2) || asked.Load() != 1 {
+	for _, actor := range []berth.Actor{{ID: "x", Role: berth.RoleOperator, OrganizationID: org(2)}, {ID: "y", Role: berth.RoleAdmin, OrganizationID: org(2)}, {}} {
+		if _, err := service.SweepHealth(t.Context(), actor, 0); !berth.Is(err, berth.CodeForbidden) || asked.Load() != 0 {
+			t.Errorf("%+v: %d asked, %v", actor, asked.Load(), err)
+		}
+	}
+	got, err := service.SweepHealth(t.Context(), operator, 0)
+	if err != nil || got.Healthy != 3 || len(got.Tenants) != 3 || asked.Load() != 3 {
 		t.Errorf("%+v, %d asked, %v", got, asked.Load(), err)
 	}
 }
