@@ -155,8 +155,10 @@ func TestAnIDTokenOfAnotherSignInIsRefused(t *testing.T) {
 	w := newWorldWith(t, p.config)
 	w.user(ada, "ada@example.com", true, nil)
 	w.want(w.browser().signIn(p, "ada", ""), 303, "Ada")
+	p.set(func() { p.instead = p.tokens[0] })
+	w.want(w.browser().signIn(p, "ada", ""), 401, "her own from before")
 	for what, token := range map[string]string{
-		"replayed": p.tokens[0], "unsigned": unsigned(p.tokens[0]), "none": " ",
+		"another person's": p.tokens[0], "unsigned": unsigned(p.tokens[0]), "none": " ",
 		"HS256 with the client's secret": sign(t, jose.HS256, []byte(clientSecret), "", map[string]any{"iss": p.issuer(), "aud": "berth", "sub": "id-ada", "exp": 1 << 40}),
 	} {
 		b := w.browser()
