@@ -190,6 +190,9 @@ func TestAProviderThatIsDownHinders503AndNothingElse(t *testing.T) {
 	if a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
+	if strings.Contains(a.body, p.issuer()) || !strings.Contains(w.log.String(), p.issuer()) {
+		t.Errorf("the cause belongs into the log: %s %s", a.body, w.log)
+	}
 	w.want(w.browser().ask("GET", "/auth/oidc/login", ""), 503, "login again")
 	if n := p.requests["/.well-known/openid-configuration"]; n != 1 {
 		t.Errorf("a provider that is down was asked %d times", n)
