@@ -106,7 +106,7 @@ func (s *server) open(ctx context.Context) (err error) {
 			WithHint("stop what listens there, or give another --listen")
 	}
 	s.closers.add(ignoreClosed(s.listener.Close))
-	s.auth = auth.New(s.signIn.config(s.store, s.box.SealKey()))
+	s.auth = auth.New(s.signIn.config(s.store, s.box.SealKey(), s.log))
 	if err := s.wire(ctx); err != nil {
 		return err
 	}
