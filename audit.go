@@ -38,6 +38,9 @@ type AuditEntry struct {
 	Hash           []byte // Sum of this one; given by the store
 }
 
+// RequestContext binds the stored answer to a request to its place.
+func RequestContext(actorID, key string) string { return "request|" + actorID + "|" + key }
+
 // Sum is the SHA-256 of the entry and of its PrevHash. Each field goes in with
 // its length before it, so that no two entries have the same encoding.
 func (e AuditEntry) Sum() []byte {

@@ -86,6 +86,7 @@ const (
 	CodeProviderUnavailable  Code = "identity_provider_unavailable"
 	CodeNotLeading           Code = "not_leading"
 	CodeOutcomeUnknown       Code = "outcome_unknown"
+	CodeUnanswered           Code = "request_unanswered"
 )
 
 var kinds = map[Code]Kind{
@@ -147,6 +148,7 @@ var kinds = map[Code]Kind{
 	CodeProviderUnavailable:  KindUnavailable,
 	CodeNotLeading:           KindUnavailable,
 	CodeOutcomeUnknown:       KindUnavailable,
+	CodeUnanswered:           KindConflict,
 }
 
 // Kind returns the class that c belongs to, KindInternal for a code it does

@@ -36,13 +36,16 @@ type Finding struct {
 	Hint string `json:"hint"`
 }
 
-// Blueprints lists every version, by name, newest first, without its source.
-func (c *Client) Blueprints(ctx context.Context) ([]Blueprint, error) {
-	var out struct {
-		Blueprints []Blueprint `json:"blueprints"`
-	}
-	err := c.get(ctx, "/api/blueprints", nil, &out)
-	return out.Blueprints, err
+// BlueprintList is a page of versions, by name, newest first.
+type BlueprintList struct {
+	Blueprints []Blueprint `json:"blueprints"`
+	NextCursor *string     `json:"nextCursor"` // nil after the last page
+}
+
+// Blueprints lists every version, without its source.
+func (c *Client) Blueprints(ctx context.Context, cursor string, limit int) (out BlueprintList, err error) {
+	err = c.get(ctx, "/api/blueprints", page(cursor, limit), &out)
+	return out, err
 }
 
 // Blueprint returns a version with its source, the newest for 0.

@@ -22,7 +22,7 @@ func TestBlueprintsAreAskedForByNameAndVersion(t *testing.T) {
 	newest, err := c.Blueprint(ctx, "shop", 0)
 	older, err2 := c.Blueprint(ctx, "a/b", 2)
 	applied, err3 := c.ApplyBlueprint(ctx, []byte("name: shop\n"))
-	list, err4 := c.Blueprints(ctx)
+	list, err4 := c.Blueprints(ctx, "c2", 5)
 	files, err5 := c.WriteComposeEnv(ctx, "acme")
 	_, err6 := c.Adopt(ctx, "acme", client.Call{Wait: -1})
 	if err := errors.Join(err, err2, err3, err4, err5, err6); err != nil {
@@ -30,12 +30,12 @@ func TestBlueprintsAreAskedForByNameAndVersion(t *testing.T) {
 	}
 	want := []string{
 		"GET /api/blueprints/shop ", "GET /api/blueprints/a%2Fb?version=2 ", `POST /api/blueprints {"source":"name: shop\n"}`,
-		"GET /api/blueprints ", "POST /api/tenants/acme/compose/env ", "POST /api/tenants/acme/adopt?wait=0 ",
+		"GET /api/blueprints?cursor=c2&limit=5 ", "POST /api/tenants/acme/compose/env ", "POST /api/tenants/acme/adopt?wait=0 ",
 	}
 	if d := cmp.Diff(want, asked); d != "" {
 		t.Error(d)
 	}
-	if newest.Source != "name: shop\n" || older.Version != 3 || !applied.Unchanged || applied.ID != "shop@3" || len(list) != 1 || list[0].Tenants != 2 || files.EnvPath != "/e" {
+	if newest.Source != "name: shop\n" || older.Version != 3 || !applied.Unchanged || applied.ID != "shop@3" || len(list.Blueprints) != 1 || list.Blueprints[0].Tenants != 2 || files.EnvPath != "/e" {
 		t.Errorf("read %+v, %+v, %+v, %+v, %+v", newest, older, applied, list, files)
 	}
 }

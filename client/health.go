@@ -24,7 +24,8 @@ type Health struct {
 	ResponseTimeMeanMs *float64 `json:"responseTimeMeanMs"`
 	ResponseTimeMaxMs  *float64 `json:"responseTimeMaxMs"`
 
-	Checks []Probe `json:"checks"` // newest first
+	Checks     []Probe `json:"checks"`     // newest first
+	NextCursor *string `json:"nextCursor"` // of older checks; nil if there are none
 }
 
 // Health returns a tenant's health with its newest checks and its availability
@@ -38,10 +39,16 @@ func (c *Client) Health(ctx context.Context, org string, checks, hours int) (out
 	return out, err
 }
 
-// Probes returns the newest probes of a tenant, newest first; limit 0 means 100.
-func (c *Client) Probes(ctx context.Context, org string, limit int) ([]Probe, error) {
-	out, err := c.Health(ctx, org, limit, 0)
-	return out.Checks, err
+// ProbeList is a page of checks, newest first.
+type ProbeList struct {
+	Checks     []Probe `json:"checks"`
+	NextCursor *string `json:"nextCursor"` // nil after the last page
+}
+
+// Probes lists the checks of a tenant.
+func (c *Client) Probes(ctx context.Context, org, cursor string, limit int) (out ProbeList, err error) {
+	err = c.get(ctx, tenantPath(org, "health"), page(cursor, limit), &out)
+	return out, err
 }
 
 // CheckHealth probes a tenant now.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 )
 
@@ -63,13 +62,16 @@ func (c *Client) AddEmailNotification(ctx context.Context, org, address string, 
 	return out, err
 }
 
-// Notifications lists the channels, oldest first.
-func (c *Client) Notifications(ctx context.Context) ([]Notification, error) {
-	var out struct {
-		Notifications []Notification `json:"notifications"`
-	}
-	err := c.get(ctx, "/api/notifications", nil, &out)
-	return out.Notifications, err
+// NotificationList is a page of channels, oldest first.
+type NotificationList struct {
+	Notifications []Notification `json:"notifications"`
+	NextCursor    *string        `json:"nextCursor"` // nil after the last page
+}
+
+// Notifications lists the channels.
+func (c *Client) Notifications(ctx context.Context, cursor string, limit int) (out NotificationList, err error) {
+	err = c.get(ctx, "/api/notifications", page(cursor, limit), &out)
+	return out, err
 }
 
 // DeleteNotification forgets a channel.
@@ -78,17 +80,16 @@ func (c *Client) DeleteNotification(ctx context.Context, id string) error {
 	return err
 }
 
-// Deliveries lists what a channel was sent, newest first; limit 0 means the default.
-func (c *Client) Deliveries(ctx context.Context, id string, limit int) ([]Delivery, error) {
-	q := url.Values{}
-	if limit != 0 {
-		q.Set("limit", strconv.Itoa(limit))
-	}
-	var out struct {
-		Deliveries []Delivery `json:"deliveries"`
-	}
-	err := c.get(ctx, "/api/notifications/"+url.PathEscape(id)+"/deliveries", q, &out)
-	return out.Deliveries, err
+// DeliveryList is a page of deliveries, newest first.
+type DeliveryList struct {
+	Deliveries []Delivery `json:"deliveries"`
+	NextCursor *string    `json:"nextCursor"` // nil after the last page
+}
+
+// Deliveries lists what a channel was sent.
+func (c *Client) Deliveries(ctx context.Context, id, cursor string, limit int) (out DeliveryList, err error) {
+	err = c.get(ctx, "/api/notifications/"+url.PathEscape(id)+"/deliveries", page(cursor, limit), &out)
+	return out, err
 }
 
 // TestNotification sends a test.

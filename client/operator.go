@@ -36,13 +36,20 @@ type Volume struct {
 	KeptAt         *time.Time `json:"keptAt"`    // nil while in use
 }
 
-// Volumes lists the volumes of all organizations.
-func (c *Client) Volumes(ctx context.Context) ([]Volume, error) {
-	var out struct {
-		Volumes []Volume `json:"volumes"`
+// VolumeList is a page of volumes, by name.
+type VolumeList struct {
+	Volumes    []Volume `json:"volumes"`
+	NextCursor *string  `json:"nextCursor"` // nil after the last page
+}
+
+// Volumes lists the volumes of an organization; of all if org is "".
+func (c *Client) Volumes(ctx context.Context, org, cursor string, limit int) (out VolumeList, err error) {
+	q := page(cursor, limit)
+	if org != "" {
+		q.Set("organizationId", org)
 	}
-	err := c.get(ctx, "/api/volumes", nil, &out)
-	return out.Volumes, err
+	err = c.get(ctx, "/api/volumes", q, &out)
+	return out, err
 }
 
 // Registry is a registry that Berth has a credential for.
@@ -52,13 +59,16 @@ type Registry struct {
 	UpdatedAt time.Time `json:"updatedAt"`
 }
 
+// RegistryList is a page of registries, by host.
+type RegistryList struct {
+	Registries []Registry `json:"registries"`
+	NextCursor *string    `json:"nextCursor"` // nil after the last page
+}
+
 // Registries lists the registries with a credential.
-func (c *Client) Registries(ctx context.Context) ([]Registry, error) {
-	var out struct {
-		Registries []Registry `json:"registries"`
-	}
-	err := c.get(ctx, "/api/registries", nil, &out)
-	return out.Registries, err
+func (c *Client) Registries(ctx context.Context, cursor string, limit int) (out RegistryList, err error) {
+	err = c.get(ctx, "/api/registries", page(cursor, limit), &out)
+	return out, err
 }
 
 // PutRegistry stores a credential. The password can't be read back.

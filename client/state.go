@@ -134,15 +134,18 @@ type Event struct {
 	Message        string    `json:"message"`
 }
 
-// Events lists what happened to a tenant, newest first; to all if org is "".
-func (c *Client) Events(ctx context.Context, org string, limit int) ([]Event, error) {
+// EventList is a page of events, newest first.
+type EventList struct {
+	Events     []Event `json:"events"`
+	NextCursor *string `json:"nextCursor"` // nil after the last page
+}
+
+// Events lists what happened to a tenant; to all if org is "".
+func (c *Client) Events(ctx context.Context, org, cursor string, limit int) (out EventList, err error) {
 	path := "/api/events"
 	if org != "" {
 		path = tenantPath(org, "events")
 	}
-	var out struct {
-		Events []Event `json:"events"`
-	}
-	err := c.get(ctx, path, page("", limit), &out)
-	return out.Events, err
+	err = c.get(ctx, path, page(cursor, limit), &out)
+	return out, err
 }

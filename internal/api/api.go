@@ -6,12 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 
@@ -36,6 +34,9 @@ type Config struct {
 	// metrics.DefaultMostTenants.
 	MostTenants int
 
+	Limits  Limits  // of requests; zero: none
+	Denials Denials // of what is recorded
+
 	// TrustedProxies are believed when they say where a request came from.
 	TrustedProxies []netip.Prefix
 }
@@ -46,8 +47,10 @@ const maxBody = 1 << 20
 
 type server struct {
 	Config
-	api huma.API
-	mux *http.ServeMux
+	api     huma.API
+	mux     *http.ServeMux
+	limits  *limits
+	denials *denials
 }
 
 // problems makes huma's own errors look like ours. It is huma's documented
@@ -64,7 +67,7 @@ var problems = sync.OnceFunc(func() {
 
 func newServer(c Config) *server {
 	problems()
-	s := &server{Config: c, mux: http.NewServeMux()}
+	s := &server{Config: c, mux: http.NewServeMux(), limits: newLimits(c.Limits), denials: newDenials(c.Denials)}
 	hc := huma.DefaultConfig("Berth", c.Version)
 	hc.OpenAPIPath, hc.DocsPath, hc.SchemasPath, hc.CreateHooks = "", "", "", nil
 	hc.Info.Description = "Berth gives every customer of a SaaS product its own isolated stack of containers. " +
@@ -81,20 +84,34 @@ func newServer(c Config) *server {
 	s.keyRoutes()
 	s.blueprintRoutes()
 	s.notificationRoutes()
+	s.organizationRoutes()
+	s.auditRoutes()
 	s.openRoutes()
 	return s
 }
 
-// New returns the API's handler.
-func New(c Config) http.Handler {
+// API is the REST API. Run must go on while it serves.
+type API struct {
+	http.Handler
+	server *server
+}
+
+// New returns an API.
+func New(c Config) *API {
 	s := newServer(c)
 	protected := http.NewCrossOriginProtection()
 	protected.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, berth.Errorf(berth.CodeForbidden, "Cross-origin requests are not allowed").
-			WithHint("call the API from a program, not from another site's page"))
+		err := berth.Errorf(berth.CodeForbidden, "Cross-origin requests are not allowed").
+			WithHint("call the API from a program, not from another site's page")
+		s.denyStranger(r, "request.cross-origin", err)
+		writeProblem(w, err)
 	}))
-	return s.outermost(protected.Handler(http.HandlerFunc(s.route)))
+	return &API{s.outermost(protected.Handler(http.HandlerFunc(s.route))), s}
 }
+
+// Run records how many denied attempts were not recorded each, every minute and
+// at the end. It returns when ctx ends.
+func (a *API) Run(ctx context.Context) error { return a.server.denials.run(ctx, a.server.record) }
 
 // OpenAPI returns the API's description, as /openapi.json serves it.
 func OpenAPI(version string) ([]byte, error) {
@@ -162,66 +179,6 @@ type refusal struct {
 func (r *refusal) Header() http.Header         { return r.header }
 func (r *refusal) WriteHeader(status int)      { r.status = status }
 func (r *refusal) Write(p []byte) (int, error) { return len(p), nil }
-
-type actorKey struct{} // of who asks
-
-// secured registers a route that needs an actor, who is known before anything
-// else of the request is looked at.
-func secured[I, O any](s *server, op huma.Operation, h func(ctx context.Context, actor berth.Actor, in *I) (*O, error)) {
-	guarded(s, op, s.actor, h)
-}
-
-// guarded registers a route that needs to know who asks.
-func guarded[W, I, O any](s *server, op huma.Operation, who func(huma.Context) (W, error), h func(ctx context.Context, who W, in *I) (*O, error)) {
-	op.Security = []map[string][]string{{"token": {}}, {"session": {}}}
-	op.Middlewares = append(op.Middlewares, func(hctx huma.Context, next func(huma.Context)) {
-		actor, err := who(hctx)
-		if err != nil {
-			writeHuma(hctx, s.problem(hctx.Context(), err))
-			return
-		}
-		if err := knownQuery(hctx); err != nil {
-			writeHuma(hctx, problemFrom(err))
-			return
-		}
-		if err := knownKey(hctx); err != nil {
-			writeHuma(hctx, problemFrom(err))
-			return
-		}
-		next(huma.WithValue(hctx, actorKey{}, actor))
-	})
-	op.SkipValidateBody = true
-	// huma takes a body that the handler reads for required and shapeless; it
-	// is neither.
-	if op.RequestBody != nil {
-		described := huma.RequestBody{Content: maps.Clone(op.RequestBody.Content)}
-		defer func() { *op.RequestBody = described }()
-	}
-	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
-		// Without the middleware there is no actor, and the zero one may do nothing.
-		actor, _ := ctx.Value(actorKey{}).(W)
-		out, err := h(ctx, actor, in)
-		if err != nil {
-			return nil, s.problem(ctx, err)
-		}
-		return out, nil
-	})
-}
-
-const keyHeader = "Idempotency-Key"
-
-// knownKey refuses an idempotency key where nothing would be repeated for it:
-// who sends one counts on it. Only orders on tenants keep their answers; that of
-// a new token, or of a backup, must not lie in the database.
-func knownKey(hctx huma.Context) error {
-	op := hctx.Operation()
-	if op.Method == http.MethodGet || hctx.Header(keyHeader) == "" ||
-		slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "header" && p.Name == keyHeader }) {
-		return nil
-	}
-	return berth.Errorf(berth.CodeInvalidRequest, "%s %s takes no %s", op.Method, op.Path, keyHeader).WithField(keyHeader).
-		WithHint("leave the header out; before the request is repeated, look whether the first one came through")
-}
 
 // knownQuery refuses parameters that the route does not have, or that are
 // given twice: neither may be ignored in silence.

@@ -31,6 +31,7 @@ type blueprintWire struct {
 
 type blueprintList struct {
 	Blueprints []blueprintWire `json:"blueprints"`
+	NextCursor *string         `json:"nextCursor"`
 }
 
 type blueprintSource struct {
@@ -77,10 +78,10 @@ func blueprintOf(u tenancy.BlueprintUse) blueprintWire {
 
 // blueprintRoutes are about what tenants are made from.
 func (s *server) blueprintRoutes() {
-	secured(s, operation(http.MethodGet, blueprintPath, "blueprints", "Every version of every blueprint, by name, newest first"), func(ctx context.Context, actor berth.Actor, _ *none) (*body[blueprintList], error) {
-		list, err := s.Service.Blueprints(ctx, actor)
-		out := blueprintList{Blueprints: []blueprintWire{}}
-		for _, u := range list {
+	secured(s, operation(http.MethodGet, blueprintPath, "blueprints", "Every version of every blueprint, by name, newest first"), func(ctx context.Context, actor berth.Actor, in *PageInput) (*body[blueprintList], error) {
+		page, next, err := s.Service.Blueprints(ctx, actor, in.page())
+		out := blueprintList{Blueprints: []blueprintWire{}, NextCursor: orNull(next)}
+		for _, u := range page {
 			out.Blueprints = append(out.Blueprints, blueprintOf(u))
 		}
 		return &body[blueprintList]{out}, err
@@ -94,8 +95,7 @@ func (s *server) blueprintRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		w, err := s.blueprintUse(ctx, actor, v)
-		return &body[blueprintSource]{blueprintSource{w, string(v.Source)}}, err
+		return &body[blueprintSource]{blueprintSource{blueprintOf(v), string(v.Source)}}, nil
 	})
 	apply := s.takes(operation(http.MethodPost, blueprintPath, "apply-blueprint", "Store a blueprint as the next version of its name; 200 if the newest is the same"), blueprintBody{})
 	apply.DefaultStatus, apply.MaxBodyBytes = http.StatusCreated, maxBlueprintBody+1
@@ -124,26 +124,12 @@ func (s *server) applyBlueprint(ctx context.Context, actor berth.Actor, in *RawI
 	if err != nil {
 		return nil, err
 	}
-	w, err := s.blueprintUse(ctx, actor, v)
-	out := blueprintApplied{http.StatusCreated, blueprintAppliedWire{w, !created}}
+	u, err := s.Service.BlueprintVersion(ctx, actor, v.ID())
+	out := blueprintApplied{http.StatusCreated, blueprintAppliedWire{blueprintOf(u), !created}}
 	if !created {
 		out.Status = http.StatusOK
 	}
 	return &out, err
-}
-
-// blueprintUse is what a list shows of one version.
-func (s *server) blueprintUse(ctx context.Context, actor berth.Actor, v berth.BlueprintVersion) (blueprintWire, error) {
-	list, err := s.Service.Blueprints(ctx, actor)
-	if err != nil {
-		return blueprintWire{}, err
-	}
-	for _, u := range list {
-		if u.Name == v.Name && u.Version == v.Version {
-			return blueprintOf(u), nil
-		}
-	}
-	return blueprintWire{}, berth.Errorf(berth.CodeInternal, "blueprint %s is not listed", v.ID())
 }
 
 // behind tells by organization id whether tenants run an older version of

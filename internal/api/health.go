@@ -10,7 +10,7 @@ import (
 
 type healthInput struct {
 	Target
-	Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000" doc:"checks"`
+	PageInput
 	Hours int `query:"hours" default:"24" minimum:"1" maximum:"2160" doc:"that availability is summed over"`
 }
 
@@ -62,7 +62,8 @@ type healthWire struct {
 	CheckCount         int         `json:"checkCount"`
 	ResponseTimeMeanMs *float64    `json:"responseTimeMeanMs"`
 	ResponseTimeMaxMs  *int64      `json:"responseTimeMaxMs"`
-	Checks             []probeWire `json:"checks"`
+	Checks             []probeWire `json:"checks" doc:"a page of them, newest first"`
+	NextCursor         *string     `json:"nextCursor" doc:"of older checks"`
 }
 
 func healthOf(sum tenancy.HealthSummary) healthWire {
@@ -70,7 +71,7 @@ func healthOf(sum tenancy.HealthSummary) healthWire {
 	w := healthWire{
 		OrganizationID: t.OrganizationID, HealthStatus: string(t.Health), LastChecksStatus: string(sum.Status),
 		LastHealthCheckAt: orNullTime(t.LastProbedAt), Cause: orNull(t.Cause), Hours: sum.Hours,
-		Availability: sum.Period.Availability().Pointer(), CheckCount: sum.Period.Checks(), Checks: []probeWire{},
+		Availability: sum.Period.Availability().Pointer(), CheckCount: sum.Period.Checks(), Checks: []probeWire{}, NextCursor: orNull(sum.Next),
 	}
 	if t.Health == berth.HealthHealthy || t.Health == berth.HealthUnhealthy {
 		healthy := t.Health == berth.HealthHealthy
@@ -83,8 +84,8 @@ func healthOf(sum tenancy.HealthSummary) healthWire {
 	for _, p := range sum.Last {
 		w.Checks = append(w.Checks, probeOf(p))
 	}
-	if len(w.Checks) > 0 {
-		w.ResponseTimeMs = w.Checks[0].ResponseTimeMs
+	if sum.Newest != nil {
+		w.ResponseTimeMs = tookOf(sum.Newest.ResponseTime)
 	}
 	return w
 }
@@ -133,7 +134,7 @@ func sweepOf(s tenancy.Sweep) sweepWire {
 // healthRoutes show how tenants are and were.
 func (s *server) healthRoutes() {
 	secured(s, get(tenantPath+"/health", "health", "What is known of the tenant's health, and its last probes"), func(ctx context.Context, actor berth.Actor, in *healthInput) (*body[healthWire], error) {
-		sum, err := s.Service.HealthSummary(ctx, actor, in.Ref, in.Limit, in.Hours)
+		sum, err := s.Service.HealthSummary(ctx, actor, in.Ref, in.Hours, in.page())
 		if err != nil {
 			return nil, err
 		}

@@ -146,6 +146,10 @@ func TestATokenThatIsNotTheIssuersIsRefused(t *testing.T) {
 	w.user(ada, "ada@example.com", true, nil)
 	other, err := rsa.GenerateKey(rand.Reader, 2048)
 	w.must(err)
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
+	w.must(err)
+	i.keys = append(i.keys, jose.JSONWebKey{Key: i.rsa.Public(), KeyID: "rs512", Algorithm: "RS512"},
+		jose.JSONWebKey{Key: i.rsa.Public(), KeyID: "enc", Use: "enc"}, jose.JSONWebKey{Key: weak.Public(), KeyID: "weak"})
 	good := sign(t, jose.RS256, i.rsa, "rsa", claimsFor(ada, nil))
 	w.want(w.as(good, "GET", "/api/me", ""), 200, "good")
 	parts := strings.Split(good, ".")
@@ -168,6 +172,9 @@ func TestATokenThatIsNotTheIssuersIsRefused(t *testing.T) {
 		"ES256 under the other key's kid":   sign(t, jose.ES256, i.ec, "rsa", claimsFor(ada, nil)),
 		"another RSA key under a known kid": sign(t, jose.RS256, other, "rsa", claimsFor(ada, nil)),
 		"an unknown kid":                    sign(t, jose.RS256, i.rsa, "unknown", claimsFor(ada, nil)),
+		"RS256 with a key for RS512":        sign(t, jose.RS256, i.rsa, "rs512", claimsFor(ada, nil)),
+		"a key for encryption":              sign(t, jose.RS256, i.rsa, "enc", claimsFor(ada, nil)),
+		"a key of 1024 bits":                sign(t, jose.RS256, weak, "weak", claimsFor(ada, nil)),
 		"no kid":                            sign(t, jose.RS256, i.rsa, "", claimsFor(ada, nil)),
 		"another secret":                    sign(t, jose.HS256, []byte(strings.Repeat("x", 40)), "", claimsFor(ada, nil)),
 		"expired":                           hs(map[string]any{"exp": time.Now().Add(-time.Minute).Unix()}),

@@ -27,6 +27,7 @@ type channelWire struct {
 
 type channelList struct {
 	Notifications []channelWire `json:"notifications"`
+	NextCursor    *string       `json:"nextCursor"`
 }
 
 type channelBody struct {
@@ -49,7 +50,7 @@ type ChannelInput struct {
 
 type deliveriesInput struct {
 	ChannelInput
-	Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	PageInput
 }
 
 type channelOrder struct {
@@ -73,6 +74,7 @@ type deliveryWire struct {
 
 type deliveryList struct {
 	Deliveries []deliveryWire `json:"deliveries"`
+	NextCursor *string        `json:"nextCursor"`
 }
 
 func channelOf(c berth.Channel) channelWire {
@@ -102,10 +104,10 @@ func (s *server) notificationRoutes() {
 		o.Tags = []string{"notifications"}
 		return o
 	}
-	secured(s, op(http.MethodGet, path, "notifications", "Where notifications go"), func(ctx context.Context, actor berth.Actor, _ *none) (*body[channelList], error) {
-		list, err := s.Service.Channels(ctx, actor)
-		out := channelList{Notifications: []channelWire{}}
-		for _, c := range list {
+	secured(s, op(http.MethodGet, path, "notifications", "Where notifications go"), func(ctx context.Context, actor berth.Actor, in *PageInput) (*body[channelList], error) {
+		page, next, err := s.Service.Channels(ctx, actor, in.page())
+		out := channelList{Notifications: []channelWire{}, NextCursor: orNull(next)}
+		for _, c := range page {
 			out.Notifications = append(out.Notifications, channelOf(c))
 		}
 		return &body[channelList]{out}, err
@@ -130,9 +132,9 @@ func (s *server) notificationRoutes() {
 		return nil, s.Service.DeleteChannel(ctx, actor, in.ID)
 	})
 	secured(s, op(http.MethodGet, path+"/{notificationId}/deliveries", "deliveries", "What a channel was sent, newest first"), func(ctx context.Context, actor berth.Actor, in *deliveriesInput) (*body[deliveryList], error) {
-		list, err := s.Service.ChannelDeliveries(ctx, actor, in.ID, in.Limit)
-		out := deliveryList{Deliveries: []deliveryWire{}}
-		for _, d := range list {
+		page, next, err := s.Service.ChannelDeliveries(ctx, actor, in.ID, in.page())
+		out := deliveryList{Deliveries: []deliveryWire{}, NextCursor: orNull(next)}
+		for _, d := range page {
 			out.Deliveries = append(out.Deliveries, deliveryOf(d))
 		}
 		return &body[deliveryList]{out}, err

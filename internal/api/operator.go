@@ -27,15 +27,13 @@ type volumeWire struct {
 }
 
 type volumeList struct {
-	Volumes []volumeWire `json:"volumes"`
-}
-
-type allEventsInput struct {
-	Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	Volumes    []volumeWire `json:"volumes"`
+	NextCursor *string      `json:"nextCursor"`
 }
 
 type volumesInput struct {
-	Organization string `query:"organizationId" doc:"only this organization's"`
+	Organization string `query:"organizationId" doc:"only this organization's; only an operator may leave it out"`
+	PageInput
 }
 
 // RawInput is a body that the handler reads.
@@ -51,6 +49,7 @@ type registryWire struct {
 
 type registryList struct {
 	Registries []registryWire `json:"registries"`
+	NextCursor *string        `json:"nextCursor"`
 }
 
 type registryBody struct {
@@ -89,16 +88,16 @@ func (s *server) takes(op huma.Operation, body any) huma.Operation {
 // operatorRoutes are about the whole installation.
 func (s *server) operatorRoutes() {
 	secured(s, operation(http.MethodGet, "/api/volumes", "volumes", "Every volume that Berth made and nobody ordered gone"), func(ctx context.Context, actor berth.Actor, in *volumesInput) (*body[volumeList], error) {
-		list, err := s.Service.Volumes(ctx, actor, in.Organization)
-		out := volumeList{Volumes: []volumeWire{}}
-		for _, v := range list {
+		page, next, err := s.Service.Volumes(ctx, actor, in.Organization, in.page())
+		out := volumeList{Volumes: []volumeWire{}, NextCursor: orNull(next)}
+		for _, v := range page {
 			out.Volumes = append(out.Volumes, volumeWire{v.Name, v.OrganizationID, v.Mount, orNull(v.EngineID), orNullTime(v.CreatedAt), orNullTime(v.KeptAt)})
 		}
 		return &body[volumeList]{out}, err
 	})
-	secured(s, operation(http.MethodGet, "/api/events", "all-events", "What happened to any tenant outside orders, newest first"), func(ctx context.Context, actor berth.Actor, in *allEventsInput) (*body[eventList], error) {
-		list, err := s.Service.Events(ctx, actor, "", in.Limit)
-		return &body[eventList]{eventsOf(list)}, err
+	secured(s, operation(http.MethodGet, "/api/events", "all-events", "What happened to any tenant outside orders, newest first"), func(ctx context.Context, actor berth.Actor, in *PageInput) (*body[eventList], error) {
+		page, next, err := s.Service.Events(ctx, actor, "", in.page())
+		return &body[eventList]{eventsOf(page, next)}, err
 	})
 	backup := s.takes(operation(http.MethodPost, "/api/backup", "backup", "A consistent copy of the database; the key that opens its secrets is not in it"), emptyBody{})
 	backup.Responses = textual("application/vnd.sqlite3")
@@ -108,10 +107,10 @@ func (s *server) operatorRoutes() {
 }
 
 func (s *server) registryRoutes() {
-	secured(s, operation(http.MethodGet, "/api/registries", "registries", "Registries that Berth can open"), func(ctx context.Context, actor berth.Actor, _ *none) (*body[registryList], error) {
-		list, err := s.Service.Credentials(ctx, actor)
-		out := registryList{Registries: []registryWire{}}
-		for _, c := range list {
+	secured(s, operation(http.MethodGet, "/api/registries", "registries", "Registries that Berth can open"), func(ctx context.Context, actor berth.Actor, in *PageInput) (*body[registryList], error) {
+		page, next, err := s.Service.Credentials(ctx, actor, in.page())
+		out := registryList{Registries: []registryWire{}, NextCursor: orNull(next)}
+		for _, c := range page {
 			out.Registries = append(out.Registries, registryWire{c.Registry, c.Username, c.UpdatedAt})
 		}
 		return &body[registryList]{out}, err

@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"reflect"
 	"time"
 
@@ -32,14 +30,7 @@ type Order struct {
 
 // Resolve keeps what identifies the request; huma calls it before the handler.
 func (o *Order) Resolve(ctx huma.Context) []error {
-	u := ctx.URL()
-	query := u.Query()
-	query.Del("wait") // how long a client waits does not change what it asks for
-	h := sha256.New()
-	for _, part := range []string{ctx.Method(), u.Path, url.Values(query).Encode(), string(o.RawBody)} {
-		_, _ = h.Write(append([]byte(part), 0)) // a hash never fails
-	}
-	o.fingerprint = h.Sum(nil)
+	o.fingerprint = fingerprint(ctx.Method(), ctx.URL(), o.RawBody)
 	return nil
 }
 

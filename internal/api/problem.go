@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ type problem struct {
 	Hint         string `json:"hint" doc:"what to do next"`
 	Field        string `json:"field,omitempty" doc:"the field at fault"`
 	DeploymentID string `json:"deploymentId,omitempty"`
+
+	retryAfter string // seconds
 
 	Findings []findingWire `json:"findings,omitempty" doc:"all that is wrong with a blueprint, for invalid_blueprint"`
 }
@@ -138,7 +141,7 @@ func (p *problem) GetHeaders() http.Header {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", `Bearer realm="berth"`)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
-		h.Set("Retry-After", "5")
+		h.Set("Retry-After", cmp.Or(p.retryAfter, "5"))
 	}
 	return h
 }

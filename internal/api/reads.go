@@ -18,8 +18,7 @@ type listInput struct {
 	Status string `query:"status" enum:"pending,provisioning,running,stopped,sleeping,failed,deprovisioning"`
 	Health string `query:"health" enum:"unknown,starting,healthy,unhealthy"`
 	Text   string `query:"q" maxLength:"100" doc:"in name or slug"`
-	Cursor string `query:"cursor" maxLength:"200" doc:"nextCursor of the page before"`
-	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	PageInput
 }
 
 type tenantList struct {
@@ -29,8 +28,7 @@ type tenantList struct {
 
 type pageInput struct {
 	Target
-	Cursor string `query:"cursor" maxLength:"200"`
-	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	PageInput
 }
 
 type deploymentList struct {
@@ -41,11 +39,6 @@ type deploymentList struct {
 type deploymentInput struct {
 	Target
 	ID string `path:"deploymentId"`
-}
-
-type newestInput struct {
-	Target
-	Limit int `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
 
 type checkInput struct {
@@ -62,11 +55,12 @@ type eventWire struct {
 }
 
 type eventList struct {
-	Events []eventWire `json:"events"`
+	Events     []eventWire `json:"events"`
+	NextCursor *string     `json:"nextCursor"`
 }
 
-func eventsOf(list []berth.Event) eventList {
-	out := eventList{Events: []eventWire{}}
+func eventsOf(list []berth.Event, next string) eventList {
+	out := eventList{Events: []eventWire{}, NextCursor: orNull(next)}
 	for _, e := range list {
 		out.Events = append(out.Events, eventWire{e.ID, orNull(e.OrganizationID), e.At, e.Kind, e.Message})
 	}
@@ -88,7 +82,7 @@ func get(path, id, summary string) huma.Operation {
 func (s *server) readRoutes() {
 	secured(s, get("/api/tenants", "list", "List tenants, oldest first"), func(ctx context.Context, actor berth.Actor, in *listInput) (*body[tenantList], error) {
 		page, next, err := s.Service.Tenants(ctx, actor, store.TenantFilter{
-			Status: berth.Status(in.Status), Health: berth.Health(in.Health), Text: in.Text, Page: store.Page{Cursor: in.Cursor, Limit: in.Limit},
+			Status: berth.Status(in.Status), Health: berth.Health(in.Health), Text: in.Text, Page: in.page(),
 		})
 		out := tenantList{Tenants: make([]tenantWire, 0, len(page)), NextCursor: orNull(next)}
 		behind := s.behind(ctx, page...)
@@ -129,7 +123,7 @@ func (s *server) readRoutes() {
 // historyRoutes show what happened to a tenant.
 func (s *server) historyRoutes() {
 	secured(s, get(tenantPath+"/deployments", "deployments", "Deployments, newest first"), func(ctx context.Context, actor berth.Actor, in *pageInput) (*body[deploymentList], error) {
-		page, next, err := s.Service.Deployments(ctx, actor, in.Ref, in.Cursor, in.Limit)
+		page, next, err := s.Service.Deployments(ctx, actor, in.Ref, in.page())
 		out := deploymentList{Deployments: make([]deploymentWire, 0, len(page)), NextCursor: orNull(next)}
 		for _, d := range page {
 			out.Deployments = append(out.Deployments, deploymentOf(d))
@@ -147,9 +141,9 @@ func (s *server) historyRoutes() {
 		}
 		return &body[deploymentWire]{out}, nil
 	})
-	secured(s, get(tenantPath+"/events", "events", "What happened outside orders, newest first"), func(ctx context.Context, actor berth.Actor, in *newestInput) (*body[eventList], error) {
-		list, err := s.Service.Events(ctx, actor, in.Ref, in.Limit)
-		return &body[eventList]{eventsOf(list)}, err
+	secured(s, get(tenantPath+"/events", "events", "What happened outside orders, newest first"), func(ctx context.Context, actor berth.Actor, in *pageInput) (*body[eventList], error) {
+		page, next, err := s.Service.Events(ctx, actor, in.Ref, in.page())
+		return &body[eventList]{eventsOf(page, next)}, err
 	})
 	compose := get(tenantPath+"/compose", "compose", "The rendered compose file; it holds no value of the tenant's environment")
 	compose.Responses = textual("application/yaml")

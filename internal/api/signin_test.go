@@ -155,8 +155,10 @@ func TestAnIDTokenOfAnotherSignInIsRefused(t *testing.T) {
 	w := newWorldWith(t, p.config)
 	w.user(ada, "ada@example.com", true, nil)
 	w.want(w.browser().signIn(p, "ada", ""), 303, "Ada")
+	p.set(func() { p.instead = p.tokens[0] })
+	w.want(w.browser().signIn(p, "ada", ""), 401, "her own from before")
 	for what, token := range map[string]string{
-		"replayed": p.tokens[0], "unsigned": unsigned(p.tokens[0]), "none": " ",
+		"another person's": p.tokens[0], "unsigned": unsigned(p.tokens[0]), "none": " ",
 		"HS256 with the client's secret": sign(t, jose.HS256, []byte(clientSecret), "", map[string]any{"iss": p.issuer(), "aud": "berth", "sub": "id-ada", "exp": 1 << 40}),
 	} {
 		b := w.browser()
@@ -187,6 +189,9 @@ func TestAProviderThatIsDownHinders503AndNothingElse(t *testing.T) {
 	w.want(a, 503, "login")
 	if a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
+	}
+	if strings.Contains(a.body, p.issuer()) || !strings.Contains(w.log.String(), p.issuer()) {
+		t.Errorf("the cause belongs into the log: %s %s", a.body, w.log)
 	}
 	w.want(w.browser().ask("GET", "/auth/oidc/login", ""), 503, "login again")
 	if n := p.requests["/.well-known/openid-configuration"]; n != 1 {

@@ -104,7 +104,7 @@ func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 	w.service = service
 	_, _, err = service.ApplyBlueprint(t.Context(), berth.System(), blueprint.BuiltinSource())
 	w.must(err)
-	ac := auth.Config{Store: w.store, Failures: auth.Failures{Burst: 1_000_000}}
+	ac := auth.Config{Store: w.store, Failures: auth.Failures{Burst: 1_000_000}, Log: log}
 	c := api.Config{Service: service, Log: log, Version: "test", StateDir: dir}
 	change(&ac, &c)
 	w.auth = auth.New(ac)

@@ -4,6 +4,7 @@ package auth
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -24,8 +25,9 @@ type Config struct {
 	// control plane of the installation has. nil: random ones, and a sign-in
 	// that a restart interrupts begins again.
 	CookieKey []byte
-	JWT       *JWT  // nil: no JSON Web Token is taken
-	OIDC      *OIDC // nil: nobody signs in by OpenID Connect
+	JWT       *JWT         // nil: no JSON Web Token is taken
+	OIDC      *OIDC        // nil: nobody signs in by OpenID Connect
+	Log       *slog.Logger // why a provider can't be asked; nil: nowhere
 }
 
 // Auth checks and keeps who may ask.
@@ -39,7 +41,13 @@ type Auth struct {
 
 // New returns an Auth.
 func New(c Config) *Auth {
-	return &Auth{Config: c, failures: newFailures(c.Failures), sealer: newSealer(c.CookieKey), provider: newProvider(c.OIDC), keys: newKeys(c.JWT)}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Auth{
+		Config: c, failures: newFailures(c.Failures), sealer: newSealer(c.CookieKey),
+		provider: newProvider(c.OIDC, c.Log), keys: newKeys(c.JWT, c.Log),
+	}
 }
 
 // Request is what a request brought that tells who is asking.

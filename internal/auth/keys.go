@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -31,20 +33,20 @@ type keys struct {
 	url     string
 	refetch time.Duration
 	client  *http.Client
+	log     *slog.Logger
 	flight  singleflight.Group
 
 	mu      sync.Mutex
 	known   []jose.JSONWebKey
 	fetched time.Time // when known was
 	tried   time.Time // when it was asked for last
-	failure error     // of the newest try
 }
 
-func newKeys(j *JWT) *keys {
+func newKeys(j *JWT, log *slog.Logger) *keys {
 	if j == nil {
 		return nil
 	}
-	k := &keys{url: j.KeysURL, refetch: j.Refetch, client: providerClient()}
+	k := &keys{url: j.KeysURL, refetch: j.Refetch, client: providerClient(), log: log}
 	if k.refetch == 0 {
 		k.refetch = defaultRefetch
 	}
@@ -67,7 +69,7 @@ func (k *keys) find(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if time.Since(k.fetched) > staleKeys {
-		return nil, unavailable(k.failure)
+		return nil, unavailable("its keys can't be read")
 	}
 	return found, nil
 }
@@ -96,11 +98,13 @@ func (k *keys) fetch(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	set, err := k.get(ctx)
+	if err != nil {
+		k.log.Warn("the keys of JSON Web Tokens can't be read", "error", withoutURL(err))
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.failure = err; err == nil {
-		k.known, k.fetched = set, time.Now()
-	}
+	k.known, k.fetched = set, time.Now()
 }
 
 func (k *keys) get(ctx context.Context) (list []jose.JSONWebKey, err error) {
@@ -135,10 +139,21 @@ func (k *keys) get(ctx context.Context) (list []jose.JSONWebKey, err error) {
 	return list, nil
 }
 
-// unavailable says that a provider can't be asked now.
-func unavailable(err error) error {
-	return berth.Errorf(berth.CodeProviderUnavailable, "The identity provider can't be asked now: %w", err).
-		WithHint("try again soon; if it stays so, an operator checks the provider's URL and the network to it")
+// unavailable says that a provider can't be asked now. Whoever asks is told no
+// more than that: the cause is for the log.
+func unavailable(why string) error {
+	return berth.Errorf(berth.CodeProviderUnavailable, "The identity provider can't be asked now: %s", why).
+		WithHint("try again soon; if it stays so, an operator looks into Berth's log")
+}
+
+// withoutURL is a cause without the URL that was asked for, which may hold a
+// key in its query.
+func withoutURL(err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) {
+		return asked.Err
+	}
+	return err
 }
 
 // providerClient asks identity providers: it follows no redirect, waits for

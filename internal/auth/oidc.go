@@ -207,7 +207,7 @@ func (p *provider) identify(ctx context.Context, code string, u under) (who proo
 	if c.Email == "" && known.UserInfoEndpoint() != "" { // many put the address there only
 		info, err := known.UserInfo(ctx, oauth2.StaticTokenSource(token))
 		if err != nil {
-			return who, unavailable(errors.New("it does not say who signed in"))
+			return who, unavailable("it does not say who signed in")
 		}
 		if info.Subject != verified.Subject || info.Claims(&c) != nil {
 			return who, errNotVouched
@@ -227,11 +227,11 @@ func refusedOrDown(err error) error {
 	var answer *oauth2.RetrieveError
 	switch {
 	case !errors.As(err, &answer):
-		return unavailable(errors.New("it did not answer"))
+		return unavailable("it did not answer")
 	case answer.ErrorCode == "invalid_client" || answer.ErrorCode == "unauthorized_client":
-		return unavailable(errors.New("it does not take Berth's client id and secret"))
+		return unavailable("it does not take Berth's client id and secret")
 	case answer.Response != nil && answer.Response.StatusCode >= http.StatusInternalServerError:
-		return unavailable(fmt.Errorf("it answered %d", answer.Response.StatusCode))
+		return unavailable(fmt.Sprintf("it answered %d", answer.Response.StatusCode))
 	default:
 		return errNotVouched
 	}

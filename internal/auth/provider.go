@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,15 +25,17 @@ const rediscover = 5 * time.Second
 type provider struct {
 	config *OIDC // nil: there is none
 	client *http.Client
+	log    *slog.Logger
 	flight singleflight.Group
 
-	mu      sync.Mutex
-	known   *oidc.Provider
-	tried   time.Time
-	failure error
+	mu     sync.Mutex
+	known  *oidc.Provider // nil: not yet
+	failed time.Time      // when it was asked for last, and did not answer; zero: never
 }
 
-func newProvider(c *OIDC) *provider { return &provider{config: c, client: providerClient()} }
+func newProvider(c *OIDC, log *slog.Logger) *provider {
+	return &provider{config: c, client: providerClient(), log: log}
+}
 
 func (p *provider) get(ctx context.Context) (*oidc.Provider, error) {
 	if p.config == nil {
@@ -50,17 +53,19 @@ func (p *provider) get(ctx context.Context) (*oidc.Provider, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known == nil {
-		return nil, unavailable(p.failure)
+		return nil, undiscovered()
 	}
 	return p.known, nil
 }
+
+func undiscovered() error { return unavailable("what it is can't be read") }
 
 // state is what is known of the provider; neither, if it may be asked.
 func (p *provider) state() (*oidc.Provider, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.known == nil && p.failure != nil && time.Since(p.tried) < rediscover {
-		return nil, unavailable(p.failure)
+	if p.known == nil && !p.failed.IsZero() && time.Since(p.failed) < rediscover {
+		return nil, undiscovered()
 	}
 	return p.known, nil
 }
@@ -74,9 +79,9 @@ func (p *provider) discover(ctx context.Context) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tried, p.failure = time.Now(), nil
 	if err != nil {
-		p.failure = errors.New("its description at " + p.config.Issuer + " can't be read, or is another's")
+		p.failed = time.Now()
+		p.log.Warn("the identity provider can't be asked what it is", "issuer", p.config.Issuer, "error", withoutURL(err))
 		return
 	}
 	p.known = known

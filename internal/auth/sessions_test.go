@@ -143,3 +143,32 @@ func TestASealedCookieIsOpenedForItsPurposeWithItsKeyOnly(t *testing.T) {
 		t.Error("a proof that is over counts")
 	}
 }
+
+func TestAnInvitationIsOverAfterSevenDays(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuth(t, dir)
+		var texts []string
+		for range 2 {
+			text, i, err := a.Invite(t.Context(), berth.System(), NewInvitation{Email: "ada@example.com", Role: berth.RoleOperator})
+			if err != nil || i.ExpiresAt.Sub(i.CreatedAt) != 7*24*time.Hour {
+				t.Fatalf("%+v, %v", i, err)
+			}
+			texts = append(texts, text)
+		}
+		c := Caller{proof: proof{Issuer: "https://id.example.com", Subject: "x", Email: "ada@example.com"}}
+		<-time.After(invitationLife - time.Second)
+		if _, err := a.Accept(t.Context(), c, Request{}, texts[0]); err != nil {
+			t.Errorf("just in time: %v", err)
+		}
+		<-time.After(time.Second)
+		if _, err := a.Accept(t.Context(), c, Request{}, texts[1]); !berth.Is(err, berth.CodeInvitationInvalid) {
+			t.Errorf("a second late: %v", err)
+		}
+		for _, expires := range []time.Time{time.Now(), time.Now().Add(31 * 24 * time.Hour)} {
+			if _, _, err := a.Invite(t.Context(), berth.System(), NewInvitation{Email: "ada@example.com", Role: berth.RoleOperator, ExpiresAt: expires}); !berth.Is(err, berth.CodeInvalidRequest) {
+				t.Errorf("until %s: %v", expires, err)
+			}
+		}
+	})
+}

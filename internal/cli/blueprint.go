@@ -30,11 +30,14 @@ func (a *app) blueprintLsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := c.Blueprints(cmd.Context())
+		list, raw, err := everyPage(a, "blueprints", func(cursor string) ([]client.Blueprint, *string, error) {
+			page, err := c.Blueprints(cmd.Context(), cursor, 1000)
+			return page.Blueprints, page.NextCursor, err
+		})
 		if err != nil {
 			return err
 		}
-		return a.show(func() [][]string {
+		return a.print(raw, func() [][]string {
 			rows := [][]string{{"BLUEPRINT", "NEWEST", "TENANTS", "APPLIED", "BY", "HASH"}}
 			for _, b := range list {
 				newest := "-"

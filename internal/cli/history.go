@@ -14,7 +14,7 @@ import (
 func (a *app) deploymentsCommand() *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{Use: "deployments ORG [DEPLOYMENT]", Short: "Show what changed a tenant, newest first, or one change step by step", Args: cobra.RangeArgs(1, 2)}
-	cmd.Flags().IntVar(&limit, "limit", limit, "how many, 1 to 1000")
+	cmd.Flags().IntVar(&limit, "limit", limit, "how many at most")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
@@ -27,11 +27,14 @@ func (a *app) deploymentsCommand() *cobra.Command {
 			}
 			return a.show(func() [][]string { return deploymentDetail(d) })
 		}
-		page, err := c.Deployments(cmd.Context(), args[0], "", limit)
+		list, raw, err := upTo(a, limit, "deployments", func(cursor string, limit int) ([]client.Deployment, *string, error) {
+			page, err := c.Deployments(cmd.Context(), args[0], cursor, limit)
+			return page.Deployments, page.NextCursor, err
+		})
 		if err != nil {
 			return err
 		}
-		return a.show(func() [][]string { return deploymentRows(time.Now(), page.Deployments) })
+		return a.print(raw, func() [][]string { return deploymentRows(time.Now(), list) })
 	}
 	return cmd
 }
@@ -103,7 +106,7 @@ func deref(s *string) string {
 func (a *app) eventsCommand() *cobra.Command {
 	limit := 20
 	cmd := &cobra.Command{Use: "events [ORG]", Short: "Show what happened outside orders: drift, foreign objects, taken ports", Args: cobra.MaximumNArgs(1)}
-	cmd.Flags().IntVar(&limit, "limit", limit, "how many, 1 to 1000")
+	cmd.Flags().IntVar(&limit, "limit", limit, "how many at most")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
@@ -113,11 +116,14 @@ func (a *app) eventsCommand() *cobra.Command {
 		if len(args) == 1 {
 			org = args[0]
 		}
-		list, err := c.Events(cmd.Context(), org, limit)
+		list, raw, err := upTo(a, limit, "events", func(cursor string, limit int) ([]client.Event, *string, error) {
+			page, err := c.Events(cmd.Context(), org, cursor, limit)
+			return page.Events, page.NextCursor, err
+		})
 		if err != nil {
 			return err
 		}
-		return a.show(func() [][]string {
+		return a.print(raw, func() [][]string {
 			rows := [][]string{{"WHEN", "ORGANIZATION", "KIND", "WHAT"}}
 			for _, e := range list {
 				rows = append(rows, []string{ago(time.Now(), &e.At), orDash(e.OrganizationID), e.Kind, e.Message})
@@ -129,16 +135,23 @@ func (a *app) eventsCommand() *cobra.Command {
 }
 
 func (a *app) volumesCommand() *cobra.Command {
-	return &cobra.Command{Use: "volumes", Short: "List the volumes that Berth made and nobody ordered gone", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+	return &cobra.Command{Use: "volumes [ORG]", Short: "List the volumes that Berth made and nobody ordered gone", Args: cobra.MaximumNArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
 		}
-		list, err := c.Volumes(cmd.Context())
+		org := ""
+		if len(args) == 1 {
+			org = args[0]
+		}
+		list, raw, err := everyPage(a, "volumes", func(cursor string) ([]client.Volume, *string, error) {
+			page, err := c.Volumes(cmd.Context(), org, cursor, 1000)
+			return page.Volumes, page.NextCursor, err
+		})
 		if err != nil {
 			return err
 		}
-		return a.show(func() [][]string {
+		return a.print(raw, func() [][]string {
 			rows := [][]string{{"VOLUME", "MOUNT", "MADE", "STATE"}}
 			for _, v := range list {
 				state := "in use"

@@ -70,11 +70,14 @@ func (a *app) notifyLsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := c.Notifications(cmd.Context())
+		list, raw, err := everyPage(a, "notifications", func(cursor string) ([]client.Notification, *string, error) {
+			page, err := c.Notifications(cmd.Context(), cursor, 1000)
+			return page.Notifications, page.NextCursor, err
+		})
 		if err != nil {
 			return err
 		}
-		return a.show(func() [][]string {
+		return a.print(raw, func() [][]string {
 			rows := [][]string{{"ID", "ORGANIZATION", "TO", "KINDS", "STATE", "LAST ERROR"}}
 			for _, n := range list {
 				rows = append(rows, []string{n.ID, orDash(n.OrganizationID), n.URL + n.Address, strings.Join(n.Kinds, ","), n.State, orDash(n.LastError)})
@@ -95,23 +98,30 @@ func (a *app) notifyRmCommand() *cobra.Command {
 }
 
 func (a *app) notifyDeliveriesCommand() *cobra.Command {
-	return &cobra.Command{Use: "deliveries ID", Short: "Show what was sent, newest first", Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+	limit := 100
+	cmd := &cobra.Command{Use: "deliveries ID", Short: "Show what was sent, newest first", Args: cobra.ExactArgs(1)}
+	cmd.Flags().IntVar(&limit, "limit", limit, "how many at most")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
 		}
-		list, err := c.Deliveries(cmd.Context(), args[0], 0)
+		list, raw, err := upTo(a, limit, "deliveries", func(cursor string, limit int) ([]client.Delivery, *string, error) {
+			page, err := c.Deliveries(cmd.Context(), args[0], cursor, limit)
+			return page.Deliveries, page.NextCursor, err
+		})
 		if err != nil {
 			return err
 		}
-		return a.show(func() [][]string {
+		return a.print(raw, func() [][]string {
 			rows := [][]string{{"ID", "KIND", "STATE", "ATTEMPTS", "LAST", "ERROR"}}
 			for _, d := range list {
 				rows = append(rows, []string{d.ID, d.Kind, d.State, strconv.Itoa(d.Attempt), ago(time.Now(), d.At), orDash(d.Error)})
 			}
 			return rows
 		})
-	}}
+	}
+	return cmd
 }
 
 func (a *app) notifyTestCommand() *cobra.Command {

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/unite-hub/berth/client"
 )
 
 func (a *app) registryCommand() *cobra.Command {
@@ -31,11 +33,14 @@ func (a *app) registryCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		list, err := c.Registries(cmd.Context())
+		list, raw, err := everyPage(a, "registries", func(cursor string) ([]client.Registry, *string, error) {
+			page, err := c.Registries(cmd.Context(), cursor, 1000)
+			return page.Registries, page.NextCursor, err
+		})
 		if err != nil {
 			return err
 		}
-		return a.show(func() [][]string {
+		return a.print(raw, func() [][]string {
 			rows := [][]string{{"REGISTRY", "USERNAME", "CHANGED"}}
 			for _, r := range list {
 				rows = append(rows, []string{r.Host, r.Username, ago(time.Now(), &r.UpdatedAt)})

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,6 +73,19 @@ tenants' containers run on.`,
 	duration(&c.KeepHours, "keep-hours", "BERTH_KEEP_HOURS", "how long usage and health by hour are kept, and events")
 	duration(&c.KeepDays, "keep-days", "BERTH_KEEP_DAYS", "how long usage and health by day are kept")
 	duration(&c.Drain, "drain", "BERTH_DRAIN", "how long requests under way may take after SIGTERM")
+	number := func(to *int, flag, env, usage string) {
+		if v := a.Getenv(env); v != "" {
+			n, err := strconv.Atoi(v)
+			if err != nil {
+				envErrs = append(envErrs, usagef("%s must be a whole number; %q was given", env, v))
+			}
+			*to = n
+		}
+		f.IntVar(to, flag, *to, usage+" ("+env+")")
+	}
+	number(&c.RateLimits.Requests, "rate-limit", "BERTH_RATE_LIMIT", "requests a second that one token or person of an organization may make; 0 for no limit")
+	number(&c.RateLimits.Changes, "rate-limit-changes", "BERTH_RATE_LIMIT_CHANGES", "of those, what changes something")
+	number(&c.RateLimits.Operator, "rate-limit-operator", "BERTH_RATE_LIMIT_OPERATOR", "the same for operators, of any kind")
 	envErr := firstError(envErrs...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if envErr != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
@@ -38,7 +39,7 @@ func TestImagesThatNothingLeadsBackToAreCollectedAndNoOthers(t *testing.T) {
 		}
 		// A rollback to what was kept needs no registry; to what was not, it pulls
 		// again, and says so where it can't.
-		history, _, err := w.service.Deployments(ctx, w.actor, orgID(1), "", 100)
+		history, _, err := w.service.Deployments(ctx, w.actor, orgID(1), store.Page{})
 		w.must(err)
 		w.engine.InRegistry("registry/app:13", "", berth.Errorf(berth.CodeRegistryUnavailable, "the registry is down"))
 		w.completed(w.service.Rollback(ctx, w.actor, tenancy.Call{}, orgID(1), history[9].ID))

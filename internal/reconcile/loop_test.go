@@ -110,7 +110,7 @@ func TestAContainerThatDiedIsNotAlreadyRunning(t *testing.T) {
 		w.must(err)
 		w.run()
 		w.completed(r, nil)
-		events, err := w.service.Events(ctx, w.actor, orgID(1), 10)
+		events, _, err := w.service.Events(ctx, w.actor, orgID(1), store.Page{})
 		w.must(err)
 		if len(events) != 1 || events[0].Kind != "drift" {
 			t.Errorf("the death was not recorded as drift: %+v", events)
@@ -123,7 +123,7 @@ func TestProvisioningAgainFindsTheVolumesAndThePort(t *testing.T) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
 		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep))
-		kept, err := w.service.Volumes(ctx, w.actor, orgID(1))
+		kept, _, err := w.service.Volumes(ctx, w.actor, orgID(1), store.Page{})
 		w.must(err)
 		if len(kept) != 3 || kept[0].KeptAt.IsZero() {
 			t.Fatalf("kept volumes: %+v", kept)
@@ -132,7 +132,7 @@ func TestProvisioningAgainFindsTheVolumesAndThePort(t *testing.T) {
 		if got := w.tenant(1).ExternalPort; got != 3001 {
 			t.Errorf("port %d after the only tenant was deprovisioned", got)
 		}
-		again, err := w.service.Volumes(ctx, w.actor, orgID(1))
+		again, _, err := w.service.Volumes(ctx, w.actor, orgID(1), store.Page{})
 		w.must(err)
 		if len(again) != 3 || !again[0].KeptAt.IsZero() || !again[0].CreatedAt.Equal(kept[0].CreatedAt) {
 			t.Fatalf("volumes were not found again: %+v", again)
@@ -218,7 +218,7 @@ func TestWhatIsRemovedByHandIsBackWithin15Seconds(t *testing.T) {
 					r, _ := w.edge.route(1)
 					return w.running(1) && w.observed(1).Network && r.State == berth.RouteServing
 				})
-				events, err := w.service.Events(ctx, w.actor, orgID(1), 10)
+				events, _, err := w.service.Events(ctx, w.actor, orgID(1), store.Page{})
 				w.must(err)
 				if len(events) == 0 || events[len(events)-1].Kind != "drift" {
 					t.Errorf("no drift recorded: %+v", events)
@@ -474,7 +474,7 @@ func TestTheSweeperRemovesOnlyWhatATombstoneCovers(t *testing.T) {
 		if !w.running(2) {
 			t.Error("a container that our database does not know was removed")
 		}
-		events, err := w.service.Events(ctx, w.actor, "", 100)
+		events, _, err := w.service.Events(ctx, w.actor, "", store.Page{})
 		w.must(err)
 		quarantined := false
 		for _, e := range events {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/api"
 	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/notify"
 	"github.com/unite-hub/berth/internal/secret"
@@ -46,6 +47,7 @@ type Config struct {
 	SMTP         SMTP
 	SignIn       SignIn
 	Keys         Keys
+	RateLimits   RateLimits
 	Version      string
 }
 
@@ -55,7 +57,7 @@ func Default() Config {
 		Listen: "127.0.0.1:3008", DatabaseURL: "sqlite:", Engine: "docker", Ports: "3001-32767",
 		TenantListen: "0.0.0.0", PublicHost: "localhost", Blueprint: berth.BuiltinBlueprint, Pool: berth.DefaultPool().String(),
 		KeepChecks: 24 * time.Hour, KeepMinutes: 48 * time.Hour, KeepHours: 90 * 24 * time.Hour, KeepDays: 3 * 365 * 24 * time.Hour,
-		SMTP:     SMTP{TLS: notify.StartTLS},
+		SMTP: SMTP{TLS: notify.StartTLS}, RateLimits: DefaultRateLimits(),
 		Patience: time.Minute, Observe: 3 * time.Second, MoveDrain: 30 * time.Second, Hold: 30 * time.Second, Drain: 25 * time.Second, LogFormat: "text", LogLevel: "info",
 	}
 }
@@ -75,6 +77,7 @@ type parsed struct {
 	mail        *notify.MailConfig // nil: there is no mail
 	signIn      signIn
 	kms         secret.KMS
+	limits      api.Limits
 
 	blueprintName   string
 	blueprintSource []byte // nil if Blueprint is a name
@@ -99,6 +102,9 @@ func (c Config) parse() (parsed, error) {
 		return p, err
 	}
 	if p.kms, err = c.Keys.kms(); err != nil {
+		return p, err
+	}
+	if p.limits, err = c.RateLimits.parse(); err != nil {
 		return p, err
 	}
 	if p.database, p.query, err = parseDatabase(c); err != nil {

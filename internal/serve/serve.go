@@ -77,7 +77,7 @@ type server struct {
 	rekeyer  *rekey.Rekeyer
 	service  *tenancy.Service
 	auth     *auth.Auth
-	handler  http.Handler
+	handler  *api.API
 }
 
 // open makes the parts, from the ground up. Nothing of it runs yet.
@@ -107,7 +107,7 @@ func (s *server) open(ctx context.Context) (err error) {
 			WithHint("stop what listens there, or give another --listen")
 	}
 	s.closers.add(ignoreClosed(s.listener.Close))
-	s.auth = auth.New(s.signIn.config(s.store, s.box.SealKey()))
+	s.auth = auth.New(s.signIn.config(s.store, s.box.SealKey(), s.log))
 	if err := s.wire(ctx); err != nil {
 		return err
 	}
@@ -137,7 +137,9 @@ func (s *server) wire(ctx context.Context) (err error) {
 		Members: s.helm.members, Meter: s.helm, Traces: s.tracer.links(),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
-	s.handler = api.New(api.Config{Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir, TrustedProxies: s.signIn.proxies})
+	s.handler = api.New(api.Config{
+		Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir, Limits: s.limits, TrustedProxies: s.signIn.proxies,
+	})
 	return nil
 }
 
@@ -186,6 +188,7 @@ func (s *server) run(ctx context.Context) error {
 	g.Go(func() error { return s.tracer.run(ctx) })
 	g.Go(func() error { return s.rekeyer.Run(ctx) })
 	g.Go(func() error { return lead(ctx, func() { close(ready) }) })
+	g.Go(func() error { return s.handler.Run(ctx) })
 	g.Go(func() error {
 		select {
 		case <-ready:

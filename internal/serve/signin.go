@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"log/slog"
 	"net/netip"
 	"strings"
 
@@ -34,8 +35,8 @@ type signIn struct {
 	proxies []netip.Prefix
 }
 
-func (p signIn) config(s store.Store, key []byte) auth.Config {
-	return auth.Config{Store: s, CookieKey: key, OIDC: p.oidc, JWT: p.jwt}
+func (p signIn) config(s store.Store, key []byte, log *slog.Logger) auth.Config {
+	return auth.Config{Store: s, CookieKey: key, OIDC: p.oidc, JWT: p.jwt, Log: log}
 }
 
 // leastSecret is the size of the smallest key that RFC 7518 allows HS256, in

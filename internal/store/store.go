@@ -171,12 +171,16 @@ type Volumes interface {
 // transaction of the order it caused.
 type Request struct {
 	Key          string
-	Fingerprint  []byte // of method, path and body: another body under the same key is an error
+	Fingerprint  []byte // of method, path and body: another body under the same key is an error; empty: see Released
 	DeploymentID string
 	Status       int    // of the final answer; 0 until it was given
 	Answer       []byte // its body
 	CreatedAt    time.Time
 }
+
+// Released reports whether the request was refused and changed nothing: its key
+// is free again.
+func (r Request) Released() bool { return len(r.Fingerprint) == 0 }
 
 // Requests are kept per actor.
 type Requests interface {

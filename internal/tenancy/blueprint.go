@@ -9,7 +9,7 @@ import (
 
 // BlueprintUse is one version of a blueprint and who runs it.
 type BlueprintUse struct {
-	berth.BlueprintVersion      // without Source
+	berth.BlueprintVersion      // in a list without Source
 	Newest                 bool // of its name
 	Tenants                int  // living ones made from it
 }
@@ -18,7 +18,7 @@ type BlueprintUse struct {
 // false if the newest version is the same already, whatever rules came since.
 // No tenant changes: each stays as it is until it is deployed.
 func (s *Service) ApplyBlueprint(ctx context.Context, actor berth.Actor, source []byte) (v berth.BlueprintVersion, created bool, err error) {
-	if err := operatorOnly(actor); err != nil {
+	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return v, false, err
 	}
 	name, refused := s.Examine(source)
@@ -45,29 +45,60 @@ func (s *Service) ApplyBlueprint(ctx context.Context, actor berth.Actor, source 
 		if refused != nil {
 			return refused
 		}
-		return tx.InsertBlueprint(ctx, v)
+		if err := tx.InsertBlueprint(ctx, v); err != nil {
+			return err
+		}
+		applied := changed{action: "blueprint.apply", target: v.ID(), after: blueprintEntry{v.Version, v.Hash}}
+		if newest.Version > 0 {
+			applied.before = blueprintEntry{newest.Version, newest.Hash}
+		}
+		return s.audit(ctx, tx, actor, applied)
 	})
 	return v, created, err
 }
 
-// Blueprints lists every version, by name, newest first.
-func (s *Service) Blueprints(ctx context.Context, actor berth.Actor) (list []BlueprintUse, err error) {
+// blueprintEntry is a blueprint's version as the audit shows it.
+type blueprintEntry struct {
+	Version int    `json:"version"`
+	Hash    string `json:"hash"` // of the source, which everybody may read
+}
+
+// Blueprints returns a page of all versions, by name, newest first.
+func (s *Service) Blueprints(ctx context.Context, actor berth.Actor, p store.Page) (page []BlueprintUse, next string, err error) {
+	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+		return nil, "", err
+	}
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		versions, _, err := tx.ListBlueprints(ctx, store.Page{Limit: store.Unbounded})
-		if err != nil {
+		var versions []berth.BlueprintVersion
+		if versions, next, err = tx.ListBlueprints(ctx, p); err != nil {
 			return err
 		}
-		used, err := users(ctx, tx)
-		if err != nil {
-			return err
-		}
-		newest := newestVersions(versions)
-		for _, v := range versions {
-			list = append(list, BlueprintUse{BlueprintVersion: v, Newest: newest[v.Name] == v.Version, Tenants: used[v.ID()]})
-		}
-		return nil
+		page, err = inUse(ctx, tx, versions, p.Cursor != "")
+		return err
 	})
-	return list, err
+	return page, next, err
+}
+
+// inUse tells of a part of the list who runs what. The first version of a name
+// is its newest, unless the part begins within the list.
+func inUse(ctx context.Context, tx store.Tx, versions []berth.BlueprintVersion, within bool) ([]BlueprintUse, error) {
+	used, err := users(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	newest := newestVersions(versions)
+	if within && len(versions) > 0 {
+		first, err := tx.Blueprint(ctx, versions[0].Name, 0)
+		if err != nil {
+			return nil, err
+		}
+		newest[first.Name] = first.Version
+	}
+	list := make([]BlueprintUse, 0, len(versions))
+	for _, v := range versions {
+		list = append(list, BlueprintUse{BlueprintVersion: v, Newest: newest[v.Name] == v.Version, Tenants: used[v.ID()]})
+	}
+	return list, nil
 }
 
 // users counts the living tenants that the actor sees, by blueprint.
@@ -95,13 +126,24 @@ func newestVersions(versions []berth.BlueprintVersion) map[string]int {
 	return newest
 }
 
-// BlueprintVersion returns NAME@VERSION, or the newest version of NAME.
-func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id string) (v berth.BlueprintVersion, err error) {
+// BlueprintVersion returns NAME@VERSION, or the newest version of NAME, with its
+// source, and who runs it.
+func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id string) (u BlueprintUse, err error) {
+	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+		return u, err
+	}
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		v, err = findBlueprint(ctx, tx, id)
+		v, err := findBlueprint(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		one, err := inUse(ctx, tx, []berth.BlueprintVersion{v}, true)
+		if err == nil {
+			u = one[0]
+		}
 		return err
 	})
-	return v, err
+	return u, err
 }
 
 func findBlueprint(ctx context.Context, tx store.Tx, id string) (berth.BlueprintVersion, error) {

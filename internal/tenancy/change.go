@@ -15,7 +15,7 @@ const rollbackDepth = 500
 
 // Start makes a tenant run.
 func (s *Service) Start(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
-	return s.order(ctx, actor, call, ref, berth.OrderStart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{starts, berth.OrderStart}, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, t.Want = berth.DeployRestart, berth.WantRunning
 		retryRelease(t)
 		return nil
@@ -36,10 +36,7 @@ func newRelease(t *berth.Tenant) { t.Spec.Release = t.Generation + 1 }
 // Adopt takes a tenant back whose containers compose made of the rendered
 // file, and starts it.
 func (s *Service) Adopt(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
-	if err := operatorOnly(actor); err != nil {
-		return Receipt{}, err
-	}
-	return s.order(ctx, actor, call, ref, berth.OrderRestart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{adopts, berth.OrderRestart}, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, d.Adopt, t.Want = berth.DeployRestart, true, berth.WantRunning
 		retryRelease(t)
 		return nil
@@ -48,7 +45,7 @@ func (s *Service) Adopt(ctx context.Context, actor berth.Actor, call Call, ref s
 
 // Stop ends a tenant's containers and keeps them.
 func (s *Service) Stop(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
-	return s.order(ctx, actor, call, ref, berth.OrderStop, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{stops, berth.OrderStop}, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, d.CanRollback, t.Want = berth.DeployStop, false, berth.WantStopped
 		return nil
 	})
@@ -56,7 +53,7 @@ func (s *Service) Stop(ctx context.Context, actor berth.Actor, call Call, ref st
 
 // Restart stops a tenant's containers and starts them again.
 func (s *Service) Restart(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
-	return s.order(ctx, actor, call, ref, berth.OrderRestart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{restarts, berth.OrderRestart}, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, t.Want = berth.DeployRestart, berth.WantRunning
 		retryRelease(t)
 		return nil
@@ -68,7 +65,7 @@ func (s *Service) Scale(ctx context.Context, actor berth.Actor, call Call, ref s
 	if c.CPU == nil && c.MemoryMB == nil && c.Replicas == nil {
 		return Receipt{}, nothingToChange("cpuLimit, memoryLimitMb or replicas")
 	}
-	return s.order(ctx, actor, call, ref, berth.OrderScale, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{scales, berth.OrderScale}, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployScale
 		set(&t.Spec.Limits.CPU, c.CPU)
 		set(&t.Spec.Limits.MemoryMB, c.MemoryMB)
@@ -86,12 +83,17 @@ func (s *Service) Scale(ctx context.Context, actor berth.Actor, call Call, ref s
 
 // Deploy changes the image, the environment or both, and brings the tenant to
 // the newest version of its blueprint, or to the one asked for. Without an
-// image it looks again at what the tenant's tag stands for.
+// image it looks again at what the tenant's tag stands for. A change of the
+// environment takes what Configure takes, too.
 func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref string, c Deploy) (Receipt, error) {
 	if err := validateDelta(c.Environment); err != nil {
 		return Receipt{}, err
 	}
-	return s.order(ctx, actor, call, ref, berth.OrderDeploy, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	what := ordered{deploys, berth.OrderDeploy}
+	if len(c.Environment) > 0 {
+		what.scope |= berth.ScopeConfigure
+	}
+	return s.order(ctx, actor, call, ref, what, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployUpdate
 		b, err := s.upgrade(ctx, tx, t, c.Blueprint)
 		if err != nil {
@@ -113,7 +115,7 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 // Rollback returns to an earlier deployment: the one named, or the last good
 // one before the present one.
 func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, ref, deploymentID string) (Receipt, error) {
-	return s.order(ctx, actor, call, ref, berth.OrderRollback, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{rollsBack, berth.OrderRollback}, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		target, err := s.rollbackTarget(ctx, tx, *t, deploymentID)
 		if err != nil {
 			return err
@@ -175,7 +177,7 @@ func (s *Service) Configure(ctx context.Context, actor berth.Actor, call Call, r
 	if err := validateDelta(c.Environment); err != nil {
 		return Receipt{}, err
 	}
-	return s.order(ctx, actor, call, ref, berth.OrderConfigure, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{configures, berth.OrderConfigure}, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployConfig
 		set(&t.Name, c.Name)
 		set(&t.Spec.Limits.DiskMB, c.DiskMB)
@@ -208,7 +210,7 @@ func (s *Service) Deprovision(ctx context.Context, actor berth.Actor, call Call,
 		return Receipt{}, berth.Errorf(berth.CodeInvalidRequest, "Volumes must be keep or delete").WithField("volumes").
 			WithHint("keep leaves the tenant's data for a later provision; %s was given", berth.Quote(string(volumes)))
 	}
-	return s.order(ctx, actor, call, ref, berth.OrderDeprovision, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{deprovisions, berth.OrderDeprovision}, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, d.CanRollback, d.Volumes = berth.DeployDeprovision, false, volumes
 		t.Want, t.Status, t.Health = berth.WantGone, berth.StatusDeprovisioning, berth.HealthUnknown
 		return nil

@@ -27,7 +27,9 @@ const (
 // HealthSummary is what is known of a tenant's health without asking it.
 type HealthSummary struct {
 	Tenant berth.Tenant
-	Last   []berth.Probe // the newest, newest first, as many as were asked for
+	Last   []berth.Probe // a page of them, newest first
+	Next   string        // cursor of the page after Last
+	Newest *berth.Probe  // nil if there is none
 	Status berth.Health  // that the last five checks within five minutes show
 	Hours  int
 	// Period is the sum over the whole hours that are over, of the Hours before
@@ -35,9 +37,9 @@ type HealthSummary struct {
 	Period berth.HealthPeriod
 }
 
-// HealthSummary sums up what the probes of a tenant said; with up to limit of Last
-// (0 for 5), over 1 to MostHealthHours hours (0 for 24).
-func (s *Service) HealthSummary(ctx context.Context, actor berth.Actor, ref string, limit, hours int) (HealthSummary, error) {
+// HealthSummary sums up what the probes of a tenant said, over 1 to
+// MostHealthHours hours (0 for 24); with a page of them.
+func (s *Service) HealthSummary(ctx context.Context, actor berth.Actor, ref string, hours int, p store.Page) (HealthSummary, error) {
 	if hours == 0 {
 		hours = 24
 	}
@@ -48,14 +50,20 @@ func (s *Service) HealthSummary(ctx context.Context, actor berth.Actor, ref stri
 	now := s.Now()
 	sum := HealthSummary{Hours: hours}
 	err := s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
-		if sum.Tenant, err = tx.Tenant(ctx, ref); err != nil {
+		if sum.Tenant, err = find(ctx, tx, actor, berth.ScopeRead, ref); err != nil {
 			return err
 		}
 		org := sum.Tenant.OrganizationID
-		if sum.Last, _, err = tx.ListProbes(ctx, org, store.Page{Limit: max(limit, berth.LastChecks)}); err != nil {
+		if sum.Last, sum.Next, err = probes(ctx, tx, sum.Tenant, p); err != nil {
 			return err
 		}
-		sum.Last = slices.DeleteFunc(sum.Last, func(p berth.Probe) bool { return p.CheckedAt.Before(sum.Tenant.CreatedAt) }) // of an earlier tenant
+		newest, _, err := probes(ctx, tx, sum.Tenant, store.Page{Limit: berth.LastChecks})
+		if err != nil {
+			return err
+		}
+		if sum.Status = berth.HealthOf(newest, now); len(newest) > 0 {
+			sum.Newest = &newest[0]
+		}
 		begin := now.Truncate(time.Hour).Add(-time.Duration(hours) * time.Hour)
 		periods, err := tx.ListHealth(ctx, org, berth.ByHour, begin, now)
 		sum.Period = berth.HealthPeriod{TenantID: sum.Tenant.ID, OrganizationID: org, Resolution: berth.ByHour, Start: begin}
@@ -66,11 +74,18 @@ func (s *Service) HealthSummary(ctx context.Context, actor berth.Actor, ref stri
 		}
 		return err
 	})
-	sum.Status = berth.HealthOf(sum.Last, now)
-	if limit > 0 && len(sum.Last) > limit {
-		sum.Last = sum.Last[:limit]
-	}
 	return sum, err
+}
+
+// probes returns a page of a tenant's probes, newest first. Those of an earlier
+// tenant of its organization are none of it.
+func probes(ctx context.Context, tx store.Tx, t berth.Tenant, p store.Page) (page []berth.Probe, next string, err error) {
+	page, next, err = tx.ListProbes(ctx, t.OrganizationID, p)
+	own := slices.DeleteFunc(page, func(p berth.Probe) bool { return p.CheckedAt.Before(t.CreatedAt) })
+	if len(own) < len(page) {
+		next = ""
+	}
+	return own, next, err
 }
 
 // Swept is what a sweep found of one tenant.
@@ -91,12 +106,15 @@ type Sweep struct {
 	Omitted   int     // that Tenants leaves out
 }
 
-// SweepHealth asks every running tenant that the actor sees once, records the
+// SweepHealth asks every running tenant once, records the
 // answers and lists up to limit of them; 0 is 100, at most 1000. Sweeps go on
 // one at a time: a second one waits.
 func (s *Service) SweepHealth(ctx context.Context, actor berth.Actor, limit int) (Sweep, error) {
 	if limit < 0 || limit > sweepMost {
 		return Sweep{}, berth.Errorf(berth.CodeInvalidRequest, "Limit must be 1 to %d", sweepMost).WithField("limit").WithHint("%d was given", limit)
+	}
+	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+		return Sweep{}, err
 	}
 	select {
 	case s.sweeping <- struct{}{}:

@@ -117,14 +117,19 @@ func TestASweepCountsAllAndListsTheSickFirst(t *testing.T) {
 	}
 }
 
-func TestASweepIsOfWhatTheActorSees(t *testing.T) {
+func TestOnlyAnOperatorSweeps(t *testing.T) {
 	var asked atomic.Int32
 	service, _ := fleet(t, 3, func(netip.AddrPort) berth.Probe {
 		asked.Add(1)
 		return berth.Probe{Status: berth.ProbeHealthy}
 	})
-	got, err := service.SweepHealth(t.Context(), berth.Actor{ID: "x", Role: berth.RoleOperator, OrganizationID: org(2)}, 0)
-	if err != nil || got.Healthy != 1 || len(got.Tenants) != 1 || got.Tenants[0].Tenant.OrganizationID != org(2) || asked.Load() != 1 {
+	for _, actor := range []berth.Actor{{ID: "x", Role: berth.RoleOperator, OrganizationID: org(2)}, {ID: "y", Role: berth.RoleAdmin, OrganizationID: org(2)}, {}} {
+		if _, err := service.SweepHealth(t.Context(), actor, 0); !berth.Is(err, berth.CodeForbidden) || asked.Load() != 0 {
+			t.Errorf("%+v: %d asked, %v", actor, asked.Load(), err)
+		}
+	}
+	got, err := service.SweepHealth(t.Context(), operator, 0)
+	if err != nil || got.Healthy != 3 || len(got.Tenants) != 3 || asked.Load() != 3 {
 		t.Errorf("%+v, %d asked, %v", got, asked.Load(), err)
 	}
 }
@@ -153,20 +158,20 @@ func TestASummarySaysHowATenantIsAndWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := service.HealthSummary(t.Context(), operator, org(1), 20, 0); err != nil || len(got.Last) != 7 {
+	if got, err := service.HealthSummary(t.Context(), operator, org(1), 0, store.Page{Limit: 20}); err != nil || len(got.Last) != 7 {
 		t.Errorf("%d probes, %v", len(got.Last), err)
 	}
-	got, err := service.HealthSummary(t.Context(), operator, org(1), 0, 2)
+	got, err := service.HealthSummary(t.Context(), operator, org(1), 2, store.Page{Limit: 5})
 	if err != nil || got.Status != berth.HealthUnhealthy || len(got.Last) != 5 || got.Period.Availability() != berth.Known(0.375) || got.Period.ResponseMean() != berth.Known(time.Second) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := service.HealthSummary(t.Context(), operator, org(1), 1, 0); err != nil || got.Hours != 24 || len(got.Last) != 1 || got.Status != berth.HealthUnhealthy || got.Period.Checks() != 108 {
+	if got, err := service.HealthSummary(t.Context(), operator, org(1), 0, store.Page{Limit: 1}); err != nil || got.Hours != 24 || len(got.Last) != 1 || got.Status != berth.HealthUnhealthy || got.Period.Checks() != 108 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if _, err := service.HealthSummary(t.Context(), operator, org(1), 1, tenancy.MostHealthHours+1); berth.CodeOf(err) != berth.CodeInvalidRequest {
+	if _, err := service.HealthSummary(t.Context(), operator, org(1), tenancy.MostHealthHours+1, store.Page{}); berth.CodeOf(err) != berth.CodeInvalidRequest {
 		t.Error(err)
 	}
-	if _, err := service.HealthSummary(t.Context(), berth.Actor{ID: "x", Role: berth.RoleOperator, OrganizationID: org(2)}, org(1), 1, 0); berth.CodeOf(err) != berth.CodeContainerNotFound {
+	if _, err := service.HealthSummary(t.Context(), berth.Actor{ID: "x", Role: berth.RoleOperator, OrganizationID: org(2)}, org(1), 0, store.Page{Limit: 1}); berth.CodeOf(err) != berth.CodeContainerNotFound {
 		t.Error(err)
 	}
 }

@@ -27,7 +27,7 @@ const retireAfter = 5 * time.Minute
 
 // ListKeys tells which keys there are, and how much is sealed under each.
 func (s *Service) ListKeys(ctx context.Context, actor berth.Actor) ([]berth.KeyUse, error) {
-	if err := operatorOnly(actor); err != nil {
+	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return nil, err
 	}
 	var sealed map[uint32]int
@@ -73,7 +73,7 @@ func (s *Service) sealedUnder(ctx context.Context, tx store.Tx) (map[uint32]int,
 // RotateKey makes a key that encrypts from now on. What earlier keys sealed is
 // sealed anew in the background.
 func (s *Service) RotateKey(ctx context.Context, actor berth.Actor) (berth.Key, error) {
-	if err := operatorOnly(actor); err != nil {
+	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return berth.Key{}, err
 	}
 	k, err := s.Keys.Rotate(ctx, s.Now())
@@ -89,7 +89,7 @@ func (s *Service) RotateKey(ctx context.Context, actor berth.Actor) (berth.Key, 
 // RetireKey removes a key for good, once nothing is sealed under it. A backup
 // of the database from before needs a copy of the key file from before.
 func (s *Service) RetireKey(ctx context.Context, actor berth.Actor, id uint32) error {
-	if err := operatorOnly(actor); err != nil {
+	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return err
 	}
 	keys, err := s.Keys.Keys()

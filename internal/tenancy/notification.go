@@ -31,10 +31,6 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 	if n.OrganizationID == "" {
 		n.OrganizationID = actor.OrganizationID
 	}
-	if !actor.MaySee(n.OrganizationID) {
-		return c, "", berth.Errorf(berth.CodeForbidden, "Another organization's notifications").WithField("organizationId").
-			WithHint("leave organizationId out, or use an operator's token")
-	}
 	target, err := s.target(&n)
 	if err != nil {
 		return c, "", err
@@ -64,18 +60,25 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 	}
 	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
 		if n.OrganizationID != "" {
-			if _, err := tx.Tenant(ctx, n.OrganizationID); err != nil {
+			t, err := find(ctx, tx, actor, berth.ScopePeople, n.OrganizationID)
+			if err != nil {
 				return err
 			}
+			c.OrganizationID = t.OrganizationID
+		} else if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+			return err
 		}
-		list, _, err := tx.ListChannels(ctx, store.Page{Limit: store.Unbounded})
+		list, _, err := tx.ListChannels(ctx, store.Page{Limit: mostChannels})
 		if err != nil {
 			return err
 		}
 		if len(list) >= mostChannels {
 			return berth.Errorf(berth.CodeInvalidRequest, "There are %d notification channels already", len(list)).WithHint("remove one that nobody needs")
 		}
-		return tx.InsertChannel(ctx, store.StoredChannel{Channel: c, Ciphertext: sealed})
+		if err := tx.InsertChannel(ctx, store.StoredChannel{Channel: c, Ciphertext: sealed}); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, changed{action: "channel.create", organization: c.OrganizationID, target: c.ID, after: channelEntryOf(c)})
 	})
 	if err != nil {
 		return berth.Channel{}, "", err
@@ -146,30 +149,80 @@ func (s *Service) checkReceiver(text string) error {
 	return nil
 }
 
-// Channels lists the channels that the actor sees, oldest first.
-func (s *Service) Channels(ctx context.Context, actor berth.Actor) (list []berth.Channel, err error) {
+// channelEntry is a channel as the audit shows it.
+type channelEntry struct {
+	Type    berth.ChannelType `json:"type"`
+	Target  string            `json:"target"`
+	Kinds   []string          `json:"kinds"`
+	Enabled bool              `json:"enabled"`
+}
+
+// channelEntryOf leaves out of a webhook's URL what often is a password: path
+// and query.
+func channelEntryOf(c berth.Channel) channelEntry {
+	target := c.Target
+	if c.Type == berth.ChannelWebhook {
+		target = "(set)"
+		if u, err := url.Parse(c.Target); err == nil {
+			target = u.Scheme + "://" + u.Host
+		}
+	}
+	return channelEntry{c.Type, target, c.Kinds, c.Enabled}
+}
+
+// Channels returns a page of the channels that the actor sees, oldest first.
+func (s *Service) Channels(ctx context.Context, actor berth.Actor, p store.Page) (page []berth.Channel, next string, err error) {
+	if err := authoriseOwn(actor, berth.ScopePeople); err != nil {
+		return nil, "", err
+	}
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		stored, _, err := tx.ListChannels(ctx, store.Page{Limit: store.Unbounded})
+		page = nil
+		var stored []store.StoredChannel
+		stored, next, err = tx.ListChannels(ctx, p)
 		for _, c := range stored {
-			list = append(list, c.Channel)
+			page = append(page, c.Channel)
 		}
 		return err
 	})
-	return list, err
+	return page, next, err
+}
+
+// findChannel returns a channel that the actor may see and change.
+func findChannel(ctx context.Context, tx store.Tx, actor berth.Actor, id string) (berth.Channel, error) {
+	if err := authoriseOwn(actor, berth.ScopePeople); err != nil {
+		return berth.Channel{}, err
+	}
+	c, err := tx.Channel(ctx, id)
+	if err != nil {
+		return berth.Channel{}, err
+	}
+	return c.Channel, authorise(ctx, tx, actor, berth.ScopePeople, c.OrganizationID)
 }
 
 // DeleteChannel forgets a channel and its deliveries.
 func (s *Service) DeleteChannel(ctx context.Context, actor berth.Actor, id string) error {
-	return s.Store.InTx(ctx, actor, func(tx store.Tx) error { return tx.DeleteChannel(ctx, id) })
+	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+		c, err := findChannel(ctx, tx, actor, id)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteChannel(ctx, id); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, changed{action: "channel.delete", organization: c.OrganizationID, target: c.ID, before: channelEntryOf(c)})
+	})
 }
 
-// ChannelDeliveries lists what a channel was sent, newest first.
-func (s *Service) ChannelDeliveries(ctx context.Context, actor berth.Actor, id string, limit int) (list []berth.Delivery, err error) {
+// ChannelDeliveries returns a page of what a channel was sent, newest first.
+func (s *Service) ChannelDeliveries(ctx context.Context, actor berth.Actor, id string, p store.Page) (page []berth.Delivery, next string, err error) {
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		list, _, err = tx.ListDeliveries(ctx, id, store.Page{Limit: limit})
+		if _, err := findChannel(ctx, tx, actor, id); err != nil {
+			return err
+		}
+		page, next, err = tx.ListDeliveries(ctx, id, p)
 		return err
 	})
-	return list, err
+	return page, next, err
 }
 
 // TestChannel has a channel sent something that says that it is a test. A
@@ -187,7 +240,7 @@ func (s *Service) TestChannel(ctx context.Context, actor berth.Actor, id string)
 		ID: berth.NewID(), ChannelID: id, EventID: event, Kind: "test", Body: body, CreatedAt: now, NextAt: now, State: berth.DeliveryPending,
 	}
 	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
-		c, err := tx.Channel(ctx, id)
+		c, err := findChannel(ctx, tx, actor, id)
 		if err != nil {
 			return err
 		}
@@ -196,13 +249,17 @@ func (s *Service) TestChannel(ctx context.Context, actor berth.Actor, id string)
 				return err
 			}
 		}
+		before := channelEntryOf(c)
 		if !c.Enabled {
 			c.Enabled = true
-			if err := tx.UpdateChannel(ctx, c.Channel); err != nil {
+			if err := tx.UpdateChannel(ctx, c); err != nil {
 				return err
 			}
 		}
-		return tx.InsertDelivery(ctx, d)
+		if err := tx.InsertDelivery(ctx, d); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, changed{"channel.test", c.OrganizationID, c.ID, before, channelEntryOf(c)})
 	})
 	return d, err
 }

@@ -35,13 +35,13 @@ func TestAnActorOfOneOrganizationHandlesItsOwnChannelsOnly(t *testing.T) {
 		t.Errorf("made %+v and %+v", own, mail)
 	}
 	for _, n := range []tenancy.NewChannel{{URL: "https://h.example/x", OrganizationID: org(2)}, {Type: berth.ChannelEmail, Address: "a@b.example", OrganizationID: org(2)}} {
-		if _, _, err := service.AddChannel(t.Context(), one, n); !berth.Is(err, berth.CodeForbidden) {
+		if _, _, err := service.AddChannel(t.Context(), one, n); !berth.Is(err, berth.CodeContainerNotFound) {
 			t.Errorf("another's: %v", err)
 		}
 	}
 	list := func(actor berth.Actor) (ids []string) {
 		t.Helper()
-		channels, err := service.Channels(t.Context(), actor)
+		channels, _, err := service.Channels(t.Context(), actor, store.Page{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,8 +53,8 @@ func TestAnActorOfOneOrganizationHandlesItsOwnChannelsOnly(t *testing.T) {
 	if got := list(one); len(got) != 2 || got[0] != own.ID || got[1] != mail.ID {
 		t.Errorf("it sees %v", got)
 	}
-	if got := list(berth.Actor{}); len(got) != 0 {
-		t.Errorf("nobody sees %v", got)
+	if _, _, err := service.Channels(t.Context(), berth.Actor{}, store.Page{}); !berth.Is(err, berth.CodeForbidden) {
+		t.Errorf("nobody: %v", err)
 	}
 	other.Enabled = false
 	err := s.InTx(t.Context(), operator, func(tx store.Tx) error { return tx.UpdateChannel(t.Context(), other) })
@@ -63,10 +63,14 @@ func TestAnActorOfOneOrganizationHandlesItsOwnChannelsOnly(t *testing.T) {
 	}
 	for _, actor := range []berth.Actor{one, {}} {
 		for _, id := range []string{all.ID, other.ID, "none"} {
-			_, listed := service.ChannelDeliveries(t.Context(), actor, id, 0)
+			want := berth.CodeNotFound
+			if actor.Role == "" {
+				want = berth.CodeForbidden
+			}
+			_, _, listed := service.ChannelDeliveries(t.Context(), actor, id, store.Page{})
 			_, tested := service.TestChannel(t.Context(), actor, id)
 			for what, err := range map[string]error{"delete": service.DeleteChannel(t.Context(), actor, id), "deliveries": listed, "test": tested} {
-				if !berth.Is(err, berth.CodeNotFound) {
+				if !berth.Is(err, want) {
 					t.Errorf("%q: %s of %s: %v", actor.ID, what, id, err)
 				}
 			}
@@ -76,18 +80,18 @@ func TestAnActorOfOneOrganizationHandlesItsOwnChannelsOnly(t *testing.T) {
 		t.Errorf("there are %v", got)
 	}
 	for _, id := range []string{all.ID, other.ID} {
-		if d, err := service.ChannelDeliveries(t.Context(), operator, id, 0); err != nil || len(d) != 0 {
+		if d, _, err := service.ChannelDeliveries(t.Context(), operator, id, store.Page{}); err != nil || len(d) != 0 {
 			t.Errorf("something is sent to %s: %v, %v", id, d, err)
 		}
 	}
-	channels, err := service.Channels(t.Context(), operator)
+	channels, _, err := service.Channels(t.Context(), operator, store.Page{})
 	if err != nil || channels[1].Enabled {
 		t.Errorf("another's was enabled: %+v, %v", channels[1], err)
 	}
 	if _, err := service.TestChannel(t.Context(), one, mail.ID); err != nil {
 		t.Error(err)
 	}
-	if d, err := service.ChannelDeliveries(t.Context(), one, mail.ID, 0); err != nil || len(d) != 1 {
+	if d, _, err := service.ChannelDeliveries(t.Context(), one, mail.ID, store.Page{}); err != nil || len(d) != 1 {
 		t.Errorf("%v, %v", d, err)
 	}
 	if err := service.DeleteChannel(t.Context(), one, own.ID); err != nil {

@@ -19,18 +19,9 @@ const (
 	maxPassword = 16 * 1024 // bytes; keys of cloud accounts are 2 to 4 KiB of JSON
 )
 
-// operatorOnly refuses actors who are bound to an organization: what follows
-// belongs to the whole installation.
-func operatorOnly(actor berth.Actor) error {
-	if actor.Installation() {
-		return nil
-	}
-	return berth.Errorf(berth.CodeForbidden, "Only an operator may do this").WithHint("use an operator's token")
-}
-
 // PutCredential stores what opens a registry, encrypted.
 func (s *Service) PutCredential(ctx context.Context, actor berth.Actor, c berth.Credential) error {
-	if err := operatorOnly(actor); err != nil {
+	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return err
 	}
 	if !registryPattern.MatchString(c.Registry) {
@@ -54,37 +45,71 @@ func (s *Service) PutCredential(ctx context.Context, actor berth.Actor, c berth.
 		return err
 	}
 	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
-		return tx.PutCredential(ctx, store.StoredCredential{
+		old, replaced, err := tx.Credential(ctx, c.Registry)
+		if err != nil {
+			return err
+		}
+		err = tx.PutCredential(ctx, store.StoredCredential{
 			Registry: c.Registry, Username: c.Username, Ciphertext: sealed, UpdatedAt: s.Now(),
 		})
+		if err != nil {
+			return err
+		}
+		put := changed{action: "registry.put", target: c.Registry, after: credentialEntry{c.Username, markSet}}
+		if replaced {
+			put.before, put.after = credentialEntry{old.Username, markSet}, credentialEntry{c.Username, markChanged}
+		}
+		return s.audit(ctx, tx, actor, put)
 	})
 }
 
-// Credentials lists the registries that Berth can open. Passwords are never
-// shown.
-func (s *Service) Credentials(ctx context.Context, actor berth.Actor) (list []store.StoredCredential, err error) {
-	if err := operatorOnly(actor); err != nil {
-		return nil, err
+// credentialEntry is a credential as the audit shows it.
+type credentialEntry struct {
+	Username string `json:"username"`
+	Password string `json:"password"` // a mark
+}
+
+// Credentials returns a page of the registries that Berth can open. Passwords
+// are never shown.
+func (s *Service) Credentials(ctx context.Context, actor berth.Actor, p store.Page) (page []store.StoredCredential, next string, err error) {
+	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+		return nil, "", err
 	}
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		list, _, err = tx.ListCredentials(ctx, store.Page{Limit: store.Unbounded})
+		page, next, err = tx.ListCredentials(ctx, p)
 		return err
 	})
-	return list, err
+	return page, next, err
 }
 
 // DeleteCredential forgets a registry's credential.
 func (s *Service) DeleteCredential(ctx context.Context, actor berth.Actor, registry string) error {
-	if err := operatorOnly(actor); err != nil {
+	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return err
 	}
-	return s.Store.InTx(ctx, actor, func(tx store.Tx) error { return tx.DeleteCredential(ctx, registry) })
+	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+		old, _, err := tx.Credential(ctx, registry)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteCredential(ctx, registry); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, changed{action: "registry.delete", target: registry, before: credentialEntry{old.Username, markSet}})
+	})
 }
 
 // Backup writes a consistent copy of the database to path, which must not
-// exist. The key that opens its secrets is not in it.
+// exist. The key that opens its secrets is not in it. That it was asked for is
+// on record first, and so in the copy.
 func (s *Service) Backup(ctx context.Context, actor berth.Actor, path string) error {
-	if err := operatorOnly(actor); err != nil {
+	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+		return err
+	}
+	err := s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+		return s.audit(ctx, tx, actor, changed{action: "backup.read"})
+	})
+	if err != nil {
 		return err
 	}
 	return s.Store.Backup(ctx, path)

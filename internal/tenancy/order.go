@@ -17,26 +17,37 @@ const lookDeadline = 3 * time.Second
 // in the deployment's type and edits the tenant's desired half.
 type change func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error
 
+// ordered is an order, what the audit calls it, and what it takes.
+type ordered struct {
+	action
+	order berth.Order
+}
+
 // order records one order: the change of the desired state, the deployment
 // and the idempotency key, all in one transaction. The order is durable when
 // order returns; the loop does the rest.
-func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref string, o berth.Order, do change) (Receipt, error) {
+func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref string, what ordered, do change) (Receipt, error) {
 	if err := berth.ValidateNotes(call.Notes); err != nil {
 		return Receipt{}, err
 	}
-	if err := s.refresh(ctx, actor, ref, o); err != nil {
+	o := what.order
+	if err := s.refresh(ctx, actor, ref, what); err != nil {
 		return Receipt{}, err
 	}
 	var r Receipt
 	err := s.Store.InTx(ctx, actor, func(tx store.Tx) error {
 		var err error
 		if r, err = s.earlier(ctx, tx, call); err != nil || r.Earlier {
+			if err == nil { // to repeat an answer takes what the order took
+				err = authorise(ctx, tx, actor, what.scope, r.Tenant.OrganizationID)
+			}
 			return err
 		}
-		t, err := tx.Tenant(ctx, ref)
+		t, err := find(ctx, tx, actor, what.scope, ref)
 		if err != nil {
 			return err
 		}
+		before := t
 		open, busy, err := tx.OpenDeployment(ctx, t.OrganizationID)
 		if err != nil {
 			return err
@@ -57,8 +68,10 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		if err := do(tx, &t, &d); err != nil {
 			return err
 		}
-		r, err = s.record(ctx, tx, call, t, d)
-		return err
+		if r, err = s.record(ctx, tx, call, t, d); err != nil {
+			return err
+		}
+		return s.auditOrder(ctx, tx, actor, what.action, &before, r)
 	})
 	if err != nil {
 		return Receipt{}, err
@@ -77,15 +90,19 @@ func (s *Service) link(call Call, r Receipt) {
 
 // refresh asks the engine before an order is refused for what a tenant was
 // last seen to be: a container that died since is not "already running".
-func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, o berth.Order) error {
-	t, err := s.Tenant(ctx, actor, ref)
+func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, what ordered) error {
+	var t berth.Tenant
+	err := s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
+		t, err = find(ctx, tx, actor, what.scope, ref)
+		return err
+	})
 	if berth.Is(err, berth.CodeContainerNotFound) {
 		return nil // the transaction decides: the call may repeat an earlier one
 	}
 	if err != nil {
 		return err
 	}
-	if t.Status.Refusal(o) == nil {
+	if t.Status.Refusal(what.order) == nil {
 		return nil
 	}
 	look, cancel := context.WithTimeout(ctx, lookDeadline)
@@ -153,12 +170,11 @@ func (s *Service) earlier(ctx context.Context, tx store.Tx, call Call) (Receipt,
 		return Receipt{}, nil
 	}
 	first, ok, err := tx.Request(ctx, call.IdempotencyKey)
-	if err != nil || !ok {
+	if err != nil || !ok || first.Released() {
 		return Receipt{}, err
 	}
 	if !bytes.Equal(first.Fingerprint, call.Fingerprint) {
-		return Receipt{}, berth.Errorf(berth.CodeIdempotencyMismatch, "Idempotency-Key was used for another request").
-			WithField("Idempotency-Key").WithHint("use a new key for each new request; repeat a request unchanged under its own key")
+		return Receipt{}, KeyReused()
 	}
 	r, err := s.revisit(ctx, tx, first.DeploymentID)
 	r.Earlier, r.Answer, r.AnswerStatus = true, first.Answer, first.Status
@@ -178,6 +194,12 @@ func (s *Service) revisit(ctx context.Context, tx store.Tx, deploymentID string)
 		}
 	}
 	return s.receipt(t, d), nil
+}
+
+// KeyReused is the error of a request whose idempotency key was another's.
+func KeyReused() error {
+	return berth.Errorf(berth.CodeIdempotencyMismatch, "Idempotency-Key was used for another request").
+		WithField("Idempotency-Key").WithHint("use a new key for each new request; repeat a request unchanged under its own key")
 }
 
 func (s *Service) claim(ctx context.Context, tx store.Tx, call Call, d berth.Deployment) error {

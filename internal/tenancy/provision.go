@@ -12,6 +12,9 @@ import (
 // Provision records a new tenant: its name, limits, port, subnet, volumes and
 // first deployment, in one transaction.
 func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p Provision) (Receipt, error) {
+	if err := authoriseOwn(actor, provisions.scope); err != nil {
+		return Receipt{}, err
+	}
 	b, id, err := s.chosen(ctx, actor, p.Blueprint)
 	if err != nil {
 		return Receipt{}, err
@@ -21,10 +24,6 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		return Receipt{}, err
 	}
 	t.Spec.Blueprint = id
-	if !actor.MaySee(t.OrganizationID) {
-		return Receipt{}, berth.Errorf(berth.CodeForbidden, "Not allowed to provision this organization").
-			WithHint("ask an operator")
-	}
 	env, versions, err := s.sealEnvironment(t.OrganizationID, p.Environment)
 	if err != nil {
 		return Receipt{}, err
@@ -66,7 +65,10 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 			return err
 		}
 		r = s.receipt(t, d)
-		return s.claim(ctx, tx, call, d)
+		if err := s.claim(ctx, tx, call, d); err != nil {
+			return err
+		}
+		return s.auditOrder(ctx, tx, actor, provisions, nil, r)
 	})
 	if err != nil {
 		return Receipt{}, err

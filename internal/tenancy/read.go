@@ -17,7 +17,7 @@ const stateDeadline = 5 * time.Second
 // Tenant returns a living tenant by organization id or slug.
 func (s *Service) Tenant(ctx context.Context, actor berth.Actor, ref string) (t berth.Tenant, err error) {
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		t, err = tx.Tenant(ctx, ref)
+		t, err = find(ctx, tx, actor, berth.ScopeRead, ref)
 		return err
 	})
 	return t, err
@@ -25,6 +25,9 @@ func (s *Service) Tenant(ctx context.Context, actor berth.Actor, ref string) (t 
 
 // Tenants returns a page of living tenants and the next cursor.
 func (s *Service) Tenants(ctx context.Context, actor berth.Actor, f store.TenantFilter) (page []berth.Tenant, next string, err error) {
+	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+		return nil, "", err
+	}
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
 		page, next, err = tx.ListTenants(ctx, f)
 		return err
@@ -35,7 +38,7 @@ func (s *Service) Tenants(ctx context.Context, actor berth.Actor, f store.Tenant
 // Deployment returns one deployment of an organization, tombstones included.
 func (s *Service) Deployment(ctx context.Context, actor berth.Actor, ref, id string) (d berth.Deployment, err error) {
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		org, err := organization(ctx, tx, ref)
+		org, err := findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
 		if err != nil {
 			return err
 		}
@@ -50,13 +53,13 @@ func (s *Service) Deployment(ctx context.Context, actor berth.Actor, ref, id str
 
 // Deployments returns a page of an organization's deployments, newest first,
 // tombstones included.
-func (s *Service) Deployments(ctx context.Context, actor berth.Actor, ref, cursor string, limit int) (page []berth.Deployment, next string, err error) {
+func (s *Service) Deployments(ctx context.Context, actor berth.Actor, ref string, p store.Page) (page []berth.Deployment, next string, err error) {
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		org, err := organization(ctx, tx, ref)
+		org, err := findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
 		if err != nil {
 			return err
 		}
-		page, next, err = tx.ListDeployments(ctx, org, store.Page{Cursor: cursor, Limit: limit})
+		page, next, err = tx.ListDeployments(ctx, org, p)
 		return err
 	})
 	return page, next, err
@@ -87,7 +90,7 @@ func (s *Service) State(ctx context.Context, actor berth.Actor, ref string) (Sta
 	seen, lookErr := s.Loop.Look(look, t.OrganizationID)
 	st := State{Tenant: t, EngineReachable: lookErr == nil, Observed: seen}
 	if lookErr == nil {
-		if err := s.probe(ctx, actor, &st); err != nil {
+		if err := s.probe(ctx, &st); err != nil {
 			return State{}, err
 		}
 	}
@@ -117,10 +120,10 @@ func (s *Service) State(ctx context.Context, actor berth.Actor, ref string) (Sta
 
 // probe asks every running replica of the service that answers requests and
 // records the worst answer.
-func (s *Service) probe(ctx context.Context, actor berth.Actor, st *State) error {
+func (s *Service) probe(ctx context.Context, st *State) error {
 	running := 0
 	var b Blueprint
-	err := s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
+	err := s.Store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
 		b, err = s.Catalog.Get(ctx, tx, st.Tenant.Spec.Blueprint)
 		return err
 	})
@@ -147,8 +150,8 @@ func (s *Service) probe(ctx context.Context, actor berth.Actor, st *State) error
 		return nil
 	}
 	// One answer is put on record and decides nothing: whether the tenant is
-	// well follows from several in a row.
-	return s.Store.InTx(ctx, actor, func(tx store.Tx) error { return tx.RecordProbes(ctx, []berth.Probe{*st.Probe}) })
+	// well follows from several in a row. Whoever may ask may cause that.
+	return s.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, []berth.Probe{*st.Probe}) })
 }
 
 // Logs returns what the tenant's containers wrote.
@@ -169,7 +172,7 @@ func (s *Service) Logs(ctx context.Context, actor berth.Actor, ref string, o ber
 func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) (data []byte, err error) {
 	info, _ := s.Loop.EngineInfo()
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		t, err := tx.Tenant(ctx, ref)
+		t, err := find(ctx, tx, actor, berth.ScopeRead, ref)
 		if err != nil {
 			return err
 		}
@@ -185,23 +188,22 @@ func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) (d
 
 // WriteComposeEnv writes the tenant's own variables in clear beside its
 // rendered compose file, so that compose can run it without Berth. They never
-// travel: only the paths are answered.
+// travel: only the paths are answered. That it was asked for is on record first.
 func (s *Service) WriteComposeEnv(ctx context.Context, actor berth.Actor, ref string) (composePath, envPath string, err error) {
-	if err := operatorOnly(actor); err != nil {
-		return "", "", err
-	}
 	var t berth.Tenant
 	var b Blueprint
 	var sealed []store.SecretVersion
-	err = s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
-		if t, err = tx.Tenant(ctx, ref); err != nil {
+	err = s.Store.InTx(ctx, actor, func(tx store.Tx) (err error) {
+		if t, err = find(ctx, tx, actor, berth.ScopeInstallation, ref); err != nil {
 			return err
 		}
 		if b, err = s.Catalog.Get(ctx, tx, t.Spec.Blueprint); err != nil {
 			return err
 		}
-		sealed, err = tx.Secrets(ctx, t.OrganizationID, slices.Collect(maps.Values(t.Spec.Environment)))
-		return err
+		if sealed, err = tx.Secrets(ctx, t.OrganizationID, slices.Collect(maps.Values(t.Spec.Environment))); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, actor, changed{action: "tenant.compose-env", organization: t.OrganizationID, target: t.OrganizationID})
 	})
 	if err != nil {
 		return "", "", err
@@ -218,33 +220,39 @@ func (s *Service) WriteComposeEnv(ctx context.Context, actor berth.Actor, ref st
 	return s.ComposePath(t.OrganizationID), envPath, err
 }
 
-// Volumes lists the volumes of an organization, or of all ("").
-func (s *Service) Volumes(ctx context.Context, actor berth.Actor, ref string) (list []berth.VolumeRecord, err error) {
+// Volumes returns a page of the volumes of an organization; with "" of all,
+// for who sees everything.
+func (s *Service) Volumes(ctx context.Context, actor berth.Actor, ref string, p store.Page) (page []berth.VolumeRecord, next string, err error) {
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		org := ""
-		if ref != "" {
-			if org, err = organization(ctx, tx, ref); err != nil {
-				return err
-			}
+		org, err := ofOneOrAll(ctx, tx, actor, ref)
+		if err != nil {
+			return err
 		}
-		list, _, err = tx.ListVolumes(ctx, org, store.Page{Limit: store.Unbounded})
+		page, next, err = tx.ListVolumes(ctx, org, p)
 		return err
 	})
-	return list, err
+	return page, next, err
 }
 
-// Events lists what happened to a tenant outside orders, newest first; to all
-// of them if ref is "".
-func (s *Service) Events(ctx context.Context, actor berth.Actor, ref string, limit int) (list []berth.Event, err error) {
+// Events returns a page of what happened to a tenant outside orders, newest
+// first; with "" to all of them, for who sees everything.
+func (s *Service) Events(ctx context.Context, actor berth.Actor, ref string, p store.Page) (page []berth.Event, next string, err error) {
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		org := ""
-		if ref != "" {
-			if org, err = organization(ctx, tx, ref); err != nil {
-				return err
-			}
+		org, err := ofOneOrAll(ctx, tx, actor, ref)
+		if err != nil {
+			return err
 		}
-		list, _, err = tx.ListEvents(ctx, org, store.Page{Limit: limit})
+		page, next, err = tx.ListEvents(ctx, org, p)
 		return err
 	})
-	return list, err
+	return page, next, err
+}
+
+// ofOneOrAll finds the organization whose list is asked for; "" is the whole
+// installation's.
+func ofOneOrAll(ctx context.Context, tx store.Tx, actor berth.Actor, ref string) (string, error) {
+	if ref == "" {
+		return "", authoriseInstallation(actor, berth.ScopeInstallation)
+	}
+	return findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
 }

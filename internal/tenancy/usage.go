@@ -80,6 +80,9 @@ func (s *Service) Metrics(ctx context.Context, actor berth.Actor, ref string) (M
 // Fleet returns every tenant that the actor sees, oldest first, and what each
 // uses now. Without a meter nothing is read.
 func (s *Service) Fleet(ctx context.Context, actor berth.Actor) ([]Metered, error) {
+	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+		return nil, err
+	}
 	var tenants []berth.Tenant
 	err := s.Store.View(ctx, actor, func(tx store.Tx) error {
 		tenants = nil
@@ -224,7 +227,7 @@ func (s *Service) Usage(ctx context.Context, actor berth.Actor, ref string, span
 			WithField("resolution").WithHint("ask for a shorter span or a coarser resolution")
 	}
 	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
-		org, err := organization(ctx, tx, ref)
+		org, err := findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
 		if err != nil {
 			return err
 		}

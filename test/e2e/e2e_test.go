@@ -239,8 +239,9 @@ func TestWhatPeopleBreakIsRepairedWithin15Seconds(t *testing.T) {
 			return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy" && tn.Cause == nil
 		})
 	}
-	events, err := s.api.Events(s.ctx, made.OrganizationID, 100)
+	page, err := s.api.Events(s.ctx, made.OrganizationID, "", 100)
 	s.must(err)
+	events := page.Events
 	if len(events) < 3 || events[0].Kind != "drift" {
 		t.Errorf("drift recorded: %+v", events)
 	}

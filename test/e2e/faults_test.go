@@ -43,9 +43,9 @@ func (s *site) direct(org, path string) string {
 // events are a tenant's events of one kind, newest first.
 func (s *site) events(org, kind string) (messages []string) {
 	s.Helper()
-	list, err := s.api.Events(s.ctx, org, 100)
+	list, err := s.api.Events(s.ctx, org, "", 100)
 	s.must(err)
-	for _, e := range list {
+	for _, e := range list.Events {
 		if e.Kind == kind {
 			messages = append(messages, e.Message)
 		}

@@ -180,8 +180,9 @@ func TestAWebhookReachesNothingInside(t *testing.T) {
 		d, err := s.api.TestNotification(s.ctx, channel.ID)
 		s.must(err)
 		s.eventually(15*time.Second, "a delivery to "+name+" was tried", func() bool {
-			list, err := s.api.Deliveries(s.ctx, channel.ID, 0)
+			page, err := s.api.Deliveries(s.ctx, channel.ID, "", 0)
 			s.must(err)
+			list := page.Deliveries
 			i := slices.IndexFunc(list, func(x client.Delivery) bool { return x.ID == d.ID })
 			if i < 0 || list[i].Attempt == 0 {
 				return false

@@ -1,0 +1,131 @@
+package api
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// Denials bound how many denied attempts are recorded one by one in a minute.
+// How many there were beyond is recorded once, so that nobody fills the disk.
+type Denials struct {
+	PerActor   int // known ones; 0: 60
+	PerAddress int // of attempts by nobody known; 0: 5
+	Strangers  int // of all of these together; 0: 60
+}
+
+const (
+	denialSpan = time.Minute
+	// mostTallies bounds memory: beyond, whatever else comes counts together.
+	mostTallies = 10_000
+	// others is the tally of all that have none of their own.
+	others = "others"
+)
+
+// denials counts what is recorded, by actor or address, for a minute.
+type denials struct {
+	Denials
+
+	mu        sync.Mutex
+	began     time.Time
+	strangers int // recorded
+	tallies   map[string]*tally
+}
+
+type tally struct {
+	recorded, suppressed int
+	last                 berth.AuditEntry
+}
+
+func newDenials(d Denials) *denials {
+	def := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
+	}
+	def(&d.PerActor, 60)
+	def(&d.PerAddress, 5)
+	def(&d.Strangers, 60)
+	return &denials{Denials: d, tallies: map[string]*tally{}}
+}
+
+func (d *denials) most(a asked) int {
+	if a.actor.ID != "" {
+		return d.PerActor
+	}
+	return d.PerAddress
+}
+
+// take reports whether an attempt is to be recorded by itself; otherwise it is
+// counted.
+func (d *denials) take(key string, most int, e berth.AuditEntry) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	t, ok := d.tallies[key]
+	if !ok {
+		if len(d.tallies) >= mostTallies {
+			key, most = others, 0
+			e.Address, e.ActorID, e.ActorName, e.ActorRole, e.OrganizationID = "", "", "", "", ""
+			t = d.tallies[key]
+		}
+		if t == nil {
+			t = &tally{}
+			d.tallies[key] = t
+		}
+	}
+	stranger := e.ActorID == ""
+	if t.recorded >= most || stranger && d.strangers >= d.Strangers {
+		t.suppressed++
+		t.last = e
+		return false
+	}
+	t.recorded++
+	if stranger {
+		d.strangers++
+	}
+	return true
+}
+
+// over ends a minute and returns what stands for the attempts that were not
+// recorded in it: one entry each for those who are known, one for all others.
+func (d *denials) over() (list []berth.AuditEntry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	strangers := 0
+	for _, t := range d.tallies {
+		if t.suppressed == 0 {
+			continue
+		}
+		e := t.last
+		if e.ActorID == "" {
+			strangers += t.suppressed
+			continue
+		}
+		e.RequestID, e.Target, e.Action, e.After = "", "", "denied.suppressed", suppressed(t.suppressed)
+		list = append(list, e)
+	}
+	if strangers > 0 {
+		list = append(list, berth.AuditEntry{Action: "denied.suppressed", Code: berth.CodeUnauthenticated, After: suppressed(strangers)})
+	}
+	d.strangers, d.tallies = 0, map[string]*tally{}
+	return list
+}
+
+func (d *denials) run(ctx context.Context, record func(context.Context, berth.AuditEntry)) error {
+	ticker := time.NewTicker(denialSpan)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+		for _, e := range d.over() {
+			record(ctx, e)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/auth"
+)
+
+// asked is one request on a guarded route, as the audit needs it.
+type asked struct {
+	op      *huma.Operation
+	param   func(name string) string
+	from    auth.Request
+	actor   berth.Actor // zero if nobody is known
+	unknown bool        // whether the request could not be told to be the actor's
+}
+
+// actions are what routes do, as the audit names it, by operation. What only
+// reads is read.<operation>.
+var actions = map[string]string{
+	"provision": "tenant.provision", "start": "tenant.start", "stop": "tenant.stop", "restart": "tenant.restart", "adopt": "tenant.adopt",
+	"scale": "tenant.scale", "deploy": "tenant.deploy", "rollback": "tenant.rollback", "configure": "tenant.configure",
+	"deprovision": "tenant.deprovision", "compose-env": "tenant.compose-env", "health-check": "read.health-check",
+	"apply-blueprint": "blueprint.apply", "put-registry": "registry.put", "delete-registry": "registry.delete", "backup": "backup.read",
+	"create-notification": "channel.create", "delete-notification": "channel.delete", "test-notification": "channel.test",
+	"put-organization": "organization.put", "create-token": "token.create", "revoke-token": "token.revoke",
+	"update-user": "user.update", "put-member": "member.put", "remove-member": "member.remove",
+	"invite": "user.invite", "invite-operator": "user.invite", "accept-invitation": "invitation.accept",
+	"revoke-invitation": "invitation.revoke", "revoke-operator-invitation": "invitation.revoke", "end-session": "session.end",
+}
+
+func actionOf(op *huma.Operation) string {
+	if name, ok := actions[op.OperationID]; ok {
+		return name
+	}
+	return "read." + op.OperationID
+}
+
+// denied records an attempt if err says that it was one: nobody is known, the
+// actor may not, or what was asked for is not theirs and so looks as if it did
+// not exist. The last is recorded whether it exists or not, so that the time an
+// answer takes tells nothing.
+//
+// Where an actor may see what it may not change, that is its organization's
+// affair and goes into its chain. The rest goes into the installation's: an
+// organization must not learn who else tried to reach it.
+func (s *server) denied(ctx context.Context, a asked, err error) {
+	code := berth.CodeOf(err)
+	e := berth.AuditEntry{
+		ActorID: a.actor.ID, ActorName: a.actor.Name, ActorRole: a.actor.Role, Address: a.from.Address, RequestID: a.from.ID,
+		Action: actionOf(a.op), Target: a.target(), Code: code,
+	}
+	switch code.Kind() {
+	case berth.KindUnauthenticated, berth.KindForbidden:
+		e.OrganizationID = a.actor.OrganizationID
+	case berth.KindNotFound:
+		if !a.foreign(code) {
+			return
+		}
+	case berth.KindRateLimited: // of failed attempts to be known
+		if !a.unknown {
+			return
+		}
+	default:
+		return
+	}
+	key, most := a.from.Address, s.denials.most(a)
+	if a.actor.ID != "" {
+		key = a.actor.ID
+	}
+	if s.denials.take(key, most, e) {
+		s.record(ctx, e)
+	}
+}
+
+// denyStranger records an attempt that reached no route.
+func (s *server) denyStranger(r *http.Request, action string, err *berth.Error) {
+	address, id := s.requestOf(r)
+	e := berth.AuditEntry{Address: address, RequestID: id, Action: action, Target: short(r.URL.Path), Code: err.Code}
+	if s.denials.take(address, s.denials.most(asked{}), e) {
+		s.record(r.Context(), e)
+	}
+}
+
+// record stores a denied attempt before it is answered. The answer stays the
+// same if it can't be.
+func (s *server) record(ctx context.Context, e berth.AuditEntry) {
+	if err := s.Service.Deny(context.WithoutCancel(ctx), e); err != nil {
+		s.Log.Error("denied attempt could not be recorded", "action", e.Action, "request", e.RequestID, "actor", e.ActorID, "error", err)
+	}
+}
+
+// foreign reports whether what was not found may be another organization's.
+func (a asked) foreign(code berth.Code) bool {
+	switch code {
+	case berth.CodeContainerNotFound, berth.CodeOrganizationNotFound, berth.CodeDeploymentNotFound, berth.CodeNotFound, berth.CodeUserNotFound:
+	default:
+		return false
+	}
+	if a.actor.Everywhere() {
+		return false
+	}
+	path := pathOf(a.op, a.param)
+	own := strings.EqualFold(path["organizationId"], a.actor.OrganizationID)
+	return !own || len(path) > 1
+}
+
+// target is the last thing that the path names.
+func (a asked) target() string {
+	target := ""
+	for _, p := range a.op.Parameters {
+		if p.In == "path" {
+			target = a.param(p.Name)
+		}
+	}
+	return short(target)
+}
+
+// short bounds what a stranger can have recorded.
+func short(s string) string {
+	const most = 100
+	if !utf8.ValidString(s) {
+		s = strings.ToValidUTF8(s, "\ufffd")
+	}
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most]) + "…"
+	}
+	return s
+}
+
+// suppressed is what an entry says that stands for others.
+func suppressed(n int) string {
+	data, _ := json.Marshal(map[string]int{"suppressed": n}) // numbers only
+	return string(data)
+}

@@ -1,0 +1,112 @@
+package api
+
+import (
+	"container/list"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/unite-hub/berth"
+)
+
+// Limits are how often one token, or one person, may ask. Zero: as often as
+// they like.
+type Limits struct {
+	Requests         Limit // of any kind, of an organization's own
+	Changes          Limit // of those, what changes something
+	OperatorRequests Limit // the same, of operators
+	OperatorChanges  Limit
+}
+
+// Limit is so many a second in the long run, and so many at once.
+type Limit struct {
+	PerSecond float64 // 0: no limit
+	Burst     int
+}
+
+// mostAskers bounds memory: who asked longest ago is forgotten first, which
+// gives them a whole burst again.
+const mostAskers = 10_000
+
+// limits counts the requests of each actor.
+type limits struct {
+	Limits
+
+	mu     sync.Mutex
+	recent *list.List // of *asker, the newest first
+	byID   map[string]*list.Element
+}
+
+type asker struct {
+	id                string
+	requests, changes *rate.Limiter // nil: no limit
+}
+
+func newLimits(l Limits) *limits {
+	return &limits{Limits: l, recent: list.New(), byID: map[string]*list.Element{}}
+}
+
+func (l *limits) of(actor berth.Actor) *asker {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.byID[actor.ID]; ok {
+		l.recent.MoveToFront(e)
+		return e.Value.(*asker)
+	}
+	if l.recent.Len() >= mostAskers {
+		delete(l.byID, l.recent.Remove(l.recent.Back()).(*asker).id)
+	}
+	requests, changes := l.Requests, l.Changes
+	if actor.Role == berth.RoleOperator {
+		requests, changes = l.OperatorRequests, l.OperatorChanges
+	}
+	a := &asker{actor.ID, requests.limiter(), changes.limiter()}
+	l.byID[actor.ID] = l.recent.PushFront(a)
+	return a
+}
+
+func (l Limit) limiter() *rate.Limiter {
+	if l.PerSecond <= 0 {
+		return nil
+	}
+	return rate.NewLimiter(rate.Limit(l.PerSecond), max(l.Burst, 1))
+}
+
+// take counts a request and says in the answer's head how many are left. It
+// refuses one too many.
+func (l *limits) take(hctx huma.Context, actor berth.Actor) error {
+	a, now := l.of(actor), time.Now()
+	limiters := []*rate.Limiter{a.requests}
+	if changes(hctx.Method()) {
+		limiters = append(limiters, a.changes)
+	}
+	for _, lim := range limiters {
+		if lim == nil {
+			continue
+		}
+		ok := lim.AllowN(now, 1)
+		left := lim.TokensAt(now)
+		hctx.SetHeader("RateLimit-Limit", strconv.Itoa(lim.Burst()))
+		hctx.SetHeader("RateLimit-Remaining", strconv.Itoa(int(max(left, 0))))
+		hctx.SetHeader("RateLimit-Reset", seconds((float64(lim.Burst())-left)/float64(lim.Limit())))
+		if !ok {
+			return tooOften(seconds((1 - left) / float64(lim.Limit())))
+		}
+	}
+	return nil
+}
+
+// seconds rounds up to whole ones, of which there is at least one.
+func seconds(s float64) string { return strconv.Itoa(max(int(math.Ceil(s)), 1)) }
+
+func tooOften(after string) error {
+	p := problemOf(http.StatusTooManyRequests, string(berth.CodeRateLimited), "Too many requests").
+		hinted("ask again in %s s, as Retry-After says; RateLimit-Remaining tells how many are left", after)
+	p.retryAfter = after
+	return p
+}

@@ -1,0 +1,111 @@
+package tenancy
+
+import (
+	"context"
+	"strings"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// anyOrganization stands for one that is not known yet, where an actor asks for
+// what it sees. It is no organization's id.
+const anyOrganization = "any"
+
+// action is what a use case does, as the audit names it, and the scope that it
+// takes.
+type action struct {
+	name  string
+	scope berth.Scopes
+}
+
+// Each use case that changes a tenant, and what it takes.
+var (
+	provisions   = action{"tenant.provision", berth.ScopeProvision}
+	starts       = action{"tenant.start", berth.ScopeStart}
+	stops        = action{"tenant.stop", berth.ScopeStop}
+	restarts     = action{"tenant.restart", berth.ScopeStart}
+	adopts       = action{"tenant.adopt", berth.ScopeProvision}
+	scales       = action{"tenant.scale", berth.ScopeConfigure}
+	deploys      = action{"tenant.deploy", berth.ScopeDeploy}
+	rollsBack    = action{"tenant.rollback", berth.ScopeDeploy}
+	configures   = action{"tenant.configure", berth.ScopeConfigure}
+	deprovisions = action{"tenant.deprovision", berth.ScopeProvision}
+)
+
+// authorise refuses what the actor may not do to an organization that it sees.
+// What the organization is allowed is read only where the answer depends on it:
+// never for an operator, never to read.
+func authorise(ctx context.Context, tx store.Tx, actor berth.Actor, do berth.Scopes, organizationID string) error {
+	if actor.May(do, organizationID, 0) {
+		return nil
+	}
+	if !actor.May(do, organizationID, berth.SelfService) {
+		return refusal(actor, do)
+	}
+	o, err := tx.Organization(ctx, organizationID)
+	if err != nil {
+		return err
+	}
+	if actor.May(do, organizationID, o.SelfService) {
+		return nil
+	}
+	missing := inWords(do & berth.SelfService &^ o.SelfService)
+	return berth.Errorf(berth.CodeSelfServiceDenied, "Your organization is not allowed to %s its tenant", missing).
+		WithHint("ask your operator to allow %s", missing)
+}
+
+// authoriseOwn is authorise for what an actor does to all that it sees: a list
+// holds nothing else. Self-service allows none of it.
+func authoriseOwn(actor berth.Actor, do berth.Scopes) error {
+	organizationID := actor.OrganizationID
+	if organizationID == "" {
+		organizationID = anyOrganization
+	}
+	if actor.May(do, organizationID, 0) {
+		return nil
+	}
+	return refusal(actor, do)
+}
+
+// authoriseInstallation is authorise for what belongs to no organization.
+func authoriseInstallation(actor berth.Actor, do berth.Scopes) error {
+	if actor.May(do, "", 0) {
+		return nil
+	}
+	return refusal(actor, do)
+}
+
+func refusal(actor berth.Actor, do berth.Scopes) error {
+	switch {
+	case actor.Scopes != 0 && !actor.Scopes.Has(do):
+		return berth.Errorf(berth.CodeForbidden, "This token's scopes do not hold %s", inWords(do&^actor.Scopes)).
+			WithHint("it has %s; use another token", inWords(actor.Scopes))
+	case do&(berth.ScopeInstallation|berth.ScopeProvision) != 0:
+		return berth.Errorf(berth.CodeForbidden, "Only an operator may do this").WithHint("use an operator's token")
+	}
+	return berth.Errorf(berth.CodeForbidden, "Your role does not allow %s", inWords(do)).
+		WithHint("ask an admin of your organization, or an operator")
+}
+
+func inWords(s berth.Scopes) string { return strings.Join(s.Names(), ", ") }
+
+// find returns the living tenant that ref stands for, if the actor may do that
+// to it. One that the actor may not see does not exist.
+func find(ctx context.Context, tx store.Tx, actor berth.Actor, do berth.Scopes, ref string) (berth.Tenant, error) {
+	t, err := tx.Tenant(ctx, ref)
+	if err != nil {
+		return berth.Tenant{}, err
+	}
+	return t, authorise(ctx, tx, actor, do, t.OrganizationID)
+}
+
+// findOrganization is find for an organization by its tenant, tombstones
+// included.
+func findOrganization(ctx context.Context, tx store.Tx, actor berth.Actor, do berth.Scopes, ref string) (string, error) {
+	id, err := organization(ctx, tx, ref)
+	if err != nil {
+		return "", err
+	}
+	return id, authorise(ctx, tx, actor, do, id)
+}
