@@ -22,6 +22,7 @@ import (
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/api"
 	"github.com/unite-hub/berth/internal/auth"
+	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/postgres"
 	"github.com/unite-hub/berth/internal/store/sqlite"
@@ -243,8 +244,14 @@ func listing(ctx context.Context, db store.Store, dir string) (ask func() error,
 	if err != nil {
 		return nil, nil, err
 	}
-	service := tenancy.New(tenancy.Config{Now: time.Now}, tenancy.Parts{Store: db})
-	srv := httptest.NewServer(api.New(api.Config{Service: service, Auth: keys, Log: slog.New(slog.DiscardHandler), Version: "bench", StateDir: dir}))
+	service := tenancy.New(tenancy.Config{Now: time.Now, Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine}, tenancy.Parts{
+		Store: db, Loop: still{},
+		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
+	})
+	if _, _, err := service.ApplyBlueprint(ctx, berth.System(), blueprint.BuiltinSource()); err != nil {
+		return nil, nil, err
+	}
+	srv := httptest.NewServer(api.New(api.Config{Service: service, Auth: keys, Limits: api.Limits{}, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})), Version: "bench", StateDir: dir}))
 	return func() error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+"/api/tenants?limit=100", nil)
 		if err != nil {
@@ -369,3 +376,8 @@ func openURL(ctx context.Context, url string) (store.Store, func() error, error)
 	}
 	return db, db.Close, nil
 }
+
+// still is a loop that does not run: lists ask it for the engine's size only.
+type still struct{ tenancy.Loop }
+
+func (still) EngineInfo() (berth.EngineInfo, bool) { return berth.EngineInfo{ID: "e", Cores: 2}, true }

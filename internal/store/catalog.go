@@ -22,14 +22,21 @@ func NewCatalog[B any](read func(berth.BlueprintVersion) (B, error)) *Catalog[B]
 	return &Catalog[B]{read: read, byID: make(map[string]B)}
 }
 
+// Known returns the blueprint name@version if it was read before: for who has no
+// transaction, and needs none.
+func (c *Catalog[B]) Known(id string) (b B, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b, ok = c.byID[id]
+	return b, ok
+}
+
 // Get returns the blueprint name@version.
 func (c *Catalog[B]) Get(ctx context.Context, tx Blueprints, id string) (B, error) {
-	c.mu.Lock()
-	b, ok := c.byID[id]
-	c.mu.Unlock()
-	if ok {
+	if b, ok := c.Known(id); ok {
 		return b, nil
 	}
+	var b B
 	name, version, err := berth.ParseBlueprintID(id)
 	if err != nil {
 		return b, err
@@ -43,10 +50,7 @@ func (c *Catalog[B]) Get(ctx context.Context, tx Blueprints, id string) (B, erro
 
 // Read returns the blueprint that v describes.
 func (c *Catalog[B]) Read(v berth.BlueprintVersion) (B, error) {
-	c.mu.Lock()
-	b, ok := c.byID[v.ID()]
-	c.mu.Unlock()
-	if ok {
+	if b, ok := c.Known(v.ID()); ok {
 		return b, nil
 	}
 	b, err := c.read(v)

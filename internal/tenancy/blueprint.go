@@ -213,6 +213,9 @@ func (s *Service) upgrade(ctx context.Context, tx store.Tx, t *berth.Tenant, ask
 // Mounts are the volumes that a tenant's blueprint gives it. There are none of
 // a blueprint that this Berth can't read: what became of the tenant says so.
 func (s *Service) Mounts(ctx context.Context, t berth.Tenant) (mounts []berth.VolumeRecord) {
+	if b, ok := s.Catalog.Known(t.Spec.Blueprint); ok { // no transaction for each tenant of a list
+		return b.Volumes(t.OrganizationID)
+	}
 	_ = s.Store.View(ctx, berth.System(), func(tx store.Tx) error {
 		b, err := s.Catalog.Get(ctx, tx, t.Spec.Blueprint)
 		if err == nil {

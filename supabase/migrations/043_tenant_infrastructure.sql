@@ -109,19 +109,32 @@ CREATE OR REPLACE FUNCTION berth.claim(name text) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = ''
 RETURN nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> name;
 
+-- Two of these are called by nearly every statement of an actor, once each. In
+-- SQL they would take five to nine times as long.
+
 -- Whether the actor sees every organization, and what belongs to none.
 CREATE OR REPLACE FUNCTION berth.sees_all() RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = ''
-RETURN coalesce(berth.claim('berth_role') IN ('operator', 'deployer') AND coalesce(berth.claim('berth_organization'), '') = '', false);
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = '' AS $$
+DECLARE
+	claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+BEGIN
+	RETURN coalesce(claims ->> 'berth_role' IN ('operator', 'deployer') AND coalesce(claims ->> 'berth_organization', '') = '', false);
+END $$;
 
 -- The one organization that the actor sees; NULL for all, and for none.
 CREATE OR REPLACE FUNCTION berth.own_organization() RETURNS uuid
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = ''
-RETURN CASE
-	WHEN berth.claim('berth_role') IN ('operator', 'admin', 'member', 'deployer')
-		AND berth.claim('berth_organization') ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
-	THEN berth.claim('berth_organization')::uuid
-END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = '' AS $$
+DECLARE
+	claims jsonb := nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+	id text := claims ->> 'berth_organization';
+BEGIN
+	IF claims ->> 'berth_role' IN ('operator', 'admin', 'member', 'deployer')
+		AND id ~ '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+	THEN
+		RETURN id::uuid;
+	END IF;
+	RETURN NULL;
+END $$;
 
 CREATE OR REPLACE FUNCTION berth.sees_any() RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = ''

@@ -32,7 +32,7 @@ func (t *tx) insertProbes(ctx context.Context, probes []berth.Probe) (int64, err
 	rows := make([]probeJSON, 0, len(probes))
 	for _, p := range probes {
 		rows = append(rows, probeJSON{
-			berth.NewID(), p.OrganizationID, p.CheckedAt.UTC().Truncate(time.Microsecond), string(p.Status), orNull(milliseconds(p.ResponseTime)),
+			berth.NewHistoryID(p.CheckedAt), p.OrganizationID, p.CheckedAt.UTC().Truncate(time.Microsecond), string(p.Status), orNull(milliseconds(p.ResponseTime)),
 			orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(), orNull(p.Type), orNull(p.Endpoint),
 		})
 	}

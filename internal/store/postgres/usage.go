@@ -51,7 +51,7 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 			return err
 		}
 		rows = append(rows, usageJSON{
-			berth.NewID(), u.OrganizationID, u.Start.UTC().Truncate(time.Microsecond), u.End.UTC().Truncate(time.Microsecond), string(u.Resolution),
+			berth.NewHistoryID(u.Start), u.OrganizationID, u.Start.UTC().Truncate(time.Microsecond), u.End.UTC().Truncate(time.Microsecond), string(u.Resolution),
 			u.CPUPercentAvg.Pointer(), u.CPUPercentMax.Pointer(), u.Throttled.Pointer(), u.MemoryAvg.Pointer(), u.MemoryMax.Pointer(),
 			megabytes(u.MemoryLimit), u.OOMKills.Pointer(), u.NetworkRx.Pointer(), u.NetworkTx.Pointer(), u.Disk.Pointer(),
 			u.DiskRead.Pointer(), u.DiskWritten.Pointer(), u.Requests.Pointer(), u.Errors.Pointer(), per(u.ResponseTime, time.Microsecond), u.Samples,

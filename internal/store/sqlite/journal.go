@@ -82,7 +82,7 @@ func (t *tx) insertProbe(ctx context.Context, p berth.Probe) (int64, error) {
 		http_status_code, error_message, cpu_usage_percent, memory_usage_mb, disk_usage_mb, check_type, check_endpoint, created_at, seq)
 		SELECT ?1, id, organization_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?3, (SELECT coalesce(max(seq), 0) + 1 FROM tenant_health)
 		FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NULL`,
-		berth.NewID(), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(milliseconds(p.ResponseTime)),
+		berth.NewHistoryID(p.CheckedAt), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(milliseconds(p.ResponseTime)),
 		orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(),
 		orNull(p.Type), orNull(p.Endpoint))
 }

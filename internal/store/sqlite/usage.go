@@ -35,7 +35,7 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 			memory_usage_bytes_max = excluded.memory_usage_bytes_max, disk_usage_bytes = excluded.disk_usage_bytes,
 			disk_io_read_bytes = excluded.disk_io_read_bytes, disk_io_write_bytes = excluded.disk_io_write_bytes,
 			avg_response_time_us = excluded.avg_response_time_us, samples = excluded.samples`,
-			berth.NewID(), u.OrganizationID, stamp(u.Start), stamp(u.End), string(u.Resolution),
+			berth.NewHistoryID(u.Start), u.OrganizationID, stamp(u.Start), stamp(u.End), string(u.Resolution),
 			given(u.CPUPercentAvg), given(u.CPUPercentMax), given(u.Throttled), megabytes(u.MemoryAvg), megabytes(u.MemoryMax),
 			megabytes(u.MemoryLimit), given(u.OOMKills), given(u.NetworkRx), given(u.NetworkTx), megabytes(u.Disk),
 			megabytes(u.DiskRead), megabytes(u.DiskWritten), given(u.Requests), given(u.Errors), per(u.ResponseTime, time.Millisecond),
