@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/unite-hub/berth"
 )
@@ -197,5 +198,17 @@ func TestNoTenantIsCalledLikeAPathOfTheAPI(t *testing.T) {
 	}
 	if err := berth.ValidateSlug("health-checks"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestIdsOfHistoryFollowTheirTime(t *testing.T) {
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	before := berth.NewHistoryID(at)
+	after := berth.NewHistoryID(at.Add(time.Millisecond))
+	if !berth.IsUUID(before) || !berth.IsUUID(after) || before >= after || before[14] != '7' {
+		t.Errorf("%s, then %s", before, after)
+	}
+	if before == berth.NewHistoryID(at) {
+		t.Error("two of one moment are the same")
 	}
 }

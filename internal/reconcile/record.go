@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -82,7 +83,8 @@ func (p *pass) settle(ctx context.Context, s Step) error {
 	if same && !succeeded && p.Probe == nil {
 		return nil
 	}
-	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	volumes := p.made()
+	err := p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		if err := p.report(ctx, tx, next, s.Event); err != nil {
 			return err
 		}
@@ -93,14 +95,23 @@ func (p *pass) settle(ctx context.Context, s Step) error {
 				return err
 			}
 		}
-		if err := p.recordVolumes(ctx, tx); err != nil {
-			return err
+		for i, v := range volumes {
+			if v == p.volumes[i] {
+				continue
+			}
+			if err := tx.PutVolume(ctx, v); err != nil {
+				return err
+			}
 		}
 		if succeeded {
 			d.Status, d.CompletedAt = berth.DeploymentCompleted, now()
 		}
 		return nil
 	})
+	if err == nil {
+		p.volumes = volumes
+	}
+	return err
 }
 
 // report records that a tenant which was well is not, or is again. What happens
@@ -142,24 +153,16 @@ func (p *pass) settled(t berth.Tenant) berth.Tenant {
 	return t
 }
 
-// recordVolumes writes down that the stack's volumes exist now: from here on
-// their absence is a loss.
-func (p *pass) recordVolumes(ctx context.Context, tx store.Tx) error {
-	exists := make(map[string]bool, len(p.Seen.Volumes))
-	for _, name := range p.Seen.Volumes {
-		exists[name] = true
-	}
-	for i, v := range p.volumes {
-		if !exists[v.Name] || !v.CreatedAt.IsZero() {
-			continue
+// made returns the volumes as they are to be recorded: those that exist now are
+// written down as made, and from then on their absence is a loss.
+func (p *pass) made() []berth.VolumeRecord {
+	volumes := slices.Clone(p.volumes)
+	for i, v := range volumes {
+		if v.CreatedAt.IsZero() && slices.Contains(p.Seen.Volumes, v.Name) {
+			volumes[i].CreatedAt, volumes[i].EngineID = now(), p.Tenant.EngineID
 		}
-		v.CreatedAt, v.EngineID = now(), p.Tenant.EngineID
-		if err := tx.PutVolume(ctx, v); err != nil {
-			return err
-		}
-		p.volumes[i] = v
 	}
-	return nil
+	return volumes
 }
 
 // fail records that the deployment failed. A change of what runs leaves the

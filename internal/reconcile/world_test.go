@@ -20,6 +20,7 @@ import (
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
+	"github.com/unite-hub/berth/internal/store/storetest"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
@@ -71,7 +72,7 @@ func newWorld(t testing.TB, dir string) *world {
 	w.must(err)
 	w.store, err = sqlite.Open(context.Background(), sqlite.Options{Path: filepath.Join(dir, "berth.db")})
 	w.must(err)
-	w.turns = inTurn{w.store, make(chan struct{}, 1)}
+	w.turns = inTurn{storetest.Again(w.store), make(chan struct{}, 1)}
 	w.wire()
 	return w
 }

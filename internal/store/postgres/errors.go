@@ -36,6 +36,7 @@ const (
 	undefinedFunction      = "42883"
 	invalidSchema          = "3F000"
 	raisedException        = "P0001"
+	invalidParameter       = "22023"
 	noSuchStatement        = "26000"
 	duplicateStatement     = "42P05"
 )

@@ -15,13 +15,13 @@ import (
 // tx is one transaction of one actor. Every row that it reads or writes is
 // checked against the actor, here and by the database.
 type tx struct {
-	conn     *pgx.Conn
-	actor    berth.Actor
-	writes   bool
-	xid      string // number of a write transaction
-	timeline string // of the server that gave it
-	store    string // its id
-	failed   error  // of a statement: the server takes no more in this transaction
+	conn   *pgx.Conn
+	actor  berth.Actor
+	writes bool
+	xid    string // number of a write transaction
+	run    string // of the server that gave it
+	store  string // id of the Store
+	failed error  // of a statement: the server takes no more in this transaction
 }
 
 var _ store.Tx = (*tx)(nil)
