@@ -104,8 +104,8 @@ func (a asked) foreign(code berth.Code) bool {
 	default:
 		return false
 	}
-	if a.actor.Everywhere() {
-		return false
+	if a.actor.Everywhere() { // of which a deployer sees every tenant, and no more
+		return code == berth.CodeNotFound && !a.actor.Installation()
 	}
 	path := pathOf(a.op, a.param)
 	own := strings.EqualFold(path["organizationId"], a.actor.OrganizationID)
