@@ -83,3 +83,22 @@ func (w *world) endRun() {
 	cancel()
 	w.must(w.handler.Run(ctx))
 }
+
+func TestAFailedSignInAndAnotherSitesRequestAreRecorded(t *testing.T) {
+	w := newWorldWith(t, func(c *auth.Config, _ *api.Config) {
+		c.OIDC = &auth.OIDC{Issuer: "https://id.example.com", ClientID: "berth", RedirectURL: "https://berth.test" + auth.CallbackPath}
+	})
+	failed := w.ask("GET", auth.CallbackPath+"?state=x&code=y", "")
+	cross := w.ask("POST", "/api/backup", "", "Sec-Fetch-Site", "cross-site")
+	w.wantProblem(cross, 403, "cross-site")
+	for id, action := range map[string]string{failed.header.Get("X-Request-Id"): "session.begin", cross.header.Get("X-Request-Id"): "request.cross-origin"} {
+		found := false
+		for _, e := range w.ask("GET", "/api/audit?outcome=denied", "").json(t)["entries"].([]any) {
+			e := e.(map[string]any)
+			found = found || e["requestId"] == id && e["action"] == action && e["actorId"] == nil && e["address"] == "192.0.2.1"
+		}
+		if !found {
+			t.Errorf("%s is not recorded: %d %s", action, failed.status, failed.body)
+		}
+	}
+}
