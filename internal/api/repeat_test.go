@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/unite-hub/berth"
@@ -115,5 +116,34 @@ func TestAnAnswerWithASecretIsStoredSealed(t *testing.T) {
 	again := w.want(w.ask("POST", "/api/tokens", `{"name":"x"}`, key, "k"), 201, "token again")
 	if again["token"] != made["token"] {
 		t.Errorf("again: %v", again)
+	}
+}
+
+func TestRequestsAtOnceUnderOneKeyAreDoneOnce(t *testing.T) {
+	w := newWorld(t)
+	answers := make([]answer, 8)
+	var all sync.WaitGroup
+	for i := range answers {
+		all.Go(func() { answers[i] = w.ask("POST", "/api/tokens", `{"name":"once"}`, key, "k") })
+	}
+	all.Wait()
+	made := ""
+	for _, a := range answers {
+		switch a.status {
+		case 201:
+			if made != "" && a.body != made {
+				t.Errorf("two answers: %s, %s", made, a.body)
+			}
+			made = a.body
+		case 409:
+			if a.json(t)["code"] != "request_unanswered" {
+				t.Error(a.body)
+			}
+		default:
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	if n := len(w.ask("GET", "/api/tokens", "").json(t)["tokens"].([]any)); n != 2 || made == "" {
+		t.Errorf("%d tokens", n)
 	}
 }
