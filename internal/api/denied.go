@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"strings"
 	"unicode/utf8"
 
@@ -80,12 +79,17 @@ func (s *server) denied(ctx context.Context, a asked, err error) {
 	}
 }
 
-// denyStranger records an attempt that reached no route.
-func (s *server) denyStranger(r *http.Request, action string, err *berth.Error) {
-	address, id := s.requestOf(r)
-	e := berth.AuditEntry{Address: address, RequestID: id, Action: action, Target: short(r.URL.Path), Code: err.Code}
-	if s.denials.take(address, s.denials.most(asked{}), e) {
-		s.record(r.Context(), e)
+// denyStranger records an attempt by nobody known that reached no guarded route.
+func (s *server) denyStranger(ctx context.Context, from auth.Request, action string, err error) {
+	code := berth.CodeOf(err)
+	switch code.Kind() {
+	case berth.KindUnauthenticated, berth.KindForbidden, berth.KindRateLimited:
+	default:
+		return
+	}
+	e := berth.AuditEntry{Address: from.Address, RequestID: from.ID, Action: action, Code: code}
+	if s.denials.take(from.Address, s.denials.most(asked{}), e) {
+		s.record(ctx, e)
 	}
 }
 
@@ -104,8 +108,8 @@ func (a asked) foreign(code berth.Code) bool {
 	default:
 		return false
 	}
-	if a.actor.Everywhere() {
-		return false
+	if a.actor.Everywhere() { // of which a deployer sees every tenant, and no more
+		return code == berth.CodeNotFound && !a.actor.Installation()
 	}
 	path := pathOf(a.op, a.param)
 	own := strings.EqualFold(path["organizationId"], a.actor.OrganizationID)

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/auth"
 )
 
 type (
@@ -121,8 +122,8 @@ func pathOf(op *huma.Operation, param func(string) string) map[string]string {
 	return values
 }
 
-// requestOf is what a request brought, for those that reach no route.
-func (s *server) requestOf(r *http.Request) (address, id string) {
-	id, _ = r.Context().Value(requestKey{}).(string)
-	return s.address(r), id
+// requestOf is where a request came from, for one that reaches no route.
+func (s *server) requestOf(r *http.Request) auth.Request {
+	id, _ := r.Context().Value(requestKey{}).(string)
+	return auth.Request{Address: s.address(r), ID: id}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -59,7 +60,8 @@ func (s *server) organizationRoutes() {
 		if b.SelfService != nil {
 			scopes, err := berth.ParseScopes(*b.SelfService)
 			if err != nil {
-				return nil, err
+				return nil, berth.Errorf(berth.CodeInvalidScope, "%w", err).WithField("selfService").
+					WithHint("it may hold %s", strings.Join(berth.SelfService.Names(), ", "))
 			}
 			put.SelfService = &scopes
 		}

@@ -142,6 +142,7 @@ func (s *server) signInRoutes() {
 		from, _ := ctx.Value(actorKey{}).(browser)
 		done, err := s.Auth.FinishSignIn(ctx, from.request, auth.Return{Cookie: from.signIn, State: in.State, Code: in.Code, Error: in.Error})
 		if err != nil {
+			s.denyStranger(ctx, from.request, "session.begin", err)
 			return nil, s.problem(ctx, err)
 		}
 		cookies := []http.Cookie{gone(signInCookie)}

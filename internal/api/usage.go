@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -147,8 +148,9 @@ type usageWire struct {
 	From           time.Time    `json:"from"`
 	To             time.Time    `json:"to"`
 	Resolution     string       `json:"resolution"`
-	Periods        []periodWire `json:"periods" doc:"oldest first; before the first whole one and after the last, the shorter ones in the period that began before the span, or is not over"`
-	Average        averageWire  `json:"average" doc:"means weigh periods by their length; counters are sums; null where no period knows"`
+	NextCursor     *string      `json:"nextCursor" doc:"of later periods"`
+	Periods        []periodWire `json:"periods" doc:"a page, oldest first; before the first whole one and after the last, the shorter ones in the period that began before the span, or is not over"`
+	Average        averageWire  `json:"average" doc:"over the whole span; means weigh periods by their length; counters are sums; null where no period knows"`
 }
 
 type usageInput struct {
@@ -157,6 +159,21 @@ type usageInput struct {
 	From       time.Time `query:"from" doc:"RFC 3339; in place of hours"`
 	To         time.Time `query:"to" doc:"RFC 3339; now"`
 	Resolution string    `query:"resolution" enum:"minute,hour,day" doc:"minutes up to 6 hours, hours up to 14 days, else days"`
+	Cursor     time.Time `query:"cursor" doc:"nextCursor of the page before, of the same from and to"`
+	Limit      int       `query:"limit" default:"2000" minimum:"1" maximum:"2000" doc:"periods"`
+}
+
+// page cuts off the periods before a time and those beyond the limit.
+func (in usageInput) page(periods []berth.Usage) (page []berth.Usage, next *string) {
+	begin := slices.IndexFunc(periods, func(u berth.Usage) bool { return !u.Start.Before(in.Cursor) })
+	if begin < 0 {
+		return nil, nil
+	}
+	if page = periods[begin:]; len(page) > in.Limit {
+		next = orNull(page[in.Limit].Start.Format(time.RFC3339Nano))
+		page = page[:in.Limit]
+	}
+	return page, next
 }
 
 type fleetInput struct {
@@ -180,9 +197,11 @@ func (s *server) usageRoutes() {
 		u, err := s.Service.Usage(ctx, actor, in.Ref, tenancy.UsageSpan{Hours: in.Hours, From: in.From, To: in.To, Resolution: berth.Resolution(in.Resolution)})
 		out := usageWire{
 			OrganizationID: u.Tenant.OrganizationID, Slug: u.Tenant.Slug, From: u.From, To: u.To, Resolution: string(u.Resolution),
-			Periods: make([]periodWire, 0, len(u.Periods)), Average: averageOf(u.Average),
+			Periods: []periodWire{}, Average: averageOf(u.Average),
 		}
-		for _, p := range u.Periods {
+		var page []berth.Usage
+		page, out.NextCursor = in.page(u.Periods)
+		for _, p := range page {
 			out.Periods = append(out.Periods, periodOf(p))
 		}
 		return &body[usageWire]{out}, err

@@ -43,7 +43,7 @@ type world struct {
 	engine  *enginetest.Fake
 	store   *sqlite.Store
 	auth    *auth.Auth
-	handler http.Handler
+	handler *api.API
 	service *tenancy.Service
 	token   string
 	log     *syncBuffer

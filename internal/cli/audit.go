@@ -112,9 +112,9 @@ func (a *app) auditExportCommand() *cobra.Command {
 		}
 		to := io.Writer(a.Stdout)
 		if path != "" {
-			file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-			if err != nil {
-				return err
+			file, failed := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+			if failed != nil {
+				return failed
 			}
 			defer func() { err = errors.Join(err, file.Close()) }()
 			to = file

@@ -55,7 +55,8 @@ func (s *Service) Claim(ctx context.Context, actor berth.Actor, c Claim) (*Answe
 	a := &Answer{Status: first.Status, Body: first.Answer}
 	if c.Sealed {
 		if a.Body, err = s.Secrets.Open(first.Answer, berth.RequestContext(actor.ID, c.Key)); err != nil {
-			return nil, err
+			return nil, berth.Errorf(berth.CodeUnanswered, "The first answer can't be opened any more: %w", err).WithField("Idempotency-Key").
+				WithHint("what it asked for was done; look for it, and revoke or remove it if its secret is lost")
 		}
 	}
 	return a, nil

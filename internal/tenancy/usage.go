@@ -120,6 +120,9 @@ func (s *Service) Fleet(ctx context.Context, actor berth.Actor) ([]Metered, erro
 // change between two pages, so a tenant that changes its place may be missed
 // or come twice.
 func (s *Service) FleetPage(ctx context.Context, actor berth.Actor, by UsageSort, cursor string, limit int) ([]Metered, string, error) {
+	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+		return nil, "", err
+	}
 	if s.Meter == nil {
 		return nil, "", unmetered()
 	}

@@ -1,0 +1,81 @@
+package tenancy_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+func TestADeployThatChangesTheEnvironmentTakesWhatConfiguringTakes(t *testing.T) {
+	service, s := fleet(t, 1, nil)
+	err := s.InTx(t.Context(), operator, func(tx store.Tx) error {
+		return tx.PutOrganization(t.Context(), berth.Organization{ID: org(1), Name: "One", SelfService: berth.ScopeDeploy, CreatedAt: noon})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := "x"
+	for name, c := range map[string]struct {
+		actor berth.Actor
+		code  berth.Code
+	}{
+		"an admin":                 {berth.Actor{ID: "a", Role: berth.RoleAdmin, OrganizationID: org(1)}, berth.CodeSelfServiceDenied},
+		"a deployer":               {berth.Actor{ID: "d", Role: berth.RoleDeployer, OrganizationID: org(1)}, berth.CodeForbidden},
+		"the operator's deployer":  {berth.Actor{ID: "o", Role: berth.RoleDeployer}, berth.CodeForbidden},
+		"an operator's deploy key": {berth.Actor{ID: "k", Role: berth.RoleOperator, Scopes: berth.ScopeRead | berth.ScopeDeploy}, berth.CodeForbidden},
+		"nobody":                   {berth.Actor{}, berth.CodeContainerNotFound},
+	} {
+		_, err := service.Deploy(t.Context(), c.actor, tenancy.Call{}, org(1), tenancy.Deploy{Environment: map[string]*string{"A": &value}})
+		if berth.CodeOf(err) != c.code {
+			t.Errorf("%s: %v", name, err)
+		}
+		var e *berth.Error
+		if errors.As(err, &e) && c.code == berth.CodeSelfServiceDenied && (!strings.Contains(e.Message, "configure") || strings.Contains(e.Message, "deploy") || !strings.Contains(e.Hint, "ask your operator")) {
+			t.Errorf("%s: %s (%s)", name, e.Message, e.Hint)
+		}
+	}
+}
+
+// unasked is a store in which nobody asks what an organization is allowed.
+type unasked struct {
+	store.Store
+	t *testing.T
+}
+
+type unaskedTx struct {
+	store.Tx
+	t *testing.T
+}
+
+func (u unasked) View(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
+	return u.Store.View(ctx, actor, func(tx store.Tx) error { return fn(unaskedTx{tx, u.t}) })
+}
+
+func (u unaskedTx) Organization(ctx context.Context, id string) (berth.Organization, error) {
+	u.t.Error("asked what the organization is allowed")
+	return u.Tx.Organization(ctx, id)
+}
+
+func TestToReadAsksTheDatabaseNothingMore(t *testing.T) {
+	service, s := fleet(t, 3, nil)
+	service.Store = unasked{s, t}
+	ctx := t.Context()
+	for _, actor := range []berth.Actor{
+		operator, {ID: "a", Role: berth.RoleAdmin, OrganizationID: org(1)}, {ID: "m", Role: berth.RoleMember, OrganizationID: org(1)},
+		{ID: "d", Role: berth.RoleDeployer},
+	} {
+		_, _, err := service.Tenants(ctx, actor, store.TenantFilter{})
+		_, err2 := service.Tenant(ctx, actor, org(1))
+		_, _, err3 := service.Deployments(ctx, actor, org(1), store.Page{})
+		_, _, err4 := service.Events(ctx, actor, org(1), store.Page{})
+		_, err5 := service.HealthSummary(ctx, actor, org(1), 0, store.Page{})
+		if err := errors.Join(err, err2, err3, err4, err5); err != nil {
+			t.Errorf("%s: %v", actor.ID, err)
+		}
+	}
+}
