@@ -164,6 +164,13 @@ func (f *Fake) answer(c *fakeContainer, u *url.URL) (string, bool) {
 	switch u.Path {
 	case "/health":
 		return "ok", true
+	case "/secret":
+		for _, s := range c.service.Secrets {
+			if s.Name == u.Query().Get("name") {
+				return "0400 " + c.service.User + " " + s.Value, true
+			}
+		}
+		return "", true
 	case "/env":
 		i := slices.IndexFunc(c.service.Environment, func(v berth.EnvVar) bool { return v.Name == u.Query().Get("name") })
 		if i < 0 {
