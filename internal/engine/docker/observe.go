@@ -339,6 +339,7 @@ func labelled(id, name string, labels map[string]string) berth.Container {
 	return berth.Container{
 		ID: id, Name: name, Service: labels[berth.LabelService], Replica: number(berth.LabelReplica),
 		Generation: number(berth.LabelGeneration), Hash: labels[berth.LabelSpecHash],
+		Unattended: labels[labelSecrets] != "",
 	}
 }
 

@@ -38,13 +38,18 @@ func (f FakeHands) End(t testing.TB, containerID string, code int, oom bool) {
 	c.oom = oom
 }
 
-// Crash lets a container's process end and the engine start it again.
+// Crash lets a container's process end and the engine start it again, if it
+// does.
 func (f FakeHands) Crash(t testing.TB, containerID string, code int) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.containers[containerID]
 	if c == nil || c.state != berth.ContainerRunning {
+		return
+	}
+	if len(c.service.Secrets) > 0 {
+		f.halt(c, code)
 		return
 	}
 	c.restarts, c.exit, c.started = c.restarts+1, code, f.tick()
