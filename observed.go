@@ -51,6 +51,9 @@ type Container struct {
 	OOMKilled  bool
 	Restarts   int
 	StartedAt  time.Time
+	// Unattended means that the engine does not start it again when it ends.
+	// Whoever does counts its ends.
+	Unattended bool
 
 	// Address is where the edge reaches the service's port; the zero value
 	// while the container does not run.

@@ -56,6 +56,9 @@ type Service struct {
 	HealthProbe  *HealthProbe `json:",omitempty"` // run inside the container; nil: the image's
 	NoHealth     bool         `json:",omitempty"` // the image's health check is switched off
 	ShmMB        int          `json:",omitempty"` // size of /dev/shm; 0: the engine's default
+	// Secrets are files in SecretsDir, in memory, that only the service's user
+	// reads. They are there before its process starts, however it is started.
+	Secrets []SecretFile `json:",omitempty"`
 	// Release counts the changes of what a tenant runs. Only a service that
 	// runs once per release carries it: for the others it is 0.
 	Release int `json:",omitempty"`
@@ -105,6 +108,16 @@ type HealthProbe struct {
 
 // EnvVar is one variable, its value in clear.
 type EnvVar struct{ Name, Value string }
+
+// SecretsDir is where a service finds its secrets that are files.
+const SecretsDir = "/run/secrets"
+
+// SecretFile is one secret that is delivered as a file.
+type SecretFile struct {
+	Name    string // in SecretsDir
+	Version string // names the value; a hash of the value itself could be guessed at
+	Value   string `json:"-"`
+}
 
 // Mount puts a named volume at a path.
 type Mount struct {

@@ -55,6 +55,14 @@ type Service struct {
 	// TenantEnvironment says that the service gets all of the tenant's own
 	// variables, not only those that Environment refers to.
 	TenantEnvironment bool
+
+	Secrets []Secret `json:",omitempty"` // that are files, sorted by name
+}
+
+// Secret is a variable of the tenant's that a service gets as a file.
+type Secret struct {
+	Name     string // of the file, in berth.SecretsDir
+	Variable string
 }
 
 // HealthCommand is a command that tells whether a container is well. The first

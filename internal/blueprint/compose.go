@@ -20,6 +20,7 @@ type composeFile struct {
 	Services map[string]composeService `yaml:"services"`
 	Volumes  map[string]composeVolume  `yaml:"volumes,omitempty"`
 	Networks map[string]composeNetwork `yaml:"networks"`
+	Secrets  map[string]composeSecret  `yaml:"secrets,omitempty"`
 }
 
 // composeService states limits at the service: docker-compose 1 does not know
@@ -52,6 +53,7 @@ type composeService struct {
 	Deploy        composeDeploy               `yaml:"deploy"`
 	Volumes       []string                    `yaml:"volumes,omitempty"`
 	Networks      map[string]composeAliases   `yaml:"networks"`
+	Secrets       []composeSecretUse          `yaml:"secrets,omitempty"`
 	Labels        map[string]string           `yaml:"labels"`
 	Logging       composeLogging              `yaml:"logging"`
 	StopSignal    string                      `yaml:"stop_signal,omitempty"`
@@ -147,6 +149,7 @@ func (b *Blueprint) Compose(t berth.Tenant, cores int) ([]byte, error) {
 	}
 	for _, svc := range s.Services {
 		rendered := renderService(s, svc)
+		b.renderSecrets(&file, svc, &rendered)
 		if svc.Main && svc.Replicas == 1 {
 			rendered.ContainerName = berth.ContainerName(t.OrganizationID)
 			rendered.Ports = []string{strconv.Itoa(t.ExternalPort) + ":" + strconv.Itoa(svc.Port)}

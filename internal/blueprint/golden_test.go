@@ -125,7 +125,16 @@ func sameAsStack(t *testing.T, file, env []byte, stack berth.Stack) {
 		if !slices.Equal(got.Command, want.Command) || !slices.Equal(got.Entrypoint, want.Entrypoint) {
 			t.Errorf("%s: command %q %q, want %q %q", want.Name, got.Entrypoint, got.Command, want.Entrypoint, want.Command)
 		}
-		if got.User != want.User || got.Image != want.Image || !got.ReadOnly || got.WorkingDir != want.WorkingDir || got.StopSignal != want.StopSignal {
+		if len(got.Secrets) != len(want.Secrets) {
+			t.Errorf("%s gets %v, want %d secrets", want.Name, got.Secrets, len(want.Secrets))
+		}
+		for i, use := range got.Secrets { // compose reads the value from the .env file
+			f := want.Secrets[i]
+			if use.Target != f.Name || use.UID+":"+use.GID != want.User || use.Mode == nil || *use.Mode != 0o400 || project.Environment[project.Secrets[use.Source].Environment] != f.Value {
+				t.Errorf("%s: the secret %s is %+v, from %+v", want.Name, f.Name, use, project.Secrets[use.Source])
+			}
+		}
+		if got.User != want.User || got.Image != want.Image || got.ReadOnly != (len(want.Secrets) == 0) || got.WorkingDir != want.WorkingDir || got.StopSignal != want.StopSignal {
 			t.Errorf("%s: %+v", want.Name, got)
 		}
 		if int(got.MemLimit/berth.BytesPerMB) != want.Limits.MemoryMB || got.CPUS != float32(want.Limits.CPU) || got.PidsLimit != want.PidsLimit {

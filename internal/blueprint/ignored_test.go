@@ -144,7 +144,7 @@ func TestTheTableKnowsAllThatComposeGoDecodes(t *testing.T) {
 			for i := range of.NumField() {
 				name, options, _ := strings.Cut(of.Field(i).Tag.Get("yaml"), ",")
 				switch {
-				case name == "-" || strings.HasPrefix(name, "#") || of.Field(i).Type == reflect.TypeFor[types.Extensions]():
+				case name == "-" || !of.Field(i).IsExported() || strings.HasPrefix(name, "#") || of.Field(i).Type == reflect.TypeFor[types.Extensions]():
 					continue
 				case name == "" && slices.Contains(strings.Split(options, ","), "inline"):
 					visit(path, of.Field(i).Type)

@@ -28,7 +28,7 @@ func (p *parser) load() bool {
 	}
 	before := len(p.list)
 	trial := trials{parser: p, left: maxTrials}
-	for _, part := range []string{"services", "volumes", "networks"} {
+	for _, part := range []string{"services", "volumes", "networks", "secrets"} {
 		trial.part(part)
 	}
 	config, _ = p.root.plain().(map[string]any)

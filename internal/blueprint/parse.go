@@ -230,9 +230,9 @@ func (p *parser) app(a *App) {
 		return
 	}
 	a.Main = p.main(names)
-	once := p.once(names)
+	once, sources := p.once(names), p.sources()
 	for _, name := range names {
-		a.Services = append(a.Services, p.service(name, name == a.Main, once[name]))
+		a.Services = append(a.Services, p.service(name, name == a.Main, once[name], sources))
 	}
 	a.Port = p.port(a)
 	p.order(a)

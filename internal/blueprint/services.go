@@ -25,7 +25,7 @@ type serviceParser struct {
 	from types.ServiceConfig
 }
 
-func (p *parser) service(name string, main, once bool) Service {
+func (p *parser) service(name string, main, once bool, sources map[string]string) Service {
 	s := serviceParser{parser: p, name: name, path: "services." + name, node: p.find("services." + name), from: p.project.Services[name]}
 	out := Service{
 		Name: name, Image: s.image(), Command: s.texts("command", s.from.Command), Entrypoint: s.texts("entrypoint", s.from.Entrypoint),
@@ -35,6 +35,8 @@ func (p *parser) service(name string, main, once bool) Service {
 		TenantEnvironment: p.x.environment == nil && main || slices.Contains(p.x.environment, name),
 	}
 	out.Mounts, out.Tmpfs = s.storage()
+	out.Secrets = s.secrets(sources)
+	s.besides(out)
 	out.CPU, out.MemoryMB, out.PidsLimit = s.resources()
 	out.Replicas = s.replicas(once)
 	out.Probe = s.probe()

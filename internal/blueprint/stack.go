@@ -109,7 +109,7 @@ func (x tenancy) service(svc Service) (berth.Service, error) {
 		Tmpfs: svc.Tmpfs, Labels: x.labelsOf(svc), StopGrace: svc.StopGrace,
 		Command: x.expandAll(svc.Command), Entrypoint: x.expandAll(svc.Entrypoint), WorkingDir: svc.WorkingDir,
 		StopSignal: svc.StopSignal, Aliases: svc.Aliases, Capabilities: svc.Capabilities,
-		NoHealth: svc.NoHealth, ShmMB: svc.ShmMB, DependsOn: svc.DependsOn, Once: svc.Once,
+		NoHealth: svc.NoHealth, ShmMB: svc.ShmMB, DependsOn: svc.DependsOn, Once: svc.Once, Secrets: x.secretsOf(svc),
 	}
 	reference, err := x.reference(svc)
 	if err != nil {
@@ -159,7 +159,11 @@ func (x tenancy) environment(svc Service) []berth.EnvVar {
 		}
 	}
 	if svc.TenantEnvironment {
+		filed := x.app.filed()
 		for name := range x.Spec.Environment {
+			if filed[name] {
+				continue
+			}
 			if value, ok := x.own.get(name); ok {
 				all[name] = value
 			}

@@ -324,6 +324,14 @@ func (p *parser) variables(a *App) []Variable {
 	for name, required := range implicit {
 		all[name] = Variable{Name: name, Required: required, Secret: berth.IsSecretName(name)}
 	}
+	for name := range a.filed() {
+		v, known := all[name]
+		if !known {
+			v = Variable{Name: name, Required: true}
+		}
+		v.Secret = true // a rollback leaves it as it is
+		all[name] = v
+	}
 	list := make([]Variable, 0, len(all))
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		list = append(list, all[name])

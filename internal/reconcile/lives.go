@@ -29,6 +29,7 @@ type life struct {
 	restarts int       // as the engine last showed
 	started  time.Time // the same
 	since    time.Time // when it was first seen with that start
+	ended    time.Time // start of the last run that was seen to end without the engine's starting it again
 	crashes  int       // since the last good time
 	dead     string    // why it is to be restarted; "" if it is not
 	due      time.Time // when it may be restarted at the soonest
@@ -51,6 +52,9 @@ func (s *standings) lives(organizationID string, seen berth.Observed) map[string
 				// What it went through before it was first seen is not held
 				// against it.
 				l = &life{restarts: c.Restarts, started: c.StartedAt, since: time.Now()}
+				if c.State == berth.ContainerExited {
+					l.ended = c.StartedAt
+				}
 				it.lives[c.ID] = l
 			}
 			// A tenant that is well is not looked at for long: a good time may
@@ -60,6 +64,10 @@ func (s *standings) lives(organizationID string, seen berth.Observed) map[string
 			}
 			if c.Restarts > l.restarts {
 				l.crashes += c.Restarts - l.restarts
+			}
+			if c.Unattended && c.State == berth.ContainerExited && !l.ended.Equal(c.StartedAt) {
+				l.crashes++
+				l.ended = c.StartedAt
 			}
 			l.restarts = c.Restarts
 			if !l.started.Equal(c.StartedAt) {
@@ -90,7 +98,7 @@ func (s *standings) revived(organizationID, containerID string) {
 	s.update(organizationID, func(it *standing) {
 		if l := it.lives[containerID]; l != nil {
 			l.crashes++
-			l.dead = ""
+			l.dead, l.ended = "", l.started // what it does to the container is no crash besides
 		}
 	})
 }

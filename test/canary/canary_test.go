@@ -30,6 +30,7 @@ type world struct {
 	process *testbed.Process
 	api     *client.Client
 	org     string
+	filed   string // organization whose secret is a file
 	backup  []byte
 	token   client.CreatedToken
 	channel client.Notification
@@ -62,8 +63,8 @@ func (w *world) received() []byte {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{ctx: context.WithoutCancel(t.Context()), org: berth.NewID(), cage: cage{T: t, birds: map[string]string{}}}
-	for _, kind := range []string{"environment", "deployed", "registry", "smtp", "kms"} {
+	w := &world{ctx: context.WithoutCancel(t.Context()), org: berth.NewID(), filed: berth.NewID(), cage: cage{T: t, birds: map[string]string{}}}
+	for _, kind := range []string{"environment", "deployed", "registry", "smtp", "kms", "file"} {
 		w.birds[kind] = canary(kind)
 	}
 	receiver := httptest.NewServer(http.HandlerFunc(w.receive))
@@ -99,8 +100,10 @@ func (w *world) end() {
 		w.api, err = client.New(w.process.URL, w.process.Token)
 		w.must(err)
 	}
-	_, err := w.api.Deprovision(w.ctx, w.org, "delete", client.Call{Wait: time.Minute})
-	w.must(err)
+	for _, org := range []string{w.org, w.filed} {
+		_, err := w.api.Deprovision(w.ctx, org, "delete", client.Call{Wait: time.Minute})
+		w.must(err)
+	}
 	w.must(w.process.Stop())
 	if w.Failed() {
 		w.Log(w.process.Log())
@@ -204,6 +207,7 @@ func (w *world) ask(method, path, body, token string) (int, []byte) {
 func TestNoSecretComesOutAnywhere(t *testing.T) {
 	w := newWorld(t)
 	w.live()
+	w.secretFile()
 	w.everyRoute()
 	w.everyCommand()
 	w.search("the backup", w.backup)

@@ -59,7 +59,7 @@ func (e *Engine) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, 
 	// Stop-first, but for services that are to be made beside: nothing new is
 	// made before what it replaces is gone, so two generations never write to
 	// one volume.
-	for _, next := range []func(context.Context) error{a.check, a.retire, a.build, a.limit, a.name, a.run} {
+	for _, next := range []func(context.Context) error{a.check, a.retire, a.build, a.limit, a.name, a.run, a.tidy} {
 		if err := next(ctx); err != nil {
 			return berth.Observed{}, err
 		}
@@ -73,6 +73,10 @@ func (a *application) check(context.Context) error {
 	wanted := map[[2]string]bool{{kindNetwork, a.stack.Network}: true}
 	for _, spec := range a.specs {
 		wanted[[2]string{kindContainer, spec.Name}] = true
+		if len(spec.Service.Secrets) > 0 {
+			wanted[[2]string{kindVolume, secretsVolume(a.stack, spec)}] = true
+			wanted[[2]string{kindContainer, bearerName(a.stack, spec)}] = true
+		}
 	}
 	for _, v := range a.stack.Volumes {
 		wanted[[2]string{kindVolume, v.Name}] = true
@@ -374,6 +378,7 @@ func (a *application) run(ctx context.Context) error {
 
 func (a *application) runWave(ctx context.Context, wave []berth.ContainerSpec) error {
 	g := bounded()
+	var bear map[string][]berth.ContainerSpec // by volume: those that start together
 	for _, spec := range wave {
 		c := a.kept[spec.Name] // the zero value for a new one: created
 		c.ID = a.ids[spec.Name]
@@ -382,6 +387,12 @@ func (a *application) runWave(ctx context.Context, wave []berth.ContainerSpec) e
 			g.Go(func() error { return a.resume(ctx, spec) })
 		case a.stack.Run && c.State == container.StateExited && spec.Service.Once:
 			// It did what it was made for. What came of it is the loop's to judge.
+		case a.stack.Run && !isUp(c.State) && len(spec.Service.Secrets) > 0:
+			if bear == nil {
+				bear = map[string][]berth.ContainerSpec{}
+			}
+			name := secretsVolume(a.stack, spec)
+			bear[name] = append(bear[name], spec)
 		case a.stack.Run && !isUp(c.State):
 			g.Go(func() error { return a.start(ctx, spec) })
 		case !a.stack.Run && isUp(c.State):
@@ -390,6 +401,9 @@ func (a *application) runWave(ctx context.Context, wave []berth.ContainerSpec) e
 				return a.stop(ctx, step{"stop container " + spec.Name, a.stack.OrganizationID}, c, spec.Service.StopGrace)
 			})
 		}
+	}
+	for _, specs := range bear {
+		g.Go(func() error { return a.bear(ctx, specs) })
 	}
 	return g.Wait()
 }

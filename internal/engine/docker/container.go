@@ -86,6 +86,11 @@ func (e *Engine) body(s berth.Stack, spec berth.ContainerSpec, name string, f *f
 			VolumeOptions: &mount.VolumeOptions{Labels: e.volumeLabels(s, m.Volume)},
 		})
 	}
+	if len(svc.Secrets) > 0 {
+		// The Engine would start it on an empty directory: the loop starts it.
+		host.RestartPolicy.Name = container.RestartPolicyDisabled
+		host.Mounts = append(host.Mounts, e.secretsMount(s, spec, true))
+	}
 	if published(svc, f) {
 		port, _ := network.PortFrom(uint16(svc.Port), network.TCP)
 		cfg.ExposedPorts = network.PortSet{port: {}}
@@ -140,6 +145,9 @@ func (e *Engine) containerLabels(s berth.Stack, spec berth.ContainerSpec, name s
 	labels["com.docker.compose.container-number"] = strconv.Itoa(spec.Replica)
 	labels[berth.LabelPort] = strconv.Itoa(svc.Port)
 	labels[labelGrace] = strconv.Itoa(svc.StopGrace)
+	if len(svc.Secrets) > 0 {
+		labels[labelSecrets] = "true"
+	}
 	if published(svc, f) {
 		labels[labelPublished] = "true"
 	}

@@ -17,7 +17,8 @@ import (
 // facts are what does not change while an Engine runs.
 type facts struct {
 	info    berth.EngineInfo
-	hasInit bool // it has a program to reap orphans with
+	machine string // the architecture, as the Engine calls it
+	hasInit bool   // it has a program to reap orphans with
 }
 
 // Info returns what identifies the Engine. It is asked once, and again after
@@ -44,6 +45,7 @@ func (e *Engine) facts(ctx context.Context) (*facts, error) {
 		}
 		i := got.Info
 		f.info = berth.EngineInfo{ID: i.ID, Name: "docker", Version: i.ServerVersion, Cores: i.NCPU}
+		f.machine = i.Architecture
 		// "N/A" is what the Engine says when the program is not there.
 		f.hasInit = i.InitBinary != "" && i.InitCommit.ID != "N/A"
 		rootless = slices.ContainsFunc(i.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") })

@@ -26,6 +26,10 @@ type holding struct {
 	networks   []network.Summary   // ours, sorted by id
 	volumes    []volume.Volume     // ours, sorted by name
 	foreign    []berth.Foreign     // sorted by kind and name
+
+	// What delivers secrets as files, ours too. Nobody else needs to know of it.
+	bearers []container.Summary
+	secrets []volume.Volume
 }
 
 // view says how objects are looked for.
@@ -198,7 +202,11 @@ func (e *Engine) sort(all found) holding {
 		return reason == ""
 	}
 	for _, c := range all.containers {
-		if ours(kindContainer, c.ID, nameOf(c), c.Labels) {
+		switch {
+		case !ours(kindContainer, c.ID, nameOf(c), c.Labels):
+		case isSecrets(nameOf(c), c.Labels):
+			h.bearers = append(h.bearers, c)
+		default:
 			h.containers = append(h.containers, c)
 		}
 	}
@@ -208,7 +216,11 @@ func (e *Engine) sort(all found) holding {
 		}
 	}
 	for _, v := range all.volumes {
-		if ours(kindVolume, v.Name, v.Name, v.Labels) {
+		switch {
+		case !ours(kindVolume, v.Name, v.Name, v.Labels):
+		case isSecrets(v.Name, v.Labels):
+			h.secrets = append(h.secrets, v)
+		default:
 			h.volumes = append(h.volumes, v)
 		}
 	}
@@ -327,6 +339,7 @@ func labelled(id, name string, labels map[string]string) berth.Container {
 	return berth.Container{
 		ID: id, Name: name, Service: labels[berth.LabelService], Replica: number(berth.LabelReplica),
 		Generation: number(berth.LabelGeneration), Hash: labels[berth.LabelSpecHash],
+		Unattended: labels[labelSecrets] != "",
 	}
 }
 

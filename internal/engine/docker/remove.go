@@ -27,11 +27,16 @@ func (e *Engine) Remove(ctx context.Context, r berth.Removal) error {
 		return err
 	}
 	g := bounded()
-	for _, c := range h.containers {
+	for _, c := range slices.Concat(h.containers, h.bearers) {
 		g.Go(func() error { return e.discard(ctx, r.OrganizationID, c) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
+	}
+	for _, v := range h.secrets {
+		if err := e.dropSecrets(ctx, r.OrganizationID, v.Name); err != nil {
+			return err
+		}
 	}
 	for _, n := range h.networks {
 		if err := e.removeNetwork(ctx, r.OrganizationID, n); err != nil {
@@ -69,8 +74,11 @@ func (e *Engine) absent(ctx context.Context, r berth.Removal) error {
 		return err
 	}
 	var left []string
-	for _, c := range h.containers {
+	for _, c := range slices.Concat(h.containers, h.bearers) {
 		left = append(left, "container "+nameOf(c))
+	}
+	for _, v := range h.secrets {
+		left = append(left, "volume "+v.Name)
 	}
 	for _, n := range h.networks {
 		left = append(left, "network "+n.Name)

@@ -18,6 +18,9 @@ func (e *Engine) Revive(ctx context.Context, organizationID, containerID string)
 		return err
 	}
 	grace := graceOf(c)
+	if c.Labels[labelSecrets] != "" { // it has to be given its secrets before it starts: the next Apply does
+		return e.stop(ctx, s, c, grace)
+	}
 	return e.do(ctx, s, seconds(grace)+e.StopSlack+e.ChangeTimeout, func(ctx context.Context) error {
 		_, err := e.api.ContainerRestart(ctx, containerID, client.ContainerRestartOptions{Timeout: &grace})
 		return err

@@ -21,6 +21,7 @@ const (
 // Labels that only this package reads.
 const (
 	labelGrace     = "com.unite-hub.berth.grace"     // seconds; how long a stop may take
+	labelSecrets   = "com.unite-hub.berth.secrets"   // a container gets secrets as files; a volume or a container delivers them
 	labelPublished = "com.unite-hub.berth.published" // the port is published on the loopback address
 )
 

@@ -439,7 +439,7 @@ func (f *Fake) seen(c *fakeContainer) berth.Container {
 	return berth.Container{
 		ID: c.id, Name: c.name, Service: c.service.Name, Replica: c.replica, Generation: generation,
 		Hash: c.labels[berth.LabelSpecHash], Image: c.service.Image, State: c.state, Health: f.health(c), ExitCode: c.exit, OOMKilled: c.oom,
-		Restarts: c.restarts, StartedAt: c.started, Address: f.addressOf(c), Writes: writes, CPU: c.limits.CPU, MemoryMB: c.limits.MemoryMB,
+		Unattended: len(c.service.Secrets) > 0, Restarts: c.restarts, StartedAt: c.started, Address: f.addressOf(c), Writes: writes, CPU: c.limits.CPU, MemoryMB: c.limits.MemoryMB,
 	}
 }
 

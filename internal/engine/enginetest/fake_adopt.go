@@ -48,7 +48,8 @@ func (f *Fake) Adopt(ctx context.Context, a berth.Adoption) error {
 	return nil
 }
 
-// Revive restarts a container.
+// Revive restarts a container. One that gets secrets is only stopped: the next
+// Apply starts it.
 func (f *Fake) Revive(ctx context.Context, organizationID, containerID string) error {
 	return f.step(ctx, Step{Op: "restart container", Tenant: organizationID}, func() error {
 		c := f.containers[containerID]
@@ -56,6 +57,9 @@ func (f *Fake) Revive(ctx context.Context, organizationID, containerID string) e
 			return berth.Errorf(berth.CodeEngineUnavailable, "The container has gone meanwhile").WithHint("it is made again")
 		}
 		f.halt(c, 0)
+		if len(c.service.Secrets) > 0 {
+			return nil
+		}
 		return f.start(c, organizationID)
 	})
 }

@@ -361,6 +361,8 @@ func (f *Fake) start(c *fakeContainer, org string) error {
 	switch {
 	case c.service.Once: // it ends at once
 		c.state, c.exit, c.address = berth.ContainerExited, code, netip.Addr{}
+	case code != 0 && len(c.service.Secrets) > 0: // nothing starts it again
+		c.state, c.exit, c.address = berth.ContainerExited, code, netip.Addr{}
 	case code != 0:
 		c.state, c.exit, c.restarts = berth.ContainerRestarting, code, c.restarts+1
 	}

@@ -38,13 +38,18 @@ func (f FakeHands) End(t testing.TB, containerID string, code int, oom bool) {
 	c.oom = oom
 }
 
-// Crash lets a container's process end and the engine start it again.
+// Crash lets a container's process end and the engine start it again, if it
+// does.
 func (f FakeHands) Crash(t testing.TB, containerID string, code int) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.containers[containerID]
 	if c == nil || c.state != berth.ContainerRunning {
+		return
+	}
+	if len(c.service.Secrets) > 0 {
+		f.halt(c, code)
 		return
 	}
 	c.restarts, c.exit, c.started = c.restarts+1, code, f.tick()
@@ -164,6 +169,13 @@ func (f *Fake) answer(c *fakeContainer, u *url.URL) (string, bool) {
 	switch u.Path {
 	case "/health":
 		return "ok", true
+	case "/secret":
+		for _, s := range c.service.Secrets {
+			if s.Name == u.Query().Get("name") {
+				return "0400 " + c.service.User + " " + s.Value, true
+			}
+		}
+		return "", true
 	case "/env":
 		i := slices.IndexFunc(c.service.Environment, func(v berth.EnvVar) bool { return v.Name == u.Query().Get("name") })
 		if i < 0 {

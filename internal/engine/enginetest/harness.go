@@ -37,6 +37,7 @@ type Harness struct {
 // on $PORT as user 65532 and answers
 //
 //	/health      200
+//	/secret?name=N  mode, owner and content of a file in /run/secrets when it started
 //	/env?name=N  the value of an environment variable
 //	/put?v=TEXT  keeps TEXT in the file /data/value
 //	/get         returns it

@@ -23,6 +23,7 @@ func Run(t *testing.T, h Harness) {
 		"replicas come and go":                                      replicas,
 		"limits change both ways without a restart":                 liveLimits,
 		"environment arrives byte for byte":                         environment,
+		"secrets are files before the program starts":               secretFiles,
 		"a half-made stack is finished":                             halfMade,
 		"an apply whose context ends is finished by the next":       contextEnds,
 		"removal refuses another tenant's volume":                   removeOthersVolume,
@@ -67,6 +68,7 @@ func Run(t *testing.T, h Harness) {
 	}
 	// Not in parallel: a cut would hit the others.
 	t.Run("an apply cut off at any call is finished by the next", func(t *testing.T) { cutAnywhere(t, h) })
+	t.Run("a delivery of secrets cut off at any call is finished by the next", func(t *testing.T) { secretsCutAnywhere(t, h) })
 	t.Run("a move cut off at any call is finished by the next", func(t *testing.T) { moveCutAnywhere(t, h) })
 	t.Run("a removal cut off at any call is finished by the next", func(t *testing.T) { removeCutAnywhere(t, h) })
 }

@@ -2,14 +2,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 const file = "/data/value"
@@ -30,6 +33,10 @@ func main() {
 		}
 	}
 	http.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
+	secrets := atStart("/run/secrets")
+	http.HandleFunc("/secret", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, secrets[r.FormValue("name")])
+	})
 	http.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, os.Getenv(r.FormValue("name")))
 	})
@@ -59,4 +66,25 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// atStart returns mode, owner and content of what is in a directory now.
+func atStart(dir string) map[string]string {
+	all := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return all
+	}
+	for _, entry := range entries {
+		name := filepath.Join(dir, entry.Name())
+		data, err := os.ReadFile(name)
+		info, err2 := os.Lstat(name)
+		if err := errors.Join(err, err2); err != nil {
+			all[entry.Name()] = err.Error()
+			continue
+		}
+		owner := info.Sys().(*syscall.Stat_t)
+		all[entry.Name()] = fmt.Sprintf("%04o %d:%d %s", info.Mode().Perm(), owner.Uid, owner.Gid, data)
+	}
+	return all
 }
