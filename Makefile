@@ -19,11 +19,11 @@ demo: ## the main job on real containers: provision, call, scale, deploy, roll b
 	@scripts/demo.sh
 
 .PHONY: test
-test: lint build images ## every test, on real components; starts what it needs
+test: lint build images postgres ## every test, on real components; starts what it needs
 	$(tool) gotestsum --format pkgname -- -race -timeout 15m ./...
 
 .PHONY: test-long
-test-long: build images ## the randomized tests for many more steps, and the fuzzers
+test-long: build images postgres ## the randomized tests for many more steps, and the fuzzers
 	BERTH_LONG=1 go test -timeout 60m -run TestModel -v ./internal/reconcile
 	for target in $$(grep -rlE 'func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
 		for f in $$(grep -ohE 'func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | sed 's/func //'); do \
@@ -59,6 +59,10 @@ engine: ## make sure that a Docker Engine answers
 images: engine ## the images of the examples, from Debian's packages; and docker-compose
 	@scripts/compose.sh
 	@scripts/images.sh
+
+.PHONY: postgres
+postgres: ## make sure that PostgreSQL's programs are there
+	@scripts/postgres.sh
 
 .PHONY: clean
 clean: ## remove what was built

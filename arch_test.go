@@ -30,6 +30,7 @@ var mayImport = map[string]struct {
 	"internal/meter":         {[]string{"", "internal/store"}, "reads what the kernel counts and keeps it; it sees engine, edge and fleet through functions"},
 	"internal/health":        {[]string{"", "internal/store"}, "asks containers over HTTP and keeps the record of it; it knows no loop, no engine and no edge"},
 	"internal/secret":        {[]string{""}, "an adapter knows the nouns and its cipher"},
+	"supabase":               {nil, "the PostgreSQL schema as files; it only embeds"},
 	"docker/tenant":          {nil, "the built-in blueprint as a file; it only embeds"},
 	"internal/blueprint":     {[]string{"", "docker/tenant"}, "turns files into apps, tenants into stacks and stacks into files; it runs none of them"},
 	"internal/wall":          {[]string{""}, "answers one question about an address; it listens on nothing"},

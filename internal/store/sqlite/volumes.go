@@ -36,11 +36,17 @@ func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Pag
 	if err != nil {
 		return nil, "", err
 	}
-	all, org := t.scopeOf(organizationID)
-	return page[berth.VolumeRecord]{w, byKey(volumeRow, func(v berth.VolumeRecord) string { return v.Name }),
-		`SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM volumes
-		WHERE deleted_at IS NULL AND (?1 OR organization_id = ?2) AND name > ?3 ORDER BY name LIMIT ?4`,
-		[]any{all, org, w.key}}.read(ctx, t)
+	read := page[berth.VolumeRecord]{window: w, scan: byKey(volumeRow, func(v berth.VolumeRecord) string { return v.Name })}
+	if all, org := t.scopeOf(organizationID); all {
+		read.query = `SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM volumes
+			WHERE deleted_at IS NULL AND name > ? ORDER BY name LIMIT ?`
+		read.args = []any{w.key}
+	} else {
+		read.query = `SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM volumes
+			WHERE organization_id = ? AND deleted_at IS NULL AND name > ? ORDER BY name LIMIT ?`
+		read.args = []any{org, w.key}
+	}
+	return read.read(ctx, t)
 }
 
 func volumeRow(v *berth.VolumeRecord) []any {

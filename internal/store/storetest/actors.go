@@ -2,109 +2,149 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
 )
 
+// errUndo ends a transaction whose writes are not to stay.
+var errUndo = errors.New("undo")
+
+// cast is everyone who may ask, by a name that the tables of accesses use.
+// Organization 1 is the one that is asked of.
+func cast() map[string]berth.Actor {
+	as := func(role berth.Role, organizationID string) berth.Actor {
+		return berth.Actor{ID: string(role) + " of " + organizationID, Name: "x", Role: role, OrganizationID: organizationID}
+	}
+	return map[string]berth.Actor{
+		"system": berth.System(), "operator": operator, "deployer": as(berth.RoleDeployer, ""),
+		"operator1": as(berth.RoleOperator, org(1)), "admin1": as(berth.RoleAdmin, org(1)),
+		"member1": as(berth.RoleMember, org(1)), "deployer1": as(berth.RoleDeployer, org(1)),
+		"operator2": as(berth.RoleOperator, org(2)), "admin2": as(berth.RoleAdmin, org(2)),
+		"member2": as(berth.RoleMember, org(2)), "deployer2": as(berth.RoleDeployer, org(2)),
+		"nobody": {}, "no role": {ID: "token-1", OrganizationID: org(1)}, "no role, system's name": {ID: "system", Name: "berth"},
+		"unknown role": as("viewer", org(1)), "unknown role of all": as("viewer", ""),
+		"admin of none": as(berth.RoleAdmin, ""), "member of none": as(berth.RoleMember, ""),
+	}
+}
+
+// Who may do what, by the names in cast.
+const (
+	theHouse   = "system operator"
+	whoManages = theHouse + " operator1 admin1"
+	whoWrites  = whoManages + " deployer deployer1"
+	whoSees    = whoWrites + " member1"
+	whoMeets   = whoManages + " member1" // people
+	whoOrders  = whoWrites + " operator2 admin2 deployer2"
+	anybody    = whoOrders + " member1 member2"
+)
+
 var actorTests = []test{
-	{"an actor of one organization sees nothing of another", func(f fixture) {
+	{"every actor reads what it may see, and the rest looks as if it were not there", func(f fixture) {
 		f.furnish()
-		own := f.sees(of(org(1)))
-		f.same(own, []string{"tenant", "slug", "tombstone", "list", "deployment", "open", "history", "opens", "secrets", "volumes", "all volumes", "events", "all events", "probes"})
-		f.same(f.seesOf(of(org(2)), org(1)), []string(nil))
+		for name, actor := range cast() {
+			for _, r := range reads {
+				f.view(actor, func(ctx context.Context, tx store.Tx) error {
+					saw, err := r.see(ctx, tx)
+					want := slices.Contains(strings.Fields(r.who), name)
+					switch {
+					case saw != want:
+						f.Errorf("%s, %s: seen %v, want %v (%v)", name, r.what, saw, want, err)
+					case want && err != nil:
+						f.Errorf("%s, %s: %v", name, r.what, err)
+					case err != nil && (r.hidden == "" || !berth.Is(err, r.hidden)):
+						f.Errorf("%s, %s: got %v, want it to look absent (%q)", name, r.what, err, r.hidden)
+					}
+					return nil
+				})
+			}
+		}
 	}},
-	{"the actor that is nobody sees nothing", func(f fixture) {
+	{"every actor writes what it may, and is refused the rest", func(f fixture) {
 		f.furnish()
-		for _, nobody := range []berth.Actor{{}, {OrganizationID: org(1)}, {ID: "token-1"}, {ID: "system", Name: "berth"}, {Role: "viewer", OrganizationID: org(1)}} {
-			f.same(f.sees(nobody), []string(nil))
-			f.view(nobody, func(ctx context.Context, tx store.Tx) error {
-				ports, err := tx.TakenPorts(ctx)
-				subnets, err2 := tx.TakenSubnets(ctx)
-				_, err3 := tx.Installation(ctx)
-				if len(ports) != 0 || err != nil || len(subnets) != 0 || err2 != nil || err3 == nil {
-					f.Errorf("%+v learns ports %v, subnets %v or the installation", nobody, ports, subnets)
+		for name, actor := range cast() {
+			for _, w := range writes {
+				want := berth.Code("")
+				if !slices.Contains(strings.Fields(w.who), name) {
+					want = berth.CodeForbidden
+					if w.hidden != "" {
+						want = w.hidden
+					}
+				}
+				err := f.try(actor, func(ctx context.Context, tx store.Tx) error {
+					if err := w.do(ctx, tx); err != nil {
+						return err
+					}
+					return errUndo
+				})
+				if errors.Is(err, errUndo) {
+					err = nil
+				}
+				if berth.CodeOf(err) != want {
+					f.Errorf("%s, %s: got %v, want code %q", name, w.what, err, want)
+				}
+			}
+		}
+	}},
+	{"a view writes nothing, whoever asks", func(f fixture) {
+		f.furnish()
+		for _, w := range writes {
+			f.view(operator, func(ctx context.Context, tx store.Tx) error {
+				if w.do(ctx, tx) == nil {
+					f.Errorf("%s: done in a view", w.what)
 				}
 				return nil
 			})
 		}
 	}},
-	{"the operator and the loop see everything", func(f fixture) {
+	{"a list shows who is bound to an organization only what is its own", func(f fixture) {
 		f.furnish()
-		for _, actor := range []berth.Actor{operator, berth.System()} {
-			if got := f.sees(actor); len(got) != 14+4 {
-				f.Errorf("%s sees only %v", actor.Name, got)
+		for name, actor := range cast() {
+			if actor.OrganizationID == "" && name != "nobody" {
+				continue
 			}
-		}
-	}},
-	{"who sees any organization reads every blueprint, and nobody else does", func(f fixture) {
-		f.furnish()
-		for actor, want := range map[berth.Actor]bool{operator: true, berth.System(): true, of(org(1)): true, of(org(9)): true, {}: false, {ID: "token-1"}: false} {
 			f.view(actor, func(ctx context.Context, tx store.Tx) error {
-				v, err := tx.Blueprint(ctx, "shop", 0)
-				list, _, err2 := tx.ListBlueprints(ctx, store.Page{})
-				if err2 != nil || (err == nil) != want || (v.Version == 1) != want || (len(list) == 1) != want || err != nil && !berth.Is(err, berth.CodeBlueprintNotFound) {
-					f.Errorf("%+v reads %+v (%v) and %d in the list (%v), want it seen: %v", actor, v, err, len(list), err2, want)
+				tenants, _, err := tx.ListTenants(ctx, store.TenantFilter{})
+				if err != nil {
+					return err
 				}
-				return nil
+				for _, n := range tenants {
+					if n.OrganizationID != actor.OrganizationID {
+						f.Errorf("%s lists the tenant of %s", name, n.OrganizationID)
+					}
+				}
+				organizations, _, err := tx.ListOrganizations(ctx, store.Page{})
+				for _, o := range organizations {
+					if o.ID != actor.OrganizationID {
+						f.Errorf("%s lists %s", name, o.ID)
+					}
+				}
+				return err
 			})
 		}
 	}},
-	{"who may provision one organization knows every taken port", func(f fixture) {
-		f.insert(tenant(1), tenant(2))
-		f.view(of(org(1)), func(ctx context.Context, tx store.Tx) error {
-			ports, err := tx.TakenPorts(ctx)
-			f.same(ports, []int{3001, 3002})
-			return err
-		})
-	}},
-	{"nobody writes what it may not see", func(f fixture) {
-		f.furnish()
-		for _, actor := range []berth.Actor{{}, {ID: "token-1", OrganizationID: org(1)}, of(org(2))} {
-			for name, write := range f.writes(org(1)) {
-				if err := f.try(actor, write); !berth.Is(err, berth.CodeForbidden) {
-					f.Errorf("%s by %+v: %v, want %s", name, actor, err, berth.CodeForbidden)
-				}
-			}
-		}
-		for _, actor := range []berth.Actor{{}, of(org(1))} {
-			for name, write := range installationWrites() {
-				if err := f.try(actor, write); !berth.Is(err, berth.CodeForbidden) {
-					f.Errorf("%s by %+v: %v, want %s", name, actor, err, berth.CodeForbidden)
-				}
-			}
-		}
-		for _, write := range []func(context.Context, store.Tx) error{
-			func(ctx context.Context, tx store.Tx) error {
-				return tx.PutRequest(ctx, store.Request{Key: "k", Fingerprint: []byte{1}, CreatedAt: noon})
-			},
-			func(ctx context.Context, tx store.Tx) error { return tx.ForgetRequests(ctx, noon) },
-		} {
-			f.code(f.try(berth.Actor{}, write), berth.CodeForbidden)
-		}
-	}},
-	{"an actor of one organization writes its own", func(f fixture) {
-		f.furnish()
-		for name, write := range f.writes(org(1)) {
-			if err := f.try(of(org(1)), write); err != nil {
-				f.Errorf("%s: %v", name, err)
-			}
-		}
-	}},
-	{"an actor of one organization forgets its own requests only", func(f fixture) {
+	{"requests are kept per actor, and who is bound to an organization forgets its own only", func(f fixture) {
 		put := func(ctx context.Context, tx store.Tx) error {
 			return tx.PutRequest(ctx, store.Request{Key: "k", Fingerprint: []byte{1}, CreatedAt: noon})
 		}
-		for _, actor := range []berth.Actor{operator, of(org(1))} {
+		deployer := berth.Actor{ID: "deployer", Role: berth.RoleDeployer}
+		for _, actor := range []berth.Actor{operator, of(org(1)), deployer} {
 			if err := f.try(actor, put); err != nil {
 				f.Fatal(err)
 			}
 		}
-		if err := f.try(of(org(1)), func(ctx context.Context, tx store.Tx) error { return tx.ForgetRequests(ctx, noon.Add(time.Hour)) }); err != nil {
-			f.Fatal(err)
+		forget := func(actor berth.Actor) {
+			f.Helper()
+			if err := f.try(actor, func(ctx context.Context, tx store.Tx) error { return tx.ForgetRequests(ctx, noon.Add(time.Hour)) }); err != nil {
+				f.Fatal(err)
+			}
 		}
-		for actor, want := range map[berth.Actor]bool{operator: true, of(org(1)): false} {
+		check := func(actor berth.Actor, want bool) {
+			f.Helper()
 			f.view(actor, func(ctx context.Context, tx store.Tx) error {
 				if _, ok, err := tx.Request(ctx, "k"); ok != want || err != nil {
 					f.Errorf("%s: request there %v (%v), want %v", actor.ID, ok, err, want)
@@ -112,6 +152,12 @@ var actorTests = []test{
 				return nil
 			})
 		}
+		forget(of(org(1)))
+		check(of(org(1)), false)
+		check(deployer, true)
+		forget(deployer)
+		check(deployer, false)
+		check(operator, true)
 	}},
 	{"a name of a volume can't be taken from another organization", func(f fixture) {
 		f.furnish()
@@ -119,36 +165,81 @@ var actorTests = []test{
 			return tx.PutVolume(ctx, berth.VolumeRecord{OrganizationID: org(2), Name: "v1", Mount: "/", CreatedAt: noon})
 		}), berth.CodeForbidden)
 	}},
+	{"an id that is no id is one that is not there", func(f fixture) {
+		f.furnish()
+		for what, c := range map[string]struct {
+			read func(ctx context.Context, tx store.Tx) error
+			want berth.Code
+		}{
+			"tenant":       {func(ctx context.Context, tx store.Tx) error { _, err := tx.Tenant(ctx, "x'"); return err }, berth.CodeContainerNotFound},
+			"deployment":   {func(ctx context.Context, tx store.Tx) error { _, err := tx.Deployment(ctx, "x'"); return err }, berth.CodeDeploymentNotFound},
+			"token":        {func(ctx context.Context, tx store.Tx) error { _, err := tx.Token(ctx, "x'"); return err }, berth.CodeNotFound},
+			"user":         {func(ctx context.Context, tx store.Tx) error { _, err := tx.User(ctx, "x'"); return err }, berth.CodeUserNotFound},
+			"organization": {func(ctx context.Context, tx store.Tx) error { _, err := tx.Organization(ctx, "x'"); return err }, berth.CodeOrganizationNotFound},
+			"channel":      {func(ctx context.Context, tx store.Tx) error { _, err := tx.Channel(ctx, "x'"); return err }, berth.CodeNotFound},
+		} {
+			f.view(operator, func(ctx context.Context, tx store.Tx) error {
+				if err := c.read(ctx, tx); !berth.Is(err, c.want) {
+					f.Errorf("%s: got %v, want %q", what, err, c.want)
+				}
+				return nil
+			})
+		}
+	}},
 }
 
 // Ids of what furnish stores for the first organization.
-const (
-	furnishedSecret     = "11111111-0000-4000-8000-000000000001"
-	furnishedDeployment = "11111111-0000-4000-8000-000000000002"
+var (
+	furnishedSecret     = id(1)
+	furnishedDeployment = id(2)
+	furnishedToken      = id(3)
+	furnishedChannel    = id(4)
+	furnishedUser       = id(5)
+	furnishedInvitation = id(6)
+	houseToken          = id(13) // of no organization, as all that follow
+	houseChannel        = id(14)
+	houseUser           = id(15)
+	houseInvitation     = id(16)
+	houseSession        = id(17)
 )
 
 // furnish fills the store with one of everything for the first organization,
-// and what belongs to no organization.
+// a tenant of the second, and what belongs to no organization.
 func (f fixture) furnish() {
 	f.Helper()
-	old := tenant(1)
-	f.insert(old)
+	f.insert(tenant(1))
 	f.bury(org(1))
 	n := tenant(1)
 	f.insert(n, tenant(2))
 	d := deployment(n)
 	d.ID = furnishedDeployment
 	f.order(d)
+	f.users(5, 15)
+	f.members(membership(5, 1, berth.RoleMember))
+	f.audit(entry(30, org(1)), entry(31, ""))
+	f.record(berth.Probe{OrganizationID: org(1), CheckedAt: noon, Status: berth.ProbeHealthy})
+	f.putUsage(usage(1, 0))
+	f.putHealth(berth.HealthPeriod{TenantID: n.ID, OrganizationID: org(1), Resolution: berth.ByHour, Start: hour, Healthy: 1})
 	f.tx(func(ctx context.Context, tx store.Tx) error {
 		for _, err := range []error{
 			tx.InsertSecret(ctx, store.SecretVersion{ID: furnishedSecret, OrganizationID: org(1), Name: "K", Ciphertext: []byte{1}, CreatedAt: noon}),
 			tx.PutVolume(ctx, berth.VolumeRecord{OrganizationID: org(1), Name: "v1", Mount: "/data", CreatedAt: noon}),
-			tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), OrganizationID: org(1), At: noon, Kind: "drift", Message: "m"}),
-			tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), At: noon, Kind: "engine", Message: "secret of the house"}),
-			tx.InsertProbe(ctx, berth.Probe{OrganizationID: org(1), CheckedAt: noon, Status: berth.ProbeHealthy}),
+			tx.InsertEvent(ctx, berth.Event{ID: id(20), OrganizationID: org(1), At: noon, Kind: "drift", Message: "m"}),
+			tx.InsertEvent(ctx, berth.Event{ID: id(21), At: noon, Kind: "engine", Message: "secret of the house"}),
 			tx.PutCredential(ctx, store.StoredCredential{Registry: "r", Username: "u", Ciphertext: []byte{1}, UpdatedAt: noon}),
 			tx.InsertBlueprint(ctx, berth.BlueprintVersion{Name: "shop", Version: 1, Hash: "sha256:1", Source: []byte("x"), CreatedAt: noon}),
-			tx.InsertToken(ctx, berth.Token{ID: "t", Name: "t", Prefix: "p", Hash: []byte{7}, Role: berth.RoleOperator, CreatedAt: noon}),
+			tx.InsertToken(ctx, token(3, org(1), berth.RoleAdmin)),
+			tx.InsertToken(ctx, token(13, "", berth.RoleOperator)),
+			tx.InsertChannel(ctx, channel(furnishedChannel, org(1))),
+			tx.InsertChannel(ctx, channel(houseChannel, "")),
+			tx.InsertDelivery(ctx, delivery(24, furnishedChannel)),
+			tx.InsertDelivery(ctx, delivery(25, houseChannel)),
+			tx.InsertInvitation(ctx, invitation(6, org(1), berth.RoleMember)),
+			tx.InsertInvitation(ctx, invitation(16, "", berth.RoleOperator)),
+			tx.InsertSession(ctx, session(17, 15)),
+			tx.PutIdentity(ctx, berth.Identity{Issuer: "i", Subject: "s", UserID: furnishedUser}),
+			tx.PutImage(ctx, berth.PulledImage{EngineID: "e", Pin: "p", Reference: "r", PulledAt: noon}),
+			tx.PutMarks(ctx, []berth.Mark{{OrganizationID: org(1), End: noon}}),
 		} {
 			if err != nil {
 				return err
@@ -158,131 +249,7 @@ func (f fixture) furnish() {
 	})
 }
 
-// sees names what an actor gets to see of the first organization and of what
-// belongs to none.
-func (f fixture) sees(actor berth.Actor) []string {
-	f.Helper()
-	return f.seesOf(actor, org(1))
-}
-
-func (f fixture) seesOf(actor berth.Actor, organizationID string) (seen []string) {
-	f.Helper()
-	note := func(what string, saw bool, err error, hidden berth.Code) {
-		f.Helper()
-		switch {
-		case saw && err == nil:
-			seen = append(seen, what)
-		case err != nil && !berth.Is(err, hidden):
-			f.Errorf("%s: got %v, want it to look absent", what, err)
-		}
-	}
-	f.view(actor, func(ctx context.Context, tx store.Tx) error {
-		_, err := tx.Tenant(ctx, organizationID)
-		note("tenant", true, err, berth.CodeContainerNotFound)
-		_, err = tx.Tenant(ctx, "tenant-1")
-		note("slug", true, err, berth.CodeContainerNotFound)
-		_, err = tx.Tombstone(ctx, organizationID)
-		note("tombstone", true, err, berth.CodeContainerNotFound)
-		list, _, err := tx.ListTenants(ctx, store.TenantFilter{})
-		own := 0
-		for _, n := range list {
-			if n.OrganizationID == organizationID {
-				own++
-			} else if actor.OrganizationID != "" && n.OrganizationID != actor.OrganizationID {
-				f.Errorf("%s lists %s", actor.ID, n.OrganizationID)
-			}
-		}
-		note("list", own > 0, err, "")
-		_, err = tx.Deployment(ctx, furnishedDeployment)
-		note("deployment", true, err, berth.CodeDeploymentNotFound)
-		_, ok, err := tx.OpenDeployment(ctx, organizationID)
-		note("open", ok, err, "")
-		history, _, err := tx.ListDeployments(ctx, organizationID, store.Page{})
-		note("history", len(history) > 0, err, "")
-		opens, err := tx.OpenDeployments(ctx)
-		note("opens", len(opens) > 0, err, "")
-		_, err = tx.Secrets(ctx, organizationID, []string{furnishedSecret})
-		note("secrets", true, err, berth.CodeNotFound)
-		volumes, _, err := tx.ListVolumes(ctx, organizationID, store.Page{})
-		note("volumes", len(volumes) > 0, err, "")
-		volumes, _, err = tx.ListVolumes(ctx, "", store.Page{})
-		note("all volumes", len(volumes) > 0, err, "")
-		events, _, err := tx.ListEvents(ctx, organizationID, store.Page{})
-		note("events", len(events) > 0, err, "")
-		events, _, err = tx.ListEvents(ctx, "", store.Page{})
-		note("all events", len(events) > 0, err, "")
-		note("engine events", len(events) > 1, err, "")
-		probes, _, err := tx.ListProbes(ctx, organizationID, store.Page{})
-		note("probes", len(probes) > 0, err, "")
-		credentials, _, err := tx.ListCredentials(ctx, store.Page{})
-		_, one, err2 := tx.Credential(ctx, "r")
-		note("credentials", len(credentials) > 0 || one || err2 != nil, err, "")
-		tokens, _, err := tx.ListTokens(ctx, "", store.Page{})
-		note("tokens", len(tokens) > 0, err, "")
-		_, ok, err = tx.TokenByHash(ctx, []byte{7})
-		note("token", ok, err, "")
-		return nil
-	})
-	return seen
-}
-
-// writes are the ways to change something of an organization.
-func (f fixture) writes(organizationID string) map[string]func(context.Context, store.Tx) error {
-	f.Helper()
-	current := f.get(organizationID)
-	return map[string]func(context.Context, store.Tx) error{
-		"insert tenant": func(ctx context.Context, tx store.Tx) error {
-			n := tenant(1)
-			n.OrganizationID = organizationID
-			err := tx.InsertTenant(ctx, n)
-			if berth.Is(err, berth.CodeTenantExists) { // allowed, but for that
-				return nil
-			}
-			return err
-		},
-		"update tenant": func(ctx context.Context, tx store.Tx) error { n := current; return tx.UpdateTenant(ctx, &n) },
-		"insert deployment": func(ctx context.Context, tx store.Tx) error {
-			return tx.InsertDeployment(ctx, over(deployment(current), berth.DeploymentCompleted))
-		},
-		"update deployment": func(ctx context.Context, tx store.Tx) error {
-			d := deployment(current)
-			d.ID = furnishedDeployment
-			return tx.UpdateDeployment(ctx, d)
-		},
-		"insert secret": func(ctx context.Context, tx store.Tx) error {
-			return tx.InsertSecret(ctx, store.SecretVersion{ID: berth.NewID(), OrganizationID: organizationID, Name: "K", Ciphertext: []byte{1}, CreatedAt: noon})
-		},
-		"put volume": func(ctx context.Context, tx store.Tx) error {
-			return tx.PutVolume(ctx, berth.VolumeRecord{OrganizationID: organizationID, Name: "v1", Mount: "/data", CreatedAt: noon})
-		},
-		"insert event": func(ctx context.Context, tx store.Tx) error {
-			return tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), OrganizationID: organizationID, At: noon, Kind: "drift"})
-		},
-		"insert probe": func(ctx context.Context, tx store.Tx) error {
-			return tx.InsertProbe(ctx, berth.Probe{OrganizationID: organizationID, CheckedAt: noon, Status: berth.ProbeHealthy})
-		},
-	}
-}
-
-// installationWrites are the ways to change what belongs to no organization.
-func installationWrites() map[string]func(context.Context, store.Tx) error {
-	return map[string]func(context.Context, store.Tx) error{
-		"put credential": func(ctx context.Context, tx store.Tx) error {
-			return tx.PutCredential(ctx, store.StoredCredential{Registry: "r", Ciphertext: []byte{1}, UpdatedAt: noon})
-		},
-		"delete credential": func(ctx context.Context, tx store.Tx) error { return tx.DeleteCredential(ctx, "r") },
-		"insert token": func(ctx context.Context, tx store.Tx) error {
-			return tx.InsertToken(ctx, berth.Token{ID: berth.NewID(), Hash: []byte{8}, Role: berth.RoleOperator, CreatedAt: noon})
-		},
-		"insert blueprint": func(ctx context.Context, tx store.Tx) error {
-			return tx.InsertBlueprint(ctx, berth.BlueprintVersion{Name: "shop", Version: 2, Hash: "sha256:2", CreatedAt: noon})
-		},
-		"forget events": func(ctx context.Context, tx store.Tx) error {
-			_, err := tx.ForgetEvents(ctx, noon, 1)
-			return err
-		},
-		"insert engine event": func(ctx context.Context, tx store.Tx) error {
-			return tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), At: noon, Kind: "engine"})
-		},
-	}
+// delivery is the n-th, pending.
+func delivery(n int, channelID string) berth.Delivery {
+	return berth.Delivery{ID: id(n), ChannelID: channelID, EventID: id(1000 + n), Kind: "oom", Body: []byte("{}"), CreatedAt: noon, NextAt: noon, State: berth.DeliveryPending}
 }

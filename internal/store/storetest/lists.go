@@ -81,38 +81,6 @@ var listTests = []test{
 			f.same(page, q.want)
 		}
 	}},
-	{"a page has 100 rows by default and 1000 at most", func(f fixture) {
-		f.tx(func(ctx context.Context, tx store.Tx) error {
-			for i := range 1001 {
-				if err := tx.InsertTenant(ctx, tenant(i+1)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		for _, c := range []struct{ limit, want int }{{0, 100}, {1, 1}, {1000, 1000}, {5000, 1000}} {
-			page, next := f.list(operator, store.TenantFilter{Page: store.Page{Limit: c.limit}})
-			if len(page) != c.want || next == "" {
-				f.Errorf("limit %d gave %d tenants, cursor %q; want %d and a cursor", c.limit, len(page), next, c.want)
-			}
-		}
-	}},
-	{"a cursor or a limit that makes no sense is refused", func(f fixture) {
-		n := tenant(1)
-		f.insert(n, tenant(2))
-		_, cursor := f.list(operator, store.TenantFilter{Page: store.Page{Limit: 1}})
-		f.view(operator, func(ctx context.Context, tx store.Tx) error {
-			for _, bad := range []string{"x", "!!", "' OR 1=1", cursor + "A", cursor[1:], "MQ"} {
-				_, _, err := tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Cursor: bad}})
-				f.code(err, berth.CodeInvalidRequest)
-			}
-			_, _, err := tx.ListDeployments(ctx, org(1), store.Page{Cursor: cursor}) // another list's
-			f.code(err, berth.CodeInvalidRequest)
-			_, _, err = tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Limit: -2}})
-			f.code(err, berth.CodeInvalidRequest)
-			return nil
-		})
-	}},
 }
 
 func (f fixture) list(actor berth.Actor, filter store.TenantFilter) (page []berth.Tenant, next string) {

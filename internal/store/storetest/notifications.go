@@ -8,16 +8,16 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-func channel(id, organizationID string) store.StoredChannel {
+func channel(channelID, organizationID string) store.StoredChannel {
 	return store.StoredChannel{Ciphertext: []byte{0, 255}, Channel: berth.Channel{
-		ID: id, OrganizationID: organizationID, Type: berth.ChannelWebhook, Target: "https://h.example", Kinds: []string{"disk", "oom"},
+		ID: channelID, OrganizationID: organizationID, Type: berth.ChannelWebhook, Target: "https://h.example", Kinds: []string{"disk", "oom"},
 		Enabled: true, CreatedAt: noon, CreatedBy: "token-1",
 	}}
 }
 
 var notificationTests = []test{
 	{"an actor of one organization handles its own channels only", func(f fixture) {
-		all, own, other := channel("a", ""), channel("b", org(1)), channel("c", org(2))
+		all, own, other := channel(id(1), ""), channel(id(2), org(1)), channel(id(3), org(2))
 		f.tx(func(ctx context.Context, tx store.Tx) error {
 			for _, c := range []store.StoredChannel{all, own, other} {
 				if err := tx.InsertChannel(ctx, c); err != nil {
@@ -33,17 +33,17 @@ var notificationTests = []test{
 				return err
 			})
 		}
-		for _, id := range []string{"a", "c", "none"} {
-			f.code(f.try(of(org(1)), func(ctx context.Context, tx store.Tx) error { return tx.DeleteChannel(ctx, id) }), berth.CodeNotFound)
+		for _, other := range []string{id(1), id(3), id(9)} {
+			f.code(f.try(of(org(1)), func(ctx context.Context, tx store.Tx) error { return tx.DeleteChannel(ctx, other) }), berth.CodeNotFound)
 		}
-		f.code(f.try(of(org(1)), func(ctx context.Context, tx store.Tx) error { return tx.InsertChannel(ctx, channel("d", "")) }), berth.CodeForbidden)
+		f.code(f.try(of(org(1)), func(ctx context.Context, tx store.Tx) error { return tx.InsertChannel(ctx, channel(id(4), "")) }), berth.CodeForbidden)
 	}},
 	{"there is one delivery of an event to a channel, and it ends with it", func(f fixture) {
-		d := berth.Delivery{ID: "d", ChannelID: "a", EventID: "e", Kind: "oom", Body: []byte("{}"), CreatedAt: noon, NextAt: noon, State: berth.DeliveryPending}
+		d := berth.Delivery{ID: id(11), ChannelID: id(1), EventID: id(12), Kind: "oom", Body: []byte("{}"), CreatedAt: noon, NextAt: noon, State: berth.DeliveryPending}
 		again := d
-		again.ID = "again"
+		again.ID = id(13)
 		f.tx(func(ctx context.Context, tx store.Tx) error {
-			if err := tx.InsertChannel(ctx, channel("a", "")); err != nil {
+			if err := tx.InsertChannel(ctx, channel(id(1), "")); err != nil {
 				return err
 			}
 			if err := tx.InsertDelivery(ctx, d); err != nil {
@@ -60,7 +60,7 @@ var notificationTests = []test{
 		}
 		due(noon.Add(-time.Second))
 		due(noon, d)
-		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.DeleteChannel(ctx, "a") })
+		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.DeleteChannel(ctx, id(1)) })
 		due(noon)
 	}},
 	{"old events go, but neither unread ones nor the newest", func(f fixture) {

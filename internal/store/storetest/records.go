@@ -152,54 +152,6 @@ var recordTests = []test{
 		check(operator, "k", nil)
 		check(other, "k", &theirs)
 	}},
-	{"tokens are found by hash and never come back from revocation", func(f fixture) {
-		a := berth.Token{ID: berth.NewID(), Name: "ops 🚢", Prefix: "berth_ab", Hash: []byte{0, 1, 2}, Role: berth.RoleOperator, CreatedAt: noon}
-		b := berth.Token{ID: berth.NewID(), Name: "ci", Prefix: "berth_cd", Hash: []byte{3}, Role: berth.RoleOperator,
-			CreatedAt: noon.Add(-time.Hour), ExpiresAt: noon.Add(time.Hour), LastUsedAt: noon, RevokedAt: noon}
-		f.tx(func(ctx context.Context, tx store.Tx) error {
-			if err := tx.InsertToken(ctx, a); err != nil {
-				return err
-			}
-			return tx.InsertToken(ctx, b)
-		})
-		check := func(want ...berth.Token) {
-			f.Helper()
-			f.view(berth.System(), func(ctx context.Context, tx store.Tx) error {
-				list, _, err := tx.ListTokens(ctx, "", store.Page{})
-				if err != nil {
-					return err
-				}
-				f.same(list, want)
-				for _, w := range want {
-					got, ok, err := tx.TokenByHash(ctx, w.Hash)
-					if err != nil || !ok {
-						f.Fatalf("token %s: found %v, %v", w.Name, ok, err)
-					}
-					f.same(got, w)
-				}
-				if _, ok, err := tx.TokenByHash(ctx, []byte{0, 1}); ok || err != nil {
-					f.Errorf("a hash nobody has: found %v, %v", ok, err)
-				}
-				return nil
-			})
-		}
-		update := func(k berth.Token) {
-			f.tx(func(ctx context.Context, tx store.Tx) error { return tx.UpdateToken(ctx, k) })
-		}
-		check(a, b)
-		used, revoked := a, a
-		used.LastUsedAt = noon.Add(time.Minute)
-		revoked.RevokedAt = noon.Add(time.Hour)
-		update(revoked) // meanwhile
-		update(used)    // a late note of use
-		update(a)       // and one from before
-		both := revoked
-		both.LastUsedAt = used.LastUsedAt
-		check(both, b)
-		f.code(f.try(operator, func(ctx context.Context, tx store.Tx) error {
-			return tx.UpdateToken(ctx, berth.Token{ID: berth.NewID(), Role: berth.RoleOperator})
-		}), berth.CodeNotFound)
-	}},
 }
 
 func byID(list []store.SecretVersion) []store.SecretVersion {

@@ -5,6 +5,7 @@ package storetest
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -35,6 +36,12 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Health", healthTests},
 		{"Notifications", notificationTests},
 		{"Images", imageTests},
+		{"Tokens", tokenTests},
+		{"Organizations", organizationTests},
+		{"People", peopleTests},
+		{"Audit", auditTests},
+		{"Sealings", sealingTests},
+		{"Pages", pageTests},
 		{"Actors", actorTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
@@ -68,6 +75,15 @@ func of(organizationID string) berth.Actor {
 
 // noon is a moment with microseconds.
 var noon = time.Date(2026, 2, 28, 12, 0, 0, 123456000, time.UTC)
+
+// id is the n-th id of anything but an organization.
+func id(n int) string { return fmt.Sprintf("11111111-0000-4000-8000-%012x", n) }
+
+// digest is the n-th SHA-256.
+func digest(n int) []byte {
+	sum := sha256.Sum256([]byte{byte(n >> 8), byte(n)})
+	return sum[:]
+}
 
 // org is the n-th organization's id.
 func org(n int) string { return fmt.Sprintf("550e8400-e29b-41d4-a716-%012x", n) }
