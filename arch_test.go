@@ -41,6 +41,8 @@ var mayImport = map[string]struct {
 	"internal/lead":          {[]string{"", "internal/store"}, "decides who acts for an engine; it knows leases, no engine and no database"},
 	"internal/store/sqlite":  {[]string{"", "internal/store"}, "implements the seam; rules stay out of it"},
 
+	"internal/store/postgres": {[]string{"", "internal/store", "supabase"}, "implements the seam on the schema's own files; rules stay out of it"},
+
 	"internal/tenancy":   {[]string{"", "internal/store"}, "use cases write desired state; they never touch an engine or an edge"},
 	"internal/reconcile": {[]string{"", "internal/store"}, "the loop sees engine, edge and prober through its own interfaces"},
 	"internal/notify":    {[]string{"", "internal/store"}, "reads the journal and sends; what it may connect to is given to it"},

@@ -171,8 +171,8 @@ CREATE TABLE IF NOT EXISTS berth.pulled_images (
 
 -- Rights ------------------------------------------------------------------------
 
--- Each row says which rows berth_api reads, adds, changes and drops of a table;
--- NULL is none. The loop may do all of it, and the rest.
+-- The loop reaches every row, but changes and drops only what is not kept for
+-- ever. NULL is none.
 DO $$
 DECLARE
 	everything text := '(SELECT berth.sees_all())';
@@ -185,26 +185,26 @@ DECLARE
 	r record;
 BEGIN
 	FOR r IN SELECT * FROM (VALUES
-		-- table, its rights, reads, adds, changes, drops
-		('installation',          '(SELECT berth.sees_any())', NULL, NULL, NULL),
-		('engine_leases',         everything, NULL,       NULL,       NULL),
-		('secret_versions',       visible,    writable,   house,      NULL),
-		('registry_credentials',  everything, house,      house,      house),
-		('volumes',               visible,    writable,   writable,   NULL),
-		('requests',              own_ones,   own_writes, own_writes, own_writes),
-		('events',                visible,    writable,   NULL,       house),
-		('blueprints',            '(SELECT berth.sees_any())', house, NULL, NULL),
-		('usage_marks',           visible,    writable,   writable,   house),
-		('tenant_health_rollups', visible,    writable,   writable,   house),
-		('channels',              visible,    writable,   writable,   writable),
-		('deliveries',            of_channel, '(SELECT berth.may_write()) AND ' || of_channel, '(SELECT berth.may_write()) AND ' || of_channel, house),
-		('outbox',                everything, NULL,       house,      NULL),
-		('pulled_images',         everything, house,      house,      house)
-	) AS v(tab, reads, adds, changes, drops) LOOP
+		-- table, what the loop may do, and which rows berth_api reads, adds, changes and drops
+		('installation',          'INSERT',                 '(SELECT berth.sees_any())', NULL, NULL, NULL),
+		('engine_leases',         'INSERT, UPDATE, DELETE', everything, NULL,       NULL,       NULL),
+		('secret_versions',       'INSERT, UPDATE',         visible,    writable,   house,      NULL),
+		('registry_credentials',  'INSERT, UPDATE, DELETE', everything, house,      house,      house),
+		('volumes',               'INSERT, UPDATE',         visible,    writable,   writable,   NULL),
+		('requests',              'INSERT, UPDATE, DELETE', own_ones,   own_writes, own_writes, own_writes),
+		('events',                'INSERT, DELETE',         visible,    writable,   NULL,       house),
+		('blueprints',            'INSERT',                 '(SELECT berth.sees_any())', house, NULL, NULL),
+		('usage_marks',           'INSERT, UPDATE, DELETE', visible,    writable,   writable,   house),
+		('tenant_health_rollups', 'INSERT, UPDATE, DELETE', visible,    writable,   writable,   house),
+		('channels',              'INSERT, UPDATE, DELETE', visible,    writable,   writable,   writable),
+		('deliveries',            'INSERT, UPDATE, DELETE', of_channel, '(SELECT berth.may_write()) AND ' || of_channel, '(SELECT berth.may_write()) AND ' || of_channel, house),
+		('outbox',                'UPDATE',                 everything, NULL,       house,      NULL),
+		('pulled_images',         'INSERT, UPDATE, DELETE', everything, house,      house,      house)
+	) AS v(tab, system, reads, adds, changes, drops) LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE berth.%I ENABLE ROW LEVEL SECURITY', r.tab);
 		EXECUTE pg_catalog.format('ALTER TABLE berth.%I FORCE ROW LEVEL SECURITY', r.tab);
 		EXECUTE pg_catalog.format('REVOKE ALL ON berth.%I FROM PUBLIC, anon, authenticated, service_role, berth_api, berth_system', r.tab);
-		EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON berth.%I TO berth_system', r.tab);
+		EXECUTE pg_catalog.format('GRANT SELECT, %s ON berth.%I TO berth_system', r.system, r.tab);
 		EXECUTE pg_catalog.format('GRANT SELECT ON berth.%I TO berth_api', r.tab);
 		EXECUTE pg_catalog.format('DROP POLICY IF EXISTS system ON berth.%I', r.tab);
 		EXECUTE pg_catalog.format('CREATE POLICY system ON berth.%I TO berth_system USING (true) WITH CHECK (true)', r.tab);

@@ -322,19 +322,19 @@ DECLARE
 	r record;
 BEGIN
 	FOR r IN SELECT * FROM (VALUES
-		-- table, then which rows berth_api reads, adds, changes and drops
-		('organization_settings', NULL,       NULL,     NULL,     NULL), -- through views and functions only
-		('user_settings',         NULL,       NULL,     NULL,     NULL),
-		('identities',            everything, house,    house,    house),
-		('sessions',              everything, house,    house,    house),
-		('invitations',           visible,    writable, writable, NULL),
-		('tokens',                visible,    writable, writable, NULL),
-		('audit_log',             visible,    visible,  NULL,     NULL)  -- a member's denied attempt is recorded too
-	) AS v(tab, reads, adds, changes, drops) LOOP
+		-- table, what the loop may do, and which rows berth_api reads, adds, changes and drops
+		('organization_settings', 'INSERT, UPDATE, DELETE', NULL,       NULL,     NULL,     NULL), -- through views and functions only
+		('user_settings',         'INSERT, UPDATE, DELETE', NULL,       NULL,     NULL,     NULL),
+		('identities',            'INSERT, UPDATE, DELETE', everything, house,    house,    house),
+		('sessions',              'INSERT, UPDATE, DELETE', everything, house,    house,    house),
+		('invitations',           'INSERT, UPDATE',         visible,    writable, writable, NULL),
+		('tokens',                'INSERT, UPDATE',         visible,    writable, writable, NULL),
+		('audit_log',             'INSERT',                 visible,    visible,  NULL,     NULL) -- a member's denied attempt is recorded too
+	) AS v(tab, system, reads, adds, changes, drops) LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE berth.%I ENABLE ROW LEVEL SECURITY', r.tab);
 		EXECUTE pg_catalog.format('ALTER TABLE berth.%I FORCE ROW LEVEL SECURITY', r.tab);
 		EXECUTE pg_catalog.format('REVOKE ALL ON berth.%I FROM PUBLIC, anon, authenticated, service_role, berth_api, berth_system', r.tab);
-		EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON berth.%I TO berth_system', r.tab);
+		EXECUTE pg_catalog.format('GRANT SELECT, %s ON berth.%I TO berth_system', r.system, r.tab);
 		EXECUTE pg_catalog.format('DROP POLICY IF EXISTS system ON berth.%I', r.tab);
 		EXECUTE pg_catalog.format('CREATE POLICY system ON berth.%I TO berth_system USING (true) WITH CHECK (true)', r.tab);
 		EXECUTE pg_catalog.format('DROP POLICY IF EXISTS api_reads ON berth.%I', r.tab);
@@ -359,7 +359,6 @@ BEGIN
 		END IF;
 	END LOOP;
 END $$;
-REVOKE UPDATE, DELETE ON berth.audit_log FROM berth_system;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA berth FROM PUBLIC, anon, service_role;
 GRANT EXECUTE ON FUNCTION berth.put_organization(uuid, text, integer, timestamptz), berth.know_organization(uuid, text, timestamptz),

@@ -1,0 +1,84 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+const auditColumns = `seq, id, organization_id, at, actor_id, actor_name, actor_role, address, request_id,
+	action, target, outcome, code, before, after, prev_hash, hash`
+
+func auditRow(e *berth.AuditEntry) []any {
+	return []any{&e.Seq, &e.ID, text(&e.OrganizationID), instant(&e.At), text(&e.ActorID), text(&e.ActorName), text(&e.ActorRole),
+		text(&e.Address), text(&e.RequestID), &e.Action, text(&e.Target), text(&e.Outcome), text(&e.Code), text(&e.Before), text(&e.After),
+		&e.PrevHash, &e.Hash}
+}
+
+// AppendAudit implements store.Audit. The hash covers what is stored: text that
+// the database can take.
+func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if !t.actor.MaySee(e.OrganizationID) {
+		return errForbidden()
+	}
+	next := *e
+	for _, s := range []*string{&next.ID, &next.ActorID, &next.ActorName, &next.Address, &next.RequestID, &next.Action, &next.Target, &next.Before, &next.After} {
+		*s = cleanText(*s)
+	}
+	next.At = e.At.UTC().Truncate(time.Microsecond)
+	next.Seq, next.PrevHash = 0, nil
+	_, err := t.one(ctx, []any{&next.Seq, &next.PrevHash}, `SELECT seq, hash FROM berth.audit_log
+		WHERE organization_id IS NOT DISTINCT FROM $1 ORDER BY seq DESC LIMIT 1`, uuidOrNull(e.OrganizationID))
+	if err != nil {
+		return fault(ctx, err, "append to audit")
+	}
+	next.Seq++
+	next.Hash = next.Sum()
+	_, err = t.exec(ctx, `INSERT INTO berth.audit_log (`+auditColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
+		next.Seq, next.ID, uuidOrNull(next.OrganizationID), stamp(next.At), next.ActorID, next.ActorName, string(next.ActorRole), next.Address, next.RequestID,
+		next.Action, next.Target, string(next.Outcome), string(next.Code), next.Before, next.After, next.PrevHash, next.Hash)
+	if err != nil {
+		return fault(ctx, err, "append to audit")
+	}
+	*e = next
+	return nil
+}
+
+// ListAudit implements store.Audit.
+func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditEntry, string, error) {
+	place := "seq" // in the chain
+	if f.Everything {
+		place = "written"
+	}
+	list, order, from := "audit", " < $1 ORDER BY "+place+" DESC", window.before
+	if f.Ascending { // a cursor leads on the way it came
+		list, order, from = "audit from the first", " > $1 ORDER BY "+place, window.after
+	}
+	w, err := openWindow(list+" by "+place, f.Page)
+	if err != nil {
+		return nil, "", err
+	}
+	start, err := from(w)
+	if err != nil || f.Everything && !t.everything() || !f.Everything && !t.actor.MayManage(f.OrganizationID) {
+		return []berth.AuditEntry{}, "", err
+	}
+	whose := "organization_id = $2::uuid"
+	switch {
+	case f.Everything:
+		whose, f.OrganizationID = "$2::uuid IS NULL", ""
+	case f.OrganizationID == "":
+		whose = "organization_id IS NULL AND $2::uuid IS NULL"
+	}
+	return page[berth.AuditEntry]{w, bySeq(auditRow), `SELECT ` + auditColumns + `, ` + place + ` FROM berth.audit_log WHERE ` + whose + `
+		AND ($3 = '' OR actor_id = $3)
+		AND ($4 = '' OR action = $4 OR right($4, 1) = '.' AND starts_with(action, $4))
+		AND ($5 = '' OR outcome = $5) AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
+		AND ` + place + order + ` LIMIT $8`,
+		[]any{start, uuidOrNull(f.OrganizationID), f.ActorID, f.Action, string(f.Outcome), stamp(f.From), stamp(f.To)}}.read(ctx, t)
+}

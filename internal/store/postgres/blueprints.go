@@ -1,0 +1,78 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// Blueprints are the installation's. They hold no secret, so that whoever sees
+// any organization may read them.
+
+const blueprintColumns = `name, version, hash, created_at, created_by`
+
+func blueprintRow(v *berth.BlueprintVersion) []any {
+	return []any{&v.Name, &v.Version, &v.Hash, instant(&v.CreatedAt), text(&v.CreatedBy)}
+}
+
+// InsertBlueprint implements store.Blueprints.
+func (t *tx) InsertBlueprint(ctx context.Context, v berth.BlueprintVersion) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	source := v.Source
+	if source == nil {
+		source = []byte{} // nil would be NULL
+	}
+	n, err := t.exec(ctx, `INSERT INTO berth.blueprints (name, version, hash, source, created_at, created_by)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name, version) DO NOTHING`,
+		v.Name, v.Version, v.Hash, source, stamp(v.CreatedAt), orNull(v.CreatedBy))
+	if err == nil && n == 0 {
+		return errStale("The blueprint")
+	}
+	return fault(ctx, err, "insert blueprint")
+}
+
+// Blueprint implements store.Blueprints.
+func (t *tx) Blueprint(ctx context.Context, name string, version int) (berth.BlueprintVersion, error) {
+	var v berth.BlueprintVersion
+	ok := false
+	if t.anything() {
+		var err error
+		ok, err = t.one(ctx, append(blueprintRow(&v), &v.Source), `SELECT `+blueprintColumns+`, source FROM berth.blueprints
+			WHERE name = $1 AND ($2 = 0 OR version = $2) ORDER BY version DESC LIMIT 1`, name, version)
+		if err != nil {
+			return berth.BlueprintVersion{}, fault(ctx, err, "read blueprint")
+		}
+	}
+	if !ok {
+		return berth.BlueprintVersion{}, errNoBlueprint(name, version)
+	}
+	return v, nil
+}
+
+// ListBlueprints implements store.Blueprints.
+func (t *tx) ListBlueprints(ctx context.Context, p store.Page) ([]berth.BlueprintVersion, string, error) {
+	w, err := openWindow("blueprints", p)
+	if err != nil || !t.anything() {
+		return []berth.BlueprintVersion{}, "", err
+	}
+	name, version := "", 0
+	if w.key != "" {
+		if name, version, err = berth.ParseBlueprintID(w.key); err != nil {
+			return nil, "", errCursor(p.Cursor)
+		}
+	}
+	return page[berth.BlueprintVersion]{w, byKey(blueprintRow, berth.BlueprintVersion.ID), `SELECT ` + blueprintColumns + ` FROM berth.blueprints
+		WHERE name COLLATE "C" > $1 OR name = $1 AND version < $2 ORDER BY name COLLATE "C", version DESC LIMIT $3`, []any{name, version}}.read(ctx, t)
+}
+
+func errNoBlueprint(name string, version int) error {
+	id := name
+	if version != 0 {
+		id = berth.BlueprintID(name, version)
+	}
+	return berth.Errorf(berth.CodeBlueprintNotFound, "Blueprint not found").
+		WithHint("no blueprint %s; list the blueprints to see what there is", berth.Quote(id))
+}

@@ -1,0 +1,215 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+const channelColumns = `id, organization_id, type, target, ciphertext, kinds, enabled, failing_since, last_error, created_at, created_by`
+
+func channelRow(c *store.StoredChannel) []any {
+	kinds := column[string, []string]{&c.Kinds, func(v string) (list []string, err error) { return list, decodeJSON(v, &list) }}
+	return []any{&c.ID, text(&c.OrganizationID), text(&c.Type), &c.Target, &c.Ciphertext, kinds, &c.Enabled,
+		instant(&c.FailingSince), text(&c.LastError), instant(&c.CreatedAt), text(&c.CreatedBy)}
+}
+
+// InsertChannel implements store.Channels. Of the events, an actor of one
+// organization sees its own only, and its channel gets no others.
+func (t *tx) InsertChannel(ctx context.Context, c store.StoredChannel) error {
+	if err := t.mayManage(c.OrganizationID); err != nil {
+		return err
+	}
+	kinds, err := encodeJSON(c.Kinds)
+	if err != nil {
+		return fault(ctx, err, "insert channel")
+	}
+	_, err = t.exec(ctx, `INSERT INTO berth.channels (id, organization_id, type, target, ciphertext, kinds, enabled, failing_since, last_error,
+			created_at, created_by, not_before)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT coalesce(max(seq), 0) FROM berth.events))`,
+		c.ID, orNull(c.OrganizationID), string(c.Type), c.Target, c.Ciphertext, kinds, c.Enabled, stamp(c.FailingSince), orNull(c.LastError),
+		stamp(c.CreatedAt), orNull(c.CreatedBy))
+	return fault(ctx, err, "insert channel")
+}
+
+// Channel implements store.Channels.
+func (t *tx) Channel(ctx context.Context, id string) (store.StoredChannel, error) {
+	var c store.StoredChannel
+	ok, err := t.one(ctx, channelRow(&c), `SELECT `+channelColumns+` FROM berth.channels WHERE id = $1`, id)
+	if err != nil {
+		return store.StoredChannel{}, fault(ctx, err, "read channel")
+	}
+	if !ok || !t.actor.MayManage(c.OrganizationID) {
+		return store.StoredChannel{}, errNotFound("Notification channel")
+	}
+	return c, nil
+}
+
+// ListChannels implements store.Channels.
+func (t *tx) ListChannels(ctx context.Context, p store.Page) ([]store.StoredChannel, string, error) {
+	w, err := openWindow("channels", p)
+	if err != nil {
+		return nil, "", err
+	}
+	after, err := w.after()
+	if err != nil || !t.actor.MayManage(t.actor.OrganizationID) {
+		return []store.StoredChannel{}, "", err
+	}
+	return page[store.StoredChannel]{w, bySeq(channelRow), `SELECT ` + channelColumns + `, seq FROM berth.channels
+		WHERE ($1 OR organization_id = $2) AND seq > $3 ORDER BY seq LIMIT $4`,
+		[]any{t.everything(), uuidOrNull(t.actor.OrganizationID), after}}.read(ctx, t)
+}
+
+// writeChannel returns why the actor must not write a channel that is there.
+func (t *tx) writeChannel(ctx context.Context, id string) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	_, err := t.Channel(ctx, id)
+	return err
+}
+
+// UpdateChannel implements store.Channels.
+func (t *tx) UpdateChannel(ctx context.Context, c berth.Channel) error {
+	if err := t.writeChannel(ctx, c.ID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE berth.channels SET enabled = $1, failing_since = $2, last_error = $3 WHERE id = $4`,
+		c.Enabled, stamp(c.FailingSince), orNull(c.LastError), c.ID)
+	return fault(ctx, err, "update channel")
+}
+
+// DeleteChannel implements store.Channels.
+func (t *tx) DeleteChannel(ctx context.Context, id string) error {
+	if err := t.writeChannel(ctx, id); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `DELETE FROM berth.channels WHERE id = $1`, id)
+	return fault(ctx, err, "delete channel")
+}
+
+// InsertDelivery implements store.Deliveries.
+func (t *tx) InsertDelivery(ctx context.Context, d berth.Delivery) error {
+	if err := t.writeChannel(ctx, d.ChannelID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `INSERT INTO berth.deliveries (id, channel_id, event_id, kind, body, created_at, attempt, next_at, state)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (channel_id, event_id) DO NOTHING`,
+		d.ID, d.ChannelID, d.EventID, d.Kind, d.Body, stamp(d.CreatedAt), d.Attempt, stamp(d.NextAt), string(d.State))
+	return fault(ctx, err, "insert delivery")
+}
+
+// UpdateDelivery implements store.Deliveries.
+func (t *tx) UpdateDelivery(ctx context.Context, d berth.Delivery) error {
+	if err := t.writeChannel(ctx, d.ChannelID); err != nil {
+		return err
+	}
+	n, err := t.exec(ctx, `UPDATE berth.deliveries SET attempt = $1, at = $2, status_code = $3, error = $4, duration_ms = $5, next_at = $6, state = $7
+		WHERE id = $8 AND channel_id = $9`,
+		d.Attempt, stamp(d.At), orNull(d.StatusCode), orNull(d.Error), int(d.Duration/time.Millisecond), stamp(d.NextAt), string(d.State), d.ID, d.ChannelID)
+	if err != nil {
+		return fault(ctx, err, "update delivery")
+	}
+	if n == 0 {
+		return errNotFound("Delivery")
+	}
+	return nil
+}
+
+const deliveryColumns = `id, channel_id, event_id, kind, created_at, attempt, at, status_code, error, duration_ms, next_at, state`
+
+func deliveryRow(d *berth.Delivery) []any {
+	return []any{&d.ID, &d.ChannelID, &d.EventID, &d.Kind, instant(&d.CreatedAt), &d.Attempt, instant(&d.At), number(&d.StatusCode),
+		text(&d.Error), inMilliseconds(&d.Duration), instant(&d.NextAt), text(&d.State)}
+}
+
+// DueDeliveries implements store.Deliveries.
+func (t *tx) DueDeliveries(ctx context.Context, now time.Time) ([]berth.Delivery, error) {
+	list := []berth.Delivery{}
+	if !t.everything() {
+		return list, nil
+	}
+	err := t.many(ctx, func(rows pgx.Rows) error {
+		var d berth.Delivery
+		err := rows.Scan(append(deliveryRow(&d), &d.Body)...)
+		list = append(list, d)
+		return err
+	}, `SELECT `+deliveryColumns+`, body FROM berth.deliveries WHERE seq IN
+		(SELECT min(seq) FROM berth.deliveries WHERE state = 'pending' AND next_at <= $1 GROUP BY channel_id) ORDER BY next_at, seq`, stamp(now))
+	return list, fault(ctx, err, "list due deliveries")
+}
+
+// ListDeliveries implements store.Deliveries.
+func (t *tx) ListDeliveries(ctx context.Context, channelID string, p store.Page) ([]berth.Delivery, string, error) {
+	w, err := openWindow("deliveries", p)
+	if err != nil {
+		return nil, "", err
+	}
+	before, err := w.before()
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := t.Channel(ctx, channelID); err != nil {
+		return nil, "", err
+	}
+	return page[berth.Delivery]{w, bySeq(deliveryRow), `SELECT ` + deliveryColumns + `, seq FROM berth.deliveries
+		WHERE channel_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3`, []any{channelID, before}}.read(ctx, t)
+}
+
+// ForgetDeliveries implements store.Deliveries.
+func (t *tx) ForgetDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
+	if err := t.mayWrite(""); err != nil {
+		return 0, err
+	}
+	n, err := t.exec(ctx, `DELETE FROM berth.deliveries WHERE id IN
+		(SELECT id FROM berth.deliveries WHERE state <> 'pending' AND created_at < $1 ORDER BY created_at LIMIT $2)`, stamp(before), limit)
+	return int(n), fault(ctx, err, "forget deliveries")
+}
+
+// EventsAfter implements store.Outbox.
+func (t *tx) EventsAfter(ctx context.Context, seq int64, limit int) ([]store.NumberedEvent, error) {
+	size, err := pageSize(limit)
+	list := []store.NumberedEvent{}
+	if err != nil || !t.everything() {
+		return list, err
+	}
+	err = t.many(ctx, func(rows pgx.Rows) error {
+		var e store.NumberedEvent
+		err := rows.Scan(append(eventRow(&e.Event), &e.Seq)...)
+		list = append(list, e)
+		return err
+	}, `SELECT `+eventColumns+`, seq FROM berth.events WHERE seq > $1 ORDER BY seq LIMIT $2`, seq, size)
+	return list, fault(ctx, err, "read events")
+}
+
+// OutboxSeq implements store.Outbox.
+func (t *tx) OutboxSeq(ctx context.Context) (seq int64, err error) {
+	if !t.everything() {
+		return 0, errForbidden()
+	}
+	_, err = t.one(ctx, []any{&seq}, `SELECT seq FROM berth.outbox`)
+	return seq, fault(ctx, err, "read outbox")
+}
+
+// SetOutboxSeq implements store.Outbox.
+func (t *tx) SetOutboxSeq(ctx context.Context, seq int64) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE berth.outbox SET seq = $1`, seq)
+	return fault(ctx, err, "write outbox")
+}
+
+// NotBefore implements store.Outbox.
+func (t *tx) NotBefore(ctx context.Context, channelID string) (seq int64, err error) {
+	if _, err := t.Channel(ctx, channelID); err != nil {
+		return 0, err
+	}
+	_, err = t.one(ctx, []any{&seq}, `SELECT not_before FROM berth.channels WHERE id = $1`, channelID)
+	return seq, fault(ctx, err, "read channel")
+}

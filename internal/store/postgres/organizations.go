@@ -1,0 +1,72 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// Organizations, users and memberships are read through views and written
+// through functions of the schema, because the tables behind them may be another
+// program's, with other columns.
+
+const organizationColumns = `id, name, self_service, created_at`
+
+func organizationRow(o *berth.Organization) []any {
+	return []any{&o.ID, &o.Name, scopes(&o.SelfService), instant(&o.CreatedAt)}
+}
+
+// PutOrganization implements store.Organizations.
+func (t *tx) PutOrganization(ctx context.Context, o berth.Organization) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `SELECT berth.put_organization($1, $2, $3, $4)`, o.ID, o.Name, int(o.SelfService), stamp(o.CreatedAt))
+	return fault(ctx, err, "write organization")
+}
+
+// knowOrganization stores the organization of a new tenant if it is not known.
+func (t *tx) knowOrganization(ctx context.Context, n berth.Tenant) error {
+	_, err := t.exec(ctx, `SELECT berth.know_organization($1, $2, $3)`, n.OrganizationID, n.Name, stamp(n.CreatedAt))
+	return fault(ctx, err, "write organization")
+}
+
+// Organization implements store.Organizations.
+func (t *tx) Organization(ctx context.Context, id string) (berth.Organization, error) {
+	var o berth.Organization
+	ok, err := t.one(ctx, organizationRow(&o), `SELECT `+organizationColumns+` FROM berth.organizations WHERE id = $1`, uuidOrNull(id))
+	if err != nil {
+		return berth.Organization{}, fault(ctx, err, "read organization")
+	}
+	if !ok || !t.actor.MaySee(o.ID) {
+		return berth.Organization{}, errNoOrganization(id)
+	}
+	return o, nil
+}
+
+// ListOrganizations implements store.Organizations.
+func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organization, string, error) {
+	w, err := openWindow("organizations", p)
+	if err != nil {
+		return nil, "", err
+	}
+	after, err := w.afterID()
+	if err != nil {
+		return nil, "", err
+	}
+	all, org := t.scope()
+	return page[berth.Organization]{w, byKey(organizationRow, func(o berth.Organization) string { return o.ID }),
+		`SELECT ` + organizationColumns + ` FROM berth.organizations WHERE ($1 OR id = $2) AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4`,
+		[]any{all, org, after}}.read(ctx, t)
+}
+
+// scopes reads a column of scopes.
+func scopes(dst *berth.Scopes) any {
+	return column[int64, berth.Scopes]{dst, func(n int64) (berth.Scopes, error) { return berth.Scopes(n), nil }}
+}
+
+func errNoOrganization(id string) error {
+	return berth.Errorf(berth.CodeOrganizationNotFound, "Organization not found").WithField("organizationId").
+		WithHint("no organization %s; list the organizations to see what there is", berth.Quote(id))
+}

@@ -1,0 +1,58 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// Request implements store.Requests.
+func (t *tx) Request(ctx context.Context, key string) (r store.Request, ok bool, err error) {
+	if !t.anything() {
+		return store.Request{}, false, nil
+	}
+	ok, err = t.one(ctx, []any{&r.Key, &r.Fingerprint, text(&r.DeploymentID), number(&r.Status), &r.Answer, instant(&r.CreatedAt)},
+		`SELECT idempotency_key, fingerprint, deployment_id, status, answer, created_at FROM berth.requests
+		WHERE actor_id = $1 AND idempotency_key = $2`, t.actor.ID, key)
+	return r, ok, fault(ctx, err, "read request")
+}
+
+// mayAsk returns why the actor can't order anything.
+func (t *tx) mayAsk() error {
+	if t.actor.Everywhere() {
+		return t.writable()
+	}
+	return t.mayWrite(t.actor.OrganizationID)
+}
+
+// PutRequest implements store.Requests.
+func (t *tx) PutRequest(ctx context.Context, r store.Request) error {
+	if err := t.mayAsk(); err != nil {
+		return err
+	}
+	_, err := t.guarded(ctx, `INSERT INTO berth.requests (actor_id, idempotency_key, fingerprint, deployment_id, status, answer, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (actor_id, idempotency_key) DO UPDATE SET fingerprint = excluded.fingerprint,
+		deployment_id = excluded.deployment_id, status = excluded.status, answer = excluded.answer, created_at = excluded.created_at`,
+		t.actor.ID, r.Key, r.Fingerprint, orNull(r.DeploymentID), orNull(r.Status), r.Answer, stamp(r.CreatedAt))
+	if isDangling(err) {
+		return errNoDeployment(r.DeploymentID)
+	}
+	return fault(ctx, err, "write request")
+}
+
+// ForgetRequests implements store.Requests: of every actor for the
+// installation's, else of its own.
+func (t *tx) ForgetRequests(ctx context.Context, before time.Time) error {
+	if err := t.mayAsk(); err != nil {
+		return err
+	}
+	if before.IsZero() {
+		return berth.Errorf(berth.CodeInternal, "No time to forget requests before").WithHint("this is a fault of Berth; please report it")
+	}
+	_, err := t.exec(ctx, `DELETE FROM berth.requests WHERE created_at < $1 AND ($2 OR actor_id = $3)`,
+		stamp(before), t.everything(), t.actor.ID)
+	return fault(ctx, err, "forget requests")
+}

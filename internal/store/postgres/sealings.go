@@ -1,0 +1,51 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// sealedIn is where each kind of sealed value is: table, and column of the id.
+var sealedIn = map[string][2]string{
+	"secret":   {"berth.secret_versions", "id"},
+	"registry": {"berth.registry_credentials", "registry"},
+	"channel":  {"berth.channels", "id"},
+}
+
+func sealedRow(s *store.Sealed) []any {
+	return []any{&s.Kind, &s.ID, text(&s.OrganizationID), &s.Name, &s.Ciphertext}
+}
+
+// ListSealed implements store.Sealings.
+func (t *tx) ListSealed(ctx context.Context, p store.Page) ([]store.Sealed, string, error) {
+	w, err := openWindow("sealed", p)
+	if err != nil || !t.everything() {
+		return []store.Sealed{}, "", err
+	}
+	kind, id, _ := strings.Cut(w.key, ":")
+	return page[store.Sealed]{w, byKey(sealedRow, func(s store.Sealed) string { return s.Kind + ":" + s.ID }), `SELECT * FROM (
+		SELECT 'channel' AS kind, id, organization_id, '' AS name, ciphertext FROM berth.channels WHERE ciphertext IS NOT NULL
+		UNION ALL SELECT 'registry', registry, NULL, '', ciphertext FROM berth.registry_credentials
+		UNION ALL SELECT 'secret', id, organization_id, name, ciphertext FROM berth.secret_versions) s
+		WHERE (kind COLLATE "C", id COLLATE "C") > ($1, $2) ORDER BY kind COLLATE "C", id COLLATE "C" LIMIT $3`, []any{kind, id}}.read(ctx, t)
+}
+
+// Reseal implements store.Sealings.
+func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	in, ok := sealedIn[s.Kind]
+	if !ok {
+		return berth.Errorf(berth.CodeInternal, "There are no sealed values of kind %s", berth.Quote(s.Kind)).
+			WithHint("this is a fault of Berth; please report it")
+	}
+	n, err := t.exec(ctx, `UPDATE `+in[0]+` SET ciphertext = $1 WHERE `+in[1]+` = $2 AND ciphertext = $3`, ciphertext, s.ID, s.Ciphertext)
+	if err == nil && n == 0 {
+		return errStale("The sealed value")
+	}
+	return fault(ctx, err, "seal anew")
+}

@@ -1,0 +1,185 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// tx is one transaction of one actor. Every row that it reads or writes is
+// checked against the actor, here and by the database.
+type tx struct {
+	conn     *pgx.Conn
+	actor    berth.Actor
+	writes   bool
+	xid      string // number of a write transaction
+	timeline string // of the server that gave it
+	failed   error  // of a statement: the server takes no more in this transaction
+}
+
+var _ store.Tx = (*tx)(nil)
+
+// everything reports whether the actor sees what belongs to the installation,
+// and with it every organization.
+func (t *tx) everything() bool { return t.actor.Installation() }
+
+// anything reports whether the actor sees any organization at all.
+func (t *tx) anything() bool {
+	return t.actor.Everywhere() || t.actor.MaySee(t.actor.OrganizationID)
+}
+
+// scope returns the arguments with which a list is narrowed to the
+// organizations that the actor sees: "($1 OR organization_id = $2)". nil, for
+// the actor who sees all or none, is NULL, which equals no row's.
+func (t *tx) scope() (all bool, organizationID any) {
+	if !t.anything() {
+		return false, nil
+	}
+	return t.actor.Everywhere(), uuidOrNull(t.actor.OrganizationID)
+}
+
+// scopeOf is scope for a list that may be asked of one organization; "" for
+// all.
+func (t *tx) scopeOf(organizationID string) (all bool, narrowed any) {
+	switch {
+	case organizationID == "":
+		return t.scope()
+	case t.actor.MaySee(organizationID):
+		return false, uuidOrNull(organizationID)
+	}
+	return false, nil
+}
+
+// writable returns why this transaction must not write at all.
+func (t *tx) writable() error {
+	if !t.writes {
+		return berth.Errorf(berth.CodeInternal, "A view can't write").WithHint("this is a fault of Berth; please report it")
+	}
+	return nil
+}
+
+// mayWrite returns why the actor must not write a row of the organization, or
+// with "" of the installation.
+func (t *tx) mayWrite(organizationID string) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if !t.actor.MayWrite(organizationID) {
+		return errForbidden()
+	}
+	return nil
+}
+
+// mayManage is mayWrite for tokens, invitations, memberships and channels.
+func (t *tx) mayManage(organizationID string) error {
+	if err := t.writable(); err != nil {
+		return err
+	}
+	if !t.actor.MayManage(organizationID) {
+		return errForbidden()
+	}
+	return nil
+}
+
+// note remembers the failure of a statement.
+func (t *tx) note(err error) error {
+	if err != nil && t.failed == nil {
+		t.failed = err
+	}
+	return err
+}
+
+// exec runs one statement and returns how many rows it changed. Errors are the
+// driver's, for the caller to interpret.
+func (t *tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	if t.failed != nil {
+		return 0, t.failed
+	}
+	tag, err := t.conn.Exec(ctx, query, clean(args)...)
+	return tag.RowsAffected(), t.note(err)
+}
+
+// guarded is exec for a row that a constraint may refuse: the transaction goes
+// on then. It takes one round trip, two if the row is refused.
+func (t *tx) guarded(ctx context.Context, query string, args ...any) (n int64, err error) {
+	if t.failed != nil {
+		return 0, t.failed
+	}
+	b := &pgx.Batch{}
+	b.Queue("SAVEPOINT guarded")
+	b.Queue(query, clean(args)...).Exec(func(tag pgconn.CommandTag) error { n = tag.RowsAffected(); return nil })
+	b.Queue("RELEASE guarded")
+	err = t.conn.SendBatch(ctx, b).Close()
+	if err == nil {
+		return n, nil
+	}
+	_, duplicate := violated(err, uniqueViolation)
+	if !duplicate && !isDangling(err) {
+		return 0, t.note(err)
+	}
+	if _, back := t.conn.Exec(ctx, "ROLLBACK TO guarded"); back != nil {
+		return 0, t.note(back)
+	}
+	return 0, err
+}
+
+// one reads one row into dst; ok is false if there is none.
+func (t *tx) one(ctx context.Context, dst []any, query string, args ...any) (ok bool, err error) {
+	if t.failed != nil {
+		return false, t.failed
+	}
+	err = t.conn.QueryRow(ctx, query, clean(args)...).Scan(dst...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, t.note(err)
+}
+
+// many calls scan for each row.
+func (t *tx) many(ctx context.Context, scan func(pgx.Rows) error, query string, args ...any) error {
+	if t.failed != nil {
+		return t.failed
+	}
+	rows, err := t.conn.Query(ctx, query, clean(args)...)
+	if err != nil {
+		return t.note(err)
+	}
+	defer rows.Close() // Err below says what went wrong
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return t.note(err)
+		}
+	}
+	return t.note(rows.Err())
+}
+
+// Installation implements store.Tx.
+func (t *tx) Installation(ctx context.Context) (string, error) {
+	var id string
+	if !t.anything() {
+		return "", errNotFound("Installation")
+	}
+	ok, err := t.one(ctx, []any{&id}, `SELECT id FROM berth.installation`)
+	if err != nil {
+		return "", fault(ctx, err, "read installation")
+	}
+	if !ok {
+		return "", errNotFound("Installation")
+	}
+	return id, nil
+}
+
+// install names the installation if it has no name yet.
+func (s *Store) install(ctx context.Context) error {
+	return s.InTx(ctx, berth.System(), func(x store.Tx) error {
+		_, err := x.(*tx).exec(ctx, `INSERT INTO berth.installation (id, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+			berth.NewID(), stamp(time.Now()))
+		return fault(ctx, err, "name installation")
+	})
+}

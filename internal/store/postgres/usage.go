@@ -1,0 +1,276 @@
+package postgres
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/unite-hub/berth"
+)
+
+// usageJSON is a period on its way into the database: many are written by one
+// statement, which takes them as one parameter.
+type usageJSON struct {
+	ID         string    `json:"id"`
+	Org        string    `json:"org"`
+	Start      time.Time `json:"start"`
+	End        time.Time `json:"stop"`
+	Resolution string    `json:"resolution"`
+	CPUAvg     *float64  `json:"cpu_avg"`
+	CPUMax     *float64  `json:"cpu_max"`
+	Throttled  *int64    `json:"throttled"`
+	MemoryAvg  *int64    `json:"memory_avg"`
+	MemoryMax  *int64    `json:"memory_max"`
+	Limit      any       `json:"memory_limit"` // MB
+	OOM        *int64    `json:"oom"`
+	Rx         *int64    `json:"rx"`
+	Tx         *int64    `json:"tx"`
+	Disk       *int64    `json:"disk"`
+	Read       *int64    `json:"read"`
+	Written    *int64    `json:"written"`
+	Requests   *int64    `json:"requests"`
+	Errors     *int64    `json:"errors"`
+	Took       any       `json:"took"` // microseconds
+	Samples    int       `json:"samples"`
+}
+
+// rounded is a number of bytes in megabytes, as megabytes rounds.
+func rounded(column string) string { return "(" + column + " + 524288) / 1048576" }
+
+// PutUsage implements store.Usages.
+func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
+	if len(list) == 0 {
+		return nil
+	}
+	rows := make([]usageJSON, 0, len(list))
+	for _, u := range list {
+		if err := t.mayWrite(u.OrganizationID); err != nil {
+			return err
+		}
+		rows = append(rows, usageJSON{
+			berth.NewID(), u.OrganizationID, u.Start.UTC().Truncate(time.Microsecond), u.End.UTC().Truncate(time.Microsecond), string(u.Resolution),
+			u.CPUPercentAvg.Pointer(), u.CPUPercentMax.Pointer(), u.Throttled.Pointer(), u.MemoryAvg.Pointer(), u.MemoryMax.Pointer(),
+			megabytes(u.MemoryLimit), u.OOMKills.Pointer(), u.NetworkRx.Pointer(), u.NetworkTx.Pointer(), u.Disk.Pointer(),
+			u.DiskRead.Pointer(), u.DiskWritten.Pointer(), u.Requests.Pointer(), u.Errors.Pointer(), per(u.ResponseTime, time.Microsecond), u.Samples,
+		})
+	}
+	text, err := encodeJSON(rows)
+	if err == nil {
+		_, err = t.exec(ctx, putUsage, text)
+	}
+	return fault(ctx, err, "write usage")
+}
+
+// Of two periods with the same begin, the later one stands, as one after the
+// other would leave it; one statement can't change a row twice.
+var putUsage = `INSERT INTO public.tenant_resource_usage AS r (id, container_id, organization_id, recorded_at, period_start, period_end,
+	resolution, cpu_usage_percent_avg, cpu_usage_percent_max, cpu_throttling_count, memory_usage_mb_avg, memory_usage_mb_max,
+	memory_limit_mb, oom_kill_count, network_rx_bytes, network_tx_bytes, disk_usage_mb, disk_io_read_mb, disk_io_write_mb,
+	request_count, error_count, avg_response_time_ms, created_at, memory_usage_bytes_avg, memory_usage_bytes_max,
+	disk_usage_bytes, disk_io_read_bytes, disk_io_write_bytes, avg_response_time_us, samples)
+	SELECT DISTINCT ON (u.org, u.resolution, u.start) u.id, c.id, u.org, u.stop, u.start, u.stop,
+	u.resolution, u.cpu_avg, u.cpu_max, u.throttled, ` + rounded("u.memory_avg") + `, ` + rounded("u.memory_max") + `,
+	u.memory_limit, u.oom, u.rx, u.tx, ` + rounded("u.disk") + `, ` + rounded("u.read") + `, ` + rounded("u.written") + `,
+	u.requests, u.errors, (u.took + 500) / 1000, u.stop, u.memory_avg, u.memory_max,
+	u.disk, u.read, u.written, u.took, u.samples
+	FROM ROWS FROM (json_to_recordset($1::json) AS (id uuid, org uuid, start timestamptz, stop timestamptz, resolution text, cpu_avg numeric,
+		cpu_max numeric, throttled bigint, memory_avg bigint, memory_max bigint, memory_limit bigint, oom bigint, rx bigint, tx bigint, disk bigint,
+		read bigint, written bigint, requests bigint, errors bigint, took bigint, samples bigint)) WITH ORDINALITY
+		AS u (id, org, start, stop, resolution, cpu_avg, cpu_max, throttled, memory_avg, memory_max, memory_limit, oom, rx, tx, disk,
+		read, written, requests, errors, took, samples, place)
+	JOIN LATERAL (SELECT t.id FROM public.tenant_containers t WHERE t.organization_id = u.org
+		ORDER BY t.deprovisioned_at IS NOT NULL, t.seq DESC LIMIT 1) c ON true
+	ORDER BY u.org, u.resolution, u.start, u.place DESC
+	ON CONFLICT (organization_id, resolution, period_start) DO UPDATE SET recorded_at = excluded.recorded_at,
+	period_end = excluded.period_end, cpu_usage_percent_avg = excluded.cpu_usage_percent_avg,
+	cpu_usage_percent_max = excluded.cpu_usage_percent_max, cpu_throttling_count = excluded.cpu_throttling_count,
+	memory_usage_mb_avg = excluded.memory_usage_mb_avg, memory_usage_mb_max = excluded.memory_usage_mb_max,
+	memory_limit_mb = excluded.memory_limit_mb, oom_kill_count = excluded.oom_kill_count,
+	network_rx_bytes = excluded.network_rx_bytes, network_tx_bytes = excluded.network_tx_bytes,
+	disk_usage_mb = excluded.disk_usage_mb, disk_io_read_mb = excluded.disk_io_read_mb,
+	disk_io_write_mb = excluded.disk_io_write_mb, request_count = excluded.request_count, error_count = excluded.error_count,
+	avg_response_time_ms = excluded.avg_response_time_ms, memory_usage_bytes_avg = excluded.memory_usage_bytes_avg,
+	memory_usage_bytes_max = excluded.memory_usage_bytes_max, disk_usage_bytes = excluded.disk_usage_bytes,
+	disk_io_read_bytes = excluded.disk_io_read_bytes, disk_io_write_bytes = excluded.disk_io_write_bytes,
+	avg_response_time_us = excluded.avg_response_time_us, samples = excluded.samples`
+
+// ListUsage implements store.Usages.
+func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time, limit int) ([]berth.Usage, error) {
+	list := []berth.Usage{}
+	if !t.actor.MaySee(organizationID) {
+		return list, nil
+	}
+	err := t.many(ctx, func(rows pgx.Rows) error {
+		u := berth.Usage{OrganizationID: organizationID, Resolution: resolution}
+		var limitMB, responseUS berth.Maybe[int64]
+		if err := rows.Scan(instant(&u.Start), instant(&u.End), maybe(&u.CPUPercentAvg), maybe(&u.CPUPercentMax), maybe(&u.Throttled),
+			maybe(&u.MemoryAvg), maybe(&u.MemoryMax), maybe(&limitMB), maybe(&u.OOMKills), maybe(&u.NetworkRx), maybe(&u.NetworkTx),
+			maybe(&u.Disk), maybe(&u.DiskRead), maybe(&u.DiskWritten), maybe(&u.Requests), maybe(&u.Errors), maybe(&responseUS), &u.Samples); err != nil {
+			return err
+		}
+		u.MemoryLimit = berth.Maybe[int64]{Value: limitMB.Value * berth.BytesPerMB, Known: limitMB.Known}
+		u.ResponseTime = berth.Maybe[time.Duration]{Value: time.Duration(responseUS.Value) * time.Microsecond, Known: responseUS.Known}
+		list = append(list, u)
+		return nil
+	}, `SELECT period_start, period_end, cpu_usage_percent_avg::float8, cpu_usage_percent_max::float8, cpu_throttling_count, memory_usage_bytes_avg,
+		memory_usage_bytes_max, memory_limit_mb, oom_kill_count, network_rx_bytes, network_tx_bytes, disk_usage_bytes,
+		disk_io_read_bytes, disk_io_write_bytes, request_count, error_count, avg_response_time_us, samples
+		FROM public.tenant_resource_usage WHERE organization_id = $1 AND resolution = $2 AND period_start >= $3 AND period_start < $4
+		ORDER BY period_start LIMIT $5`, uuidOrNull(organizationID), string(resolution), stamp(from), stamp(to), limit)
+	return list, fault(ctx, err, "list usage")
+}
+
+// UsageOrganizations implements store.Usages.
+func (t *tx) UsageOrganizations(ctx context.Context) ([]string, error) {
+	all, org := t.scope()
+	list, err := t.texts(ctx, `SELECT DISTINCT organization_id FROM public.tenant_resource_usage
+		WHERE ($1 OR organization_id = $2) ORDER BY organization_id`, all, org)
+	return list, fault(ctx, err, "list organizations with usage")
+}
+
+// DropUsage implements store.Usages.
+func (t *tx) DropUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time) error {
+	if err := t.mayWrite(organizationID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `DELETE FROM public.tenant_resource_usage WHERE organization_id = $1 AND resolution = $2 AND period_start >= $3 AND period_start < $4`,
+		organizationID, string(resolution), stamp(from), stamp(to))
+	return fault(ctx, err, "drop usage")
+}
+
+// ForgetUsage implements store.Usages.
+func (t *tx) ForgetUsage(ctx context.Context, resolution berth.Resolution, before time.Time, most int) (int, error) {
+	if err := t.mayWrite(""); err != nil {
+		return 0, err
+	}
+	n, err := t.exec(ctx, `DELETE FROM public.tenant_resource_usage WHERE id IN (SELECT id FROM public.tenant_resource_usage
+		WHERE resolution = $1 AND period_start < $2 ORDER BY period_start LIMIT $3)`, string(resolution), stamp(before), most)
+	return int(n), fault(ctx, err, "forget usage")
+}
+
+// counterJSON is a container's counters as they are kept. Unknown is left out.
+type counterJSON struct {
+	Container string    `json:"container"`
+	At        time.Time `json:"at"`
+	Started   time.Time `json:"started"`
+	CPU       *int64    `json:"cpuNs,omitempty"`
+	Throttled *int64    `json:"throttled,omitempty"`
+	OOM       *int64    `json:"oom,omitempty"`
+	Rx        *int64    `json:"rx,omitempty"`
+	Tx        *int64    `json:"tx,omitempty"`
+	Read      *int64    `json:"read,omitempty"`
+	Written   *int64    `json:"written,omitempty"`
+}
+
+// markJSON is a mark on its way into the database.
+type markJSON struct {
+	Org      string        `json:"org"`
+	End      time.Time     `json:"stop"`
+	Counters []counterJSON `json:"counters"`
+}
+
+// PutMarks implements store.Usages.
+func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
+	last := map[string]markJSON{} // one statement can't change a row twice
+	for _, m := range list {
+		if err := t.mayWrite(m.OrganizationID); err != nil {
+			return err
+		}
+		counters := make([]counterJSON, 0, len(m.Samples))
+		for _, s := range m.Samples {
+			counters = append(counters, counterJSON{
+				s.ContainerID, s.At.UTC(), s.StartedAt.UTC(), whole(s.CPU), s.Throttled.Pointer(), s.OOMKills.Pointer(),
+				s.NetworkRx.Pointer(), s.NetworkTx.Pointer(), s.DiskRead.Pointer(), s.DiskWritten.Pointer(),
+			})
+		}
+		last[m.OrganizationID] = markJSON{m.OrganizationID, m.End.UTC().Truncate(time.Microsecond), counters}
+	}
+	if len(last) == 0 {
+		return nil
+	}
+	text, err := encodeJSON(slices.Collect(maps.Values(last)))
+	if err == nil {
+		_, err = t.exec(ctx, `INSERT INTO berth.usage_marks (organization_id, period_end, counters)
+			SELECT org, stop, counters FROM json_to_recordset($1::json) AS m (org uuid, stop timestamptz, counters jsonb)
+			ON CONFLICT (organization_id) DO UPDATE SET period_end = excluded.period_end, counters = excluded.counters`, text)
+	}
+	return fault(ctx, err, "write counters")
+}
+
+// Marks implements store.Usages.
+func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
+	all, org := t.scope()
+	list := []berth.Mark{}
+	err := t.many(ctx, func(rows pgx.Rows) error {
+		var m berth.Mark
+		var text string
+		if err := rows.Scan(&m.OrganizationID, instant(&m.End), &text, maybe(&m.Disk)); err != nil {
+			return err
+		}
+		var counters []counterJSON
+		if err := decodeJSON(text, &counters); err != nil {
+			return err
+		}
+		for _, c := range counters {
+			s := berth.Sample{
+				ContainerID: c.Container, At: c.At, StartedAt: c.Started, Throttled: orUnmaybe(c.Throttled), OOMKills: orUnmaybe(c.OOM),
+				NetworkRx: orUnmaybe(c.Rx), NetworkTx: orUnmaybe(c.Tx), DiskRead: orUnmaybe(c.Read), DiskWritten: orUnmaybe(c.Written),
+			}
+			if c.CPU != nil {
+				s.CPU = berth.Known(time.Duration(*c.CPU))
+			}
+			m.Samples = append(m.Samples, s)
+		}
+		list = append(list, m)
+		return nil
+	}, `SELECT organization_id, period_end, counters, coalesce(
+		(SELECT disk_usage_bytes FROM public.tenant_resource_usage u WHERE u.organization_id = m.organization_id AND resolution = 'minute'
+			ORDER BY period_start DESC LIMIT 1),
+		(SELECT disk_usage_bytes FROM public.tenant_resource_usage u WHERE u.organization_id = m.organization_id AND resolution = 'hour'
+			ORDER BY period_start DESC LIMIT 1))
+		FROM berth.usage_marks m WHERE ($1 OR organization_id = $2) ORDER BY organization_id`, all, org)
+	return list, fault(ctx, err, "read counters")
+}
+
+// ForgetMarks implements store.Usages.
+func (t *tx) ForgetMarks(ctx context.Context) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `DELETE FROM berth.usage_marks WHERE organization_id NOT IN
+		(SELECT organization_id FROM public.tenant_containers WHERE deprovisioned_at IS NULL)`)
+	return fault(ctx, err, "forget counters")
+}
+
+// megabytes rounds bytes to the nearest megabyte.
+func megabytes(v berth.Maybe[int64]) any {
+	if !v.Known {
+		return nil
+	}
+	return (v.Value + berth.BytesPerMB/2) / berth.BytesPerMB
+}
+
+func per(v berth.Maybe[time.Duration], unit time.Duration) any {
+	if !v.Known {
+		return nil
+	}
+	return int64(v.Value.Round(unit) / unit)
+}
+
+func whole(v berth.Maybe[time.Duration]) *int64 {
+	if !v.Known {
+		return nil
+	}
+	n := int64(v.Value)
+	return &n
+}
+
+func orUnmaybe(v *int64) berth.Maybe[int64] {
+	if v == nil {
+		return berth.Maybe[int64]{}
+	}
+	return berth.Known(*v)
+}

@@ -1,0 +1,48 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// PutVolume implements store.Volumes. It keeps the seed's volume_mounts of the
+// living tenant in step.
+func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
+	if err := t.mayWrite(v.OrganizationID); err != nil {
+		return err
+	}
+	n, err := t.exec(ctx, `INSERT INTO berth.volumes AS v (name, organization_id, mount, engine_id, created_at, kept_at, deleted_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (name) DO UPDATE SET mount = excluded.mount, engine_id = excluded.engine_id,
+		created_at = excluded.created_at, kept_at = excluded.kept_at, deleted_at = excluded.deleted_at
+		WHERE v.organization_id = excluded.organization_id`,
+		v.Name, v.OrganizationID, v.Mount, orNull(v.EngineID), stamp(v.CreatedAt), stamp(v.KeptAt), stamp(v.DeletedAt))
+	if err != nil {
+		return fault(ctx, err, "write volume")
+	}
+	if n == 0 { // the name is another organization's
+		return errForbidden()
+	}
+	_, err = t.exec(ctx, `UPDATE public.tenant_containers SET volume_mounts = `+mountsOf+`
+		WHERE organization_id = $1 AND deprovisioned_at IS NULL`, v.OrganizationID)
+	return fault(ctx, err, "write volume")
+}
+
+// ListVolumes implements store.Volumes.
+func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Page) ([]berth.VolumeRecord, string, error) {
+	w, err := openWindow("volumes", p)
+	if err != nil {
+		return nil, "", err
+	}
+	all, org := t.scopeOf(organizationID)
+	return page[berth.VolumeRecord]{w, byKey(volumeRow, func(v berth.VolumeRecord) string { return v.Name }),
+		`SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM berth.volumes
+		WHERE deleted_at IS NULL AND ($1 OR organization_id = $2) AND name COLLATE "C" > $3 ORDER BY name COLLATE "C" LIMIT $4`,
+		[]any{all, org, w.key}}.read(ctx, t)
+}
+
+func volumeRow(v *berth.VolumeRecord) []any {
+	return []any{&v.OrganizationID, &v.Name, &v.Mount, text(&v.EngineID), instant(&v.CreatedAt), instant(&v.KeptAt)}
+}
