@@ -45,6 +45,8 @@ type backupHead struct {
 type backupTable struct {
 	Table   string   `json:"table"`
 	Columns []string `json:"columns"`
+
+	foreign bool // row-level security is not forced on its owner: it is another program's
 }
 
 type backupTail struct {
@@ -194,7 +196,7 @@ func tablesOf(ctx context.Context, tx pgx.Tx) ([]backupTable, error) {
 			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''),
 		coalesce((SELECT array_agg(DISTINCT fn.nspname || '.' || f.relname) FROM pg_catalog.pg_constraint k
 			JOIN pg_catalog.pg_class f ON f.oid = k.confrelid JOIN pg_catalog.pg_namespace fn ON fn.oid = f.relnamespace
-			WHERE k.conrelid = c.oid AND k.contype = 'f' AND f.oid <> c.oid), '{}')
+			WHERE k.conrelid = c.oid AND k.contype = 'f' AND f.oid <> c.oid), '{}'), NOT c.relforcerowsecurity
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind = 'r' AND (n.nspname = 'berth' AND c.relname NOT IN ('made', 'schema_migrations') OR n.nspname = 'public' AND c.relname IN
 			('organizations', 'user_profiles', 'user_organizations', 'tenant_containers', 'tenant_health', 'tenant_resource_usage', 'tenant_deployments'))
@@ -207,7 +209,7 @@ func tablesOf(ctx context.Context, tx pgx.Tx) ([]backupTable, error) {
 		needs []string
 	}
 	open, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (n node, err error) {
-		err = row.Scan(&n.Table, &n.Columns, &n.needs)
+		err = row.Scan(&n.Table, &n.Columns, &n.needs, &n.foreign)
 		return n, err
 	})
 	if err != nil {

@@ -35,6 +35,7 @@ const (
 	undefinedTable         = "42P01"
 	undefinedFunction      = "42883"
 	invalidSchema          = "3F000"
+	raisedException        = "P0001"
 )
 
 // sqlstate returns the server's code of an error, "" if it is not the server's.

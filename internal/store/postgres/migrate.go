@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/supabase"
@@ -115,7 +116,7 @@ func apply(ctx context.Context, c *pgx.Conn, m migration) error {
 		if err != nil || have >= m.version {
 			return err
 		}
-		if err := script(ctx, tx, m.sql); err != nil {
+		if err := refusal(script(ctx, tx, m.sql)); err != nil {
 			return err
 		}
 		if err := script(ctx, tx, recordTable); err != nil {
@@ -131,52 +132,61 @@ func script(ctx context.Context, tx pgx.Tx, sql string) error {
 	return tx.Conn().PgConn().Exec(ctx, sql).Close()
 }
 
-// MigrateDown takes the schema back to a version, 0 for none of Berth's. What
-// the newer files keep is lost: back up first.
+// MigrateDown takes the schema back to a version, 0 for none of Berth's: all the
+// way or not at all. What the newer files keep is lost: back up first.
 func (s *Store) MigrateDown(ctx context.Context, to int64) error {
 	leave, err := s.enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
+	down, err := load(supabase.Rollbacks, "rollbacks")
+	if err != nil {
+		return fault(ctx, err, "migrate database")
+	}
+	slices.Reverse(down)
 	return s.alone(ctx, "migrate database", func(c *pgx.Conn) error {
-		down, err := load(supabase.Rollbacks, "rollbacks")
-		if err != nil {
-			return err
-		}
-		slices.Reverse(down)
-		for _, m := range down {
-			if m.version <= to {
-				break
-			}
-			if err := revert(ctx, c, m); err != nil {
+		return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, migrationLock); err != nil {
 				return err
 			}
-		}
-		return nil
+			for _, m := range down {
+				if m.version <= to {
+					break
+				}
+				if err := revert(ctx, tx, m); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	})
 }
 
-func revert(ctx context.Context, c *pgx.Conn, m migration) error {
-	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, migrationLock); err != nil {
-			return err
-		}
-		have, err := recorded(ctx, tx)
-		if err != nil || have < m.version {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `DELETE FROM berth.schema_migrations WHERE version = $1`, m.version); err != nil {
-			return err
-		}
-		if have, err = recorded(ctx, tx); err == nil && have == 0 {
-			_, err = tx.Exec(ctx, `DROP TABLE berth.schema_migrations`) // the schema goes with the first file
-		}
-		if err != nil {
-			return err
-		}
-		return script(ctx, tx, m.sql)
-	})
+func revert(ctx context.Context, tx pgx.Tx, m migration) error {
+	have, err := recorded(ctx, tx)
+	if err != nil || have < m.version {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM berth.schema_migrations WHERE version = $1`, m.version); err != nil {
+		return err
+	}
+	if have, err = recorded(ctx, tx); err == nil && have == 0 {
+		_, err = tx.Exec(ctx, `DROP TABLE berth.schema_migrations`) // the schema goes with the first file
+	}
+	if err != nil {
+		return err
+	}
+	return refusal(script(ctx, tx, m.sql))
+}
+
+// refusal is what a file of the schema itself says against being applied.
+func refusal(err error) error {
+	var p *pgconn.PgError
+	if errors.As(err, &p) && p.Code == raisedException {
+		return berth.Errorf(berth.CodeInvalidRequest, "The schema refuses: %s", p.Message).WithHint("%s", cmp.Or(p.Hint, "see the file's first lines"))
+	}
+	return err
 }
 
 // Version returns the version of the schema, 0 if there is none.

@@ -44,14 +44,19 @@ func (s *Store) Restore(ctx context.Context, file string) error {
 	})
 }
 
+// fill works as the owner of the tables, who is let past row-level security
+// until the transaction ends: COPY does not write where it applies.
 func fill(ctx context.Context, tx pgx.Tx, f io.Reader) error {
-	for _, statement := range []string{plain, queue, `SELECT set_config('role', '` + roleSystem + `', true)`} {
+	for _, statement := range []string{plain, queue} {
 		if _, err := tx.Exec(ctx, statement); err != nil {
 			return err
 		}
 	}
 	there, err := tablesOf(ctx, tx)
 	if err != nil {
+		return err
+	}
+	if err := force(ctx, tx, there, false); err != nil {
 		return err
 	}
 	if err := mustBeEmpty(ctx, tx, there); err != nil {
@@ -73,11 +78,40 @@ func fill(ctx context.Context, tx pgx.Tx, f io.Reader) error {
 			return berth.Errorf(berth.CodeInvalidRequest, "The database has no table %s like the backup's", berth.Quote(t.Table)).
 				WithHint("restore into a database that berth migrate made")
 		}
-		return copyIn(ctx, tx, t, rows)
+		_, err := tx.Conn().PgConn().CopyFrom(ctx, rows, `COPY `+t.quoted()+` (`+quoted(t.Columns)+`) FROM STDIN`)
+		return err
 	})
 	if err != nil {
 		return err
 	}
+	if err := compare(ctx, tx, there, written); err != nil {
+		return err
+	}
+	if err := numberOn(ctx, tx); err != nil {
+		return err
+	}
+	return force(ctx, tx, there, true)
+}
+
+// force turns row-level security on or off for the owner of Berth's tables.
+func force(ctx context.Context, tx pgx.Tx, tables []backupTable, on bool) error {
+	how := ` NO FORCE ROW LEVEL SECURITY`
+	if on {
+		how = ` FORCE ROW LEVEL SECURITY`
+	}
+	for _, t := range tables {
+		if t.foreign {
+			continue
+		}
+		if _, err := tx.Exec(ctx, `ALTER TABLE `+t.quoted()+how); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare reads what was restored.
+func compare(ctx context.Context, tx pgx.Tx, there []backupTable, written backupRead) error {
 	for _, t := range there {
 		want := tableSum{Table: t.Table, Sum: (&rowSum{}).of("").Sum}
 		if i := slices.IndexFunc(written.sums, func(s tableSum) bool { return s.Table == t.Table }); i >= 0 {
@@ -88,10 +122,11 @@ func fill(ctx context.Context, tx pgx.Tx, f io.Reader) error {
 			return err
 		}
 		if got != want {
-			return storage(fmt.Errorf("%s: %+v, want %+v", t.Table, got, want), "check restored database", "the server changed what was written; look for triggers of others on that table")
+			return storage(fmt.Errorf("%s: %+v, want %+v", t.Table, got, want), "check restored database",
+				"the server changed what was written; look for triggers of others on that table")
 		}
 	}
-	return numberOn(ctx, tx)
+	return nil
 }
 
 func sorted(names []string) []string { return slices.Sorted(slices.Values(names)) }
@@ -117,29 +152,8 @@ func mustBeEmpty(ctx context.Context, tx pgx.Tx, tables []backupTable) error {
 	return nil
 }
 
-// copyIn brings rows into a table by way of another, because COPY does not
-// write where row-level security is on.
-func copyIn(ctx context.Context, tx pgx.Tx, t backupTable, rows io.Reader) error {
-	columns := quoted(t.Columns)
-	if _, err := tx.Exec(ctx, `CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT `+columns+` FROM `+t.quoted()+` WITH NO DATA`); err != nil {
-		return err
-	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, rows, `COPY pg_temp.incoming (`+columns+`) FROM STDIN`); err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, `INSERT INTO `+t.quoted()+` (`+columns+`) OVERRIDING SYSTEM VALUE SELECT `+columns+` FROM pg_temp.incoming`); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, `DROP TABLE pg_temp.incoming`)
-	return err
-}
-
-// numberOn lets the numbers go on after those that are there. It needs the
-// owner of the schema.
+// numberOn lets the numbers go on after those that are there.
 func numberOn(ctx context.Context, tx pgx.Tx) error {
-	if _, err := tx.Exec(ctx, `SELECT set_config('role', 'none', true)`); err != nil {
-		return err
-	}
 	rows, err := tx.Query(ctx, `SELECT format('%I.%I', n.nspname, c.relname), a.attname::text,
 		pg_get_serial_sequence(format('%I.%I', n.nspname, c.relname), a.attname)
 		FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -155,21 +169,8 @@ func numberOn(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	for _, n := range numbers {
-		var last *int64
-		// As berth_system: the owner is under row-level security too.
-		if _, err := tx.Exec(ctx, `SELECT set_config('role', $1, true)`, roleSystem); err != nil {
-			return err
-		}
-		if err := tx.QueryRow(ctx, `SELECT max(`+pgx.Identifier{n[1]}.Sanitize()+`) FROM `+n[0]).Scan(&last); err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `SELECT set_config('role', 'none', true)`); err != nil {
-			return err
-		}
-		if last == nil {
-			continue
-		}
-		if _, err := tx.Exec(ctx, `SELECT setval($1::regclass, $2)`, n[2], *last); err != nil {
+		_, err := tx.Exec(ctx, `SELECT setval('`+n[2]+`', last) FROM (SELECT max(`+pgx.Identifier{n[1]}.Sanitize()+`) AS last FROM `+n[0]+`) m WHERE last IS NOT NULL`)
+		if err != nil {
 			return err
 		}
 	}
