@@ -10,7 +10,8 @@ SET LOCAL search_path = '';
 CREATE TABLE IF NOT EXISTS berth.installation (
 	"only"     INTEGER PRIMARY KEY DEFAULT 1 CHECK ("only" = 1), -- one row
 	id         TEXT NOT NULL,
-	created_at TIMESTAMPTZ NOT NULL DEFAULT now()
+	created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+	ciphertext BYTEA -- sealed with the keys that belong to the database; NULL until a first start with keys
 );
 
 -- Which control plane leads an engine. fence rises with each holder; every
@@ -186,7 +187,7 @@ DECLARE
 BEGIN
 	FOR r IN SELECT * FROM (VALUES
 		-- table, what the loop may do, and which rows berth_api reads, adds, changes and drops
-		('installation',          'INSERT',                 '(SELECT berth.sees_any())', NULL, NULL, NULL),
+		('installation',          'INSERT, UPDATE',         '(SELECT berth.sees_any())', NULL, house,    NULL),
 		('engine_leases',         'INSERT, UPDATE, DELETE', everything, NULL,       NULL,       NULL),
 		('secret_versions',       'INSERT, UPDATE',         visible,    writable,   house,      NULL),
 		('registry_credentials',  'INSERT, UPDATE, DELETE', everything, house,      house,      house),

@@ -8,16 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
-
-// Lease says who leads an engine, for a time. Holder is the id of one run of a
-// control plane, a UUID: a program that starts again is another holder. Fence
-// rises with each holder; see Store.Under.
-type Lease struct {
-	EngineID string
-	Holder   string
-	Fence    int64
-}
 
 // leaseTimeout bounds a statement about leases: one that takes longer is no
 // news any more.
@@ -27,8 +19,8 @@ const leaseTimeout = 2 * time.Second
 // database's clock, or the holder's own; ok is false if another holds it. A new
 // holder waits for what the one before has begun to write. url is where the
 // control plane answers.
-func (s *Store) Acquire(ctx context.Context, engineID, holder, url string, ttl time.Duration) (l Lease, ok bool, err error) {
-	l = Lease{EngineID: engineID, Holder: holder}
+func (s *Store) Acquire(ctx context.Context, engineID, holder, url string, ttl time.Duration) (l store.Lease, ok bool, err error) {
+	l = store.Lease{EngineID: engineID, Holder: holder}
 	// The question first: who asks in vain must not lock the row.
 	err = s.lease(ctx, "acquire lease", func(b *pgx.Batch) {
 		b.Queue(`INSERT INTO berth.engine_leases AS l (engine_id, holder, url, fence, expires_at)
@@ -44,7 +36,7 @@ func (s *Store) Acquire(ctx context.Context, engineID, holder, url string, ttl t
 
 // Renew makes a lease last for ttl from now. ok is false if another control
 // plane has taken it meanwhile: then it is over for good.
-func (s *Store) Renew(ctx context.Context, l Lease, ttl time.Duration) (ok bool, err error) {
+func (s *Store) Renew(ctx context.Context, l store.Lease, ttl time.Duration) (ok bool, err error) {
 	var fence int64
 	err = s.lease(ctx, "renew lease", func(b *pgx.Batch) {
 		b.Queue(`UPDATE berth.engine_leases SET expires_at = clock_timestamp() + $4::interval
@@ -56,7 +48,7 @@ func (s *Store) Renew(ctx context.Context, l Lease, ttl time.Duration) (ok bool,
 
 // Release ends a lease, so that another control plane need not wait. One that
 // is another's already stays.
-func (s *Store) Release(ctx context.Context, l Lease) error {
+func (s *Store) Release(ctx context.Context, l store.Lease) error {
 	return s.lease(ctx, "release lease", func(b *pgx.Batch) {
 		b.Queue(`UPDATE berth.engine_leases SET expires_at = '-infinity' WHERE engine_id = $1 AND holder = $2::uuid AND fence = $3`,
 			l.EngineID, l.Holder, l.Fence)

@@ -13,7 +13,7 @@ import (
 
 const long = time.Hour
 
-func acquire(t testing.TB, s *postgres.Store, holder string, ttl time.Duration) postgres.Lease {
+func acquire(t testing.TB, s *postgres.Store, holder string, ttl time.Duration) store.Lease {
 	t.Helper()
 	l, ok, err := s.Acquire(t.Context(), "engine-1", holder, "https://"+holder, ttl)
 	if err != nil || !ok {
@@ -88,7 +88,7 @@ func TestTheDatabaseRefusesWhatAnOldLeaderWrites(t *testing.T) {
 	lease := acquire(t, s, berth.NewID(), long)
 	led := s.Under(lease)
 	insert(t, led, 1)
-	refused := func(when string, l postgres.Lease) {
+	refused := func(when string, l store.Lease) {
 		t.Helper()
 		err := s.Under(l).InTx(t.Context(), berth.System(), func(store.Tx) error { t.Error("the function ran"); return nil })
 		var e *berth.Error
@@ -96,9 +96,9 @@ func TestTheDatabaseRefusesWhatAnOldLeaderWrites(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", when, err, berth.CodeNotLeading)
 		}
 	}
-	refused("another fence", postgres.Lease{EngineID: lease.EngineID, Holder: lease.Holder, Fence: lease.Fence + 1})
-	refused("another holder", postgres.Lease{EngineID: lease.EngineID, Holder: berth.NewID(), Fence: lease.Fence})
-	refused("another engine", postgres.Lease{EngineID: "engine-9", Holder: lease.Holder, Fence: lease.Fence})
+	refused("another fence", store.Lease{EngineID: lease.EngineID, Holder: lease.Holder, Fence: lease.Fence + 1})
+	refused("another holder", store.Lease{EngineID: lease.EngineID, Holder: berth.NewID(), Fence: lease.Fence})
+	refused("another engine", store.Lease{EngineID: "engine-9", Holder: lease.Holder, Fence: lease.Fence})
 	if ok, err := s.Renew(t.Context(), lease, time.Millisecond); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
@@ -119,7 +119,7 @@ func TestASuccessorWaitsForWhatTheLeaderHasBegunAndARenewalDoesNot(t *testing.T)
 	lease := acquire(t, s, berth.NewID(), long)
 	ctx := t.Context()
 	type taken struct {
-		lease postgres.Lease
+		lease store.Lease
 		ports int
 		err   error
 	}

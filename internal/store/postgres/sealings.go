@@ -10,9 +10,10 @@ import (
 
 // sealedIn is where each kind of sealed value is: table, and column of the id.
 var sealedIn = map[string][2]string{
-	"secret":   {"berth.secret_versions", "id"},
-	"registry": {"berth.registry_credentials", "registry"},
-	"channel":  {"berth.channels", "id"},
+	"secret":       {"berth.secret_versions", "id"},
+	"registry":     {"berth.registry_credentials", "registry"},
+	"channel":      {"berth.channels", "id"},
+	"installation": {"berth.installation", `"only"::text`},
 }
 
 func sealedRow(s *store.Sealed) []any {
@@ -28,6 +29,7 @@ func (t *tx) ListSealed(ctx context.Context, p store.Page) ([]store.Sealed, stri
 	kind, id, _ := strings.Cut(w.key, ":")
 	return page[store.Sealed]{w, byKey(sealedRow, func(s store.Sealed) string { return s.Kind + ":" + s.ID }), `SELECT * FROM (
 		SELECT 'channel' AS kind, id, organization_id, '' AS name, ciphertext FROM berth.channels WHERE ciphertext IS NOT NULL
+		UNION ALL SELECT 'installation', "only"::text, NULL, '', ciphertext FROM berth.installation WHERE ciphertext IS NOT NULL
 		UNION ALL SELECT 'registry', registry, NULL, '', ciphertext FROM berth.registry_credentials
 		UNION ALL SELECT 'secret', id, organization_id, name, ciphertext FROM berth.secret_versions) s
 		WHERE (kind COLLATE "C", id COLLATE "C") > ($1, $2) ORDER BY kind COLLATE "C", id COLLATE "C" LIMIT $3`, []any{kind, id}}.read(ctx, t)
@@ -48,4 +50,22 @@ func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) erro
 		return errStale("The sealed value")
 	}
 	return fault(ctx, err, "seal anew")
+}
+
+// KeyMark implements store.Tx.
+func (t *tx) KeyMark(ctx context.Context) (sealed []byte, err error) {
+	if !t.everything() {
+		return nil, errForbidden()
+	}
+	_, err = t.one(ctx, []any{&sealed}, `SELECT ciphertext FROM berth.installation`)
+	return sealed, fault(ctx, err, "read key mark")
+}
+
+// SetKeyMark implements store.Tx.
+func (t *tx) SetKeyMark(ctx context.Context, sealed []byte) error {
+	if err := t.mayWrite(""); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE berth.installation SET ciphertext = $1`, sealed)
+	return fault(ctx, err, "write key mark")
 }

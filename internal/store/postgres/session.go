@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
 
 const (
@@ -35,7 +36,7 @@ const (
 type order struct {
 	actor  berth.Actor
 	writes bool
-	lease  *Lease // under which it writes; nil for who needs none
+	lease  *store.Lease // under which it writes; nil for who needs none
 }
 
 // claims are what row-level security goes by. It has no other source.

@@ -178,11 +178,11 @@ func (s *Store) View(ctx context.Context, actor berth.Actor, fn func(store.Tx) e
 // are refused with CodeNotLeading from the moment that the lease is over, or
 // somebody else's, by the database's own clock. What it has begun, a successor
 // waits for.
-func (s *Store) Under(l Lease) store.Store { return leader{s, l} }
+func (s *Store) Under(l store.Lease) store.Store { return leader{s, l} }
 
 type leader struct {
 	*Store
-	lease Lease
+	lease store.Lease
 }
 
 // InTx implements store.Store.
