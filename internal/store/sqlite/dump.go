@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/unite-hub/berth"
@@ -83,7 +84,7 @@ func (r rows) Each(ctx context.Context, t store.Table, fn func(store.Row) error)
 // without what only the database needs.
 func (r rows) columnsOf(ctx context.Context) (map[string][]string, error) {
 	found, err := r.tx.conn.QueryContext(ctx, `SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
-		WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND t.name <> 'goose_db_version' AND c.name <> 'only' ORDER BY 1, c.cid`)
+		WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND t.name <> 'goose_db_version' AND c.name <> 'only' `)
 	if err != nil {
 		return nil, fault(ctx, err, "read catalog")
 	}
@@ -111,8 +112,9 @@ func (r rows) whole(ctx context.Context) error {
 		for _, c := range t.Columns {
 			known = append(known, c.Name)
 		}
-		if have := strings.Join(found[t.Name], " "); have != strings.Join(known, " ") {
-			return fmt.Errorf("table %s has the columns %s, known are %s", t.Name, have, strings.Join(known, " "))
+		have := slices.Sorted(slices.Values(found[t.Name]))
+		if slices.Sort(known); !slices.Equal(have, known) {
+			return fmt.Errorf("table %s has the columns %s, known are %s", t.Name, have, known)
 		}
 		delete(found, t.Name)
 	}
