@@ -64,7 +64,12 @@ func admin(t testing.TB, database, statements string) {
 
 func destination(t testing.TB, name string) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), postgres.Options{URL: server.URLAs("owner", name)})
+	return destinationAs(t, "owner", name)
+}
+
+func destinationAs(t testing.TB, role, name string) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), postgres.Options{URL: server.URLAs(role, name)})
 	return opened(t, s, err)
 }
 

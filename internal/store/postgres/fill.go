@@ -81,6 +81,13 @@ func (f filling) run(ctx context.Context, fn func(store.Filling) error) error {
 	if err := f.unused(ctx, there); err != nil {
 		return err
 	}
+	// Memberships that other programs keep.
+	if err := f.as(ctx, roleSystem, func() error {
+		_, err := f.tx.Exec(ctx, `CREATE TEMPORARY TABLE theirs ON COMMIT DROP AS SELECT user_id, organization_id FROM berth.memberships`)
+		return err
+	}); err != nil {
+		return err
+	}
 	if err := fn(f); err != nil {
 		return err
 	}

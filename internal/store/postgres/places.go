@@ -18,6 +18,7 @@ type place struct {
 	renamed map[string]string // columns that have another name here
 	put     string            // statements that take rows from pg_temp.incoming as berth_system; "" to write into the table
 	there   string            // finds one of these rows that must not be there yet
+	own     string            // condition for the rows that were put; "" for all
 	role    string            // that reads the table; "" for its owner
 }
 
@@ -39,7 +40,8 @@ var places = map[string]place{
 		table: "berth.memberships", role: roleSystem,
 		put: `SELECT berth.put_membership(user_id, organization_id, role, created_at) FROM pg_temp.incoming`,
 		there: `SELECT 'user ' || i.user_id || ' in organization ' || i.organization_id
-			FROM pg_temp.incoming i JOIN berth.memberships m USING (user_id, organization_id) LIMIT 1`,
+			FROM pg_temp.incoming i JOIN pg_temp.theirs t USING (user_id, organization_id) LIMIT 1`,
+		own: `(user_id, organization_id) NOT IN (SELECT user_id, organization_id FROM pg_temp.theirs)`,
 	},
 	"tenant_containers":     {table: "public.tenant_containers", renamed: map[string]string{"created_by": "created_by_actor"}},
 	"tenant_deployments":    {table: "public.tenant_deployments", renamed: map[string]string{"deployed_by": "deployed_by_actor"}},
@@ -87,6 +89,9 @@ func (p place) query(t store.Table) string {
 		list = append(list, name)
 	}
 	query := `SELECT ` + strings.Join(list, ", ") + ` FROM ` + p.table
+	if p.own != "" {
+		query += ` WHERE ` + p.own
+	}
 	if t.Order != "" {
 		query += ` ORDER BY ` + pgx.Identifier{p.column(t.Order)}.Sanitize()
 	}
