@@ -103,6 +103,9 @@ func (a *app) showSchema(s serve.Schema, err error) error {
 
 func (a *app) move(ctx context.Context, m migration) error {
 	list, err := serve.Move(ctx, a.stateDir, m.from, m.to)
+	if errors.Is(err, context.Canceled) {
+		return errors.New("interrupted: nothing was moved")
+	}
 	if err != nil {
 		return err
 	}
