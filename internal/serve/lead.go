@@ -41,7 +41,15 @@ func (s *server) stand(ctx context.Context, ready func()) error {
 	})
 	g.Go(func() error { return s.standForEngine(ctx, ready) })
 	g.Go(func() error {
-		return s.shared.Listen(ctx, func(organizationID string) { s.helm.Ring(organizationID) })
+		err := s.shared.Listen(ctx, func(organizationID string) {
+			if organizationID != "" { // a new connection: the loop's own look finds what was missed
+				s.helm.Ring(organizationID)
+			}
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
 	})
 	return g.Wait()
 }

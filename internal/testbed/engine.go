@@ -46,8 +46,13 @@ func StartEngine(ctx context.Context) (*SecondEngine, error) {
 	defer func() { _ = log.Close() }()
 	// An Engine's id is in the file of its key, which is the machine's by default.
 	// Without a default bridge it would remove the machine's own.
+	config := filepath.Join(dir, "daemon.json")
+	key := fmt.Sprintf(`{"deprecated-key-path": %q}`, filepath.Join(dir, "key.json"))
+	if err := os.WriteFile(config, []byte(key), 0o600); err != nil {
+		return nil, errors.Join(err, e.ip("link", "delete", e.bridge), os.RemoveAll(dir))
+	}
 	e.cmd = exec.Command("dockerd", "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
-		"-H", e.Host, "-p", filepath.Join(dir, "pid"), "--deprecated-key-path", filepath.Join(dir, "key.json"),
+		"-H", e.Host, "-p", filepath.Join(dir, "pid"), "--config-file", config,
 		"--bridge", e.bridge, "--iptables=false", "--ip-masq=false")
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}

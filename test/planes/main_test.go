@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -36,6 +35,9 @@ type site struct {
 	ports    string
 	pool     string
 	keys     string // the key file that all share
+	planes   []*plane
+	link     *testbed.Link         // to the database; nil if planes have it directly
+	second   *testbed.SecondEngine // nil if there is one only
 }
 
 // plane is one control plane.
@@ -58,7 +60,28 @@ func newSite(t *testing.T, number int) *site {
 	t.Cleanup(func() { s.must(s.postgres.Stop()) })
 	s.must(s.postgres.CreateDatabase(s.ctx, "berth", ""))
 	s.url = s.postgres.URL("berth")
+	t.Cleanup(s.close) // after the tenants are gone
 	return s
+}
+
+func (s *site) close() {
+	for _, p := range s.planes {
+		if s.Failed() {
+			s.Logf("%s:\n%s", p.name, p.process.Log())
+		}
+		if p.process.Running() {
+			_ = syscall.Kill(p.process.Pid(), syscall.SIGCONT)
+			if err := p.process.Stop(); err != nil {
+				s.Errorf("%s: %v\n%s", p.name, err, p.process.Log())
+			}
+		}
+	}
+	if s.link != nil {
+		s.must(s.link.Close())
+	}
+	if s.second != nil {
+		s.must(s.second.Stop())
+	}
 }
 
 func (s *site) must(err error) {
@@ -85,15 +108,7 @@ func (s *site) plane(name string, env ...string) *plane {
 	if s.keys == "" {
 		s.keys = filepath.Join(dir, "secret.key")
 	}
-	s.Cleanup(func() {
-		if s.Failed() {
-			s.Logf("%s:\n%s", name, p.process.Log())
-		}
-		if p.process.Running() {
-			_ = syscall.Kill(p.process.Pid(), syscall.SIGCONT)
-			s.must(p.process.Stop())
-		}
-	})
+	s.planes = append(s.planes, p)
 	return p
 }
 
@@ -199,3 +214,6 @@ func code(err error) string {
 	}
 	return ""
 }
+
+// address is where the database server listens.
+func (s *site) address() string { return "127.0.0.1:" + s.postgres.Port }

@@ -118,10 +118,10 @@ func TestTrafficGoesOnWhileTheDatabaseIsPausedAndKilled(t *testing.T) {
 
 func TestAnOrderWhoseConnectionIsCutIsCarriedOutOnceOrNotAtAll(t *testing.T) {
 	s := newSite(t, 3)
-	link, err := testbed.NewLink(s.postgres.Addr())
+	link, err := testbed.NewLink(s.address())
 	s.must(err)
-	defer func() { s.must(link.Close()) }()
-	s.url = strings.Replace(s.url, s.postgres.Addr(), link.Addr(), 1)
+	s.link = link
+	s.url = strings.Replace(s.url, s.address(), link.Addr(), 1)
 	a := s.plane("a")
 	s.eventually(10*time.Second, "a leads", a.leads)
 	last := a
@@ -158,7 +158,7 @@ func TestATenantStaysWithTheEngineThatHoldsItsVolumes(t *testing.T) {
 	s := newSite(t, 4)
 	second, err := testbed.StartEngine(s.ctx)
 	s.must(err)
-	defer func() { s.must(second.Stop()) }()
+	s.second = second
 	a := s.plane("a")
 	s.eventually(10*time.Second, "a leads", a.leads)
 	last := a
