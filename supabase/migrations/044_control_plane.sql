@@ -187,7 +187,7 @@ DECLARE
 BEGIN
 	FOR r IN SELECT * FROM (VALUES
 		-- table, what the loop may do, and which rows berth_api reads, adds, changes and drops
-		('installation',          'INSERT, UPDATE',         '(SELECT berth.sees_any())', NULL, house,    NULL),
+		('installation',          'INSERT, UPDATE',         '(SELECT berth.sees_any())', NULL, house, NULL),
 		('engine_leases',         'INSERT, UPDATE, DELETE', everything, NULL,       NULL,       NULL),
 		('secret_versions',       'INSERT, UPDATE',         visible,    writable,   house,      NULL),
 		('registry_credentials',  'INSERT, UPDATE, DELETE', everything, house,      house,      house),
