@@ -460,7 +460,7 @@ BEGIN
 END $$;
 ALTER FUNCTION berth.fill_organization() OWNER TO berth_system;
 
--- Berth's own roles compare and swap revision themselves.
+-- Berth's own roles compare and swap revision themselves, and ring themselves.
 CREATE OR REPLACE FUNCTION berth.touch_tenant() RETURNS trigger
 LANGUAGE plpgsql SET search_path = '' AS $$
 BEGIN
@@ -469,6 +469,7 @@ BEGIN
 	IF NEW.tenant_name <> OLD.tenant_name OR NEW.slug <> OLD.slug THEN
 		NEW.search_text := lower(upper(NEW.tenant_name)) || E'\n' || NEW.slug;
 	END IF;
+	PERFORM pg_notify('berth', NEW.organization_id::text);
 	RETURN NEW;
 END $$;
 
@@ -625,6 +626,9 @@ BEGIN
 		EXECUTE pg_catalog.format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', t);
 		EXECUTE pg_catalog.format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', t);
 		EXECUTE pg_catalog.format('REVOKE ALL ON public.%I FROM PUBLIC, anon, authenticated, service_role, berth_api, berth_system', t);
+		IF t <> 'tenant_resource_usage' THEN -- Supabase gives sequences too
+			EXECUTE 'REVOKE ALL ON SEQUENCE ' || pg_get_serial_sequence('public.' || t, 'seq') || ' FROM PUBLIC, anon, authenticated, service_role';
+		END IF;
 		EXECUTE pg_catalog.format('GRANT SELECT ON public.%I TO authenticated', t);
 		EXECUTE pg_catalog.format('GRANT SELECT, INSERT ON public.%I TO service_role', t);
 		EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.%I TO berth_api, berth_system', t);

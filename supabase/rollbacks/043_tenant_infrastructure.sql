@@ -54,6 +54,7 @@ BEGIN
 		DROP SCHEMA auth;
 	END IF;
 	DROP TABLE berth.made;
+	DROP TABLE IF EXISTS berth.schema_migrations; -- the record of berth migrate
 	DROP SCHEMA berth;
 	REVOKE USAGE ON SCHEMA public FROM berth_api, berth_system;
 END $$;

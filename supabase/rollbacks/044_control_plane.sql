@@ -22,4 +22,10 @@ END $$;
 DROP TABLE IF EXISTS berth.deliveries, berth.channels, berth.outbox, berth.pulled_images, berth.tenant_health_rollups, berth.usage_marks,
 	berth.blueprints, berth.events, berth.requests, berth.volumes, berth.registry_credentials, berth.secret_versions,
 	berth.engine_leases, berth.installation;
+DO $$
+BEGIN -- the record of berth migrate, if it laid the schema
+	IF to_regclass('berth.schema_migrations') IS NOT NULL THEN
+		DELETE FROM berth.schema_migrations WHERE version = 44;
+	END IF;
+END $$;
 COMMIT;

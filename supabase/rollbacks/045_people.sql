@@ -32,4 +32,10 @@ BEGIN
 			berth.put_membership(uuid, uuid, text, timestamptz), berth.drop_membership(uuid, uuid), berth.check_write(uuid);
 	END IF;
 END $$;
+DO $$
+BEGIN -- the record of berth migrate, if it laid the schema
+	IF to_regclass('berth.schema_migrations') IS NOT NULL THEN
+		DELETE FROM berth.schema_migrations WHERE version = 45;
+	END IF;
+END $$;
 COMMIT;

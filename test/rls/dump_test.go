@@ -7,7 +7,7 @@ WITH ours AS (
 	SELECT c.oid, c.relkind, c.relowner, c.relacl, c.relrowsecurity, c.relforcerowsecurity, c.relnamespace, c.reloptions,
 		n.nspname || '.' || c.relname AS name
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE c.relkind IN ('r', 'v') AND (n.nspname = 'berth' OR n.nspname = 'public' AND c.relname LIKE 'tenant\_%')
+	WHERE c.relkind IN ('r', 'v', 'S') AND (n.nspname = 'berth' OR n.nspname = 'public' AND c.relname LIKE 'tenant\_%')
 ), functions AS (
 	SELECT p.oid, p.proowner, p.proacl, p.oid::regprocedure::text AS name
 	FROM pg_proc p WHERE p.pronamespace = 'berth'::regnamespace

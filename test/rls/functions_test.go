@@ -35,7 +35,8 @@ func provision(ctx context.Context, c *pgx.Conn, organization string) (port int,
 }
 
 func TestFiftyAtOnceGetFiftyDifferentPorts(t *testing.T) {
-	db := database(t, migrated, "")
+	db := database(t, "", "plain_owner") // as whom the function runs
+	connect(t, "plain_owner", db).run(up(t))
 	var all sync.WaitGroup
 	ports := make([]int, 50)
 	for i := range ports {

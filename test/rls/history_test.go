@@ -100,12 +100,16 @@ func TestWhatOthersChangeRaisesTheRevisionAndBerthsOwnRolesDoItThemselves(t *tes
 		return revision, updated, text
 	}
 	admin := connect(t, "postgres", db)
+	admin.run("LISTEN berth")
 	revision, updated, _ := look(admin)
 	c := connect(t, "authenticator", db)
 	c.run(`SET ROLE service_role; UPDATE public.tenant_containers SET tenant_name = 'ÄRGER' WHERE id = '` + ourTenant + `'`)
 	r, u, text := look(admin)
 	if r != revision+1 || !u.After(updated) || !strings.HasPrefix(text, "ärger\n") {
 		t.Errorf("service_role's change: revision %d, updated %v, search text %q", r, u, text)
+	}
+	if n, err := admin.WaitForNotification(t.Context()); err != nil || n.Payload != ours {
+		t.Errorf("the bell rang for %+v, %v", n, err)
 	}
 	loop := connect(t, "berth_login", db)
 	loop.run(`SET ROLE berth_system; UPDATE public.tenant_containers SET tenant_name = 'x', revision = 70 WHERE id = '` + ourTenant + `'`)

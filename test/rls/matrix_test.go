@@ -148,16 +148,16 @@ func parseExpectations(t *testing.T) map[string]map[string]string {
 const tablesOfBerth = `SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname IN ('public', 'berth') ORDER BY 1`
 
-func furnished(t *testing.T) (database string, tables []string) {
-	t.Helper()
-	database = furnishedDatabase(t)
-	return database, rows[string](connect(t, "postgres", database), tablesOfBerth)
-}
-
 // furnishedDatabase has a row of each place in every table.
 func furnishedDatabase(t *testing.T) string {
 	t.Helper()
 	db := database(t, migrated, "")
+	furnishDatabase(t, db)
+	return db
+}
+
+func furnishDatabase(t *testing.T, db string) {
+	t.Helper()
 	c := connect(t, "postgres", db)
 	c.run(twoOrganizations + people + furnish)
 	for _, table := range slices.Sorted(maps.Keys(samples)) {
@@ -171,7 +171,6 @@ func furnishedDatabase(t *testing.T) string {
 			}
 		}
 	}
-	return db
 }
 
 var fresh int
@@ -191,8 +190,19 @@ const (
 )
 
 func TestEveryRoleDoesToEveryTableWhatIsExpectedAndNoMore(t *testing.T) {
+	t.Run("laid by a superuser", func(t *testing.T) { askEverything(t, furnishedDatabase(t)) })
+	t.Run("laid by an owner whom row-level security binds", func(t *testing.T) {
+		db := database(t, "", "plain_owner")
+		connect(t, "plain_owner", db).run(up(t))
+		furnishDatabase(t, db)
+		askEverything(t, db)
+	})
+}
+
+func askEverything(t *testing.T, db string) {
+	t.Helper()
 	want := parseExpectations(t)
-	db, tables := furnished(t)
+	tables := rows[string](connect(t, "postgres", db), tablesOfBerth)
 	for _, table := range tables {
 		if _, ok := samples[table]; !ok || want[table] == nil {
 			t.Errorf("%s has no expectation: say who may do what to it", table)
@@ -274,7 +284,8 @@ func allowed(c conn, a actor, table string, s sample, p place, verb rune) string
 }
 
 func TestNothingCanBeMovedToAnotherOrganization(t *testing.T) {
-	db, tables := furnished(t)
+	db := furnishedDatabase(t)
+	tables := rows[string](connect(t, "postgres", db), tablesOfBerth)
 	hasColumn := `SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = $1::text::regclass AND attname = 'organization_id')`
 	admin := connect(t, "postgres", db)
 	for _, a := range actors {

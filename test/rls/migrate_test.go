@@ -128,6 +128,7 @@ func TestTheWayDownLeavesNothingAndUpAgainIsTheSame(t *testing.T) {
 		db := database(t, "", role)
 		c := connect(t, role, db)
 		c.run(up(t))
+		c.run(`CREATE TABLE berth.schema_migrations (version bigint PRIMARY KEY); INSERT INTO berth.schema_migrations VALUES (43), (44), (45)`)
 		c.run(down(t))
 		c.run(down(t)) // harmless
 		if left := rows[string](c, `SELECT oid::regclass::text FROM pg_class WHERE relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'berth', 'auth'))

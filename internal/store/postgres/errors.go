@@ -36,6 +36,9 @@ const (
 	undefinedFunction      = "42883"
 	invalidSchema          = "3F000"
 	raisedException        = "P0001"
+	invalidParameter       = "22023"
+	noSuchStatement        = "26000"
+	duplicateStatement     = "42P05"
 )
 
 // sqlstate returns the server's code of an error, "" if it is not the server's.
@@ -131,6 +134,8 @@ func fault(ctx context.Context, err error, op string) error {
 		return storage(err, op, "the server refuses the login; check user, password and sslmode of the URL")
 	case invalidCatalog:
 		return storage(err, op, "create the database, or name another one in the URL")
+	case noSuchStatement, duplicateStatement:
+		return storage(err, op, "a pooler gives each transaction another connection; add default_query_exec_mode=exec to the URL")
 	case undefinedTable, undefinedFunction, invalidSchema:
 		return storage(err, op, "the schema is not Berth's, or not complete; run berth migrate")
 	}

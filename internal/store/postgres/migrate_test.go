@@ -169,6 +169,17 @@ func TestASchemaOfANewerBerthIsRefusedAndLeftAlone(t *testing.T) {
 	}
 }
 
+func TestALoginThatIsNoMemberOfBerthsRolesIsToldSo(t *testing.T) {
+	t.Parallel()
+	name := database(t, true)
+	admin(t, "postgres", `CREATE ROLE outsider LOGIN`)
+	_, err := postgres.Open(t.Context(), postgres.Options{URL: strings.Replace(login(name), "owner", "outsider", 1)})
+	var e *berth.Error
+	if !errors.As(err, &e) || e.Code != berth.CodeStorageUnavailable || !strings.Contains(e.Hint, "member of berth_api") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestALoginThatOwnsNothingWorksOnASchemaThatIsUpToDate(t *testing.T) {
 	t.Parallel()
 	empty, laid := database(t, false), database(t, true)

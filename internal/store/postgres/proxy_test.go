@@ -17,6 +17,7 @@ type proxy struct {
 	refusing bool            // takes no connection
 	silent   chan struct{}   // nothing passes until it is closed; nil when all does
 	onCommit func() (on cut) // asked for each COMMIT
+	sent     int             // how often a client sent something
 }
 
 // cut says what happens to the connection that a COMMIT comes on.
@@ -111,6 +112,9 @@ func (p *proxy) serve(client net.Conn, target string) {
 			return
 		}
 		p.wait()
+		p.mu.Lock()
+		p.sent++
+		p.mu.Unlock()
 		what := passes
 		if bytes.Contains(buffer[:n], []byte("COMMIT\x00")) {
 			what = p.commit()

@@ -83,9 +83,12 @@ func (s *Store) attempt(ctx context.Context, o order, fn func(store.Tx) error) (
 		defer cancel()
 		_, _ = c.Exec(late, "ROLLBACK") // if it fails, Release closes the connection, which does the same
 	}()
-	if err != nil {
+	switch {
+	case sqlstate(err) == insufficientPrivilege: // no fault of the actor's
+		err = storage(err, "begin transaction", "the login must be a member of berth_api and berth_system")
+	case err != nil:
 		err = fault(ctx, err, "begin transaction")
-	} else {
+	default:
 		err = fn(t)
 	}
 	if t.failed != nil && retryable(t.failed) && ctx.Err() == nil {
@@ -132,22 +135,22 @@ func (s *Store) outcome(ctx context.Context, t *tx, cause error) (again bool, er
 	defer cancel()
 	for wait := retryWait; ; wait = min(2*wait, 200*time.Millisecond) {
 		var status *string
-		var timeline string
+		var run string
 		err := s.beside(limit, func(c *pgx.Conn) error {
-			return c.QueryRow(limit, `SELECT pg_xact_status($1::text::xid8), left(pg_walfile_name(pg_current_wal_lsn()), 8)`, t.xid).
-				Scan(&status, &timeline)
+			return c.QueryRow(limit, `SELECT pg_xact_status($1::text::xid8), `+serverRun, t.xid).Scan(&status, &run)
 		})
-		if err == nil {
-			switch {
-			case timeline != t.timeline: // another server's: the number may be another transaction's there
-				return false, errOutcomeUnknown(cause)
-			case status != nil && *status == "committed":
-				return false, nil
-			case status != nil && *status == "aborted":
-				return true, fault(ctx, cause, "commit")
-			case status == nil: // too long ago to be known
-				return false, errOutcomeUnknown(cause)
-			}
+		switch {
+		case sqlstate(err) == invalidParameter: // a number that was never given, as the server remembers it
+			return true, fault(ctx, cause, "commit")
+		case err != nil: // asked again below
+		case status == nil: // too long ago to be known
+			return false, errOutcomeUnknown(cause)
+		case *status == "committed" && run == t.run:
+			return false, nil
+		case *status == "committed": // it, or another one with its number
+			return false, errOutcomeUnknown(cause)
+		case *status == "aborted" || run != t.run: // in another run, one that goes on is another one
+			return true, fault(ctx, cause, "commit")
 		}
 		if !pause(limit, wait) {
 			return false, errOutcomeUnknown(cause)

@@ -77,9 +77,14 @@ const (
 	// Every statement after it sees what the writers before have committed.
 	queue = `SELECT berth.queue_writers()`
 
-	// The number under which the outcome can be asked for, and on which history
-	// of the server: a standby that took over counts on in its own.
-	numbered = `SELECT pg_current_xact_id()::text, left(pg_walfile_name(pg_current_wal_lsn()), 8)`
+	// The number under which the outcome can be asked for, and the server's run
+	// that gave it.
+	numbered = `SELECT pg_current_xact_id()::text, ` + serverRun
+
+	// A run ends with a crash, which the server notes by forgetting its
+	// statistics, and with a standby that takes over, which begins a timeline.
+	// After either, a number whose transaction left no trace is given once more.
+	serverRun = `concat_ws('/', left(pg_walfile_name(pg_current_wal_lsn()), 8), pg_stat_get_bgwriter_stat_reset_time())`
 
 	// A takeover waits for the lock, and so for the commit; a renewal does not,
 	// because it changes no key.
@@ -103,7 +108,7 @@ func start(ctx context.Context, c *pgx.Conn, o order) (*tx, error) {
 	led := int64(1)
 	if o.writes {
 		b.Queue(queue)
-		b.Queue(numbered).QueryRow(func(row pgx.Row) error { return row.Scan(&t.xid, &t.timeline) })
+		b.Queue(numbered).QueryRow(func(row pgx.Row) error { return row.Scan(&t.xid, &t.run) })
 	}
 	if o.lease != nil {
 		b.Queue(fence, o.lease.EngineID, o.lease.Holder, o.lease.Fence).QueryRow(func(row pgx.Row) error { return row.Scan(&led) })

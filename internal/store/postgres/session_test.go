@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -73,28 +74,31 @@ func TestATransactionHasTheRoleAndTheClaimsOfItsActor(t *testing.T) {
 
 func TestNothingOfATransactionIsLeftForTheNextOnTheConnection(t *testing.T) {
 	t.Parallel()
-	name := lent(t)
-	s := open(t, login(name)+"&pool_max_conns=1") // which is taken for 3
-	backends := map[int]int{}
-	for range 40 {
-		err := s.View(t.Context(), of(berth.RoleOperator, 1), func(tx store.Tx) error {
-			backends[ask[int](t, tx, `SELECT pg_backend_pid()`)]++
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.InTx(t.Context(), berth.Actor{}, func(tx store.Tx) error {
-			if got := look(t, tx); got.User != "berth_api" || got.Claims != "" {
-				t.Errorf("somebody else's: %+v", got)
-			}
-			return errors.New("no")
-		}); err == nil {
-			t.Error("no error")
+	s := open(t, login(lent(t)))
+	// Whoever a pooler gives the connection to is nobody.
+	check := func(after string) {
+		t.Helper()
+		var user, role, claims, stops, statement, lock string
+		err := s.Between(t.Context(), []any{&user, &role, &claims, &stops, &statement, &lock}, `SELECT current_user::text, current_setting('role'),
+			coalesce(current_setting('request.jwt.claims', true), ''), current_setting('idle_in_transaction_session_timeout'),
+			current_setting('statement_timeout'), current_setting('lock_timeout')`)
+		if got := []string{user, role, claims, stops, statement, lock}; err != nil || !slices.Equal(got, []string{"owner", "none", "", "0", "0", "0"}) {
+			t.Errorf("after %s: %q, %v", after, got, err)
 		}
 	}
-	if len(backends) > 3 {
-		t.Errorf("connections are not used again: %v", backends)
+	for range 4 {
+		if err := s.InTx(t.Context(), of(berth.RoleOperator, 1), func(store.Tx) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		check("a commit")
+		if err := s.InTx(t.Context(), of(berth.RoleAdmin, 1), func(store.Tx) error { return errors.New("no") }); err == nil {
+			t.Fatal("no error")
+		}
+		check("a failure")
+		if err := s.View(t.Context(), berth.System(), func(store.Tx) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		check("a view")
 	}
 }
 
@@ -221,6 +225,8 @@ func TestAWriterThatStopsIsEndedAndRunAgain(t *testing.T) {
 	stops, other := open(t, url), open(t, url)
 	ctx := t.Context()
 	inside, done := make(chan struct{}), make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(done) })
+	defer goOn()
 	result := make(chan error, 1)
 	runs := 0
 	go func() {
@@ -243,7 +249,7 @@ func TestAWriterThatStopsIsEndedAndRunAgain(t *testing.T) {
 	if took := time.Since(began); took < time.Second || took > 5*time.Second {
 		t.Errorf("the next writer waited for %v, want about 2s", took)
 	}
-	close(done)
+	goOn()
 	if err := <-result; err != nil || runs != 2 {
 		t.Errorf("%d runs: %v, want that the second one is stored", runs, err)
 	}
@@ -337,5 +343,46 @@ func TestTextThatTheDatabaseCantHoldIsKeptAsFarAsItCan(t *testing.T) {
 		if err := s.View(ctx, berth.System(), func(tx store.Tx) error { _, err := tx.Tenant(ctx, ref); return err }); !berth.Is(err, berth.CodeContainerNotFound) {
 			t.Errorf("%q: %v", ref, err)
 		}
+	}
+}
+
+func TestATransactionCostsTwoRoundTripsBesideItsOwn(t *testing.T) {
+	t.Parallel()
+	p, url := through(t, login(lent(t)))
+	s := open(t, url)
+	insert(t, s, 1)
+	lease := acquire(t, s, berth.NewID(), time.Hour)
+	ctx := t.Context()
+	read := func(tx store.Tx) error { _, err := tx.Tenant(ctx, orgID(1)); return err }
+	for name, c := range map[string]struct {
+		call func() error
+		want int
+	}{
+		"a view":              {func() error { return s.View(ctx, berth.System(), read) }, 3},
+		"a write":             {func() error { return s.InTx(ctx, berth.System(), read) }, 3},
+		"a write of a leader": {func() error { return s.Under(lease).InTx(ctx, berth.System(), read) }, 3},
+		"a renewal":           {func() error { _, err := s.Renew(ctx, lease, time.Hour); return err }, 1},
+		"a row that may clash": {func() error {
+			return s.InTx(ctx, berth.System(), func(tx store.Tx) error {
+				return tx.PutRequest(ctx, store.Request{Key: "k", Fingerprint: []byte{1}, CreatedAt: noon})
+			})
+		}, 3},
+	} {
+		for range 3 { // statements are prepared once on each connection
+			if err := c.call(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.mu.Lock()
+		before := p.sent
+		p.mu.Unlock()
+		if err := c.call(); err != nil {
+			t.Fatal(err)
+		}
+		p.mu.Lock()
+		if got := p.sent - before; got != c.want {
+			t.Errorf("%s took %d round trips, want %d", name, got, c.want)
+		}
+		p.mu.Unlock()
 	}
 }

@@ -10,3 +10,12 @@ import (
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store { return open(t, login(lent(t))) })
 }
+
+// A pooler that gives each transaction another connection keeps no prepared
+// statements. The simple protocol is the odd one of the two modes for it: it
+// writes values into the statement.
+func TestStoreThroughAPoolerOfTransactions(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Store {
+		return open(t, login(lent(t))+"&default_query_exec_mode=simple_protocol")
+	})
+}

@@ -15,12 +15,12 @@ import (
 // tx is one transaction of one actor. Every row that it reads or writes is
 // checked against the actor, here and by the database.
 type tx struct {
-	conn     *pgx.Conn
-	actor    berth.Actor
-	writes   bool
-	xid      string // number of a write transaction
-	timeline string // of the server that gave it
-	failed   error  // of a statement: the server takes no more in this transaction
+	conn   *pgx.Conn
+	actor  berth.Actor
+	writes bool
+	xid    string // number of a write transaction
+	run    string // of the server that gave it
+	failed error  // of a statement: the server takes no more in this transaction
 }
 
 var _ store.Tx = (*tx)(nil)

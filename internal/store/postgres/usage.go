@@ -126,8 +126,10 @@ func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution be
 // UsageOrganizations implements store.Usages.
 func (t *tx) UsageOrganizations(ctx context.Context) ([]string, error) {
 	all, org := t.scope()
-	list, err := t.texts(ctx, `SELECT DISTINCT organization_id FROM public.tenant_resource_usage
-		WHERE ($1 OR organization_id = $2) ORDER BY organization_id`, all, org)
+	// From the tenants, who are few: of the periods, each would be looked at.
+	list, err := t.texts(ctx, `SELECT o.organization_id FROM (SELECT DISTINCT organization_id FROM public.tenant_containers
+		WHERE ($1 OR organization_id = $2)) o
+		WHERE EXISTS (SELECT FROM public.tenant_resource_usage u WHERE u.organization_id = o.organization_id) ORDER BY 1`, all, org)
 	return list, fault(ctx, err, "list organizations with usage")
 }
 
