@@ -16,7 +16,7 @@ import (
 var noon = time.Date(2026, 2, 28, 12, 0, 0, 123456000, time.UTC)
 
 // odd is text that has been somebody's trouble before.
-const odd = `O'Neil "q" \ \N \. 	tab` + "\r\nline ` $1 %s ; -- 日本 🚢 \u202eשלום‏ é e\u0301 <&>\u2028"
+const odd = `O'Neil "q" \ \N \. 	tab` + "\r\nline ` $1 %s ; -- 日本 🚢 שלום é e\u0301 <&>\u2028"
 
 // broken can't be kept by PostgreSQL as it is.
 const broken = "log: \x00 \xff end " + odd

@@ -36,7 +36,12 @@ func (s *Store) Fill(ctx context.Context, fn func(store.Filling) error) error {
 	if err != nil {
 		return fault(ctx, err, op)
 	}
-	if err := (filling{t}).run(ctx, fn); err != nil {
+	number := &tx{writes: true}
+	err = (filling{t}).run(ctx, fn)
+	if err == nil {
+		err = t.QueryRow(ctx, numbered).Scan(&number.xid, &number.run)
+	}
+	if err != nil {
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = t.Rollback(late) // if it fails, the end of the connection does the same
@@ -45,20 +50,21 @@ func (s *Store) Fill(ctx context.Context, fn func(store.Filling) error) error {
 		}
 		return fault(ctx, err, op)
 	}
-	if err := ctx.Err(); err != nil {
-		return err // closing rolls back
-	}
 	// From here on the server decides the outcome.
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillCommit)
 	defer cancel()
-	if err := t.Commit(late); err != nil {
-		if lost(err) || late.Err() != nil {
-			return (&berth.Error{Code: berth.CodeOutcomeUnknown, Op: op, Message: "The connection to the database was lost while it stored everything", Err: err}).
-				WithHint("begin again: if everything is there, the database is refused because it is in use")
-		}
-		return fault(ctx, err, op)
+	tag, err := c.Exec(late, "COMMIT")
+	if err == nil && tag.String() != "COMMIT" {
+		err = errors.New("the server answered COMMIT with " + tag.String())
 	}
-	return nil
+	if lost(err) || late.Err() != nil {
+		_, err = s.outcome(ctx, number, err)
+	}
+	if berth.Is(err, berth.CodeOutcomeUnknown) {
+		return (&berth.Error{Code: berth.CodeOutcomeUnknown, Op: op, Message: "The connection to the database was lost while it stored everything", Err: err}).
+			WithHint("begin again: if everything is there, the database is refused because it is in use")
+	}
+	return fault(ctx, err, op)
 }
 
 // filling works as the owner of the tables, who is let past row-level security

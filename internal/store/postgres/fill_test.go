@@ -53,3 +53,70 @@ func TestAMoveFillsEveryColumnOfTheSchema(t *testing.T) {
 		}
 	}
 }
+
+// fillOne puts an installation of one organization.
+func fillOne(t *testing.T, s *postgres.Store) error {
+	return s.Fill(t.Context(), func(f store.Filling) error {
+		for _, table := range store.Tables() {
+			rows := map[string]store.Row{
+				"installation":  {[]byte("moved"), []byte("2026-02-28T12:00:00.000000Z"), nil},
+				"organizations": {[]byte(orgID(1)), []byte("One"), []byte("start"), []byte("2026-02-28T12:00:00.000000Z")},
+				"outbox":        {[]byte("7")},
+			}
+			if err := f.Put(t.Context(), table, func(yield func(store.Row) error) error {
+				if row, ok := rows[table.Name]; ok {
+					return yield(row)
+				}
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// organizations counts them.
+func organizations(t *testing.T, s store.Store) (n int) {
+	t.Helper()
+	if err := s.View(t.Context(), berth.System(), func(tx store.Tx) error {
+		list, _, err := tx.ListOrganizations(t.Context(), store.Page{})
+		n = len(list)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestAFillingWhoseCommitIsCutOffEndsInTheTruth(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		cut  cut
+		code berth.Code // "" for done
+		want int
+	}{
+		{"before the server saw it", cutBefore, berth.CodeStorageUnavailable, 0},
+		{"after the server did it", cutAfter, "", 1},
+		{"and nobody can tell", cutUnasked, berth.CodeOutcomeUnknown, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			p, url := through(t, login(lent(t)))
+			s := open(t, url)
+			p.atCommits(c.cut)
+			err := fillOne(t, s)
+			if c.code == "" && err != nil || c.code != "" && !berth.Is(err, c.code) {
+				t.Errorf("got %v, want %q", err, c.code)
+			}
+			p.refuse(false)
+			if n := organizations(t, s); n != c.want {
+				t.Errorf("%d organizations, want %d", n, c.want)
+			}
+			if err := fillOne(t, s); (err == nil) != (c.want == 0) {
+				t.Errorf("begun again: %v", err)
+			}
+		})
+	}
+}
