@@ -129,7 +129,7 @@ ORG is an organization id or a tenant's slug.`,
 		a.serveCommand(), a.provisionCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.scaleCommand(),
 		a.deployCommand(), a.rollbackCommand(), a.deploymentsCommand(), a.configureCommand(), a.lsCommand(), a.statusCommand(), a.healthCommand(), a.healthCheckCommand(),
 		a.usageCommand(), a.topCommand(), a.logsCommand(), a.composeCommand(), a.eventsCommand(), a.volumesCommand(), a.deprovisionCommand(), a.tokenCommand(), a.userCommand(), a.memberCommand(), a.notifyCommand(), a.organizationCommand(), a.auditCommand(),
-		a.registryCommand(), a.keyCommand(), a.blueprintCommand(), a.adoptCommand(), a.backupCommand(), a.doctorCommand(), a.openapiCommand(), a.versionCommand(),
+		a.registryCommand(), a.keyCommand(), a.blueprintCommand(), a.adoptCommand(), a.backupCommand(), a.migrateCommand(), a.doctorCommand(), a.openapiCommand(), a.versionCommand(),
 	)
 	return root
 }
