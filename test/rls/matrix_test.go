@@ -93,7 +93,7 @@ public.tenant_health           SID     SI       SID       SI      S       S     
 public.tenant_resource_usage   SIUD    SI       SIUD      SIUD    S       S      S       -
 public.tenant_deployments      SIU     SI       SIU       SIU     S       S      S       -
 berth.made                     SID     -        -         -       -       -      -       -
-berth.installation             SI      -        S         S*      S*      -      -       -
+berth.installation             SIU     -        SU        S*      S*      -      -       -
 berth.engine_leases            SIUD    -        S         -       -       -      -       -
 berth.secret_versions          SIU     -        SIU       SI      S       -      -       -
 berth.registry_credentials     SIUD    -        SIUD      -       -       -      -       -
