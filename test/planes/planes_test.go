@@ -175,7 +175,7 @@ func TestATenantStaysWithTheEngineThatHoldsItsVolumes(t *testing.T) {
 	}
 	s.must(a.process.Kill())
 	// b sees the tenant, and that nobody runs its engine now; it leaves it alone.
-	s.eventually(30*time.Second, "b shows that nobody leads the tenant's engine", func() bool {
+	s.eventually(45*time.Second, "b shows that nobody leads the tenant's engine", func() bool {
 		got, err := b.api.Tenant(s.ctx, orgOf(one))
 		return err == nil && got.HealthStatus == "unknown"
 	})
