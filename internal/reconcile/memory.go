@@ -183,6 +183,9 @@ func (l *Loop) contact(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, contactDeadline)
 	defer cancel()
 	info, err := l.Engine.Info(ctx)
+	if err == nil {
+		err = l.expected(info)
+	}
 	if err != nil {
 		if l.engine.trip() {
 			l.Log.Warn("engine does not answer", "error", err)

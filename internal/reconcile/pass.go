@@ -40,7 +40,7 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 	p := &pass{Loop: l, soft: soft}
 	err := p.load(ctx, organizationID)
 	switch {
-	case berth.Is(err, berth.CodeContainerNotFound), err == nil && l.elsewhere(p.Tenant):
+	case berth.Is(err, berth.CodeContainerNotFound), err == nil && (l.elsewhere(p.Tenant) || l.keptElsewhere(p.Tenant, p.volumes)):
 		l.routes.drop(organizationID)
 		l.stands.forget(organizationID)
 		return verdict{then: Done}
@@ -290,6 +290,8 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 		return verdict{then: Retry} // ending, or rung: another pass follows
 	case berth.Is(err, berth.CodeStale):
 		return verdict{then: Wait} // an order came in between
+	case berth.Is(err, berth.CodeNotLeading), berth.Is(err, berth.CodeOutcomeUnknown):
+		return verdict{then: Retry} // the database's trouble: what is recorded stands
 	case berth.Is(err, berth.CodeSubnetTaken):
 		err = p.moveSubnet(ctx, err)
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -15,6 +16,23 @@ const orderPoll = time.Second
 // elsewhere reports whether a tenant is another control plane's to run.
 func (l *Loop) elsewhere(t berth.Tenant) bool {
 	return l.EngineID != "" && t.EngineID != "" && t.EngineID != l.EngineID
+}
+
+// keptElsewhere reports whether a tenant that no engine has taken up yet has
+// volumes on an engine that is another control plane's.
+func (l *Loop) keptElsewhere(t berth.Tenant, volumes []berth.VolumeRecord) bool {
+	return l.EngineID != "" && t.EngineID == "" && slices.ContainsFunc(volumes, func(v berth.VolumeRecord) bool {
+		return v.EngineID != "" && v.EngineID != l.EngineID
+	})
+}
+
+// expected refuses an engine that answers in the place of the one that is led:
+// whoever leads that one may be another.
+func (l *Loop) expected(info berth.EngineInfo) error {
+	if l.EngineID == "" || info.ID == l.EngineID {
+		return nil
+	}
+	return berth.Errorf(berth.CodeEngineMismatch, "engine %s answers in the place of %s", info.ID, l.EngineID)
 }
 
 // poll finds the orders that other control planes took, where there may be any.

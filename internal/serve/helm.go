@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,14 @@ func (h *helm) Look(ctx context.Context, organizationID string) (berth.Observed,
 	return h.engine.Observe(ctx, organizationID)
 }
 
+// Logs implements tenancy.Logs.
+func (h *helm) Logs(ctx context.Context, organizationID string, o berth.LogOptions) (io.ReadCloser, error) {
+	if err := h.reaches(ctx, organizationID); err != nil {
+		return nil, err
+	}
+	return h.engine.Logs(ctx, organizationID, o)
+}
+
 // reaches refuses a tenant that another engine runs.
 func (h *helm) reaches(ctx context.Context, organizationID string) error {
 	if !h.shared {
@@ -102,9 +111,11 @@ func (h *helm) Progress(deploymentID string) (p berth.Progress, ok bool) {
 // EngineInfo implements tenancy.Loop.
 func (h *helm) EngineInfo() (berth.EngineInfo, bool) {
 	if t := h.term.Load(); t != nil {
-		return t.loop.EngineInfo()
+		if info, up := t.loop.EngineInfo(); info.ID != "" {
+			return info, up
+		}
 	}
-	h.mu.Lock()
+	h.mu.Lock() // a term that has just begun knows of no engine yet
 	defer h.mu.Unlock()
 	return h.info, h.up
 }

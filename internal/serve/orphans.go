@@ -14,45 +14,40 @@ const orphanLook = 10 * time.Second
 // orphans shows the health of tenants as unknown whose engine nobody leads: what
 // was last seen is not claimed any more. Who leads it next finds out.
 func (s *server) orphans(ctx context.Context, st store.Store) error {
+	watch := orphanage{leases: s.shared, store: st}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(orphanLook):
 		}
-		if err := s.markOrphans(ctx, st); err != nil && ctx.Err() == nil {
+		if err := watch.look(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("tenants of engines that nobody leads could not be marked", "error", err)
 		}
 	}
 }
 
-func (s *server) markOrphans(ctx context.Context, st store.Store) error {
-	var claimed []berth.Tenant // as healthy or not, by a leader that there should be
-	err := st.View(ctx, berth.System(), func(tx store.Tx) error {
-		claimed = nil
-		for p := (store.Page{Limit: 1000}); ; {
-			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Page: p})
-			if err != nil {
-				return err
-			}
-			for _, t := range page {
-				if t.EngineID != "" && t.Status == berth.StatusRunning && t.Health != berth.HealthUnknown {
-					claimed = append(claimed, t)
-				}
-			}
-			if p.Cursor = next; next == "" {
-				return nil
-			}
-		}
-	})
+// orphanage remembers which engines nobody led at the last look: one look may
+// meet a hand-over.
+type orphanage struct {
+	leases interface {
+		Holder(ctx context.Context, engineID string) (holder, url string, live bool, err error)
+	}
+	store store.Store
+	alone map[string]bool // by engine id
+}
+
+func (o *orphanage) look(ctx context.Context) error {
+	claimed, err := o.claimed(ctx)
 	if err != nil {
 		return err
 	}
-	led := map[string]bool{}
+	before, led := o.alone, map[string]bool{}
+	o.alone = map[string]bool{}
 	for _, t := range claimed {
 		live, known := led[t.EngineID]
 		if !known {
-			if _, _, live, err = s.shared.Holder(ctx, t.EngineID); err != nil {
+			if _, _, live, err = o.leases.Holder(ctx, t.EngineID); err != nil {
 				return err
 			}
 			led[t.EngineID] = live
@@ -60,11 +55,37 @@ func (s *server) markOrphans(ctx context.Context, st store.Store) error {
 		if live {
 			continue
 		}
+		if o.alone[t.EngineID] = true; !before[t.EngineID] {
+			continue
+		}
 		t.Health, t.Cause = berth.HealthUnknown, "no control plane leads engine "+t.EngineID
-		err := st.InTx(ctx, berth.System(), func(tx store.Tx) error { t := t; return tx.UpdateTenant(ctx, &t) })
+		err := o.store.InTx(ctx, berth.System(), func(tx store.Tx) error { t := t; return tx.UpdateTenant(ctx, &t) })
 		if err != nil && !berth.Is(err, berth.CodeStale) {
 			return err
 		}
 	}
 	return nil
+}
+
+// claimed are the tenants that are said to be healthy or not, by a leader that
+// there should be.
+func (o *orphanage) claimed(ctx context.Context) (list []berth.Tenant, err error) {
+	err = o.store.View(ctx, berth.System(), func(tx store.Tx) error {
+		list = nil
+		for p := (store.Page{Limit: 1000}); ; {
+			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Page: p})
+			if err != nil {
+				return err
+			}
+			for _, t := range page {
+				if t.EngineID != "" && t.Status == berth.StatusRunning && t.Health != berth.HealthUnknown {
+					list = append(list, t)
+				}
+			}
+			if p.Cursor = next; next == "" {
+				return nil
+			}
+		}
+	})
+	return list, err
 }

@@ -133,7 +133,7 @@ func (s *server) wire(ctx context.Context) (err error) {
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
 		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil, Shared: s.shared != nil,
 	}, tenancy.Parts{
-		Store: s.store, Loop: s.helm, Ports: s.helm, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Prober: s.prober, Logs: s.engine,
+		Store: s.store, Loop: s.helm, Ports: s.helm, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Prober: s.prober, Logs: s.helm,
 		Members: s.helm.members, Meter: s.helm, Traces: s.tracer.links(),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})

@@ -173,9 +173,15 @@ func TestATenantStaysWithTheEngineThatHoldsItsVolumes(t *testing.T) {
 	if !a.leads() {
 		t.Error("b took a's engine")
 	}
+	if logs, err := b.api.Logs(s.ctx, orgOf(one), client.LogOptions{}); code(err) != "engine_unavailable" {
+		if err == nil {
+			_ = logs.Close()
+		}
+		t.Errorf("b shows logs of a tenant that it does not reach: %v", err)
+	}
 	s.must(a.process.Kill())
 	// b sees the tenant, and that nobody runs its engine now; it leaves it alone.
-	s.eventually(30*time.Second, "b shows that nobody leads the tenant's engine", func() bool {
+	s.eventually(45*time.Second, "b shows that nobody leads the tenant's engine", func() bool {
 		got, err := b.api.Tenant(s.ctx, orgOf(one))
 		return err == nil && got.HealthStatus == "unknown"
 	})

@@ -1,0 +1,111 @@
+package reconcile_test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// A database that does not answer for a moment, or a lease that may be over, is
+// not the tenant's trouble: nothing is recorded on its account.
+func TestWhoMayNotLeadBlamesNoTenant(t *testing.T) {
+	for _, code := range []berth.Code{berth.CodeNotLeading, berth.CodeOutcomeUnknown} {
+		t.Run(string(code), func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.run()
+				w.completed(w.provision(1, "app:1", true))
+				var refused atomic.Int32
+				w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+					if strings.HasPrefix(s.Op, "observe") && refused.Add(1) <= 3 {
+						return berth.Errorf(code, "not now")
+					}
+					return nil
+				})
+				w.loop.Remind(orgID(1))
+				w.eventually(time.Minute, "the loop was refused and went on", func() bool {
+					if got := w.tenant(1); got.Status != berth.StatusRunning || got.Cause != "" {
+						t.Fatalf("%s, %q", got.Status, got.Cause)
+					}
+					return refused.Load() > 3
+				})
+			})
+		})
+	}
+}
+
+// A tenant of before there were several control planes may have no engine of
+// its own yet, and volumes that were kept.
+func TestATenantWhoseVolumesAnotherEngineHoldsIsLeftToIt(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.config.EngineID = "fake-engine"
+		w.wire()
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		w.must(w.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+			return tx.PutVolume(ctx, berth.VolumeRecord{
+				Name: "tenant_" + orgID(2) + "_storage", OrganizationID: orgID(2), Mount: "/data", EngineID: "another",
+				CreatedAt: time.Now().UTC(), KeptAt: time.Now().UTC(),
+			})
+		}))
+		r, err := w.provision(2, "app:1", true)
+		w.must(err)
+		for range 30 {
+			<-time.After(time.Second)
+			open := false
+			w.must(w.store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
+				_, open, err = tx.OpenDeployment(ctx, orgID(2))
+				return err
+			}))
+			if !open {
+				t.Fatalf("deployment %s is over, though its engine is another one: %+v", r.Deployment.ID, w.tenant(2))
+			}
+		}
+		if got := w.tenant(2); got.EngineID != "" || got.Cause != "" {
+			t.Errorf("it was claimed: %+v", got)
+		}
+	})
+}
+
+// Another engine in the place of the one that is led holds none of the tenants'
+// data: it counts as one that does not answer.
+func TestAnotherEngineInThePlaceOfTheOneThatIsLedIsNotUsed(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.config.EngineID = "fake-engine"
+		w.wire()
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		before := w.engine.Dump()
+		w.stop()
+
+		w.must(w.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+			one, err := tx.Tenant(ctx, orgID(1))
+			if err != nil {
+				return err
+			}
+			one.EngineID = "the one before"
+			return tx.UpdateTenant(ctx, &one)
+		}))
+		w.config.EngineID = "the one before"
+		w.wire()
+		w.run()
+		if info, up := w.loop.EngineInfo(); up || info.ID != "" {
+			t.Errorf("it counts as the engine: %+v", info)
+		}
+		<-time.After(time.Minute)
+		if after := w.engine.Dump(); after != before {
+			t.Errorf("it was touched:\n%s\nbecame\n%s", before, after)
+		}
+		page, _, err := w.service.Tenants(ctx, w.actor, store.TenantFilter{})
+		w.must(err)
+		if slices.ContainsFunc(page, func(t berth.Tenant) bool { return t.Status != berth.StatusRunning }) {
+			t.Errorf("its tenants are blamed: %+v", page)
+		}
+	})
+}
