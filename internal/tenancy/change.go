@@ -113,7 +113,7 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 }
 
 // Rollback returns to an earlier deployment: the one named, or the last good
-// one before the present one.
+// one before the present one. Who may not scale gets no other limits by it.
 func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, ref, deploymentID string) (Receipt, error) {
 	return s.order(ctx, actor, call, ref, ordered{rollsBack, berth.OrderRollback}, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		target, err := s.rollbackTarget(ctx, tx, *t, deploymentID)
@@ -121,7 +121,7 @@ func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, re
 			return err
 		}
 		d.Type, d.RollbackOf = berth.DeployRollback, target.ID
-		disk := t.Spec.Limits.DiskMB
+		now := t.Spec
 		b, err := s.Catalog.Get(ctx, tx, target.New.Blueprint)
 		if err != nil {
 			return err
@@ -129,7 +129,14 @@ func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, re
 		env := rolledBackEnvironment(t.Spec.Environment, target.New.Environment, b.IsSecret)
 		t.Spec = target.New
 		t.Spec.Environment = env
-		t.Spec.Limits.DiskMB = max(disk, t.Spec.Limits.DiskMB) // never below what the data may have grown to
+		t.Spec.Limits.DiskMB = max(now.Limits.DiskMB, t.Spec.Limits.DiskMB) // never below what the data may have grown to
+		scale, err := may(ctx, tx, actor, scales.scope, t.OrganizationID)
+		if err != nil {
+			return err
+		}
+		if !scale {
+			t.Spec.Limits, t.Spec.Replicas = now.Limits, now.Replicas
+		}
 		newRelease(t)
 		return b.Check(t.Spec, nil)
 	})
