@@ -1,11 +1,17 @@
 package api_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/api"
+	"github.com/unite-hub/berth/internal/auth"
 )
 
 // Whoever has a token can have a body read; what it may do is looked at later.
@@ -56,4 +62,123 @@ func TestARollbackGivesBackNoLimitsToWhoMayNotScale(t *testing.T) {
 	if a := w.want(w.ask("POST", "/api/tenants/"+one+"/rollback", back), 200, "operator"); a["memoryLimitMb"] != 2048.0 {
 		t.Errorf("an operator's rollback: %v", a["memoryLimitMb"])
 	}
+}
+
+// A person of two organizations has one set of keys.
+func TestAKeyIsOfOneOrganizationAndRole(t *testing.T) {
+	i := newIssuer(t)
+	w := newWorldWith(t, i.config)
+	w.organization(one, 0)
+	w.organization(two, 0)
+	w.user(grace, "grace@example.com", false, map[string]berth.Role{one: berth.RoleAdmin, two: berth.RoleAdmin})
+	jwt := sign(t, jose.HS256, i.secret, "", claimsFor(grace, nil))
+	ask := func(org string) answer {
+		return w.as(jwt, "POST", "/api/tokens", `{"name":"x","role":"member"}`, key, "k", "Berth-Organization", org)
+	}
+	first := w.want(ask(one), 201, "in one")
+	if first["organizationId"] != one {
+		t.Fatal(first)
+	}
+	if p := w.want(ask(two), 422, "the same key in the other"); p["code"] != "idempotency_key_reused" {
+		t.Error(p)
+	}
+	if again := w.want(ask(one), 201, "again"); again["token"] != first["token"] {
+		t.Error(again)
+	}
+	w.want(w.ask("PUT", "/api/organizations/"+one+"/members/"+grace, `{"role":"member"}`), 200, "demote")
+	if a := ask(one); a.status == 201 || strings.Contains(a.body, first["token"].(string)) {
+		t.Errorf("a member is shown a token again: %d %s", a.status, a.body)
+	}
+}
+
+// A letter that only looks alike when its case is changed is another's address.
+func TestAnAddressIsFoldedInASCIIOnly(t *testing.T) {
+	i := newIssuer(t)
+	w := newWorldWith(t, i.config)
+	w.organization(one, 0)
+	w.user(ada, "kim@example.com", true, nil)
+	for _, address := range []string{"\u212aim@example.com", "k\u0130m@example.com", "kim@e\u212aample.com"} {
+		invited := w.want(w.ask("POST", "/api/organizations/"+one+"/invitations", `{"email":"kim@example.com","role":"admin"}`), 201, "invite")["invitation"].(string)
+		jwt := sign(t, jose.HS256, i.secret, "", claimsFor(grace, map[string]any{"email": address, "email_verified": true}))
+		w.want(w.as(jwt, "POST", "/api/invitations/accept", `{"invitation":"`+invited+`"}`), 403, address)
+	}
+	jwt := sign(t, jose.HS256, i.secret, "", claimsFor(grace, map[string]any{"email": "\u212aim@example.com", "email_verified": true}))
+	own := w.want(w.ask("POST", "/api/organizations/"+one+"/invitations", "{\"email\":\"\u212aim@example.com\",\"role\":\"member\"}"), 201, "invite")["invitation"].(string)
+	if a := w.want(w.as(jwt, "POST", "/api/invitations/accept", `{"invitation":"`+own+`"}`), 200, "their own"); a["userId"] != grace {
+		t.Errorf("came in as %v", a["userId"])
+	}
+}
+
+// Many addresses must not keep what a known actor tries out of the audit.
+func TestStrangersLeaveRoomForWhoIsKnownInTheAudit(t *testing.T) {
+	w := newWorldWith(t, func(_ *auth.Config, c *api.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	})
+	w.organization(one, 0)
+	member := w.tokenFor(berth.RoleMember, one)
+	for n := range 10_050 {
+		w.from("10.0.0.1:1", netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 0, byte(n >> 8), byte(n)}).String(), "")
+	}
+	id := w.as(member, "POST", "/api/backup", "").header.Get("X-Request-Id")
+	if list := w.ask("GET", "/api/audit?organizationId="+one, "").body; !strings.Contains(list, id) {
+		t.Errorf("not recorded: %s", list)
+	}
+	w.endRun()
+	if list := w.ask("GET", "/api/audit?organizationId=installation&action=denied.", "").body; !strings.Contains(list, `"suppressed":9990`) {
+		t.Errorf("not counted: %s", list)
+	}
+}
+
+// What is refused before it is known for whom counts too.
+func TestWhoNamesAnothersOrganizationIsLimitedToo(t *testing.T) {
+	i := newIssuer(t)
+	w := newWorldWith(t, func(c *auth.Config, a *api.Config) {
+		i.config(c, a)
+		a.Limits = api.Limits{Requests: api.Limit{PerSecond: 0.01, Burst: 5}}
+	})
+	w.organization(one, 0)
+	w.user(grace, "grace@example.com", false, nil)
+	for what, token := range map[string]string{"admin": w.tokenFor(berth.RoleAdmin, one), "who belongs nowhere": sign(t, jose.HS256, i.secret, "", claimsFor(grace, nil))} {
+		for range 5 {
+			w.want(w.as(token, "GET", "/api/tenants", "", "Berth-Organization", two), 403, what)
+		}
+		w.want(w.as(token, "GET", "/api/tenants", "", "Berth-Organization", two), 429, what)
+	}
+}
+
+func TestWhatATargetHoldsSteersNoTerminalAndFitsEveryDatabase(t *testing.T) {
+	w := newWorld(t)
+	w.organization(one, 0)
+	admin := w.tokenFor(berth.RoleAdmin, one)
+	for _, ref := range []string{"%00", "x%00y", "%1b%5d0;evil%07", "a%0Ab", "%e2%80%ae"} {
+		a := w.as(admin, "GET", "/api/tenants/"+ref, "")
+		id := a.header.Get("X-Request-Id")
+		found := false
+		for _, e := range w.ask("GET", "/api/audit?outcome=denied", "").json(t)["entries"].([]any) {
+			e := e.(map[string]any)
+			if target, _ := e["target"].(string); e["requestId"] == id {
+				found = true
+				if strings.ContainsFunc(target, unicode.IsControl) {
+					t.Errorf("%s: %q", ref, target)
+				}
+			}
+		}
+		if !found || a.status != 404 {
+			t.Errorf("%s: %d, recorded: %v", ref, a.status, found)
+		}
+	}
+}
+
+func TestANarrowTokenMakesNoDisabledOperatorOneAgain(t *testing.T) {
+	w := newWorld(t)
+	w.user(ada, "ada@example.com", true, nil)
+	w.user(grace, "grace@example.com", false, nil)
+	narrow := w.tokenFor(berth.RoleOperator, "", "installation")
+	for _, id := range []string{ada, grace} {
+		w.want(w.ask("PATCH", "/api/users/"+id, `{"disabled":true}`), 200, "disable")
+	}
+	w.want(w.as(narrow, "PATCH", "/api/users/"+ada, `{"disabled":false}`), 403, "an operator")
+	w.want(w.as(narrow, "PATCH", "/api/users/"+ada, `{"disabled":false,"operator":false}`), 200, "no operator any more")
+	w.want(w.as(narrow, "PATCH", "/api/users/"+grace, `{"operator":true}`), 403, "while they are disabled")
+	w.want(w.as(narrow, "PATCH", "/api/users/"+grace, `{"disabled":false}`), 200, "another")
 }
