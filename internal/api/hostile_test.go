@@ -182,3 +182,44 @@ func TestANarrowTokenMakesNoDisabledOperatorOneAgain(t *testing.T) {
 	w.want(w.as(narrow, "PATCH", "/api/users/"+grace, `{"operator":true}`), 403, "while they are disabled")
 	w.want(w.as(narrow, "PATCH", "/api/users/"+grace, `{"disabled":false}`), 200, "another")
 }
+
+// The operator's credentials open more than one customer's images.
+func TestItsOwnPeopleDeployNoOtherProgram(t *testing.T) {
+	w := newWorld(t)
+	w.want(w.apply(shop), 201, "shop")
+	w.want(w.apply(strings.Replace(shop, "shop", "other", 1)), 201, "other")
+	pin := "sha256:" + strings.Repeat("1", 64)
+	for _, tag := range []string{"app:2", "r.example.com/a/app:1", "r.example.com/a/app:2", "r.example.com/b/app:1", "r.example.com:5000/a/app:1"} {
+		w.engine.Tag(tag, pin)
+	}
+	w.want(w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"T","blueprint":"shop"}`), 201, "provision")
+	w.organization(one, berth.SelfService)
+	mine := map[string]string{
+		"admin": w.tokenFor(berth.RoleAdmin, one), "deployer": w.tokenFor(berth.RoleDeployer, one),
+	}
+	path := "/api/tenants/" + one + "/deploy"
+	try := func(body string, status int) {
+		t.Helper()
+		for who, token := range mine {
+			w.want(w.as(token, "POST", path, body), status, who+" "+body)
+		}
+	}
+	try(`{"imageTag":"2"}`, 200)
+	try(`{"imageTag":"app:1","blueprint":"shop@1"}`, 200)
+	try(`{}`, 200)
+	for _, body := range []string{
+		`{"imageTag":"r.example.com/b/app:1"}`, `{"imageTag":"127.0.0.1:5000/app:1"}`, `{"imageTag":"app2:1"}`, `{"imageTag":"app@` + pin + `x"}`,
+		`{"blueprint":"other"}`, `{"blueprint":"builtin"}`, `{"blueprint":"builtin","imageTag":"r.example.com/b/app:1"}`,
+	} {
+		status := 403
+		if strings.Contains(body, pin) {
+			status = 422
+		}
+		try(body, status)
+	}
+	w.want(w.as(w.tokenFor(berth.RoleDeployer, ""), "POST", path, `{"imageTag":"r.example.com/a/app:1"}`), 200, "the operator's deployer")
+	try(`{"imageTag":"r.example.com/a/app:2"}`, 200)
+	try(`{"imageTag":"r.example.com/b/app:1"}`, 403)
+	try(`{"imageTag":"r.example.com:5000/a/app:1"}`, 403)
+	w.want(w.ask("POST", path, `{"blueprint":"other"}`), 200, "an operator")
+}

@@ -84,7 +84,8 @@ func (s *Service) Scale(ctx context.Context, actor berth.Actor, call Call, ref s
 // Deploy changes the image, the environment or both, and brings the tenant to
 // the newest version of its blueprint, or to the one asked for. Without an
 // image it looks again at what the tenant's tag stands for. A change of the
-// environment takes what Configure takes, too.
+// environment takes what Configure takes, too. An organization's own people
+// deploy what checkOwn lets them.
 func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref string, c Deploy) (Receipt, error) {
 	if err := validateDelta(c.Environment); err != nil {
 		return Receipt{}, err
@@ -95,12 +96,16 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 	}
 	return s.order(ctx, actor, call, ref, what, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployUpdate
+		before := t.Spec
 		b, err := s.upgrade(ctx, tx, t, c.Blueprint)
 		if err != nil {
 			return err
 		}
 		set(&t.Spec.ImageTag, c.ImageTag)
 		if _, err := b.Image(t.Spec.ImageTag); err != nil {
+			return err
+		}
+		if err := checkOwn(actor, b, before, t.Spec); err != nil {
 			return err
 		}
 		t.Spec.ImageDigest, t.Spec.Images = "", nil
