@@ -223,3 +223,61 @@ func TestItsOwnPeopleDeployNoOtherProgram(t *testing.T) {
 	try(`{"imageTag":"r.example.com:5000/a/app:1"}`, 403)
 	w.want(w.ask("POST", path, `{"blueprint":"other"}`), 200, "an operator")
 }
+
+// Nobody writes into a chain that nobody can read.
+func TestANamedOrganizationThatIsNotThereHasNoChain(t *testing.T) {
+	w := newWorld(t)
+	w.organization(one, 0)
+	deployer, reader := w.tokenFor(berth.RoleDeployer, ""), w.tokenFor(berth.RoleOperator, "", "read")
+	for who, token := range map[string]string{"deployer": deployer, "reader": reader} {
+		w.want(w.as(token, "POST", "/api/backup", "", "Berth-Organization", nowhere), 403, who)
+		for _, e := range w.ask("GET", "/api/audit?outcome=denied", "").json(t)["entries"].([]any) {
+			if e := e.(map[string]any); e["organizationId"] != nil {
+				t.Errorf("%s: recorded in the chain of %v", who, e["organizationId"])
+			}
+		}
+	}
+	if list := w.ask("GET", "/api/audit?outcome=denied", "").json(t)["entries"].([]any); len(list) != 2 {
+		t.Errorf("%d entries", len(list))
+	}
+}
+
+// What a token may do is bounded in time too.
+func TestATokenMakesNoneThatOutlivesIt(t *testing.T) {
+	w := newWorld(t)
+	w.organization(one, 0)
+	until := moment().Add(time.Hour)
+	for _, n := range []auth.NewToken{{Name: "x", ExpiresAt: until}, {Name: "x", Role: berth.RoleAdmin, OrganizationID: one, ExpiresAt: until}} {
+		text, _, err := w.auth.Create(t.Context(), berth.System(), n)
+		w.must(err)
+		made := w.want(w.as(text, "POST", "/api/tokens", `{"name":"y","role":"member","organizationId":"`+one+`"}`), 201, "without an end")
+		if made["expiresAt"] != until.Format(time.RFC3339Nano) {
+			t.Errorf("it expires at %v", made["expiresAt"])
+		}
+		w.want(w.as(text, "POST", "/api/tokens", `{"name":"y","role":"member","organizationId":"`+one+`","expiresAt":"`+until.Add(time.Second).Format(time.RFC3339Nano)+`"}`), 403, "later")
+		w.want(w.as(text, "POST", "/api/tokens", `{"name":"y","role":"member","organizationId":"`+one+`","expiresAt":"`+until.Add(-time.Second).Format(time.RFC3339Nano)+`"}`, "Berth-Organization", one), 201, "earlier")
+	}
+}
+
+// Each token has a limit of its own, so they are counted.
+func TestAnOrganizationHasSoManyTokensAndInvitations(t *testing.T) {
+	w := newWorld(t)
+	w.organization(one, 0)
+	w.organization(two, 0)
+	admin := w.tokenFor(berth.RoleAdmin, one)
+	var last map[string]any
+	for range 199 {
+		last = w.want(w.as(admin, "POST", "/api/tokens", `{"name":"x","role":"member"}`), 201, "token")
+	}
+	w.want(w.as(admin, "POST", "/api/tokens", `{"name":"x","role":"member"}`), 422, "one token too many")
+	w.want(w.as(w.tokenFor(berth.RoleAdmin, two), "POST", "/api/tokens", `{"name":"x","role":"member"}`), 201, "another organization's")
+	w.want(w.as(admin, "DELETE", "/api/tokens/"+last["id"].(string), ""), 204, "revoke")
+	w.want(w.as(admin, "POST", "/api/tokens", `{"name":"x","role":"member"}`), 201, "in its place")
+	path := "/api/organizations/" + one + "/invitations"
+	for range 200 {
+		last = w.want(w.as(admin, "POST", path, `{"email":"a@example.com","role":"member"}`), 201, "invitation")
+	}
+	w.want(w.as(admin, "POST", path, `{"email":"a@example.com","role":"member"}`), 422, "one invitation too many")
+	w.want(w.as(admin, "DELETE", path+"/"+last["id"].(string), ""), 204, "revoke")
+	w.want(w.as(admin, "POST", path, `{"email":"a@example.com","role":"member"}`), 201, "in its place")
+}
