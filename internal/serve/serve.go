@@ -93,7 +93,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.engine, err = docker.New(docker.Options{Installation: installation, SealKey: s.box.SealKey()}); err != nil {
+	if s.engine, err = docker.New(docker.Options{Installation: installation, SealKey: s.box.SealKey(), BeforeRequest: mayAsk}); err != nil {
 		return err
 	}
 	s.closers.add(s.engine.Close)
