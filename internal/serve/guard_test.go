@@ -53,9 +53,9 @@ func TestACallToTheEngineEndsWithTheTermBetweenTwoRequests(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			looks := 0
+			var looks atomic.Int32
 			g := &guarded{Engine: engine, check: func() error {
-				if looks++; looks == 1 {
+				if looks.Add(1) == 1 {
 					return nil // then the process stands still
 				}
 				return berth.Errorf(berth.CodeNotLeading, "over")
@@ -64,8 +64,8 @@ func TestACallToTheEngineEndsWithTheTermBetweenTwoRequests(t *testing.T) {
 			if err := call(ctx, g); !berth.Is(err, berth.CodeNotLeading) {
 				t.Errorf("got %v", err)
 			}
-			if asked.Load() != before || looks < 2 {
-				t.Errorf("%d requests were sent, %d looks", asked.Load()-before, looks)
+			if asked.Load() != before || looks.Load() < 2 {
+				t.Errorf("%d requests were sent, %d looks", asked.Load()-before, looks.Load())
 			}
 		})
 	}
