@@ -96,6 +96,21 @@ port_free() {
 	[ $? = 7 ]
 }
 
+# as_admin ARG...: a call with the token of Acme's admin, which nothing shows
+as_admin() {
+	echo "\$ BERTH_TOKEN=(Acme's admin) berth $*"
+	BERTH_TOKEN=$admin "$berth" "$@"
+}
+
+# as_admin_refused ARG...: one that must be refused
+as_admin_refused() {
+	echo "\$ BERTH_TOKEN=(Acme's admin) berth $*"
+	if answer=$(BERTH_TOKEN=$admin "$berth" "$@" 2>&1); then
+		die "an admin of Acme was allowed: berth $*"
+	fi
+	echo "$answer"
+}
+
 # serve: start the control plane, out of reach of the terminal's Ctrl-C, and
 # wait until it is ready
 serve() {
@@ -208,6 +223,18 @@ show blueprint apply scripts/demo-blueprint.yml
 show provision --org $umbrella --name "Umbrella" --blueprint demo --start
 call $umbrella
 show status umbrella
+
+title "Acme's own people: they see their tenant, and do what the operator allows"
+admin=$("$berth" token create demo-admin --role admin --org $acme)
+echo "\$ berth token create demo-admin --role admin --org $acme   (shown once, to us)"
+as_admin ls
+as_admin_refused stop acme-corp
+show organization allow $acme stop,start
+as_admin stop acme-corp
+as_admin start acme-corp
+as_admin_refused status globex
+as_admin audit ls --org $acme --limit 4
+show audit verify --org $acme
 
 title "What to try next"
 cat <<TXT

@@ -42,6 +42,7 @@ install_packages() {
 	command -v curl >/dev/null || missing="$missing curl"
 	command -v dockerd >/dev/null || missing="$missing docker.io"
 	command -v iptables >/dev/null || missing="$missing iptables"
+	command -v ip >/dev/null || missing="$missing iproute2"
 	[ -n "$missing" ] || return 0
 	command -v apt-get >/dev/null || die "no apt-get here: install Docker Engine by hand, then try again"
 	say "installing$missing ca-certificates"

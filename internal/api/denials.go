@@ -29,7 +29,6 @@ type denials struct {
 	Denials
 
 	mu        sync.Mutex
-	began     time.Time
 	strangers int // recorded
 	tallies   map[string]*tally
 }

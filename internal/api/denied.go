@@ -28,6 +28,7 @@ var actions = map[string]string{
 	"scale": "tenant.scale", "deploy": "tenant.deploy", "rollback": "tenant.rollback", "configure": "tenant.configure",
 	"deprovision": "tenant.deprovision", "compose-env": "tenant.compose-env", "health-check": "read.health-check",
 	"apply-blueprint": "blueprint.apply", "put-registry": "registry.put", "delete-registry": "registry.delete", "backup": "backup.read",
+	"rotate-key": "key.rotate", "retire-key": "key.retire",
 	"create-notification": "channel.create", "delete-notification": "channel.delete", "test-notification": "channel.test",
 	"put-organization": "organization.put", "create-token": "token.create", "revoke-token": "token.revoke",
 	"update-user": "user.update", "put-member": "member.put", "remove-member": "member.remove",

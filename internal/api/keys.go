@@ -52,7 +52,7 @@ func (s *server) keyRoutes() {
 	secured(s, operation(http.MethodDelete, "/api/keys/{keyId}", "retire-key", "Remove a key that nothing is sealed under"), func(ctx context.Context, actor berth.Actor, in *keyInput) (*none, error) {
 		id, err := strconv.ParseUint(in.ID, 10, 32)
 		if err != nil {
-			return nil, berth.Errorf(berth.CodeNotFound, "There is no such key").WithHint("GET /api/keys lists them; %s was given", berth.Quote(in.ID))
+			id = 0 // no key's; whether the actor may ask comes first
 		}
 		return nil, s.Service.RetireKey(ctx, actor, uint32(id))
 	})

@@ -19,6 +19,7 @@ var unpaged = map[string]string{
 	"sweep":    "limit, and the number of those left out",
 	"me":       "a user's memberships: at most 1,000",
 	"sessions": "a user's own: at most 1,000",
+	"keys":     "of the key file: at most 100",
 	"status":   "a tenant's containers",
 	"get":      "a tenant's volumes", "list": "has pages, whose tenants hold lists",
 	"deployment": "a deployment's steps",

@@ -1,10 +1,15 @@
 package api_test
 
 import (
+	"context"
+	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/rekey"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -41,7 +46,7 @@ var rowOrder = strings.Fields(`
 	provision start restart adopt scale deploy rollback configure stop
 	list get status health health-check deployments deployment events compose compose-env logs metrics usage fleet-usage prometheus sweep
 	organizations organization put-organization audit organization-audit verify-audit verify-organization-audit
-	blueprints blueprint apply-blueprint registries put-registry delete-registry volumes all-events backup
+	blueprints blueprint apply-blueprint registries put-registry delete-registry volumes all-events backup keys rotate-key retire-key
 	notifications create-notification deliveries test-notification delete-notification
 	tokens create-token revoke-token users update-user members put-member remove-member
 	operator-invitations invite-operator revoke-operator-invitation invitations invite revoke-invitation accept-invitation
@@ -91,6 +96,9 @@ var rows = map[string]row{
 	"delete-registry": {of: ofInstallation, scope: "installation", status: 204, action: "registry.delete", make: (*tableWorld).registry},
 	"volumes":         {of: ofInstallation, scope: "installation", status: 200, action: "read.volumes"},
 	"all-events":      {of: ofInstallation, scope: "installation", status: 200, action: "read.all-events"},
+	"keys":            {of: ofInstallation, scope: "installation", status: 200, action: "read.keys"},
+	"rotate-key":      {of: ofInstallation, scope: "installation", status: 201, action: "key.rotate"},
+	"retire-key":      {of: ofInstallation, scope: "installation", status: 204, action: "key.retire", make: (*tableWorld).formerKey},
 	"backup":          {of: ofInstallation, scope: "installation", status: 200, action: "backup.read", noKey: true},
 
 	"notifications":       {of: ofOwn, scope: "people", status: 200, action: "read.notifications"},
@@ -144,6 +152,28 @@ func (w *tableWorld) deployment() string {
 func (w *tableWorld) registry() string {
 	w.want(w.ask("PUT", "/api/registries/made.example.com", `{"username":"u","password":"p"}`), 204, "registry")
 	return "made.example.com"
+}
+
+// formerKey rotates the keys, seals everything anew and returns the one before.
+func (w *tableWorld) formerKey() string {
+	before, err := w.box.Primary()
+	w.must(err)
+	_, err = w.box.Rotate(w.t.Context(), time.Now().Add(-time.Hour))
+	w.must(err)
+	ctx, stop := context.WithCancel(w.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- rekey.New(w.store, w.box, slog.New(slog.DiscardHandler)).Run(ctx) }()
+	used := func() bool {
+		list, err := w.service.ListKeys(w.t.Context(), berth.System())
+		w.must(err)
+		return slices.ContainsFunc(list, func(k berth.KeyUse) bool { return k.ID == before && k.Sealed > 0 })
+	}
+	for deadline := time.Now().Add(20 * time.Second); used() && time.Now().Before(deadline); {
+		<-time.After(10 * time.Millisecond)
+	}
+	stop()
+	w.must(<-ended)
+	return strconv.FormatUint(uint64(before), 10)
 }
 
 func (w *tableWorld) channel() string {

@@ -98,7 +98,7 @@ func newTableWorld(t *testing.T) *tableWorld {
 // call asks over HTTP and returns the answer and its request's id.
 func (w *tableWorld) call(who string, op operation, r row, org, id string) answer {
 	w.t.Helper()
-	path := strings.NewReplacer("{organizationId}", org, "{deploymentId}", id, "{tokenId}", id, "{host}", cmpOr(id, "registry.example.com"), "{name}", "builtin",
+	path := strings.NewReplacer("{organizationId}", org, "{deploymentId}", id, "{tokenId}", id, "{keyId}", cmpOr(id, "1"), "{host}", cmpOr(id, "registry.example.com"), "{name}", "builtin",
 		"{notificationId}", id, "{invitationId}", id, "{userId}", id, "{sessionId}", "current").Replace(op.path)
 	fill := strings.NewReplacer("ORG", org, "ID", id)
 	if r.query != "" {

@@ -43,6 +43,7 @@ type world struct {
 	engine  *enginetest.Fake
 	store   *sqlite.Store
 	auth    *auth.Auth
+	box     *secret.Box
 	handler *api.API
 	service *tenancy.Service
 	token   string
@@ -84,6 +85,7 @@ func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 	w.engine.SetImage(sick, enginetest.Program{Sick: true})
 	w.engine.Tag("app:sick", sick)
 	box, err := secret.Create(dir)
+	w.box = box
 	w.must(err)
 	w.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(dir, "berth.db")})
 	w.must(err)

@@ -21,6 +21,9 @@ type Keys interface {
 	Retire(ctx context.Context, id uint32) error
 }
 
+// mostKeys bounds the key file, and with it the list of keys.
+const mostKeys = 100
+
 // retireAfter is how long after a rotation the earlier keys must stay: a value
 // that was sealed before it is on disk, and counted, by then.
 const retireAfter = 5 * time.Minute
@@ -75,6 +78,14 @@ func (s *Service) sealedUnder(ctx context.Context, tx store.Tx) (map[uint32]int,
 func (s *Service) RotateKey(ctx context.Context, actor berth.Actor) (berth.Key, error) {
 	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return berth.Key{}, err
+	}
+	keys, err := s.Keys.Keys()
+	if err != nil {
+		return berth.Key{}, err
+	}
+	if len(keys) >= mostKeys {
+		return berth.Key{}, berth.Errorf(berth.CodeInvalidRequest, "There are %d keys already", len(keys)).
+			WithHint("retire those that nothing is sealed under: berth key ls, berth key retire ID")
 	}
 	k, err := s.Keys.Rotate(ctx, s.Now())
 	if err != nil {

@@ -176,31 +176,32 @@ CREATE TABLE IF NOT EXISTS berth.pulled_images (
 -- ever. NULL is none.
 DO $$
 DECLARE
-	everything text := '(SELECT berth.sees_all())';
-	visible    text := '((SELECT berth.sees_all()) OR organization_id = (SELECT berth.own_organization()))';
-	house      text := '(SELECT berth.may_write()) AND (SELECT berth.sees_all())';
-	writable   text := '(SELECT berth.may_write()) AND ((SELECT berth.sees_all()) OR organization_id = (SELECT berth.own_organization()))';
-	own_ones   text := '((SELECT berth.sees_all()) OR (SELECT berth.sees_any()) AND actor_id = (SELECT berth.actor()))';
-	own_writes text := '(SELECT berth.may_write()) AND ((SELECT berth.sees_all()) OR actor_id = (SELECT berth.actor()))';
-	of_channel text := '((SELECT berth.sees_all()) OR channel_id IN (SELECT c.id FROM berth.channels c WHERE c.organization_id = (SELECT berth.own_organization())))';
+	house      text := '(SELECT berth.installation())';
+	anybody    text := '(SELECT berth.sees_any())';
+	visible    text := '((SELECT berth.sees_all()) AND (organization_id IS NOT NULL OR (SELECT berth.installation())) OR organization_id = (SELECT berth.own_organization()))';
+	writable   text := '(SELECT berth.may_write()) AND ' || visible;
+	managed    text := '((SELECT berth.installation()) OR organization_id = (SELECT berth.managed_organization()))';
+	own_ones   text := '((SELECT berth.installation()) OR (SELECT berth.sees_any()) AND actor_id = (SELECT berth.actor()))';
+	own_writes text := '((SELECT berth.installation()) OR (SELECT berth.may_write()) AND actor_id = (SELECT berth.actor()))';
+	of_channel text := '((SELECT berth.installation()) OR channel_id IN (SELECT c.id FROM berth.channels c WHERE c.organization_id = (SELECT berth.managed_organization())))';
 	r record;
 BEGIN
 	FOR r IN SELECT * FROM (VALUES
 		-- table, what the loop may do, and which rows berth_api reads, adds, changes and drops
-		('installation',          'INSERT, UPDATE',         '(SELECT berth.sees_any())', NULL, house, NULL),
-		('engine_leases',         'INSERT, UPDATE, DELETE', everything, NULL,       NULL,       NULL),
-		('secret_versions',       'INSERT, UPDATE',         visible,    writable,   house,      NULL),
-		('registry_credentials',  'INSERT, UPDATE, DELETE', everything, house,      house,      house),
+		('installation',          'INSERT, UPDATE',         anybody,    NULL,       house,      NULL),
+		('engine_leases',         'INSERT, UPDATE, DELETE', house,      NULL,       NULL,       NULL),
+		('secret_versions',       'INSERT, UPDATE',         managed,    managed,    house,      NULL),
+		('registry_credentials',  'INSERT, UPDATE, DELETE', house,      house,      house,      house),
 		('volumes',               'INSERT, UPDATE',         visible,    writable,   writable,   NULL),
 		('requests',              'INSERT, UPDATE, DELETE', own_ones,   own_writes, own_writes, own_writes),
 		('events',                'INSERT, DELETE',         visible,    writable,   NULL,       house),
-		('blueprints',            'INSERT',                 '(SELECT berth.sees_any())', house, NULL, NULL),
+		('blueprints',            'INSERT',                 anybody,    house,      NULL,       NULL),
 		('usage_marks',           'INSERT, UPDATE, DELETE', visible,    writable,   writable,   house),
 		('tenant_health_rollups', 'INSERT, UPDATE, DELETE', visible,    writable,   writable,   house),
-		('channels',              'INSERT, UPDATE, DELETE', visible,    writable,   writable,   writable),
-		('deliveries',            'INSERT, UPDATE, DELETE', of_channel, '(SELECT berth.may_write()) AND ' || of_channel, '(SELECT berth.may_write()) AND ' || of_channel, house),
-		('outbox',                'UPDATE',                 everything, NULL,       house,      NULL),
-		('pulled_images',         'INSERT, UPDATE, DELETE', everything, house,      house,      house)
+		('channels',              'INSERT, UPDATE, DELETE', managed,    managed,    managed,    managed),
+		('deliveries',            'INSERT, UPDATE, DELETE', of_channel, of_channel, of_channel, house),
+		('outbox',                'UPDATE',                 house,      NULL,       house,      NULL),
+		('pulled_images',         'INSERT, UPDATE, DELETE', house,      house,      house,      house)
 	) AS v(tab, system, reads, adds, changes, drops) LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE berth.%I ENABLE ROW LEVEL SECURITY', r.tab);
 		EXECUTE pg_catalog.format('ALTER TABLE berth.%I FORCE ROW LEVEL SECURITY', r.tab);

@@ -119,7 +119,8 @@ ALTER TABLE berth.audit_log ENABLE ALWAYS TRIGGER append_only;
 -- Views and functions over what may have another shape ----------------------------
 
 -- They belong to berth_system and ask themselves who may see what. A user whom
--- Berth has not been told of, because another program made it, is there too.
+-- Berth has not been told of, because another program made it, is there too. Who
+-- only deploys meets no people.
 DO $$
 DECLARE
 	orgs     jsonb := (SELECT jsonb_object_agg(attname, format_type(atttypid, NULL)) FROM pg_catalog.pg_attribute
@@ -153,7 +154,8 @@ BEGIN
 			FROM public.user_organizations m WHERE %5$s
 		) q
 		WHERE q.user_id IS NOT NULL
-			AND ((SELECT berth.sees_all() OR berth.is_system()) OR q.organization_id = (SELECT berth.own_organization()))
+			AND ((SELECT berth.installation() OR berth.is_system())
+				OR q.organization_id = (SELECT berth.own_organization() WHERE berth.claim('berth_role') <> 'deployer'))
 		$v$, user_uuid, org_col,
 		CASE WHEN members ? 'role' THEN $c$CASE WHEN lower(m.role::text) IN ('owner', 'admin') THEN 'admin' WHEN lower(m.role::text) = 'deployer' THEN 'deployer' ELSE 'member' END$c$ ELSE $c$'member'::text$c$ END,
 		CASE WHEN members ? 'created_at' THEN $c$coalesce(m.created_at::timestamptz, 'epoch')$c$ ELSE $c$'epoch'::timestamptz$c$ END,
@@ -165,7 +167,7 @@ BEGIN
 			coalesce(s.name, %2$s, '') AS name, coalesce(s.operator, false) AS operator,
 			coalesce(s.created_at, %3$s, 'epoch') AS created_at, s.disabled_at
 		FROM public.user_profiles u LEFT JOIN berth.user_settings s ON s.user_id = u.id
-		WHERE (SELECT berth.sees_all() OR berth.is_system())
+		WHERE (SELECT berth.installation() OR berth.is_system())
 			OR u.id IN (SELECT m.user_id FROM berth.memberships m WHERE m.organization_id = (SELECT berth.own_organization()))
 		$v$, email, known_as, CASE WHEN users ? 'created_at' THEN 'u.created_at::timestamptz' ELSE 'NULL::timestamptz' END);
 
@@ -178,7 +180,7 @@ BEGIN
 		LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $body$
 		#variable_conflict use_column
 		BEGIN
-			PERFORM berth.check_write(NULL);
+			PERFORM berth.check_manage(NULL);
 			INSERT INTO public.organizations (%s) VALUES (%s) ON CONFLICT (id) DO %s;
 			INSERT INTO berth.organization_settings AS s (organization_id, name, self_service, created_at) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (organization_id) DO UPDATE SET name = excluded.name, self_service = excluded.self_service;
@@ -205,7 +207,7 @@ BEGIN
 		LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $body$
 		#variable_conflict use_column
 		BEGIN
-			PERFORM berth.check_write(NULL);
+			PERFORM berth.check_manage(NULL);
 			INSERT INTO public.user_profiles (%s) VALUES (%s) ON CONFLICT (id) DO NOTHING;
 			INSERT INTO berth.user_settings AS s (user_id, email, email_folded, name, operator, created_at, disabled_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -221,7 +223,7 @@ BEGIN
 		LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $body$
 		#variable_conflict use_column
 		BEGIN
-			PERFORM berth.check_write($2);
+			PERFORM berth.check_manage($2);
 			IF EXISTS (SELECT FROM public.user_organizations m WHERE m.user_id = $1::%1$s AND m.%2$I = $2) THEN
 				%3$s
 			ELSE
@@ -243,20 +245,49 @@ BEGIN
 		LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $body$
 		#variable_conflict use_column
 		BEGIN
-			PERFORM berth.check_write($2);
+			PERFORM berth.check_manage($2);
 			DELETE FROM public.user_organizations m WHERE m.user_id = $1::%s AND m.%I = $2;
 			RETURN FOUND;
 		END $body$
 		$f$, members ->> 'user_id', org_col);
 END $$;
 
--- check_write refuses who must not write an organization, NULL for the
--- installation.
+-- check_write refuses who must not write an organization.
 CREATE OR REPLACE FUNCTION berth.check_write(organization_id uuid) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = '' AS $$
 BEGIN
 	IF NOT (berth.is_system() OR berth.may_write() AND (berth.sees_all() OR $1 = berth.own_organization())) IS TRUE THEN
-		RAISE EXCEPTION 'not allowed to write organization %', coalesce($1::text, '(the installation)') USING ERRCODE = 'insufficient_privilege';
+		RAISE EXCEPTION 'not allowed to write organization %', $1 USING ERRCODE = 'insufficient_privilege';
+	END IF;
+END $$;
+
+-- check_manage refuses who must not manage an organization, NULL for the
+-- installation.
+CREATE OR REPLACE FUNCTION berth.check_manage(organization_id uuid) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = '' AS $$
+BEGIN
+	IF NOT (berth.is_system() OR berth.installation() OR $1 = berth.managed_organization()) IS TRUE THEN
+		RAISE EXCEPTION 'not allowed to manage organization %', coalesce($1::text, '(the installation)') USING ERRCODE = 'insufficient_privilege';
+	END IF;
+END $$;
+
+-- The last entry of each chain that the actor appends to without managing it: to
+-- append, it needs the number and the hash of that one. Of all, by a step of the
+-- index for each.
+CREATE OR REPLACE FUNCTION berth.chain_ends() RETURNS TABLE (organization_id uuid, seq bigint)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
+#variable_conflict use_column
+BEGIN
+	IF berth.sees_all() THEN
+		RETURN QUERY WITH RECURSIVE e AS (
+			(SELECT l.organization_id, l.seq FROM berth.audit_log l WHERE l.organization_id IS NOT NULL ORDER BY 1 DESC, 2 DESC LIMIT 1)
+			UNION ALL
+			SELECT n.organization_id, n.seq FROM e CROSS JOIN LATERAL (SELECT l.organization_id, l.seq FROM berth.audit_log l
+				WHERE l.organization_id < e.organization_id ORDER BY 1 DESC, 2 DESC LIMIT 1) n
+		) SELECT e.organization_id, e.seq FROM e;
+	ELSE
+		RETURN QUERY SELECT l.organization_id, l.seq FROM berth.audit_log l
+			WHERE l.organization_id = berth.own_organization() ORDER BY l.seq DESC LIMIT 1;
 	END IF;
 END $$;
 
@@ -310,28 +341,28 @@ BEGIN
 	END LOOP;
 	FOREACH name IN ARRAY ARRAY['put_organization(uuid, text, integer, timestamptz)', 'know_organization(uuid, text, timestamptz)',
 		'put_user(uuid, text, text, text, boolean, timestamptz, timestamptz)', 'put_membership(uuid, uuid, text, timestamptz)',
-		'drop_membership(uuid, uuid)', 'self_service()'] LOOP
+		'drop_membership(uuid, uuid)', 'self_service()', 'chain_ends()'] LOOP
 		EXECUTE 'ALTER FUNCTION berth.' || name || ' OWNER TO berth_system';
 	END LOOP;
 END $$;
 
 DO $$
 DECLARE
-	everything text := '(SELECT berth.sees_all())';
-	visible    text := '((SELECT berth.sees_all()) OR organization_id = (SELECT berth.own_organization()))';
-	house      text := '(SELECT berth.may_write()) AND (SELECT berth.sees_all())';
-	writable   text := '(SELECT berth.may_write()) AND ((SELECT berth.sees_all()) OR organization_id = (SELECT berth.own_organization()))';
+	house   text := '(SELECT berth.installation())';
+	visible text := '((SELECT berth.sees_all()) AND (organization_id IS NOT NULL OR (SELECT berth.installation())) OR organization_id = (SELECT berth.own_organization()))';
+	managed text := '((SELECT berth.installation()) OR organization_id = (SELECT berth.managed_organization()))';
+	audited text := '((SELECT berth.installation()) OR organization_id = (SELECT berth.managed_organization()) OR (organization_id, seq) IN (SELECT e.organization_id, e.seq FROM berth.chain_ends() e))';
 	r record;
 BEGIN
 	FOR r IN SELECT * FROM (VALUES
 		-- table, what the loop may do, and which rows berth_api reads, adds, changes and drops
-		('organization_settings', 'INSERT, UPDATE, DELETE', NULL,       NULL,     NULL,     NULL), -- through views and functions only
-		('user_settings',         'INSERT, UPDATE, DELETE', NULL,       NULL,     NULL,     NULL),
-		('identities',            'INSERT, UPDATE, DELETE', everything, house,    house,    house),
-		('sessions',              'INSERT, UPDATE, DELETE', everything, house,    house,    house),
-		('invitations',           'INSERT, UPDATE',         visible,    writable, writable, NULL),
-		('tokens',                'INSERT, UPDATE',         visible,    writable, writable, NULL),
-		('audit_log',             'INSERT',                 visible,    visible,  NULL,     NULL) -- a member's denied attempt is recorded too
+		('organization_settings', 'INSERT, UPDATE, DELETE', NULL,    NULL,    NULL,    NULL), -- through views and functions only
+		('user_settings',         'INSERT, UPDATE, DELETE', NULL,    NULL,    NULL,    NULL),
+		('identities',            'INSERT, UPDATE, DELETE', house,   house,   house,   house),
+		('sessions',              'INSERT, UPDATE, DELETE', house,   house,   house,   house),
+		('invitations',           'INSERT, UPDATE',         managed, managed, managed, NULL),
+		('tokens',                'INSERT, UPDATE',         managed, managed, managed, NULL),
+		('audit_log',             'INSERT',                 audited, visible, NULL,    NULL) -- a member's denied attempt is recorded too
 	) AS v(tab, system, reads, adds, changes, drops) LOOP
 		EXECUTE pg_catalog.format('ALTER TABLE berth.%I ENABLE ROW LEVEL SECURITY', r.tab);
 		EXECUTE pg_catalog.format('ALTER TABLE berth.%I FORCE ROW LEVEL SECURITY', r.tab);
@@ -365,7 +396,7 @@ END $$;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA berth FROM PUBLIC, anon, service_role;
 GRANT EXECUTE ON FUNCTION berth.put_organization(uuid, text, integer, timestamptz), berth.know_organization(uuid, text, timestamptz),
 	berth.put_user(uuid, text, text, text, boolean, timestamptz, timestamptz), berth.put_membership(uuid, uuid, text, timestamptz),
-	berth.drop_membership(uuid, uuid), berth.check_write(uuid) TO berth_api, berth_system;
+	berth.drop_membership(uuid, uuid), berth.check_write(uuid), berth.check_manage(uuid), berth.chain_ends() TO berth_api, berth_system;
 
 REVOKE CREATE ON SCHEMA berth FROM berth_system;
 COMMIT;

@@ -40,7 +40,7 @@ BEGIN
 		END IF;
 	END LOOP;
 	DROP FUNCTION IF EXISTS berth.queue_others(), berth.touch_tenant(), berth.keep_history(), berth.fill_tenant(), berth.fill_deployment(),
-		berth.fill_organization(), berth.known_user(text), berth.my_organizations(text), berth.may_write(), berth.sees_any(), berth.sees_all(), berth.own_organization(), berth.actor(),
+		berth.fill_organization(), berth.known_user(text), berth.my_organizations(text), berth.may_write(), berth.sees_any(), berth.sees_all(), berth.own_organization(), berth.installation(), berth.managed_organization(), berth.actor(),
 		berth.claim(text), berth.is_system(), berth.signed_in(), berth.queue_writers();
 	FOREACH t IN ARRAY ARRAY['user_organizations', 'user_profiles', 'organizations'] LOOP
 		IF 'table public.' || t = ANY (made) THEN

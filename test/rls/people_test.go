@@ -110,16 +110,17 @@ func TestPeopleAreWrittenByWhoMayWriteTheirOrganization(t *testing.T) {
 			continue
 		}
 		c := connect(t, a.login, db)
-		all, bound := a.column == "operator", a.column == "bound"
+		all, manages := a.column == "operator", a.column == "operator" || a.column == "bound"
+		roves, writes := all || a.column == "roving", a.column != "" && a.column != "viewer"
 		for statement, may := range map[string]bool{
-			`SELECT berth.put_membership('` + stranger + `', '` + ours + `', 'member', now())`:   all || bound,
+			`SELECT berth.put_membership('` + stranger + `', '` + ours + `', 'member', now())`:   manages,
 			`SELECT berth.put_membership('` + stranger + `', '` + theirs + `', 'member', now())`: all,
-			`SELECT berth.drop_membership('` + ourMember + `', '` + ours + `')`:                  all || bound,
+			`SELECT berth.drop_membership('` + ourMember + `', '` + ours + `')`:                  manages,
 			`SELECT berth.drop_membership('` + theirAdmin + `', '` + theirs + `')`:               all,
 			`SELECT berth.put_organization('` + ours + `', 'n', 0, now())`:                       all,
 			`SELECT berth.put_organization('` + theirs + `', 'n', 0, now())`:                     all,
-			`SELECT berth.know_organization('` + ours + `', 'n', now())`:                         all || bound,
-			`SELECT berth.know_organization(gen_random_uuid(), 'n', now())`:                      all,
+			`SELECT berth.know_organization('` + ours + `', 'n', now())`:                         writes,
+			`SELECT berth.know_organization(gen_random_uuid(), 'n', now())`:                      roves,
 			`SELECT berth.put_user('` + stranger + `', 'e', 'e', 'n', true, now(), NULL)`:        all,
 		} {
 			c.run("BEGIN")

@@ -195,12 +195,9 @@ var (
 	furnishedToken      = id(3)
 	furnishedChannel    = id(4)
 	furnishedUser       = id(5)
-	furnishedInvitation = id(6)
 	houseToken          = id(13) // of no organization, as all that follow
 	houseChannel        = id(14)
 	houseUser           = id(15)
-	houseInvitation     = id(16)
-	houseSession        = id(17)
 )
 
 // furnish fills the store with one of everything for the first organization,
