@@ -218,7 +218,9 @@ func (s *server) serveAPI(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(&wall.Guard{Listener: s.listener, Pool: s.pool, Inside: s.helm.inside, Log: s.log}) }()
+	go func() {
+		ended <- srv.Serve(&wall.Guard{Listener: s.listener, Pool: s.pool, Inside: s.helm.inside, Log: s.log})
+	}()
 	if _, err := fmt.Fprintf(s.stdout, "ready http://%s\n", s.listener.Addr()); err != nil {
 		s.log.Warn("standard output can't be written to", "error", err)
 	}
