@@ -84,6 +84,7 @@ func (d *door) serve() {
 	guard := &wall.Guard{
 		Listener: d.raw,
 		Pool:     d.edge.opts.Pool,
+		Inside:   d.edge.Inside,
 		Allow:    d.allows,
 		Log:      d.edge.opts.Log,
 	}
@@ -95,7 +96,7 @@ func (d *door) serve() {
 	}()
 }
 
-// allows reports whether a source inside Berth's pool may come in: only the
+// allows reports whether a source that is a tenant's may come in: only the
 // tenant itself may use its own route.
 func (d *door) allows(src netip.Addr) bool {
 	t := d.target()

@@ -90,7 +90,8 @@ type Edge struct {
 type table struct {
 	version  int64
 	byPort   map[int]*target
-	replaced chan struct{} // closed when another one is in force
+	subnets  map[netip.Prefix]bool // of tenants
+	replaced chan struct{}         // closed when another one is in force
 }
 
 // New returns an edge without routes. Whoever calls Apply must also call Run,
@@ -153,12 +154,13 @@ func (e *Edge) Apply(set berth.RouteSet) []berth.RouteError {
 		return slices.Clone(e.refused)
 	}
 
-	next := &table{version: set.Version, byPort: make(map[int]*target, len(set.Routes)), replaced: make(chan struct{})}
+	next := &table{version: set.Version, byPort: make(map[int]*target, len(set.Routes)), subnets: make(map[netip.Prefix]bool, len(set.Routes)), replaced: make(chan struct{})}
 	wanted := make(map[int]string, len(set.Routes)) // organization id by port
 	for _, r := range set.Routes {
 		if _, twice := wanted[r.Port]; !twice {
 			wanted[r.Port] = r.OrganizationID
 		}
+		next.subnets[r.Subnet] = true
 	}
 	// A port that changes hands is closed before it is opened again: the old
 	// tenant's connections must not lead to the new one.
@@ -263,6 +265,14 @@ func (e *Edge) door(r berth.Route, next *table) (d *door, fresh bool, err error)
 	d = newDoor(e, r, l)
 	e.doors[r.Port] = d
 	return d, true, nil
+}
+
+// Inside reports whether an address is in a tenant's subnet, which may be of
+// another pool than this process's: of an earlier one, or of another control
+// plane of the same engine.
+func (e *Edge) Inside(src netip.Addr) bool {
+	subnet, err := src.Prefix(min(berth.SubnetBits, src.BitLen()))
+	return err == nil && e.table.Load().subnets[subnet]
 }
 
 // PortFree reports whether port can be given to a tenant: no route of this

@@ -104,6 +104,29 @@ func TestOnlyATenantItselfComesInFromBerthsPool(t *testing.T) {
 	}
 }
 
+// The pool of the control plane that provisioned a tenant may be another one.
+func TestATenantOfAnotherPoolComesInByItsOwnRouteOnly(t *testing.T) {
+	up := backend(t, says("ok"))
+	own, other := freePort(t), freePort(t)
+	e, _ := running(t, edge.Options{Pool: netip.MustParsePrefix("10.64.0.0/12")})
+	mine := route(own, up)
+	mine.Subnet = netip.MustParsePrefix("127.0.0.0/28")
+	theirs := route(other, up)
+	theirs.Subnet = netip.MustParsePrefix("10.64.0.16/28")
+	apply(t, e, mine, theirs)
+	if res, _ := get(t, client(t), own); res.StatusCode != 200 {
+		t.Errorf("own route: %d", res.StatusCode)
+	}
+	if res, err := client(t).Get(url(other, "/")); err == nil {
+		res.Body.Close()
+		t.Errorf("another tenant's route: %d", res.StatusCode)
+	}
+	apply(t, e, theirs)
+	if res, _ := get(t, client(t), other); res.StatusCode != 200 {
+		t.Errorf("a source that is no tenant's any more: %d", res.StatusCode)
+	}
+}
+
 func TestAnIdleListenerCostsLittle(t *testing.T) {
 	const routes = 200
 	e, _ := running(t, edge.Options{})

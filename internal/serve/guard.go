@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/engine/docker"
@@ -9,12 +10,29 @@ import (
 )
 
 // guarded is the engine as a term's loop uses it: each call looks first whether
-// the term still has the right to act, and processes that were killed are told
-// to the meter, which is made after it.
+// the term still has the right to act, one that changes something before each of
+// its requests, and processes that were killed are told to the meter, which is
+// made after it.
 type guarded struct {
 	*docker.Engine
 	check func() error
 	meter *meter.Meter
+}
+
+// checkKey is what a context holds a term's check under.
+type checkKey struct{}
+
+func (g *guarded) under(ctx context.Context) context.Context {
+	return context.WithValue(ctx, checkKey{}, g.check)
+}
+
+// mayAsk refuses a request to the engine that belongs to a term which is over:
+// between two requests of one call a process may have stood still.
+func mayAsk(r *http.Request) error {
+	if check, ok := r.Context().Value(checkKey{}).(func() error); ok {
+		return check()
+	}
+	return nil
 }
 
 // Info implements reconcile.Engine.
@@ -30,7 +48,7 @@ func (g *guarded) Resolve(ctx context.Context, reference string, cred *berth.Cre
 	if err := g.check(); err != nil {
 		return "", err
 	}
-	return g.Engine.Resolve(ctx, reference, cred, progress)
+	return g.Engine.Resolve(g.under(ctx), reference, cred, progress)
 }
 
 // Observe implements reconcile.Engine.
@@ -54,7 +72,7 @@ func (g *guarded) Apply(ctx context.Context, stack berth.Stack) (o berth.Observe
 	if err := g.check(); err != nil {
 		return o, err
 	}
-	return g.Engine.Apply(ctx, stack)
+	return g.Engine.Apply(g.under(ctx), stack)
 }
 
 // Remove implements reconcile.Engine.
@@ -62,7 +80,7 @@ func (g *guarded) Remove(ctx context.Context, r berth.Removal) error {
 	if err := g.check(); err != nil {
 		return err
 	}
-	return g.Engine.Remove(ctx, r)
+	return g.Engine.Remove(g.under(ctx), r)
 }
 
 // Revive implements reconcile.Reviver.
@@ -70,7 +88,7 @@ func (g *guarded) Revive(ctx context.Context, organizationID, containerID string
 	if err := g.check(); err != nil {
 		return err
 	}
-	return g.Engine.Revive(ctx, organizationID, containerID)
+	return g.Engine.Revive(g.under(ctx), organizationID, containerID)
 }
 
 // Rest implements reconcile.Reviver.
@@ -78,7 +96,7 @@ func (g *guarded) Rest(ctx context.Context, organizationID, containerID string) 
 	if err := g.check(); err != nil {
 		return err
 	}
-	return g.Engine.Rest(ctx, organizationID, containerID)
+	return g.Engine.Rest(g.under(ctx), organizationID, containerID)
 }
 
 // Adopt implements reconcile.Adopter.
@@ -86,7 +104,7 @@ func (g *guarded) Adopt(ctx context.Context, a berth.Adoption) error {
 	if err := g.check(); err != nil {
 		return err
 	}
-	return g.Engine.Adopt(ctx, a)
+	return g.Engine.Adopt(g.under(ctx), a)
 }
 
 // Collect implements reconcile.Collector.
@@ -94,7 +112,7 @@ func (g *guarded) Collect(ctx context.Context, i berth.PulledImage) error {
 	if err := g.check(); err != nil {
 		return err
 	}
-	return g.Engine.Collect(ctx, i)
+	return g.Engine.Collect(g.under(ctx), i)
 }
 
 // Watch implements reconcile.Engine.

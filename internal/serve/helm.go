@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"io"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -135,6 +136,12 @@ func (h *helm) PortFree(port int) bool {
 		return t.edge.PortFree(port)
 	}
 	return h.idle.PortFree(port)
+}
+
+// inside reports whether an address is a tenant's, as far as is known here.
+func (h *helm) inside(src netip.Addr) bool {
+	t := h.term.Load()
+	return t != nil && t.edge.Inside(src)
 }
 
 // members are what runs, as the loop last saw it; ok is false where none does.

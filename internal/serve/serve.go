@@ -93,7 +93,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.engine, err = docker.New(docker.Options{Installation: installation, SealKey: s.box.SealKey()}); err != nil {
+	if s.engine, err = docker.New(docker.Options{Installation: installation, SealKey: s.box.SealKey(), BeforeRequest: mayAsk}); err != nil {
 		return err
 	}
 	s.closers.add(s.engine.Close)
@@ -218,7 +218,9 @@ func (s *server) serveAPI(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- srv.Serve(&wall.Guard{Listener: s.listener, Pool: s.pool, Log: s.log}) }()
+	go func() {
+		ended <- srv.Serve(&wall.Guard{Listener: s.listener, Pool: s.pool, Inside: s.helm.inside, Log: s.log})
+	}()
 	if _, err := fmt.Fprintf(s.stdout, "ready http://%s\n", s.listener.Addr()); err != nil {
 		s.log.Warn("standard output can't be written to", "error", err)
 	}

@@ -16,9 +16,10 @@ import (
 type Guard struct {
 	net.Listener
 
-	Pool  netip.Prefix              // Berth's own address pool
-	Allow func(src netip.Addr) bool // nil: never. Called from the accepting goroutine
-	Log   *slog.Logger              // nil: discards
+	Pool   netip.Prefix              // Berth's own address pool
+	Inside func(src netip.Addr) bool // whether a source counts as in Pool though it is not; nil: none does
+	Allow  func(src netip.Addr) bool // nil: never. Called from the accepting goroutine
+	Log    *slog.Logger              // nil: discards
 
 	mu         sync.Mutex
 	reported   time.Time // the last refusal that was logged
@@ -66,7 +67,8 @@ func (g *Guard) passes(from net.Addr) bool {
 	if !ok {
 		return false
 	}
-	return !g.Pool.Contains(src) || g.Allow != nil && g.Allow(src)
+	inside := g.Pool.Contains(src) || g.Inside != nil && g.Inside(src)
+	return !inside || g.Allow != nil && g.Allow(src)
 }
 
 // Source returns the IP address in a, in its shortest form: an IPv4 address

@@ -207,6 +207,7 @@ func TestTenantsThatAreProvisionedThroughTwoAtOnceShareNothing(t *testing.T) {
 }
 
 func TestAStartWithoutTheDatabaseEndsWithTheCause(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	s := newSite(t, 11)
 	p := &testbed.Process{Binary: rig.Binary, StateDir: s.TempDir(), Ports: s.ports, Pool: s.pool, Env: []string{"BERTH_DATABASE_URL=" + s.url}}
 	for what, fault := range map[string]struct{ begin, end func() error }{
@@ -227,6 +228,7 @@ func TestAStartWithoutTheDatabaseEndsWithTheCause(t *testing.T) {
 
 // An older database knows nothing of what was made since.
 func TestWhatARestoredDatabaseDoesNotKnowIsLeftAlone(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	s := newSite(t, 12)
 	a := s.plane("a")
 	s.eventually(10*time.Second, "a leads", a.leads)

@@ -80,6 +80,7 @@ func TestALeaderThatWasStoppedForAWhileDoesNothingAnyMore(t *testing.T) {
 }
 
 func TestTrafficGoesOnWhileTheDatabaseIsPausedAndKilled(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	s := newSite(t, 2)
 	a := s.plane("a")
 	s.eventually(10*time.Second, "a leads", a.leads)
@@ -155,6 +156,7 @@ func TestAnOrderWhoseConnectionIsCutIsCarriedOutOnceOrNotAtAll(t *testing.T) {
 }
 
 func TestATenantStaysWithTheEngineThatHoldsItsVolumes(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	s := newSite(t, 4)
 	second, err := testbed.StartEngine(s.ctx)
 	s.must(err)

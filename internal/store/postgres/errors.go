@@ -16,6 +16,7 @@ import (
 const (
 	uniqueViolation        = "23505"
 	foreignKeyViolation    = "23503"
+	featureNotSupported    = "0A000"
 	insufficientPrivilege  = "42501"
 	serializationFailure   = "40001"
 	deadlockDetected       = "40P01"
@@ -85,6 +86,13 @@ func lost(err error) bool {
 		errors.Is(err, net.ErrClosed) || strings.HasSuffix(err.Error(), "conn closed")
 }
 
+// outdated reports whether the schema has changed since the statement was
+// prepared. The code alone stands for more than that.
+func outdated(err error) bool {
+	var p *pgconn.PgError
+	return errors.As(err, &p) && p.Code == featureNotSupported && p.Routine == "RevalidateCachedQuery"
+}
+
 // retryable reports whether another attempt may do better, on this connection
 // or on a new one.
 func retryable(err error) bool {
@@ -101,7 +109,7 @@ func retryable(err error) bool {
 	case invalidPassword, invalidAuthorization, invalidCatalog:
 		return false
 	}
-	return lost(err)
+	return lost(err) || outdated(err)
 }
 
 // fault turns what the driver returned into an error of Berth's, by the

@@ -15,8 +15,12 @@ import (
 // news any more.
 const leaseTimeout = 2 * time.Second
 
+// farAhead is how many lives ahead a lease may end. One that ends later was
+// written before the clock was put back, and would last until it is there again.
+const farAhead = "4"
+
 // Acquire takes the lease of an engine for ttl if it is free, over by the
-// database's clock, or the holder's own; ok is false if another holds it. A new
+// database's clock or of no time by it, or the holder's own; ok is false if another holds it. A new
 // holder waits for what the one before has begun to write. url is where the
 // control plane answers.
 func (s *Store) Acquire(ctx context.Context, engineID, holder, url string, ttl time.Duration) (l store.Lease, ok bool, err error) {
@@ -25,10 +29,11 @@ func (s *Store) Acquire(ctx context.Context, engineID, holder, url string, ttl t
 	err = s.lease(ctx, "acquire lease", func(b *pgx.Batch) {
 		b.Queue(`INSERT INTO berth.engine_leases AS l (engine_id, holder, url, fence, expires_at)
 			SELECT $1, $2::uuid, $3, 1, clock_timestamp() + $4::interval
-			WHERE NOT EXISTS (SELECT FROM berth.engine_leases WHERE engine_id = $1 AND holder <> $2::uuid AND expires_at > clock_timestamp())
+			WHERE NOT EXISTS (SELECT FROM berth.engine_leases WHERE engine_id = $1 AND holder <> $2::uuid AND expires_at BETWEEN clock_timestamp() AND clock_timestamp() + $4::interval * `+farAhead+`)
 			ON CONFLICT (engine_id) DO UPDATE SET holder = excluded.holder, url = excluded.url,
 			fence = CASE WHEN l.holder = excluded.holder THEN l.fence ELSE l.fence + 1 END, expires_at = clock_timestamp() + $4::interval
-			WHERE l.holder = excluded.holder OR l.expires_at <= clock_timestamp() RETURNING fence`, engineID, holder, url, interval(ttl)).
+			WHERE l.holder = excluded.holder OR l.expires_at NOT BETWEEN clock_timestamp() AND clock_timestamp() + $4::interval * `+farAhead+`
+			RETURNING fence`, engineID, holder, url, interval(ttl)).
 			Query(first(&ok, &l.Fence))
 	})
 	return l, ok, err

@@ -246,3 +246,47 @@ func TestListenHearsWhoseDeploymentsChanged(t *testing.T) {
 		t.Errorf("heard %q too", <-rung)
 	}
 }
+
+// The database's clock decides; it may be put forward or back by an hour.
+func TestAClockThatJumpsNeitherKeepsALeaseNorEndsItsRenewal(t *testing.T) {
+	t.Parallel()
+	const ttl = 3 * time.Second
+	name := lent(t)
+	s, other := open(t, login(name)), open(t, login(name))
+	jump := func(by string) { // as seen from what was written before it
+		t.Helper()
+		admin(t, name, `UPDATE berth.engine_leases SET expires_at = expires_at - interval '`+by+`'`)
+	}
+	taken := func() (l store.Lease, ok bool) {
+		t.Helper()
+		l, ok, err := other.Acquire(t.Context(), "engine-1", berth.NewID(), "u", ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l, ok
+	}
+	for _, by := range []string{"1 hour", "-1 hour"} {
+		lease := acquire(t, s, berth.NewID(), ttl)
+		jump(by)
+		if ok, err := s.Renew(t.Context(), lease, ttl); !ok || err != nil {
+			t.Fatalf("%s: its holder lives: %v, %v", by, ok, err)
+		}
+		if _, ok := taken(); ok {
+			t.Errorf("%s: it was taken from a holder that renews it", by)
+		}
+		jump(by) // and now the holder is dead
+		next, ok := taken()
+		if !ok || next.Fence <= lease.Fence {
+			t.Fatalf("%s: nobody can take over: %+v, %v", by, next, ok)
+		}
+		if ok, err := s.Renew(t.Context(), lease, ttl); ok || err != nil {
+			t.Errorf("%s: two lead: %v, %v", by, ok, err)
+		}
+		if err := tryInsert(t.Context(), s.Under(lease), 1); !berth.Is(err, berth.CodeNotLeading) {
+			t.Errorf("%s: two write: %v", by, err)
+		}
+		if err := other.Release(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

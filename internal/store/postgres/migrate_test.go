@@ -207,3 +207,38 @@ func TestALoginThatOwnsNothingWorksOnASchemaThatIsUpToDate(t *testing.T) {
 		silent(t, err)
 	}
 }
+
+// A control plane of the next version may change the schema under one that
+// runs: what that has prepared does not hold any more.
+func TestASchemaThatChangesUnderAStoreIsWorkedOn(t *testing.T) {
+	t.Parallel()
+	name := database(t, true)
+	s := open(t, login(name))
+	insert(t, s, 1)
+	read := func() error {
+		return s.View(t.Context(), berth.System(), func(tx store.Tx) error {
+			_, err := tx.Tenant(t.Context(), orgID(1))
+			return err
+		})
+	}
+	for range 3 { // statements are prepared once on each connection
+		if err := read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	as(t, login(name), `ALTER TABLE public.tenant_containers ALTER COLUMN tenant_name TYPE varchar(4000), ADD COLUMN later int NOT NULL DEFAULT 1`)
+	if err := read(); err != nil {
+		t.Errorf("read: %v", err)
+	}
+	as(t, login(name), `ALTER TABLE public.tenant_containers ALTER COLUMN tenant_name TYPE text`)
+	err := s.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
+		one, err := tx.Tenant(t.Context(), orgID(1))
+		if err != nil {
+			return err
+		}
+		return tx.UpdateTenant(t.Context(), &one)
+	})
+	if err != nil {
+		t.Errorf("write: %v", err)
+	}
+}

@@ -102,8 +102,8 @@ func (s *Store) attempt(ctx context.Context, o order, fn func(store.Tx) error) (
 		err = fn(t)
 	}
 	if t.failed != nil && retryable(t.failed) && ctx.Err() == nil {
-		if lost(t.failed) {
-			s.pool.Reset() // the idle ones were probably lost with it
+		if lost(t.failed) || outdated(t.failed) {
+			s.pool.Reset() // the idle ones are probably no better
 		}
 		return true, fault(ctx, t.failed, "use database")
 	}
