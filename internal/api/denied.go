@@ -129,8 +129,8 @@ func (a asked) target() string {
 	return short(target)
 }
 
-// short bounds what a stranger can have recorded. No database but SQLite's holds
-// a NUL in a text.
+// short bounds what a stranger can have recorded, and leaves out what would steer
+// a terminal that shows it: JSON escapes only some of it.
 func short(s string) string {
 	const most = 100
 	s = strings.Map(func(r rune) rune { // what is no UTF-8 becomes U+FFFD too

@@ -146,11 +146,11 @@ func TestWhoNamesAnothersOrganizationIsLimitedToo(t *testing.T) {
 	}
 }
 
-func TestWhatATargetHoldsSteersNoTerminalAndFitsEveryDatabase(t *testing.T) {
+func TestWhatATargetHoldsSteersNoTerminal(t *testing.T) {
 	w := newWorld(t)
 	w.organization(one, 0)
 	admin := w.tokenFor(berth.RoleAdmin, one)
-	for _, ref := range []string{"%00", "x%00y", "%1b%5d0;evil%07", "a%0Ab", "%e2%80%ae"} {
+	for _, ref := range []string{"%00", "x%00y", "%1b%5d0;evil%07", "a%0Ab", "a%c2%9b2J"} {
 		a := w.as(admin, "GET", "/api/tenants/"+ref, "")
 		id := a.header.Get("X-Request-Id")
 		found := false
