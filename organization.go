@@ -84,8 +84,17 @@ func (i Invitation) Open(now time.Time) bool {
 // MembershipRoles are those that a user can have in an organization.
 func MembershipRoles() []Role { return []Role{RoleAdmin, RoleMember, RoleDeployer} }
 
-// FoldEmail is an address as addresses are compared: without case.
-func FoldEmail(address string) string { return strings.ToLower(address) }
+// FoldEmail is an address as addresses are compared: without the case of ASCII
+// letters. Others would become one that belongs to somebody else: the Kelvin
+// sign is a k in lower case.
+func FoldEmail(address string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, address)
+}
 
 // ValidateEmail checks that address is one bare mail address.
 func ValidateEmail(address string) error {

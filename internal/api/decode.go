@@ -8,6 +8,7 @@ import (
 	"io"
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -69,6 +70,8 @@ type frame struct {
 func scan(body []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
+	// Looked for at most once: a body may hold many halves.
+	stated := sync.OnceValue(func() bool { return statesReplacement(body) })
 	var stack []*frame
 	for first := true; ; first = false {
 		token, err := dec.Token()
@@ -81,7 +84,7 @@ func scan(body []byte) error {
 		if len(stack) == 0 && (!first || token != json.Delim('{')) {
 			return malformed("Request body must be one JSON object").WithHint("send {…} and nothing after it")
 		}
-		if text, ok := token.(string); ok && strings.ContainsRune(text, utf8.RuneError) && !statesReplacement(body) {
+		if text, ok := token.(string); ok && strings.ContainsRune(text, utf8.RuneError) && !stated() {
 			return malformed("Request body holds half of a surrogate pair").
 				WithHint("send characters as UTF-8, or escape both halves of the pair")
 		}

@@ -62,9 +62,12 @@ func (d *denials) most(a asked) int {
 func (d *denials) take(key string, most int, e berth.AuditEntry) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	stranger := e.ActorID == ""
 	t, ok := d.tallies[key]
 	if !ok {
-		if len(d.tallies) >= mostTallies {
+		// Strangers beyond their number have none: whoever has many addresses must
+		// not take the room of who is known.
+		if len(d.tallies) >= mostTallies || stranger && d.strangers >= d.Strangers {
 			key, most = others, 0
 			e.Address, e.ActorID, e.ActorName, e.ActorRole, e.OrganizationID = "", "", "", "", ""
 			t = d.tallies[key]
@@ -74,7 +77,6 @@ func (d *denials) take(key string, most int, e berth.AuditEntry) bool {
 			d.tallies[key] = t
 		}
 	}
-	stranger := e.ActorID == ""
 	if t.recorded >= most || stranger && d.strangers >= d.Strangers {
 		t.suppressed++
 		t.last = e

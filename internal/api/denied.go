@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -128,12 +129,16 @@ func (a asked) target() string {
 	return short(target)
 }
 
-// short bounds what a stranger can have recorded.
+// short bounds what a stranger can have recorded. No database but SQLite's holds
+// a NUL in a text.
 func short(s string) string {
 	const most = 100
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\ufffd")
-	}
+	s = strings.Map(func(r rune) rune { // what is no UTF-8 becomes U+FFFD too
+		if unicode.IsControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most]) + "…"
 	}

@@ -61,6 +61,12 @@ func guard[W any](s *server, who func(huma.Context) (W, error)) func(huma.Contex
 		a := asked{op: hctx.Operation(), param: hctx.Param, from: s.request(hctx)}
 		if err != nil {
 			a.actor, a.unknown = s.Auth.Known(hctx.Context(), a.from, err), true
+			if a.actor.ID != "" && berth.CodeOf(err).Kind() == berth.KindForbidden { // who is known is limited
+				if often := s.limits.take(hctx, a.actor); often != nil {
+					writeHuma(hctx, problemFrom(often))
+					return
+				}
+			}
 			s.denied(hctx.Context(), a, err)
 			writeHuma(hctx, s.problem(hctx.Context(), err))
 			return

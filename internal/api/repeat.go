@@ -50,12 +50,13 @@ func keyParameter() *huma.Param {
 	}
 }
 
-// fingerprint is what identifies a request under its key.
-func fingerprint(method string, u url.URL, body []byte) []byte {
+// fingerprint is what identifies a request under its key. more is what it
+// depends on besides.
+func fingerprint(method string, u url.URL, body []byte, more ...string) []byte {
 	query := u.Query()
 	query.Del("wait") // how long a client waits does not change what it asks for
 	h := sha256.New()
-	for _, part := range []string{method, u.Path, query.Encode(), string(body)} {
+	for _, part := range append([]string{method, u.Path, query.Encode(), string(body)}, more...) {
 		_, _ = h.Write(append([]byte(part), 0)) // a hash never fails
 	}
 	return h.Sum(nil)
@@ -81,7 +82,9 @@ func (s *server) repeatable(hctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	ctx, op := context.WithoutCancel(hctx.Context()), hctx.Operation().OperationID
-	claim := tenancy.Claim{Key: key, Fingerprint: fingerprint(hctx.Method(), hctx.URL(), body), Sealed: sealed[op]}
+	// A person acts for several organizations, and in other roles later: what they
+	// were answered as one of these is not repeated for another.
+	claim := tenancy.Claim{Key: key, Sealed: sealed[op], Fingerprint: fingerprint(hctx.Method(), hctx.URL(), body, actor.OrganizationID, string(actor.Role))}
 	first, err := s.Service.Claim(ctx, actor, claim)
 	if err != nil {
 		writeHuma(hctx, s.problem(ctx, err))

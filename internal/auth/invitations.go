@@ -46,6 +46,9 @@ func (a *Auth) Invite(ctx context.Context, actor berth.Actor, in NewInvitation) 
 		if err := (grant{role: i.Role, organization: i.OrganizationID}).check(ctx, tx, actor); err != nil {
 			return err
 		}
+		if err := roomForInvitation(ctx, tx, i.OrganizationID); err != nil {
+			return err
+		}
 		if err := tx.InsertInvitation(ctx, i); err != nil {
 			return err
 		}

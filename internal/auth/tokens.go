@@ -43,6 +43,9 @@ func (a *Auth) Create(ctx context.Context, actor berth.Actor, in NewToken) (text
 	if err := in.settle(actor); err != nil {
 		return "", t, err
 	}
+	if in.ExpiresAt, err = a.within(ctx, actor, in.ExpiresAt); err != nil {
+		return "", t, err
+	}
 	text = newText(tokenPrefix)
 	t = berth.Token{
 		ID: berth.NewID(), Name: in.Name, Prefix: text[:shownLen], Hash: hash(text), Role: in.Role,
@@ -50,6 +53,9 @@ func (a *Auth) Create(ctx context.Context, actor berth.Actor, in NewToken) (text
 	}
 	err = a.Store.InTx(ctx, actor, func(tx store.Tx) error {
 		if err := (grant{in.Role, in.OrganizationID, in.Scopes}).check(ctx, tx, actor); err != nil {
+			return err
+		}
+		if err := roomForToken(ctx, tx, t.OrganizationID); err != nil {
 			return err
 		}
 		if err := tx.InsertToken(ctx, t); err != nil {
@@ -61,6 +67,31 @@ func (a *Auth) Create(ctx context.Context, actor berth.Actor, in NewToken) (text
 		return "", berth.Token{}, err
 	}
 	return text, t, nil
+}
+
+// within is when a token expires that an actor makes: never after the actor's
+// own.
+func (a *Auth) within(ctx context.Context, actor berth.Actor, asked time.Time) (time.Time, error) {
+	if actor.Role == berth.RoleSystem {
+		return asked, nil
+	}
+	var own berth.Token // zero for a person
+	err := a.Store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
+		own, err = tx.Token(ctx, actor.ID)
+		return err
+	})
+	switch {
+	case err != nil && !berth.Is(err, berth.CodeNotFound):
+		return asked, err
+	case err != nil || own.ExpiresAt.IsZero():
+		return asked, nil
+	case asked.IsZero():
+		return own.ExpiresAt, nil
+	case asked.After(own.ExpiresAt):
+		return asked, berth.Errorf(berth.CodeForbidden, "A token makes none that outlives it").WithField("expiresAt").
+			WithHint("yours expires at %s; leave it out for the same", own.ExpiresAt.Format(time.RFC3339))
+	}
+	return asked, nil
 }
 
 // settle fills in what was left out and checks what needs no database.

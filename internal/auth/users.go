@@ -47,16 +47,16 @@ func (a *Auth) UpdateUser(ctx context.Context, actor berth.Actor, id string, c U
 			return err
 		}
 		before := u
-		if c.Operator != nil && *c.Operator && !u.Operator {
-			if err := (grant{role: berth.RoleOperator}).check(ctx, tx, actor); err != nil {
-				return err
-			}
-		}
 		c.apply(&u)
 		if u == before {
 			return nil
 		}
-		if before.Operator && before.DisabledAt.IsZero() && (!u.Operator || !u.DisabledAt.IsZero()) {
+		if u.Operator && !before.Operator || operates(u) && !operates(before) {
+			if err := (grant{role: berth.RoleOperator}).check(ctx, tx, actor); err != nil {
+				return err
+			}
+		}
+		if operates(before) && !operates(u) {
 			if err := anotherOperator(ctx, tx, id); err != nil {
 				return err
 			}
@@ -73,6 +73,9 @@ func (a *Auth) UpdateUser(ctx context.Context, actor berth.Actor, id string, c U
 	})
 	return u, err
 }
+
+// operates reports whether u acts as an operator.
+func operates(u berth.User) bool { return u.Operator && u.DisabledAt.IsZero() }
 
 func (c UserChange) apply(u *berth.User) {
 	if c.Operator != nil {
@@ -94,7 +97,7 @@ func anotherOperator(ctx context.Context, tx store.Tx, userID string) error {
 		return err
 	}
 	for _, u := range users {
-		if u.ID != userID && u.Operator && u.DisabledAt.IsZero() {
+		if u.ID != userID && operates(u) {
 			return nil
 		}
 	}

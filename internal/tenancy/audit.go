@@ -77,8 +77,20 @@ func (s *Service) VerifyAudit(ctx context.Context, actor berth.Actor, organizati
 }
 
 // Deny records an attempt that was denied, in the organization's chain, or with
-// "" in the installation's.
+// "" in the installation's. One that is not there, which whoever sees all can
+// name, has no chain: nobody could read it.
 func (s *Service) Deny(ctx context.Context, e berth.AuditEntry) error {
 	e.ID, e.At, e.Outcome = berth.NewID(), s.Now(), berth.AuditDenied
-	return s.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.AppendAudit(ctx, &e) })
+	return s.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		if e.OrganizationID != "" {
+			_, err := tx.Organization(ctx, e.OrganizationID)
+			if berth.Is(err, berth.CodeOrganizationNotFound) {
+				e.OrganizationID, err = "", nil
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return tx.AppendAudit(ctx, &e)
+	})
 }

@@ -55,6 +55,15 @@ func authorise(ctx context.Context, tx store.Tx, actor berth.Actor, do berth.Sco
 		WithHint("ask your operator to allow %s", missing)
 }
 
+// may is authorise for what an order does besides only if the actor may.
+func may(ctx context.Context, tx store.Tx, actor berth.Actor, do berth.Scopes, organizationID string) (bool, error) {
+	err := authorise(ctx, tx, actor, do, organizationID)
+	if berth.CodeOf(err).Kind() == berth.KindForbidden {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // authoriseOwn is authorise for what an actor does to all that it sees: a list
 // holds nothing else. Self-service allows none of it.
 func authoriseOwn(actor berth.Actor, do berth.Scopes) error {

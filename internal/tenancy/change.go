@@ -84,7 +84,8 @@ func (s *Service) Scale(ctx context.Context, actor berth.Actor, call Call, ref s
 // Deploy changes the image, the environment or both, and brings the tenant to
 // the newest version of its blueprint, or to the one asked for. Without an
 // image it looks again at what the tenant's tag stands for. A change of the
-// environment takes what Configure takes, too.
+// environment takes what Configure takes, too. An organization's own people
+// deploy what checkOwn lets them.
 func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref string, c Deploy) (Receipt, error) {
 	if err := validateDelta(c.Environment); err != nil {
 		return Receipt{}, err
@@ -95,12 +96,16 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 	}
 	return s.order(ctx, actor, call, ref, what, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployUpdate
+		before := t.Spec
 		b, err := s.upgrade(ctx, tx, t, c.Blueprint)
 		if err != nil {
 			return err
 		}
 		set(&t.Spec.ImageTag, c.ImageTag)
 		if _, err := b.Image(t.Spec.ImageTag); err != nil {
+			return err
+		}
+		if err := checkOwn(actor, b, before, t.Spec); err != nil {
 			return err
 		}
 		t.Spec.ImageDigest, t.Spec.Images = "", nil
@@ -113,7 +118,7 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 }
 
 // Rollback returns to an earlier deployment: the one named, or the last good
-// one before the present one.
+// one before the present one. Who may not scale gets no other limits by it.
 func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, ref, deploymentID string) (Receipt, error) {
 	return s.order(ctx, actor, call, ref, ordered{rollsBack, berth.OrderRollback}, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		target, err := s.rollbackTarget(ctx, tx, *t, deploymentID)
@@ -121,7 +126,7 @@ func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, re
 			return err
 		}
 		d.Type, d.RollbackOf = berth.DeployRollback, target.ID
-		disk := t.Spec.Limits.DiskMB
+		now := t.Spec
 		b, err := s.Catalog.Get(ctx, tx, target.New.Blueprint)
 		if err != nil {
 			return err
@@ -129,7 +134,14 @@ func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, re
 		env := rolledBackEnvironment(t.Spec.Environment, target.New.Environment, b.IsSecret)
 		t.Spec = target.New
 		t.Spec.Environment = env
-		t.Spec.Limits.DiskMB = max(disk, t.Spec.Limits.DiskMB) // never below what the data may have grown to
+		t.Spec.Limits.DiskMB = max(now.Limits.DiskMB, t.Spec.Limits.DiskMB) // never below what the data may have grown to
+		scale, err := may(ctx, tx, actor, scales.scope, t.OrganizationID)
+		if err != nil {
+			return err
+		}
+		if !scale {
+			t.Spec.Limits, t.Spec.Replicas = now.Limits, now.Replicas
+		}
 		newRelease(t)
 		return b.Check(t.Spec, nil)
 	})

@@ -13,7 +13,8 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// mostChannels bounds what one event causes.
+// mostChannels bounds what one event causes: an organization has so many at
+// most, and so has the installation.
 const mostChannels = 200
 
 // NewChannel is a request for a channel.
@@ -68,12 +69,8 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 		} else if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 			return err
 		}
-		list, _, err := tx.ListChannels(ctx, store.Page{Limit: mostChannels})
-		if err != nil {
+		if err := roomForChannel(ctx, tx, c.OrganizationID); err != nil {
 			return err
-		}
-		if len(list) >= mostChannels {
-			return berth.Errorf(berth.CodeInvalidRequest, "There are %d notification channels already", len(list)).WithHint("remove one that nobody needs")
 		}
 		if err := tx.InsertChannel(ctx, store.StoredChannel{Channel: c, Ciphertext: sealed}); err != nil {
 			return err
@@ -84,6 +81,28 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 		return berth.Channel{}, "", err
 	}
 	return c, secret, nil
+}
+
+// roomForChannel refuses one channel too many of an organization, or with "" of
+// the installation. None takes the room of another.
+func roomForChannel(ctx context.Context, tx store.Tx, organizationID string) error {
+	n := 0
+	for cursor, more := "", true; more; more = cursor != "" {
+		page, next, err := tx.ListChannels(ctx, store.Page{Cursor: cursor, Limit: 1000})
+		if err != nil {
+			return err
+		}
+		for _, c := range page {
+			if c.OrganizationID == organizationID {
+				n++
+			}
+		}
+		cursor = next
+	}
+	if n >= mostChannels {
+		return berth.Errorf(berth.CodeInvalidRequest, "There are %d notification channels already", n).WithHint("remove one that nobody needs")
+	}
+	return nil
 }
 
 // target checks where n goes, and sets its type.

@@ -293,9 +293,38 @@ END $$;
 
 -- Self-service ----------------------------------------------------------------------
 
+-- Appends to an organization's chain what the signed-in user did to its tenant.
+-- The hash is that of berth.AuditEntry.Sum: each field with its length before it.
+-- Who calls it has queued as a writer, so that the end of the chain is the end.
+CREATE OR REPLACE FUNCTION berth.audit_change(organization uuid, action text, before text, after text) RETURNS void
+LANGUAGE plpgsql SET search_path = '' AS $$
+DECLARE
+	id    text := gen_random_uuid();
+	at    timestamptz := clock_timestamp();
+	who   text := coalesce(berth.signed_in()::text, '');
+	known text := coalesce((SELECT s.name FROM berth.user_settings s WHERE s.user_id = berth.signed_in()), '');
+	role  text := coalesce((SELECT r FROM unnest(ARRAY['admin', 'member']) r WHERE $1 IN (SELECT berth.my_organizations(r)) LIMIT 1), '');
+	seq   bigint;
+	prev  bytea;
+	hash  bytea;
+BEGIN
+	SELECT l.seq, l.hash INTO seq, prev FROM berth.audit_log l WHERE l.organization_id = $1 ORDER BY l.seq DESC LIMIT 1;
+	seq := coalesce(seq, 0) + 1;
+	SELECT sha256(string_agg(int8send(octet_length(f)) || f, '' ORDER BY n)) INTO hash FROM (
+		SELECT n, f FROM unnest(ARRAY['berth audit v1', coalesce(prev, ''), int8send(seq)]) WITH ORDINALITY AS b (f, n)
+		UNION ALL
+		SELECT 3 + n, convert_to(f, 'UTF8') FROM unnest(ARRAY[id, $1::text,
+			regexp_replace(to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'), '\.?0+$', '') || 'Z', -- as time.RFC3339Nano
+			who, known, role, '', '', $2, $1::text, 'done', '', $3, $4]) WITH ORDINALITY AS t (f, n)
+	) fields;
+	INSERT INTO berth.audit_log (id, organization_id, seq, at, actor_id, actor_name, actor_role, address, request_id, action, target, outcome, code,
+		before, after, prev_hash, hash) VALUES (id, $1, seq, at, who, known, role, '', '', $2, $1::text, 'done', '', $3, $4, prev, hash);
+END $$;
+
 -- What an admin changes through Supabase, the operator must have allowed:
 -- organization_settings.self_service, 2 to start, 4 to stop, 16 to rename. It is
--- noted as an event; Berth's audit covers what goes through Berth.
+-- noted as an event and in the audit, where from nobody knows. What is refused
+-- leaves no trace: the transaction ends with it.
 CREATE OR REPLACE FUNCTION berth.self_service() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
@@ -322,6 +351,14 @@ BEGIN
 			pg_catalog.format('User %s changed the tenant in the database: %s', coalesce(berth.signed_in()::text, '(none)'), concat_ws(', ',
 				CASE WHEN NEW.want <> OLD.want THEN 'it is to be ' || NEW.want END,
 				CASE WHEN NEW.tenant_name <> OLD.tenant_name THEN 'it has a new name' END)));
+	END IF;
+	IF NEW.tenant_name <> OLD.tenant_name THEN
+		PERFORM berth.audit_change(OLD.organization_id, 'tenant.configure',
+			jsonb_build_object('tenantName', OLD.tenant_name)::text, jsonb_build_object('tenantName', NEW.tenant_name)::text);
+	END IF;
+	IF NEW.want <> OLD.want THEN
+		PERFORM berth.audit_change(OLD.organization_id, CASE NEW.want WHEN 'running' THEN 'tenant.start' ELSE 'tenant.stop' END,
+			jsonb_build_object('want', OLD.want)::text, jsonb_build_object('want', NEW.want)::text);
 	END IF;
 	RETURN NEW;
 END $$;
@@ -397,6 +434,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA berth FROM PUBLIC, anon, service_role;
 GRANT EXECUTE ON FUNCTION berth.put_organization(uuid, text, integer, timestamptz), berth.know_organization(uuid, text, timestamptz),
 	berth.put_user(uuid, text, text, text, boolean, timestamptz, timestamptz), berth.put_membership(uuid, uuid, text, timestamptz),
 	berth.drop_membership(uuid, uuid), berth.check_write(uuid), berth.check_manage(uuid), berth.chain_ends() TO berth_api, berth_system;
+GRANT EXECUTE ON FUNCTION berth.audit_change(uuid, text, text, text) TO berth_system; -- for self_service alone
 
 REVOKE CREATE ON SCHEMA berth FROM berth_system;
 COMMIT;

@@ -29,7 +29,8 @@ BEGIN
 	IF to_regnamespace('berth') IS NOT NULL THEN
 		DROP FUNCTION IF EXISTS berth.self_service(), berth.refuse_change(), berth.put_organization(uuid, text, integer, timestamptz),
 			berth.know_organization(uuid, text, timestamptz), berth.put_user(uuid, text, text, text, boolean, timestamptz, timestamptz),
-			berth.put_membership(uuid, uuid, text, timestamptz), berth.drop_membership(uuid, uuid), berth.check_write(uuid), berth.check_manage(uuid), berth.chain_ends();
+			berth.put_membership(uuid, uuid, text, timestamptz), berth.drop_membership(uuid, uuid), berth.check_write(uuid), berth.check_manage(uuid), berth.chain_ends(),
+			berth.audit_change(uuid, text, text, text);
 	END IF;
 END $$;
 DO $$

@@ -143,6 +143,21 @@ func TestAMillionProbesAreFoundByIndexAndNoFunctionIsCalledForEachRow(t *testing
 	})
 }
 
+func TestARoundOfProbesTouchesNoIndexOfTheTenants(t *testing.T) {
+	db := database(t, migrated, "")
+	c := connect(t, "postgres", db)
+	c.run(`INSERT INTO public.organizations (id, name) SELECT ('00000001-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'n' FROM generate_series(1, 1000) n;
+		INSERT INTO public.tenant_containers (organization_id, tenant_name, container_name, container_id, tenant_url, environment_vars)
+			SELECT id, 'n', id, repeat(md5(id::text), 2), 'u', jsonb_build_object('KEY', gen_random_uuid()) FROM public.organizations`)
+	for range 10 {
+		c.run(`UPDATE public.tenant_containers SET last_health_check_at = clock_timestamp()`)
+	}
+	c.run(`SELECT pg_stat_force_next_flush()`)
+	if n := one[int64](c, `SELECT n_tup_hot_upd FROM pg_stat_user_tables WHERE relid = 'public.tenant_containers'::regclass`); n < 9000 {
+		t.Errorf("of 10000 changes only %d leave the indexes alone", n)
+	}
+}
+
 var bigTables = regexp.MustCompile(`^tenant_(health|resource_usage|deployments)$`)
 
 // faultOf says what is wrong with how a plan reads the big tables.
