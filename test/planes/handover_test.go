@@ -1,18 +1,23 @@
 package planes_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	dockerclient "github.com/moby/moby/client"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
@@ -116,7 +121,8 @@ func TestAControlPlaneThatDoesNotLeadAnswersTheTruth(t *testing.T) {
 	last := a
 	one := a.provision(&last)
 	beside := s.plane("beside")
-	blind := s.plane("blind", "DOCKER_HOST=unix://"+s.TempDir()+"/no-engine") // is ready all the same
+	socket := filepath.Join(s.TempDir(), "engine")
+	blind := s.plane("blind", "DOCKER_HOST=unix://"+socket) // is ready all the same
 
 	st, err := beside.api.Status(s.ctx, orgOf(one))
 	s.must(err)
@@ -159,6 +165,24 @@ func TestAControlPlaneThatDoesNotLeadAnswersTheTruth(t *testing.T) {
 		if err != nil || !got.Done || got.Status != "running" {
 			t.Errorf("an order through %s: %+v, %v", p.name, got, err)
 		}
+	}
+	// Its engine comes, and then nobody else is left.
+	machines := strings.TrimPrefix(cmp.Or(os.Getenv("DOCKER_HOST"), dockerclient.DefaultDockerHost), "unix://")
+	sees := func() bool {
+		h, err := blind.api.ServerHealth(s.ctx)
+		s.must(err)
+		return h.EngineReachable != nil && *h.EngineReachable
+	}
+	s.must(os.Symlink(machines, socket))
+	s.eventually(15*time.Second, "the engine is found", sees)
+	before := s.containers(orgOf(one))
+	s.must(beside.process.Stop())
+	s.must(a.process.Stop())
+	last = blind
+	s.eventually(15*time.Second, "it leads the engine that came", blind.leads)
+	s.eventually(15*time.Second, "it serves", func() bool { return s.serves(one.ExternalPort) })
+	if after := s.containers(orgOf(one)); !slices.Equal(after, before) {
+		t.Errorf("containers %v became %v", before, after)
 	}
 }
 
