@@ -6,6 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const auditColumns = `seq, id, organization_id, at, actor_id, actor_name, actor_role, address, request_id,
@@ -24,7 +25,7 @@ func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
 		return err
 	}
 	if !t.actor.MaySee(e.OrganizationID) {
-		return errForbidden()
+		return form.Forbidden()
 	}
 	next := *e
 	for _, s := range []*string{&next.ID, &next.ActorID, &next.ActorName, &next.Address, &next.RequestID, &next.Action, &next.Target, &next.Before, &next.After} {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const eventColumns = `id, organization_id, occurred_at, kind, message, deployment_id`
@@ -66,7 +67,7 @@ func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {
 	}
 	n, err := t.insertProbes(ctx, []berth.Probe{p})
 	if err == nil && n == 0 {
-		return errNoTenant(p.OrganizationID)
+		return form.NoTenant(p.OrganizationID)
 	}
 	return fault(ctx, err, "write probe")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const channelColumns = `id, organization_id, type, target, ciphertext, kinds, enabled, failing_since, last_error, created_at, created_by`
@@ -44,7 +45,7 @@ func (t *tx) Channel(ctx context.Context, id string) (store.StoredChannel, error
 		return store.StoredChannel{}, fault(ctx, err, "read channel")
 	}
 	if !ok || !t.actor.MayManage(c.OrganizationID) {
-		return store.StoredChannel{}, errNotFound("Notification channel")
+		return store.StoredChannel{}, form.NotFound("Notification channel")
 	}
 	return c, nil
 }
@@ -116,7 +117,7 @@ func (t *tx) UpdateDelivery(ctx context.Context, d berth.Delivery) error {
 		return fault(ctx, err, "update delivery")
 	}
 	if n == 0 {
-		return errNotFound("Delivery")
+		return form.NotFound("Delivery")
 	}
 	return nil
 }
@@ -190,7 +191,7 @@ func (t *tx) EventsAfter(ctx context.Context, seq int64, limit int) ([]store.Num
 // OutboxSeq implements store.Outbox.
 func (t *tx) OutboxSeq(ctx context.Context) (seq int64, err error) {
 	if !t.everything() {
-		return 0, errForbidden()
+		return 0, form.Forbidden()
 	}
 	_, err = t.one(ctx, []any{&seq}, `SELECT seq FROM berth.outbox`)
 	return seq, fault(ctx, err, "read outbox")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const auditColumns = `chain_seq, id, organization_id, occurred_at, actor_id, actor_name, actor_role, address, request_id,
@@ -22,7 +23,7 @@ func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
 		return err
 	}
 	if !t.actor.MaySee(e.OrganizationID) {
-		return errForbidden()
+		return form.Forbidden()
 	}
 	next := *e
 	next.At = e.At.UTC().Truncate(time.Microsecond)

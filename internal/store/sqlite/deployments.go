@@ -6,6 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const deploymentColumns = `d.id, d.container_id, d.organization_id, d.deployment_type, d.status, d.generation, d.previous_config,
@@ -48,7 +49,7 @@ func (t *tx) Deployment(ctx context.Context, id string) (berth.Deployment, error
 		return berth.Deployment{}, fault(ctx, err, "read deployment")
 	}
 	if !ok || !t.actor.MaySee(d.OrganizationID) {
-		return berth.Deployment{}, errNoDeployment(id)
+		return berth.Deployment{}, form.NoDeployment(id)
 	}
 	return d, nil
 }
@@ -99,10 +100,9 @@ func (t *tx) InsertDeployment(ctx context.Context, d berth.Deployment) error {
 	switch {
 	// Of the table's two unique indices, seq can't clash: it was just chosen.
 	case isDuplicate(err):
-		return berth.Errorf(berth.CodeDeploymentInProgress, "Another deployment of this tenant is under way").
-			WithHint("wait until it is over, or stop the tenant")
+		return form.DeploymentUnderWay()
 	case isDangling(err):
-		return errNoTenant(d.OrganizationID)
+		return form.NoTenant(d.OrganizationID)
 	}
 	return fault(ctx, err, "insert deployment")
 }
@@ -131,9 +131,9 @@ func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
 		return fault(ctx, err, "update deployment")
 	}
 	if !ok {
-		return errNoDeployment(d.ID)
+		return form.NoDeployment(d.ID)
 	}
-	return errStale("The deployment")
+	return form.Stale("The deployment")
 }
 
 // OpenDeployments implements store.Deployments.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // InsertEvent implements store.Journal.
@@ -71,7 +72,7 @@ func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {
 		return fault(ctx, err, "write probe")
 	}
 	if n == 0 {
-		return errNoTenant(p.OrganizationID)
+		return form.NoTenant(p.OrganizationID)
 	}
 	return nil
 }

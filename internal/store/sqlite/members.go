@@ -6,6 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const membershipColumns = `user_id, organization_id, role, created_at`
@@ -30,9 +31,9 @@ func (t *tx) PutMembership(ctx context.Context, m berth.Membership) error {
 		return fault(ctx, err, "write membership")
 	}
 	if !known {
-		return errNoOrganization(m.OrganizationID)
+		return form.NoOrganization(m.OrganizationID)
 	}
-	return errNoUser(m.UserID)
+	return form.NoUser(m.UserID)
 }
 
 // DeleteMembership implements store.Memberships.
@@ -42,7 +43,7 @@ func (t *tx) DeleteMembership(ctx context.Context, userID, organizationID string
 	}
 	n, err := t.exec(ctx, `DELETE FROM memberships WHERE user_id = ? AND organization_id = ?`, userID, organizationID)
 	if err == nil && n == 0 {
-		return errNotFound("Membership")
+		return form.NotFound("Membership")
 	}
 	return fault(ctx, err, "delete membership")
 }
@@ -92,7 +93,7 @@ func (t *tx) InsertInvitation(ctx context.Context, i berth.Invitation) error {
 		i.ID, i.Hash, i.Email, orNull(i.OrganizationID), string(i.Role), orNull(i.CreatedBy), stamp(i.CreatedAt),
 		stamp(i.ExpiresAt), stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt))
 	if isDangling(err) {
-		return errNoOrganization(i.OrganizationID)
+		return form.NoOrganization(i.OrganizationID)
 	}
 	return fault(ctx, err, "insert invitation")
 }
@@ -117,16 +118,16 @@ func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
 		return fault(ctx, err, "read invitation")
 	}
 	if !ok || !t.actor.MayManage(stored.OrganizationID) {
-		return errNotFound("Invitation")
+		return form.NotFound("Invitation")
 	}
 	n, err := t.exec(ctx, `UPDATE invitations SET accepted_at = ?, accepted_by = ?, revoked_at = ?
 		WHERE id = ? AND accepted_at IS NULL AND revoked_at IS NULL`,
 		stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt), i.ID)
 	switch {
 	case isDangling(err):
-		return errNoUser(i.AcceptedBy)
+		return form.NoUser(i.AcceptedBy)
 	case err == nil && n == 0:
-		return errStale("The invitation")
+		return form.Stale("The invitation")
 	}
 	return fault(ctx, err, "close invitation")
 }

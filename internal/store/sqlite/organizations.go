@@ -7,6 +7,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const organizationColumns = `id, name, self_service, created_at`
@@ -41,7 +42,7 @@ func (t *tx) Organization(ctx context.Context, id string) (berth.Organization, e
 		return berth.Organization{}, fault(ctx, err, "read organization")
 	}
 	if !ok || !t.actor.MaySee(o.ID) {
-		return berth.Organization{}, errNoOrganization(id)
+		return berth.Organization{}, form.NoOrganization(id)
 	}
 	return o, nil
 }
@@ -69,9 +70,4 @@ func scopes(dst *berth.Scopes) any {
 		}
 		return berth.ParseScopes(strings.Fields(s))
 	}}
-}
-
-func errNoOrganization(id string) error {
-	return berth.Errorf(berth.CodeOrganizationNotFound, "Organization not found").WithField("organizationId").
-		WithHint("no organization %s; list the organizations to see what there is", berth.Quote(id))
 }

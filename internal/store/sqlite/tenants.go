@@ -9,6 +9,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // tenantColumns are what tenantRow scans. container_name follows from the
@@ -82,7 +83,7 @@ func (t *tx) tenant(ctx context.Context, ref, query string, args ...any) (berth.
 		return berth.Tenant{}, fault(ctx, err, "read tenant")
 	}
 	if !ok || !t.actor.MaySee(found.OrganizationID) {
-		return berth.Tenant{}, errNoTenant(ref)
+		return berth.Tenant{}, form.NoTenant(ref)
 	}
 	return found, nil
 }
@@ -157,9 +158,9 @@ func (t *tx) UpdateTenant(ctx context.Context, n *berth.Tenant) error {
 			return fault(ctx, err, "update tenant")
 		}
 		if !ok {
-			return errNoTenant(n.OrganizationID)
+			return form.NoTenant(n.OrganizationID)
 		}
-		return errStale("The tenant")
+		return form.Stale("The tenant")
 	}
 	n.Revision++
 	return nil
@@ -184,17 +185,13 @@ func (t *tx) tenantConflict(ctx context.Context, err error, n berth.Tenant) erro
 	case asked != nil:
 		return fault(ctx, asked, "write tenant")
 	case organization:
-		return berth.Errorf(berth.CodeTenantExists, "Tenant container already exists for this organization").
-			WithField("organizationId").WithHint("change the tenant that is there, or deprovision it first")
+		return form.TenantExists()
 	case slug:
-		return berth.Errorf(berth.CodeSlugTaken, "Slug is taken").WithField("slug").
-			WithHint("choose another slug; %s belongs to another tenant", berth.Quote(n.Slug))
+		return form.SlugTaken(n.Slug)
 	case port:
-		return berth.Errorf(berth.CodePortTaken, "External port %d is taken", n.ExternalPort).
-			WithHint("try again: another port will be chosen")
+		return form.PortTaken(n.ExternalPort)
 	case network:
-		return berth.Errorf(berth.CodeSubnetTaken, "Subnet %s is taken", subnet).
-			WithHint("try again: another subnet will be chosen")
+		return form.SubnetTaken(n.Subnet)
 	}
 	return fault(ctx, err, "write tenant")
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // PutVolume implements store.Volumes. It keeps the seed's volume_mounts of the
@@ -23,7 +24,7 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 		return fault(ctx, err, "write volume")
 	}
 	if n == 0 { // the name is another organization's
-		return errForbidden()
+		return form.Forbidden()
 	}
 	_, err = t.exec(ctx, `UPDATE tenant_containers SET volume_mounts = `+mountsOf+`
 		WHERE organization_id = ?1 AND deprovisioned_at IS NULL`, v.OrganizationID)
