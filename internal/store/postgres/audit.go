@@ -57,11 +57,11 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 	if f.Everything {
 		place = "written"
 	}
-	list, order, from := "audit", " < $1 ORDER BY "+place+" DESC", window.before
+	list, order, from := "audit", " < $1 ORDER BY "+place+" DESC", form.Window.Before
 	if f.Ascending { // a cursor leads on the way it came
-		list, order, from = "audit from the first", " > $1 ORDER BY "+place, window.after
+		list, order, from = "audit from the first", " > $1 ORDER BY "+place, form.Window.After
 	}
-	w, err := openWindow(list+" by "+place, f.Page)
+	w, err := form.OpenWindow(list+" by "+place, f.Page)
 	if err != nil {
 		return nil, "", err
 	}

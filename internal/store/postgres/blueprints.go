@@ -55,14 +55,14 @@ func (t *tx) Blueprint(ctx context.Context, name string, version int) (berth.Blu
 
 // ListBlueprints implements store.Blueprints.
 func (t *tx) ListBlueprints(ctx context.Context, p store.Page) ([]berth.BlueprintVersion, string, error) {
-	w, err := openWindow("blueprints", p)
+	w, err := form.OpenWindow("blueprints", p)
 	if err != nil || !t.anything() {
 		return []berth.BlueprintVersion{}, "", err
 	}
 	name, version := "", 0
-	if w.key != "" {
-		if name, version, err = berth.ParseBlueprintID(w.key); err != nil {
-			return nil, "", errCursor(p.Cursor)
+	if w.Key != "" {
+		if name, version, err = berth.ParseBlueprintID(w.Key); err != nil {
+			return nil, "", w.BadKey()
 		}
 	}
 	return page[berth.BlueprintVersion]{w, byKey(blueprintRow, berth.BlueprintVersion.ID), `SELECT ` + blueprintColumns + ` FROM berth.blueprints

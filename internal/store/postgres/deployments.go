@@ -71,11 +71,11 @@ func (t *tx) OpenDeployment(ctx context.Context, organizationID string) (d berth
 
 // ListDeployments implements store.Deployments.
 func (t *tx) ListDeployments(ctx context.Context, organizationID string, p store.Page) ([]berth.Deployment, string, error) {
-	w, err := openWindow("deployments", p)
+	w, err := form.OpenWindow("deployments", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil || !t.actor.MaySee(organizationID) {
 		return []berth.Deployment{}, "", err
 	}

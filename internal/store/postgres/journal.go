@@ -27,15 +27,15 @@ func eventRow(e *berth.Event) []any {
 
 // ListEvents implements store.Journal.
 func (t *tx) ListEvents(ctx context.Context, organizationID string, p store.Page) ([]berth.Event, string, error) {
-	w, err := openWindow("events", p)
+	w, err := form.OpenWindow("events", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil {
 		return nil, "", err
 	}
-	read := page[berth.Event]{window: w, scan: bySeq(eventRow)}
+	read := page[berth.Event]{Window: w, scan: bySeq(eventRow)}
 	if all, org := t.scopeOf(organizationID); all {
 		read.query = `SELECT ` + eventColumns + `, seq FROM berth.events
 			WHERE seq < $1 AND ($2 OR organization_id IS NOT NULL) ORDER BY seq DESC LIMIT $3`
@@ -74,11 +74,11 @@ func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {
 
 // ListProbes implements store.Journal.
 func (t *tx) ListProbes(ctx context.Context, organizationID string, p store.Page) ([]berth.Probe, string, error) {
-	w, err := openWindow("probes", p)
+	w, err := form.OpenWindow("probes", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil || !t.actor.MaySee(organizationID) {
 		return []berth.Probe{}, "", err
 	}

@@ -58,17 +58,17 @@ func (t *tx) MembershipsOf(ctx context.Context, userID string) ([]berth.Membersh
 		list = append(list, m)
 		return err
 	}, `SELECT `+membershipColumns+` FROM berth.memberships WHERE user_id = $1 AND ($2 OR organization_id = $3)
-		ORDER BY organization_id LIMIT $4`, uuidOrNull(userID), all, org, largestPage)
+		ORDER BY organization_id LIMIT $4`, uuidOrNull(userID), all, org, form.LargestPage)
 	return list, fault(ctx, err, "list memberships")
 }
 
 // ListMembers implements store.Memberships.
 func (t *tx) ListMembers(ctx context.Context, organizationID string, p store.Page) ([]berth.Membership, string, error) {
-	w, err := openWindow("members", p)
+	w, err := form.OpenWindow("members", p)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := w.afterID()
+	after, err := afterID(w)
 	if all, org := t.people(); err != nil || !all && org != organizationID {
 		return []berth.Membership{}, "", err
 	}
@@ -140,11 +140,11 @@ func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
 
 // ListInvitations implements store.Invitations.
 func (t *tx) ListInvitations(ctx context.Context, organizationID string, p store.Page) ([]berth.Invitation, string, error) {
-	w, err := openWindow("invitations", p)
+	w, err := form.OpenWindow("invitations", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil || !t.actor.MayManage(organizationID) {
 		return []berth.Invitation{}, "", err
 	}

@@ -52,11 +52,11 @@ func (t *tx) Channel(ctx context.Context, id string) (store.StoredChannel, error
 
 // ListChannels implements store.Channels.
 func (t *tx) ListChannels(ctx context.Context, p store.Page) ([]store.StoredChannel, string, error) {
-	w, err := openWindow("channels", p)
+	w, err := form.OpenWindow("channels", p)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := w.after()
+	after, err := w.After()
 	if err != nil || !t.actor.MayManage(t.actor.OrganizationID) {
 		return []store.StoredChannel{}, "", err
 	}
@@ -147,11 +147,11 @@ func (t *tx) DueDeliveries(ctx context.Context, now time.Time) ([]berth.Delivery
 
 // ListDeliveries implements store.Deliveries.
 func (t *tx) ListDeliveries(ctx context.Context, channelID string, p store.Page) ([]berth.Delivery, string, error) {
-	w, err := openWindow("deliveries", p)
+	w, err := form.OpenWindow("deliveries", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil {
 		return nil, "", err
 	}
@@ -174,7 +174,7 @@ func (t *tx) ForgetDeliveries(ctx context.Context, before time.Time, limit int) 
 
 // EventsAfter implements store.Outbox.
 func (t *tx) EventsAfter(ctx context.Context, seq int64, limit int) ([]store.NumberedEvent, error) {
-	size, err := pageSize(limit)
+	size, err := form.PageSize(limit)
 	list := []store.NumberedEvent{}
 	if err != nil || !t.everything() {
 		return list, err

@@ -48,11 +48,11 @@ func (t *tx) Organization(ctx context.Context, id string) (berth.Organization, e
 
 // ListOrganizations implements store.Organizations.
 func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organization, string, error) {
-	w, err := openWindow("organizations", p)
+	w, err := form.OpenWindow("organizations", p)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := w.afterID()
+	after, err := afterID(w)
 	if err != nil {
 		return nil, "", err
 	}

@@ -22,11 +22,11 @@ func sealedRow(s *store.Sealed) []any {
 
 // ListSealed implements store.Sealings.
 func (t *tx) ListSealed(ctx context.Context, p store.Page) ([]store.Sealed, string, error) {
-	w, err := openWindow("sealed", p)
+	w, err := form.OpenWindow("sealed", p)
 	if err != nil || !t.everything() {
 		return []store.Sealed{}, "", err
 	}
-	kind, id, _ := strings.Cut(w.key, ":")
+	kind, id, _ := strings.Cut(w.Key, ":")
 	return page[store.Sealed]{w, byKey(sealedRow, func(s store.Sealed) string { return s.Kind + ":" + s.ID }), `SELECT * FROM (
 		SELECT 'channel' AS kind, id, organization_id, '' AS name, ciphertext FROM berth.channels WHERE ciphertext IS NOT NULL
 		UNION ALL SELECT 'installation', "only"::text, NULL, '', ciphertext FROM berth.installation WHERE ciphertext IS NOT NULL

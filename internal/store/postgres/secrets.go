@@ -81,13 +81,13 @@ func (t *tx) Credential(ctx context.Context, registry string) (c store.StoredCre
 
 // ListCredentials implements store.Credentials.
 func (t *tx) ListCredentials(ctx context.Context, p store.Page) ([]store.StoredCredential, string, error) {
-	w, err := openWindow("credentials", p)
+	w, err := form.OpenWindow("credentials", p)
 	if err != nil || !t.everything() {
 		return []store.StoredCredential{}, "", err
 	}
 	return page[store.StoredCredential]{w, byKey(credentialRow, func(c store.StoredCredential) string { return c.Registry }),
 		`SELECT ` + credentialColumns + ` FROM berth.registry_credentials
-		WHERE registry COLLATE "C" > $1 ORDER BY registry COLLATE "C" LIMIT $2`, []any{w.key}}.read(ctx, t)
+		WHERE registry COLLATE "C" > $1 ORDER BY registry COLLATE "C" LIMIT $2`, []any{w.Key}}.read(ctx, t)
 }
 
 // DeleteCredential implements store.Credentials.

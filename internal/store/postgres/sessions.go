@@ -65,7 +65,7 @@ func (t *tx) SessionsOf(ctx context.Context, userID string, now time.Time) ([]be
 		list = append(list, s)
 		return err
 	}, `SELECT `+sessionColumns+` FROM berth.sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
-		ORDER BY seq DESC LIMIT $3`, uuidOrNull(userID), stamp(now), largestPage)
+		ORDER BY seq DESC LIMIT $3`, uuidOrNull(userID), stamp(now), form.LargestPage)
 	return list, fault(ctx, err, "list sessions")
 }
 

@@ -92,11 +92,11 @@ func (t *tx) tenant(ctx context.Context, ref, query string, args ...any) (berth.
 
 // ListTenants implements store.Tenants.
 func (t *tx) ListTenants(ctx context.Context, f store.TenantFilter) ([]berth.Tenant, string, error) {
-	w, err := openWindow("tenants", f.Page)
+	w, err := form.OpenWindow("tenants", f.Page)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := w.after()
+	after, err := w.After()
 	if err != nil {
 		return nil, "", err
 	}

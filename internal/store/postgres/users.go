@@ -61,11 +61,11 @@ func (t *tx) UserByEmail(ctx context.Context, email string) (berth.User, bool, e
 
 // ListUsers implements store.Users.
 func (t *tx) ListUsers(ctx context.Context, p store.Page) ([]berth.User, string, error) {
-	w, err := openWindow("users", p)
+	w, err := form.OpenWindow("users", p)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := w.afterID()
+	after, err := afterID(w)
 	if err != nil {
 		return nil, "", err
 	}

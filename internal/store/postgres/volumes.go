@@ -33,7 +33,7 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 
 // ListVolumes implements store.Volumes.
 func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Page) ([]berth.VolumeRecord, string, error) {
-	w, err := openWindow("volumes", p)
+	w, err := form.OpenWindow("volumes", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -41,7 +41,7 @@ func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Pag
 	return page[berth.VolumeRecord]{w, byKey(volumeRow, func(v berth.VolumeRecord) string { return v.Name }),
 		`SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM berth.volumes
 		WHERE deleted_at IS NULL AND ($1 OR organization_id = $2) AND name COLLATE "C" > $3 ORDER BY name COLLATE "C" LIMIT $4`,
-		[]any{all, org, w.key}}.read(ctx, t)
+		[]any{all, org, w.Key}}.read(ctx, t)
 }
 
 func volumeRow(v *berth.VolumeRecord) []any {

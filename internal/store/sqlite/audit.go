@@ -48,11 +48,11 @@ func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
 
 // ListAudit implements store.Audit.
 func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditEntry, string, error) {
-	list, order, from := "audit", "seq < ?1 ORDER BY seq DESC", window.before
+	list, order, from := "audit", "seq < ?1 ORDER BY seq DESC", form.Window.Before
 	if f.Ascending { // a cursor leads on the way it came
-		list, order, from = "audit from the first", "seq > ?1 ORDER BY seq", window.after
+		list, order, from = "audit from the first", "seq > ?1 ORDER BY seq", form.Window.After
 	}
-	w, err := openWindow(list, f.Page)
+	w, err := form.OpenWindow(list, f.Page)
 	if err != nil {
 		return nil, "", err
 	}

@@ -28,15 +28,15 @@ func eventRow(e *berth.Event) []any {
 
 // ListEvents implements store.Journal.
 func (t *tx) ListEvents(ctx context.Context, organizationID string, p store.Page) ([]berth.Event, string, error) {
-	w, err := openWindow("events", p)
+	w, err := form.OpenWindow("events", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil {
 		return nil, "", err
 	}
-	read := page[berth.Event]{window: w, scan: bySeq(eventRow)}
+	read := page[berth.Event]{Window: w, scan: bySeq(eventRow)}
 	if all, org := t.scopeOf(organizationID); all {
 		read.query = `SELECT id, organization_id, occurred_at, kind, message, deployment_id, seq FROM events
 			WHERE seq < ? AND (? OR organization_id IS NOT NULL) ORDER BY seq DESC LIMIT ?`
@@ -102,11 +102,11 @@ func maybe[T any](dst *berth.Maybe[T]) any {
 
 // ListProbes implements store.Journal.
 func (t *tx) ListProbes(ctx context.Context, organizationID string, p store.Page) ([]berth.Probe, string, error) {
-	w, err := openWindow("probes", p)
+	w, err := form.OpenWindow("probes", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil || !t.actor.MaySee(organizationID) {
 		return []berth.Probe{}, "", err
 	}

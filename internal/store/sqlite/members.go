@@ -58,13 +58,13 @@ func (t *tx) MembershipsOf(ctx context.Context, userID string) ([]berth.Membersh
 		list = append(list, m)
 		return err
 	}, `SELECT `+membershipColumns+` FROM memberships WHERE user_id = ? AND (? OR organization_id = ?)
-		ORDER BY organization_id LIMIT ?`, userID, all, org, largestPage)
+		ORDER BY organization_id LIMIT ?`, userID, all, org, form.LargestPage)
 	return list, fault(ctx, err, "list memberships")
 }
 
 // ListMembers implements store.Memberships.
 func (t *tx) ListMembers(ctx context.Context, organizationID string, p store.Page) ([]berth.Membership, string, error) {
-	w, err := openWindow("members", p)
+	w, err := form.OpenWindow("members", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -73,7 +73,7 @@ func (t *tx) ListMembers(ctx context.Context, organizationID string, p store.Pag
 	}
 	return page[berth.Membership]{w, byKey(membershipRow, func(m berth.Membership) string { return m.UserID }),
 		`SELECT ` + membershipColumns + ` FROM memberships WHERE organization_id = ? AND user_id > ? ORDER BY user_id LIMIT ?`,
-		[]any{organizationID, w.key}}.read(ctx, t)
+		[]any{organizationID, w.Key}}.read(ctx, t)
 }
 
 const invitationColumns = `id, hash, email, organization_id, role, created_by, created_at, expires_at, accepted_at, accepted_by, revoked_at`
@@ -134,11 +134,11 @@ func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
 
 // ListInvitations implements store.Invitations.
 func (t *tx) ListInvitations(ctx context.Context, organizationID string, p store.Page) ([]berth.Invitation, string, error) {
-	w, err := openWindow("invitations", p)
+	w, err := form.OpenWindow("invitations", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil || !t.actor.MayManage(organizationID) {
 		return []berth.Invitation{}, "", err
 	}

@@ -49,14 +49,14 @@ func (t *tx) Organization(ctx context.Context, id string) (berth.Organization, e
 
 // ListOrganizations implements store.Organizations.
 func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organization, string, error) {
-	w, err := openWindow("organizations", p)
+	w, err := form.OpenWindow("organizations", p)
 	if err != nil {
 		return nil, "", err
 	}
 	all, org := t.scope()
 	return page[berth.Organization]{w, byKey(organizationRow, func(o berth.Organization) string { return o.ID }),
 		`SELECT ` + organizationColumns + ` FROM organizations WHERE (? OR id = ?) AND id > ? ORDER BY id LIMIT ?`,
-		[]any{all, org, w.key}}.read(ctx, t)
+		[]any{all, org, w.Key}}.read(ctx, t)
 }
 
 func joinScopes(s berth.Scopes) string { return strings.Join(s.Names(), " ") }

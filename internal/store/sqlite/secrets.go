@@ -80,13 +80,13 @@ func (t *tx) Credential(ctx context.Context, registry string) (c store.StoredCre
 
 // ListCredentials implements store.Credentials.
 func (t *tx) ListCredentials(ctx context.Context, p store.Page) ([]store.StoredCredential, string, error) {
-	w, err := openWindow("credentials", p)
+	w, err := form.OpenWindow("credentials", p)
 	if err != nil || !t.everything() {
 		return []store.StoredCredential{}, "", err
 	}
 	return page[store.StoredCredential]{w, byKey(credentialRow, func(c store.StoredCredential) string { return c.Registry }),
 		`SELECT registry, username, ciphertext, updated_at FROM registry_credentials WHERE registry > ? ORDER BY registry LIMIT ?`,
-		[]any{w.key}}.read(ctx, t)
+		[]any{w.Key}}.read(ctx, t)
 }
 
 // DeleteCredential implements store.Credentials.

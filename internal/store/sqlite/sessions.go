@@ -65,7 +65,7 @@ func (t *tx) SessionsOf(ctx context.Context, userID string, now time.Time) ([]be
 		list = append(list, s)
 		return err
 	}, `SELECT `+sessionColumns+` FROM sessions WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ?
-		ORDER BY seq DESC LIMIT ?`, userID, stamp(now), largestPage)
+		ORDER BY seq DESC LIMIT ?`, userID, stamp(now), form.LargestPage)
 	return list, fault(ctx, err, "list sessions")
 }
 

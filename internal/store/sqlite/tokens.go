@@ -54,11 +54,11 @@ func (t *tx) Token(ctx context.Context, id string) (berth.Token, error) {
 
 // ListTokens implements store.Tokens.
 func (t *tx) ListTokens(ctx context.Context, organizationID string, p store.Page) ([]berth.Token, string, error) {
-	w, err := openWindow("tokens", p)
+	w, err := form.OpenWindow("tokens", p)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := w.after()
+	after, err := w.After()
 	all := organizationID == "" && t.everything()
 	if organizationID == "" {
 		organizationID = t.actor.OrganizationID

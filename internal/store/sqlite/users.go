@@ -63,13 +63,13 @@ func (t *tx) UserByEmail(ctx context.Context, email string) (berth.User, bool, e
 
 // ListUsers implements store.Users.
 func (t *tx) ListUsers(ctx context.Context, p store.Page) ([]berth.User, string, error) {
-	w, err := openWindow("users", p)
+	w, err := form.OpenWindow("users", p)
 	if err != nil {
 		return nil, "", err
 	}
 	all, org := t.people()
 	return page[berth.User]{w, byKey(userRow, func(u berth.User) string { return u.ID }),
-		`SELECT ` + userColumns + ` FROM users WHERE ` + whoIsSeen + ` AND id > ? ORDER BY id LIMIT ?`, []any{all, org, w.key}}.read(ctx, t)
+		`SELECT ` + userColumns + ` FROM users WHERE ` + whoIsSeen + ` AND id > ? ORDER BY id LIMIT ?`, []any{all, org, w.Key}}.read(ctx, t)
 }
 
 // PutIdentity implements store.Users.
