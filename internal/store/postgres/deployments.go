@@ -22,14 +22,14 @@ func deploymentRow(d *berth.Deployment) []any {
 
 // deploymentValues are the parameters $1 … $18 of both an insert and an update.
 func deploymentValues(d berth.Deployment) ([]any, error) {
-	next, err := encodeSpec(d.New)
+	next, err := encodeJSON(form.NewSpec(d.New))
 	if err != nil {
 		return nil, err
 	}
 	var previousTag, previous any
 	if d.Previous != nil {
 		previousTag = d.Previous.ImageTag
-		if previous, err = encodeSpec(*d.Previous); err != nil {
+		if previous, err = encodeJSON(form.NewSpec(*d.Previous)); err != nil {
 			return nil, err
 		}
 	}

@@ -33,7 +33,7 @@ func (t *tx) insertProbes(ctx context.Context, probes []berth.Probe) (int64, err
 	rows := make([]probeJSON, 0, len(probes))
 	for _, p := range probes {
 		rows = append(rows, probeJSON{
-			berth.NewHistoryID(p.CheckedAt), p.OrganizationID, p.CheckedAt.UTC().Truncate(time.Microsecond), string(p.Status), orNull(milliseconds(p.ResponseTime)),
+			berth.NewHistoryID(p.CheckedAt), p.OrganizationID, p.CheckedAt.UTC().Truncate(time.Microsecond), string(p.Status), orNull(form.Milliseconds(p.ResponseTime)),
 			orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(), orNull(p.Type), orNull(p.Endpoint),
 		})
 	}
@@ -126,7 +126,7 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 			return err
 		}
 		rows = append(rows, periodJSON{h.TenantID, h.OrganizationID, string(h.Resolution), h.Start.UTC().Truncate(time.Microsecond),
-			h.Healthy, h.Unhealthy, h.Timeouts, milliseconds(h.ResponseTotal), milliseconds(h.ResponseMax)})
+			h.Healthy, h.Unhealthy, h.Timeouts, form.Milliseconds(h.ResponseTotal), form.Milliseconds(h.ResponseMax)})
 	}
 	list, err := encodeJSON(rows)
 	if err != nil {

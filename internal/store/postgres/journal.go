@@ -93,9 +93,6 @@ func probeRow(p *berth.Probe) []any {
 		text(&p.Cause), text(&p.Type), text(&p.Endpoint), maybe(&p.CPUPercent), maybe(&p.MemoryMB), maybe(&p.DiskMB)}
 }
 
-// milliseconds rounds up, so that an answer is not taken for none.
-func milliseconds(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
-
 // inMilliseconds reads a duration.
 func inMilliseconds(dst *time.Duration) any {
 	return column[int64, time.Duration]{dst, func(n int64) (time.Duration, error) { return time.Duration(n) * time.Millisecond, nil }}

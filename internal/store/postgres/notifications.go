@@ -14,7 +14,7 @@ import (
 const channelColumns = `id, organization_id, type, target, ciphertext, kinds, enabled, failing_since, last_error, created_at, created_by`
 
 func channelRow(c *store.StoredChannel) []any {
-	kinds := column[string, []string]{&c.Kinds, func(v string) (list []string, err error) { return list, decodeJSON(v, &list) }}
+	kinds := column[string, []string]{&c.Kinds, form.Parse[[]string]}
 	return []any{&c.ID, text(&c.OrganizationID), text(&c.Type), &c.Target, &c.Ciphertext, kinds, &c.Enabled,
 		instant(&c.FailingSince), text(&c.LastError), instant(&c.CreatedAt), text(&c.CreatedBy)}
 }

@@ -85,7 +85,7 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 			response_time_ms_total = excluded.response_time_ms_total, response_time_ms_max = excluded.response_time_ms_max
 			WHERE organization_id = excluded.organization_id`,
 			h.TenantID, h.OrganizationID, string(h.Resolution), stamp(h.Start), h.Healthy, h.Unhealthy, h.Timeouts,
-			milliseconds(h.ResponseTotal), milliseconds(h.ResponseMax))
+			form.Milliseconds(h.ResponseTotal), form.Milliseconds(h.ResponseMax))
 		if isDangling(err) {
 			return form.NoTenant(h.OrganizationID)
 		}

@@ -83,13 +83,10 @@ func (t *tx) insertProbe(ctx context.Context, p berth.Probe) (int64, error) {
 		http_status_code, error_message, cpu_usage_percent, memory_usage_mb, disk_usage_mb, check_type, check_endpoint, created_at, seq)
 		SELECT ?1, id, organization_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?3, (SELECT coalesce(max(seq), 0) + 1 FROM tenant_health)
 		FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NULL`,
-		berth.NewHistoryID(p.CheckedAt), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(milliseconds(p.ResponseTime)),
+		berth.NewHistoryID(p.CheckedAt), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(form.Milliseconds(p.ResponseTime)),
 		orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(),
 		orNull(p.Type), orNull(p.Endpoint))
 }
-
-// milliseconds rounds up, so that an answer is not taken for none.
-func milliseconds(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 
 // maybe reads a column that may be NULL.
 func maybe[T any](dst *berth.Maybe[T]) any {

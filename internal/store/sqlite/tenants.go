@@ -36,11 +36,11 @@ func tenantRow(t *berth.Tenant) []any {
 // tenantValues are the columns that both an insert and an update write, in the
 // order of their parameters ?2 … ?33; ?1 is the organization.
 func tenantValues(t berth.Tenant) ([]any, error) {
-	env, err := encodeJSON(orEmpty(t.Spec.Environment))
+	env, err := encodeJSON(form.Names(t.Spec.Environment))
 	if err != nil {
 		return nil, err
 	}
-	pins, err := encodeJSON(orEmpty(t.Spec.Images))
+	pins, err := encodeJSON(form.Names(t.Spec.Images))
 	if err != nil {
 		return nil, err
 	}
@@ -51,13 +51,10 @@ func tenantValues(t berth.Tenant) ([]any, error) {
 	return []any{t.OrganizationID, t.ID, t.Name, orNull(t.ContainerID), t.Spec.ImageTag, orNull(t.ExternalPort),
 		orNull(t.Spec.InternalPort), t.URL, t.Spec.Limits.CPU, t.Spec.Limits.MemoryMB, t.Spec.Limits.DiskMB,
 		string(t.Status), stamp(t.LastStartedAt), stamp(t.LastStoppedAt), string(t.Health), stamp(t.LastProbedAt),
-		env, stamp(t.UpdatedAt), t.Slug, fold(t.Name) + "\n" + t.Slug, orNull(t.EngineID), orNull(subnet),
+		env, stamp(t.UpdatedAt), t.Slug, form.Fold(t.Name) + "\n" + t.Slug, orNull(t.EngineID), orNull(subnet),
 		string(t.Want), t.Generation, orNull(t.Spec.ImageDigest), t.Spec.Blueprint, t.Spec.Replicas, orNull(t.Cause),
 		stamp(t.DeprovisionedAt), t.Revision, pins, t.Spec.Release, t.Released}, nil
 }
-
-// fold removes case, so that a search finds what differs in it only.
-func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
 // Tenant implements store.Tenants.
 func (t *tx) Tenant(ctx context.Context, ref string) (berth.Tenant, error) {
@@ -105,7 +102,7 @@ func (t *tx) ListTenants(ctx context.Context, f store.TenantFilter) ([]berth.Ten
 		AND (?4 = '' OR instr(search_text, ?4) > 0)
 		AND (?5 OR organization_id = ?6)
 		ORDER BY seq LIMIT ?7`,
-		[]any{after, string(f.Status), string(f.Health), fold(f.Text), all, org}}.read(ctx, t)
+		[]any{after, string(f.Status), string(f.Health), form.Fold(f.Text), all, org}}.read(ctx, t)
 }
 
 // InsertTenant implements store.Tenants.
