@@ -1,7 +1,6 @@
 package form_test
 
 import (
-	"encoding/base64"
 	"errors"
 	"math"
 	"testing"
@@ -85,16 +84,13 @@ func TestACursorOfAnotherListIsRefused(t *testing.T) {
 
 func TestADamagedCursorIsRefused(t *testing.T) {
 	cursor := form.Window{List: "tenants"}.Cursor("a1")
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range raw {
-		for bit := range 8 {
-			bad := append([]byte(nil), raw...)
-			bad[i] ^= 1 << bit
-			_, err := form.OpenWindow("tenants", store.Page{Cursor: base64.RawURLEncoding.EncodeToString(bad)})
-			refused(t, err, "cursor", "")
+	// Of the last character, the cursor uses some bits only.
+	for i := range cursor {
+		for _, c := range "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=" {
+			if bad := cursor[:i] + string(c) + cursor[i+1:]; bad != cursor {
+				_, err := form.OpenWindow("tenants", store.Page{Cursor: bad})
+				refused(t, err, "cursor", "")
+			}
 		}
 	}
 	for i := 1; i < len(cursor); i++ {
