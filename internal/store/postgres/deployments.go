@@ -7,6 +7,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const deploymentColumns = `d.id, d.container_id, d.organization_id, d.deployment_type, d.status, d.generation, d.previous_config,
@@ -21,14 +22,14 @@ func deploymentRow(d *berth.Deployment) []any {
 
 // deploymentValues are the parameters $1 … $18 of both an insert and an update.
 func deploymentValues(d berth.Deployment) ([]any, error) {
-	next, err := encodeSpec(d.New)
+	next, err := encodeJSON(form.NewSpec(d.New))
 	if err != nil {
 		return nil, err
 	}
 	var previousTag, previous any
 	if d.Previous != nil {
 		previousTag = d.Previous.ImageTag
-		if previous, err = encodeSpec(*d.Previous); err != nil {
+		if previous, err = encodeJSON(form.NewSpec(*d.Previous)); err != nil {
 			return nil, err
 		}
 	}
@@ -49,7 +50,7 @@ func (t *tx) Deployment(ctx context.Context, id string) (berth.Deployment, error
 		return berth.Deployment{}, fault(ctx, err, "read deployment")
 	}
 	if !ok || !t.actor.MaySee(d.OrganizationID) {
-		return berth.Deployment{}, errNoDeployment(id)
+		return berth.Deployment{}, form.NoDeployment(id)
 	}
 	return d, nil
 }
@@ -70,11 +71,11 @@ func (t *tx) OpenDeployment(ctx context.Context, organizationID string) (d berth
 
 // ListDeployments implements store.Deployments.
 func (t *tx) ListDeployments(ctx context.Context, organizationID string, p store.Page) ([]berth.Deployment, string, error) {
-	w, err := openWindow("deployments", p)
+	w, err := form.OpenWindow("deployments", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil || !t.actor.MaySee(organizationID) {
 		return []berth.Deployment{}, "", err
 	}
@@ -98,11 +99,10 @@ func (t *tx) InsertDeployment(ctx context.Context, d berth.Deployment) error {
 		SELECT $1, $2::text::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23 FROM bell`,
 		append(values, d.TenantID, string(d.Type), orNull(d.By), stamp(d.CreatedAt), d.Adopt, t.store)...)
 	if constraint, _ := violated(err, uniqueViolation); constraint == "tenant_deployments_open" {
-		return berth.Errorf(berth.CodeDeploymentInProgress, "Another deployment of this tenant is under way").
-			WithHint("wait until it is over, or stop the tenant")
+		return form.DeploymentUnderWay()
 	}
 	if isDangling(err) {
-		return errNoTenant(d.OrganizationID)
+		return form.NoTenant(d.OrganizationID)
 	}
 	return fault(ctx, err, "insert deployment")
 }
@@ -132,9 +132,9 @@ func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
 		return fault(ctx, err, "update deployment")
 	}
 	if !ok {
-		return errNoDeployment(d.ID)
+		return form.NoDeployment(d.ID)
 	}
-	return errStale("The deployment")
+	return form.Stale("The deployment")
 }
 
 // OpenDeployments implements store.Deployments.

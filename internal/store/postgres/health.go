@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // probeJSON is a probe on its way into the database: many are written by one
@@ -32,7 +33,7 @@ func (t *tx) insertProbes(ctx context.Context, probes []berth.Probe) (int64, err
 	rows := make([]probeJSON, 0, len(probes))
 	for _, p := range probes {
 		rows = append(rows, probeJSON{
-			berth.NewHistoryID(p.CheckedAt), p.OrganizationID, p.CheckedAt.UTC().Truncate(time.Microsecond), string(p.Status), orNull(milliseconds(p.ResponseTime)),
+			berth.NewHistoryID(p.CheckedAt), p.OrganizationID, p.CheckedAt.UTC().Truncate(time.Microsecond), string(p.Status), orNull(form.Milliseconds(p.ResponseTime)),
 			orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(), orNull(p.Type), orNull(p.Endpoint),
 		})
 	}
@@ -106,7 +107,7 @@ func (t *tx) SumHealth(ctx context.Context, r berth.Resolution, from, to time.Ti
 			FROM berth.tenant_health_rollups WHERE resolution = 'hour' AND period_start >= $1 AND period_start < $2 AND ($3 OR organization_id = $4)
 			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), all, org)
 	default:
-		return nil, errResolution(r)
+		return nil, form.NotSummedBy(r)
 	}
 	for i := range list {
 		list[i].Start = from.UTC()
@@ -125,7 +126,7 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 			return err
 		}
 		rows = append(rows, periodJSON{h.TenantID, h.OrganizationID, string(h.Resolution), h.Start.UTC().Truncate(time.Microsecond),
-			h.Healthy, h.Unhealthy, h.Timeouts, milliseconds(h.ResponseTotal), milliseconds(h.ResponseMax)})
+			h.Healthy, h.Unhealthy, h.Timeouts, form.Milliseconds(h.ResponseTotal), form.Milliseconds(h.ResponseMax)})
 	}
 	list, err := encodeJSON(rows)
 	if err != nil {
@@ -144,7 +145,7 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 		response_time_ms_total = excluded.response_time_ms_total, response_time_ms_max = excluded.response_time_ms_max
 		WHERE r.organization_id = excluded.organization_id`, list)
 	if isDangling(err) {
-		return errNoTenant(periods[0].OrganizationID)
+		return form.NoTenant(periods[0].OrganizationID)
 	}
 	return fault(ctx, err, "write health periods")
 }
@@ -205,9 +206,4 @@ type periodJSON struct {
 	Timeouts   int       `json:"timeouts"`
 	Total      int64     `json:"total"`
 	Most       int64     `json:"most"`
-}
-
-func errResolution(r berth.Resolution) error {
-	return berth.Errorf(berth.CodeInternal, "Health is summed by hour and day, not by %s", berth.Quote(string(r))).
-		WithHint("this is a fault of Berth; please report it")
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const eventColumns = `id, organization_id, occurred_at, kind, message, deployment_id`
@@ -26,15 +27,15 @@ func eventRow(e *berth.Event) []any {
 
 // ListEvents implements store.Journal.
 func (t *tx) ListEvents(ctx context.Context, organizationID string, p store.Page) ([]berth.Event, string, error) {
-	w, err := openWindow("events", p)
+	w, err := form.OpenWindow("events", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil {
 		return nil, "", err
 	}
-	read := page[berth.Event]{window: w, scan: bySeq(eventRow)}
+	read := page[berth.Event]{Window: w, scan: bySeq(eventRow)}
 	if all, org := t.scopeOf(organizationID); all {
 		read.query = `SELECT ` + eventColumns + `, seq FROM berth.events
 			WHERE seq < $1 AND ($2 OR organization_id IS NOT NULL) ORDER BY seq DESC LIMIT $3`
@@ -66,18 +67,18 @@ func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {
 	}
 	n, err := t.insertProbes(ctx, []berth.Probe{p})
 	if err == nil && n == 0 {
-		return errNoTenant(p.OrganizationID)
+		return form.NoTenant(p.OrganizationID)
 	}
 	return fault(ctx, err, "write probe")
 }
 
 // ListProbes implements store.Journal.
 func (t *tx) ListProbes(ctx context.Context, organizationID string, p store.Page) ([]berth.Probe, string, error) {
-	w, err := openWindow("probes", p)
+	w, err := form.OpenWindow("probes", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil || !t.actor.MaySee(organizationID) {
 		return []berth.Probe{}, "", err
 	}
@@ -91,9 +92,6 @@ func probeRow(p *berth.Probe) []any {
 	return []any{&p.OrganizationID, instant(&p.CheckedAt), text(&p.Status), inMilliseconds(&p.ResponseTime), number(&p.HTTPStatus),
 		text(&p.Cause), text(&p.Type), text(&p.Endpoint), maybe(&p.CPUPercent), maybe(&p.MemoryMB), maybe(&p.DiskMB)}
 }
-
-// milliseconds rounds up, so that an answer is not taken for none.
-func milliseconds(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 
 // inMilliseconds reads a duration.
 func inMilliseconds(dst *time.Duration) any {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const membershipColumns = `user_id, organization_id, role, created_at`
@@ -29,9 +30,9 @@ func (t *tx) PutMembership(ctx context.Context, m berth.Membership) error {
 		return fault(ctx, err, "write membership")
 	}
 	if !known {
-		return errNoOrganization(m.OrganizationID)
+		return form.NoOrganization(m.OrganizationID)
 	}
-	return errNoUser(m.UserID)
+	return form.NoUser(m.UserID)
 }
 
 // DeleteMembership implements store.Memberships.
@@ -42,7 +43,7 @@ func (t *tx) DeleteMembership(ctx context.Context, userID, organizationID string
 	var there bool
 	_, err := t.one(ctx, []any{&there}, `SELECT berth.drop_membership($1, $2)`, uuidOrNull(userID), uuidOrNull(organizationID))
 	if err == nil && !there {
-		return errNotFound("Membership")
+		return form.NotFound("Membership")
 	}
 	return fault(ctx, err, "delete membership")
 }
@@ -57,17 +58,17 @@ func (t *tx) MembershipsOf(ctx context.Context, userID string) ([]berth.Membersh
 		list = append(list, m)
 		return err
 	}, `SELECT `+membershipColumns+` FROM berth.memberships WHERE user_id = $1 AND ($2 OR organization_id = $3)
-		ORDER BY organization_id LIMIT $4`, uuidOrNull(userID), all, org, largestPage)
+		ORDER BY organization_id LIMIT $4`, uuidOrNull(userID), all, org, form.LargestPage)
 	return list, fault(ctx, err, "list memberships")
 }
 
 // ListMembers implements store.Memberships.
 func (t *tx) ListMembers(ctx context.Context, organizationID string, p store.Page) ([]berth.Membership, string, error) {
-	w, err := openWindow("members", p)
+	w, err := form.OpenWindow("members", p)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := w.afterID()
+	after, err := afterID(w)
 	if all, org := t.people(); err != nil || !all && org != organizationID {
 		return []berth.Membership{}, "", err
 	}
@@ -92,7 +93,7 @@ func (t *tx) InsertInvitation(ctx context.Context, i berth.Invitation) error {
 		i.ID, i.Hash, i.Email, orNull(i.OrganizationID), string(i.Role), orNull(i.CreatedBy), stamp(i.CreatedAt),
 		stamp(i.ExpiresAt), stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt))
 	if isDangling(err) {
-		return errNoOrganization(i.OrganizationID)
+		return form.NoOrganization(i.OrganizationID)
 	}
 	return fault(ctx, err, "insert invitation")
 }
@@ -117,7 +118,7 @@ func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
 		return fault(ctx, err, "read invitation")
 	}
 	if !ok || !t.actor.MayManage(stored.OrganizationID) {
-		return errNotFound("Invitation")
+		return form.NotFound("Invitation")
 	}
 	if i.AcceptedBy != "" {
 		var known bool
@@ -125,25 +126,25 @@ func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
 			return fault(ctx, err, "read user")
 		}
 		if !known {
-			return errNoUser(i.AcceptedBy)
+			return form.NoUser(i.AcceptedBy)
 		}
 	}
 	n, err := t.exec(ctx, `UPDATE berth.invitations SET accepted_at = $1, accepted_by = $2, revoked_at = $3
 		WHERE id = $4 AND accepted_at IS NULL AND revoked_at IS NULL`,
 		stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt), i.ID)
 	if err == nil && n == 0 {
-		return errStale("The invitation")
+		return form.Stale("The invitation")
 	}
 	return fault(ctx, err, "close invitation")
 }
 
 // ListInvitations implements store.Invitations.
 func (t *tx) ListInvitations(ctx context.Context, organizationID string, p store.Page) ([]berth.Invitation, string, error) {
-	w, err := openWindow("invitations", p)
+	w, err := form.OpenWindow("invitations", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil || !t.actor.MayManage(organizationID) {
 		return []berth.Invitation{}, "", err
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // Organizations, users and memberships are read through views and written
@@ -40,18 +41,18 @@ func (t *tx) Organization(ctx context.Context, id string) (berth.Organization, e
 		return berth.Organization{}, fault(ctx, err, "read organization")
 	}
 	if !ok || !t.actor.MaySee(o.ID) {
-		return berth.Organization{}, errNoOrganization(id)
+		return berth.Organization{}, form.NoOrganization(id)
 	}
 	return o, nil
 }
 
 // ListOrganizations implements store.Organizations.
 func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organization, string, error) {
-	w, err := openWindow("organizations", p)
+	w, err := form.OpenWindow("organizations", p)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := w.afterID()
+	after, err := afterID(w)
 	if err != nil {
 		return nil, "", err
 	}
@@ -64,9 +65,4 @@ func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organ
 // scopes reads a column of scopes.
 func scopes(dst *berth.Scopes) any {
 	return column[int64, berth.Scopes]{dst, func(n int64) (berth.Scopes, error) { return berth.Scopes(n), nil }}
-}
-
-func errNoOrganization(id string) error {
-	return berth.Errorf(berth.CodeOrganizationNotFound, "Organization not found").WithField("organizationId").
-		WithHint("no organization %s; list the organizations to see what there is", berth.Quote(id))
 }

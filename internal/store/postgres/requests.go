@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // Request implements store.Requests.
@@ -38,7 +38,7 @@ func (t *tx) PutRequest(ctx context.Context, r store.Request) error {
 		deployment_id = excluded.deployment_id, status = excluded.status, answer = excluded.answer, created_at = excluded.created_at`,
 		t.actor.ID, r.Key, r.Fingerprint, orNull(r.DeploymentID), orNull(r.Status), r.Answer, stamp(r.CreatedAt))
 	if isDangling(err) {
-		return errNoDeployment(r.DeploymentID)
+		return form.NoDeployment(r.DeploymentID)
 	}
 	return fault(ctx, err, "write request")
 }
@@ -50,7 +50,7 @@ func (t *tx) ForgetRequests(ctx context.Context, before time.Time) error {
 		return err
 	}
 	if before.IsZero() {
-		return berth.Errorf(berth.CodeInternal, "No time to forget requests before").WithHint("this is a fault of Berth; please report it")
+		return form.Timeless()
 	}
 	_, err := t.exec(ctx, `DELETE FROM berth.requests WHERE created_at < $1 AND ($2 OR actor_id = $3)`,
 		stamp(before), t.everything(), t.actor.ID)

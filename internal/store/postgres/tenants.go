@@ -10,6 +10,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // tenantColumns are what tenantRow scans. container_name follows from the
@@ -36,11 +37,11 @@ func tenantRow(t *berth.Tenant) []any {
 // tenantValues are the columns that both an insert and an update write, in the
 // order of their parameters $2 … $33; $1 is the organization.
 func tenantValues(t berth.Tenant) ([]any, error) {
-	env, err := encodeJSON(orEmpty(t.Spec.Environment))
+	env, err := encodeJSON(form.Names(t.Spec.Environment))
 	if err != nil {
 		return nil, err
 	}
-	pins, err := encodeJSON(orEmpty(t.Spec.Images))
+	pins, err := encodeJSON(form.Names(t.Spec.Images))
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +52,10 @@ func tenantValues(t berth.Tenant) ([]any, error) {
 	return []any{t.OrganizationID, t.ID, t.Name, orNull(t.ContainerID), t.Spec.ImageTag, orNull(t.ExternalPort),
 		orNull(t.Spec.InternalPort), t.URL, t.Spec.Limits.CPU, t.Spec.Limits.MemoryMB, t.Spec.Limits.DiskMB,
 		string(t.Status), stamp(t.LastStartedAt), stamp(t.LastStoppedAt), string(t.Health), stamp(t.LastProbedAt),
-		env, stamp(t.UpdatedAt), t.Slug, fold(t.Name) + "\n" + t.Slug, orNull(t.EngineID), orNull(subnet),
+		env, stamp(t.UpdatedAt), t.Slug, form.Fold(t.Name) + "\n" + t.Slug, orNull(t.EngineID), orNull(subnet),
 		string(t.Want), t.Generation, orNull(t.Spec.ImageDigest), t.Spec.Blueprint, t.Spec.Replicas, orNull(t.Cause),
 		stamp(t.DeprovisionedAt), t.Revision, pins, t.Spec.Release, t.Released}, nil
 }
-
-// fold removes case, so that a search finds what differs in it only. The
-// database would fold by its own locale.
-func fold(s string) string { return strings.ToLower(strings.ToUpper(s)) }
 
 // Tenant implements store.Tenants.
 func (t *tx) Tenant(ctx context.Context, ref string) (berth.Tenant, error) {
@@ -84,18 +81,18 @@ func (t *tx) tenant(ctx context.Context, ref, query string, args ...any) (berth.
 		return berth.Tenant{}, fault(ctx, err, "read tenant")
 	}
 	if !ok || !t.actor.MaySee(found.OrganizationID) {
-		return berth.Tenant{}, errNoTenant(ref)
+		return berth.Tenant{}, form.NoTenant(ref)
 	}
 	return found, nil
 }
 
 // ListTenants implements store.Tenants.
 func (t *tx) ListTenants(ctx context.Context, f store.TenantFilter) ([]berth.Tenant, string, error) {
-	w, err := openWindow("tenants", f.Page)
+	w, err := form.OpenWindow("tenants", f.Page)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := w.after()
+	after, err := w.After()
 	if err != nil {
 		return nil, "", err
 	}
@@ -106,7 +103,7 @@ func (t *tx) ListTenants(ctx context.Context, f store.TenantFilter) ([]berth.Ten
 		AND ($4 = '' OR strpos(search_text, $4) > 0)
 		AND ($5 OR organization_id = $6)
 		ORDER BY seq LIMIT $7`,
-		[]any{after, string(f.Status), string(f.Health), fold(f.Text), all, org}}.read(ctx, t)
+		[]any{after, string(f.Status), string(f.Health), form.Fold(f.Text), all, org}}.read(ctx, t)
 }
 
 // InsertTenant implements store.Tenants. created_by, the user where one acted, a
@@ -159,9 +156,9 @@ func (t *tx) UpdateTenant(ctx context.Context, n *berth.Tenant) error {
 			return fault(ctx, err, "update tenant")
 		}
 		if !ok {
-			return errNoTenant(n.OrganizationID)
+			return form.NoTenant(n.OrganizationID)
 		}
-		return errStale("The tenant")
+		return form.Stale("The tenant")
 	}
 	n.Revision++
 	return nil
@@ -175,17 +172,13 @@ func tenantConflict(ctx context.Context, err error, n berth.Tenant) error {
 	}
 	switch constraint {
 	case "tenant_containers_organization", "tenant_containers_name":
-		return berth.Errorf(berth.CodeTenantExists, "Tenant container already exists for this organization").
-			WithField("organizationId").WithHint("change the tenant that is there, or deprovision it first")
+		return form.TenantExists()
 	case "tenant_containers_slug":
-		return berth.Errorf(berth.CodeSlugTaken, "Slug is taken").WithField("slug").
-			WithHint("choose another slug; %s belongs to another tenant", berth.Quote(n.Slug))
+		return form.SlugTaken(n.Slug)
 	case "tenant_containers_port":
-		return berth.Errorf(berth.CodePortTaken, "External port %d is taken", n.ExternalPort).
-			WithHint("try again: another port will be chosen")
+		return form.PortTaken(n.ExternalPort)
 	case "tenant_containers_subnet":
-		return berth.Errorf(berth.CodeSubnetTaken, "Subnet %s is taken", n.Subnet).
-			WithHint("try again: another subnet will be chosen")
+		return form.SubnetTaken(n.Subnet)
 	}
 	return fault(ctx, err, "write tenant")
 }

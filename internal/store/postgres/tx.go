@@ -10,6 +10,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // tx is one transaction of one actor. Every row that it reads or writes is
@@ -60,7 +61,7 @@ func (t *tx) scopeOf(organizationID string) (all bool, narrowed any) {
 // writable returns why this transaction must not write at all.
 func (t *tx) writable() error {
 	if !t.writes {
-		return berth.Errorf(berth.CodeInternal, "A view can't write").WithHint("this is a fault of Berth; please report it")
+		return form.ReadOnly()
 	}
 	return nil
 }
@@ -72,7 +73,7 @@ func (t *tx) mayWrite(organizationID string) error {
 		return err
 	}
 	if !t.actor.MayWrite(organizationID) {
-		return errForbidden()
+		return form.Forbidden()
 	}
 	return nil
 }
@@ -83,7 +84,7 @@ func (t *tx) mayManage(organizationID string) error {
 		return err
 	}
 	if !t.actor.MayManage(organizationID) {
-		return errForbidden()
+		return form.Forbidden()
 	}
 	return nil
 }
@@ -164,14 +165,14 @@ func (t *tx) many(ctx context.Context, scan func(pgx.Rows) error, query string, 
 func (t *tx) Installation(ctx context.Context) (string, error) {
 	var id string
 	if !t.anything() {
-		return "", errNotFound("Installation")
+		return "", form.NotFound("Installation")
 	}
 	ok, err := t.one(ctx, []any{&id}, `SELECT id FROM berth.installation`)
 	if err != nil {
 		return "", fault(ctx, err, "read installation")
 	}
 	if !ok {
-		return "", errNotFound("Installation")
+		return "", form.NotFound("Installation")
 	}
 	return id, nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // usageJSON is a period on its way into the database: many are written by one
@@ -37,7 +38,7 @@ type usageJSON struct {
 	Samples    int       `json:"samples"`
 }
 
-// rounded is a number of bytes in megabytes, as megabytes rounds.
+// rounded is a number of bytes in megabytes, as form.Megabytes rounds.
 func rounded(column string) string { return "(" + column + " + 524288) / 1048576" }
 
 // PutUsage implements store.Usages.
@@ -53,8 +54,8 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 		rows = append(rows, usageJSON{
 			berth.NewHistoryID(u.Start), u.OrganizationID, u.Start.UTC().Truncate(time.Microsecond), u.End.UTC().Truncate(time.Microsecond), string(u.Resolution),
 			u.CPUPercentAvg.Pointer(), u.CPUPercentMax.Pointer(), u.Throttled.Pointer(), u.MemoryAvg.Pointer(), u.MemoryMax.Pointer(),
-			megabytes(u.MemoryLimit), u.OOMKills.Pointer(), u.NetworkRx.Pointer(), u.NetworkTx.Pointer(), u.Disk.Pointer(),
-			u.DiskRead.Pointer(), u.DiskWritten.Pointer(), u.Requests.Pointer(), u.Errors.Pointer(), per(u.ResponseTime, time.Microsecond), u.Samples,
+			form.Megabytes(u.MemoryLimit), u.OOMKills.Pointer(), u.NetworkRx.Pointer(), u.NetworkTx.Pointer(), u.Disk.Pointer(),
+			u.DiskRead.Pointer(), u.DiskWritten.Pointer(), u.Requests.Pointer(), u.Errors.Pointer(), form.Per(u.ResponseTime, time.Microsecond), u.Samples,
 		})
 	}
 	text, err := encodeJSON(rows)
@@ -153,25 +154,11 @@ func (t *tx) ForgetUsage(ctx context.Context, resolution berth.Resolution, befor
 	return int(n), fault(ctx, err, "forget usage")
 }
 
-// counterJSON is a container's counters as they are kept. Unknown is left out.
-type counterJSON struct {
-	Container string    `json:"container"`
-	At        time.Time `json:"at"`
-	Started   time.Time `json:"started"`
-	CPU       *int64    `json:"cpuNs,omitempty"`
-	Throttled *int64    `json:"throttled,omitempty"`
-	OOM       *int64    `json:"oom,omitempty"`
-	Rx        *int64    `json:"rx,omitempty"`
-	Tx        *int64    `json:"tx,omitempty"`
-	Read      *int64    `json:"read,omitempty"`
-	Written   *int64    `json:"written,omitempty"`
-}
-
 // markJSON is a mark on its way into the database.
 type markJSON struct {
-	Org      string        `json:"org"`
-	End      time.Time     `json:"stop"`
-	Counters []counterJSON `json:"counters"`
+	Org      string         `json:"org"`
+	End      time.Time      `json:"stop"`
+	Counters []form.Counter `json:"counters"`
 }
 
 // PutMarks implements store.Usages.
@@ -181,14 +168,7 @@ func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 		if err := t.mayWrite(m.OrganizationID); err != nil {
 			return err
 		}
-		counters := make([]counterJSON, 0, len(m.Samples))
-		for _, s := range m.Samples {
-			counters = append(counters, counterJSON{
-				s.ContainerID, s.At.UTC(), s.StartedAt.UTC(), whole(s.CPU), s.Throttled.Pointer(), s.OOMKills.Pointer(),
-				s.NetworkRx.Pointer(), s.NetworkTx.Pointer(), s.DiskRead.Pointer(), s.DiskWritten.Pointer(),
-			})
-		}
-		last[m.OrganizationID] = markJSON{m.OrganizationID, m.End.UTC().Truncate(time.Microsecond), counters}
+		last[m.OrganizationID] = markJSON{m.OrganizationID, m.End.UTC().Truncate(time.Microsecond), form.NewCounters(m.Samples)}
 	}
 	if len(last) == 0 {
 		return nil
@@ -212,19 +192,9 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 		if err := rows.Scan(&m.OrganizationID, instant(&m.End), &text, maybe(&m.Disk)); err != nil {
 			return err
 		}
-		var counters []counterJSON
-		if err := decodeJSON(text, &counters); err != nil {
+		var err error
+		if m.Samples, err = form.ParseCounters(text); err != nil {
 			return err
-		}
-		for _, c := range counters {
-			s := berth.Sample{
-				ContainerID: c.Container, At: c.At, StartedAt: c.Started, Throttled: orUnmaybe(c.Throttled), OOMKills: orUnmaybe(c.OOM),
-				NetworkRx: orUnmaybe(c.Rx), NetworkTx: orUnmaybe(c.Tx), DiskRead: orUnmaybe(c.Read), DiskWritten: orUnmaybe(c.Written),
-			}
-			if c.CPU != nil {
-				s.CPU = berth.Known(time.Duration(*c.CPU))
-			}
-			m.Samples = append(m.Samples, s)
 		}
 		list = append(list, m)
 		return nil
@@ -245,34 +215,4 @@ func (t *tx) ForgetMarks(ctx context.Context) error {
 	_, err := t.exec(ctx, `DELETE FROM berth.usage_marks WHERE organization_id NOT IN
 		(SELECT organization_id FROM public.tenant_containers WHERE deprovisioned_at IS NULL)`)
 	return fault(ctx, err, "forget counters")
-}
-
-// megabytes rounds bytes to the nearest megabyte.
-func megabytes(v berth.Maybe[int64]) any {
-	if !v.Known {
-		return nil
-	}
-	return (v.Value + berth.BytesPerMB/2) / berth.BytesPerMB
-}
-
-func per(v berth.Maybe[time.Duration], unit time.Duration) any {
-	if !v.Known {
-		return nil
-	}
-	return int64(v.Value.Round(unit) / unit)
-}
-
-func whole(v berth.Maybe[time.Duration]) *int64 {
-	if !v.Known {
-		return nil
-	}
-	n := int64(v.Value)
-	return &n
-}
-
-func orUnmaybe(v *int64) berth.Maybe[int64] {
-	if v == nil {
-		return berth.Maybe[int64]{}
-	}
-	return berth.Known(*v)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const userColumns = `id, email, name, operator, created_at, disabled_at`
@@ -30,8 +31,7 @@ func (t *tx) PutUser(ctx context.Context, u berth.User) error {
 	_, err := t.guarded(ctx, `SELECT berth.put_user($1, $2, $3, $4, $5, $6, $7)`,
 		u.ID, u.Email, berth.FoldEmail(u.Email), u.Name, u.Operator, stamp(u.CreatedAt), stamp(u.DisabledAt))
 	if _, taken := violated(err, uniqueViolation); taken {
-		return berth.Errorf(berth.CodeEmailTaken, "Mail address is taken").WithField("email").
-			WithHint("another user has %s; addresses are compared without case", berth.Quote(u.Email))
+		return form.EmailTaken(u.Email)
 	}
 	return fault(ctx, err, "write user")
 }
@@ -49,7 +49,7 @@ func (t *tx) user(ctx context.Context, where string, key any) (u berth.User, ok 
 func (t *tx) User(ctx context.Context, id string) (berth.User, error) {
 	u, ok, err := t.user(ctx, "id", uuidOrNull(id))
 	if err == nil && !ok {
-		err = errNoUser(id)
+		err = form.NoUser(id)
 	}
 	return u, err
 }
@@ -61,11 +61,11 @@ func (t *tx) UserByEmail(ctx context.Context, email string) (berth.User, bool, e
 
 // ListUsers implements store.Users.
 func (t *tx) ListUsers(ctx context.Context, p store.Page) ([]berth.User, string, error) {
-	w, err := openWindow("users", p)
+	w, err := form.OpenWindow("users", p)
 	if err != nil {
 		return nil, "", err
 	}
-	after, err := w.afterID()
+	after, err := afterID(w)
 	if err != nil {
 		return nil, "", err
 	}
@@ -83,7 +83,7 @@ func (t *tx) PutIdentity(ctx context.Context, i berth.Identity) error {
 	_, err := t.guarded(ctx, `INSERT INTO berth.identities (issuer, subject, user_id) VALUES ($1, $2, $3)
 		ON CONFLICT (issuer, subject) DO UPDATE SET user_id = excluded.user_id`, i.Issuer, i.Subject, uuidOrNull(i.UserID))
 	if isDangling(err) {
-		return errNoUser(i.UserID)
+		return form.NoUser(i.UserID)
 	}
 	return fault(ctx, err, "write identity")
 }
@@ -96,9 +96,4 @@ func (t *tx) UserByIdentity(ctx context.Context, issuer, subject string) (u bert
 	ok, err = t.one(ctx, userRow(&u), `SELECT `+userColumns+` FROM berth.users WHERE id =
 		(SELECT user_id FROM berth.identities WHERE issuer = $1 AND subject = $2)`, issuer, subject)
 	return u, ok, fault(ctx, err, "read user")
-}
-
-func errNoUser(id string) error {
-	return berth.Errorf(berth.CodeUserNotFound, "User not found").WithField("userId").
-		WithHint("no user %s; list the members to see who there is", berth.Quote(id))
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // PutVolume implements store.Volumes. It keeps the seed's volume_mounts of the
@@ -23,7 +24,7 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 		return fault(ctx, err, "write volume")
 	}
 	if n == 0 { // the name is another organization's
-		return errForbidden()
+		return form.Forbidden()
 	}
 	_, err = t.exec(ctx, `UPDATE public.tenant_containers SET volume_mounts = `+mountsOf+`
 		WHERE organization_id = $1 AND deprovisioned_at IS NULL`, v.OrganizationID)
@@ -32,7 +33,7 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 
 // ListVolumes implements store.Volumes.
 func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Page) ([]berth.VolumeRecord, string, error) {
-	w, err := openWindow("volumes", p)
+	w, err := form.OpenWindow("volumes", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -40,7 +41,7 @@ func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Pag
 	return page[berth.VolumeRecord]{w, byKey(volumeRow, func(v berth.VolumeRecord) string { return v.Name }),
 		`SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM berth.volumes
 		WHERE deleted_at IS NULL AND ($1 OR organization_id = $2) AND name COLLATE "C" > $3 ORDER BY name COLLATE "C" LIMIT $4`,
-		[]any{all, org, w.key}}.read(ctx, t)
+		[]any{all, org, w.Key}}.read(ctx, t)
 }
 
 func volumeRow(v *berth.VolumeRecord) []any {

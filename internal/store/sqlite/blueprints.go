@@ -8,6 +8,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // Blueprints are the installation's. They hold no secret, so that whoever sees
@@ -32,7 +33,7 @@ func (t *tx) InsertBlueprint(ctx context.Context, v berth.BlueprintVersion) erro
 		VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM blueprints))`,
 		v.Name, v.Version, v.Hash, source, stamp(v.CreatedAt), orNull(v.CreatedBy))
 	if errors.Is(err, sqlite3.CONSTRAINT_PRIMARYKEY) {
-		return errStale("The blueprint")
+		return form.Stale("The blueprint")
 	}
 	return fault(ctx, err, "insert blueprint")
 }
@@ -50,32 +51,23 @@ func (t *tx) Blueprint(ctx context.Context, name string, version int) (berth.Blu
 		}
 	}
 	if !ok {
-		return berth.BlueprintVersion{}, errNoBlueprint(name, version)
+		return berth.BlueprintVersion{}, form.NoBlueprint(name, version)
 	}
 	return v, nil
 }
 
 // ListBlueprints implements store.Blueprints.
 func (t *tx) ListBlueprints(ctx context.Context, p store.Page) ([]berth.BlueprintVersion, string, error) {
-	w, err := openWindow("blueprints", p)
+	w, err := form.OpenWindow("blueprints", p)
 	if err != nil || !t.anything() {
 		return []berth.BlueprintVersion{}, "", err
 	}
 	name, version := "", 0
-	if w.key != "" {
-		if name, version, err = berth.ParseBlueprintID(w.key); err != nil {
-			return nil, "", errCursor(p.Cursor)
+	if w.Key != "" {
+		if name, version, err = berth.ParseBlueprintID(w.Key); err != nil {
+			return nil, "", w.BadKey()
 		}
 	}
 	return page[berth.BlueprintVersion]{w, byKey(blueprintRow, berth.BlueprintVersion.ID), `SELECT ` + blueprintColumns + ` FROM blueprints
 		WHERE name > ?1 OR name = ?1 AND version < ?2 ORDER BY name, version DESC LIMIT ?3`, []any{name, version}}.read(ctx, t)
-}
-
-func errNoBlueprint(name string, version int) error {
-	id := name
-	if version != 0 {
-		id = berth.BlueprintID(name, version)
-	}
-	return berth.Errorf(berth.CodeBlueprintNotFound, "Blueprint not found").
-		WithHint("no blueprint %s; list the blueprints to see what there is", berth.Quote(id))
 }

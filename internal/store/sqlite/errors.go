@@ -60,25 +60,3 @@ func isDuplicate(err error) bool { return errors.Is(err, sqlite3.CONSTRAINT_UNIQ
 
 // isDangling reports whether a row refers to one that is not there.
 func isDangling(err error) bool { return errors.Is(err, sqlite3.CONSTRAINT_FOREIGNKEY) }
-
-func errForbidden() error {
-	return berth.Errorf(berth.CodeForbidden, "Not allowed").WithHint("use a token that may manage this organization")
-}
-
-func errNotFound(what string) error {
-	return berth.Errorf(berth.CodeNotFound, "%s not found", what).WithHint("list what there is")
-}
-
-func errNoTenant(ref string) error {
-	return berth.Errorf(berth.CodeContainerNotFound, "Container not found").
-		WithHint("no tenant %s; list the tenants to see what there is", berth.Quote(ref))
-}
-
-func errNoDeployment(id string) error {
-	return berth.Errorf(berth.CodeDeploymentNotFound, "Deployment not found").
-		WithHint("no deployment %s; list the tenant's deployments", berth.Quote(id))
-}
-
-func errStale(what string) error {
-	return berth.Errorf(berth.CodeStale, "%s was changed meanwhile", what).WithHint("read it again and repeat the change")
-}

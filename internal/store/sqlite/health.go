@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // RecordProbes implements store.Health.
@@ -64,7 +65,7 @@ func (t *tx) SumHealth(ctx context.Context, r berth.Resolution, from, to time.Ti
 			FROM tenant_health_rollups WHERE resolution = 'hour' AND period_start >= ?1 AND period_start < ?2 AND (?3 OR organization_id = ?4)
 			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), all, org)
 	default:
-		return nil, errResolution(r)
+		return nil, form.NotSummedBy(r)
 	}
 	for i := range list {
 		list[i].Start = from.UTC()
@@ -84,9 +85,9 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 			response_time_ms_total = excluded.response_time_ms_total, response_time_ms_max = excluded.response_time_ms_max
 			WHERE organization_id = excluded.organization_id`,
 			h.TenantID, h.OrganizationID, string(h.Resolution), stamp(h.Start), h.Healthy, h.Unhealthy, h.Timeouts,
-			milliseconds(h.ResponseTotal), milliseconds(h.ResponseMax))
+			form.Milliseconds(h.ResponseTotal), form.Milliseconds(h.ResponseMax))
 		if isDangling(err) {
-			return errNoTenant(h.OrganizationID)
+			return form.NoTenant(h.OrganizationID)
 		}
 		if err != nil {
 			return fault(ctx, err, "write health period")
@@ -143,9 +144,4 @@ func (t *tx) ForgetHealth(ctx context.Context, r berth.Resolution, before time.T
 			WHERE resolution = ? AND period_start < ? ORDER BY period_start LIMIT ?)`, string(r), stamp(before), limit)
 	}
 	return int(n), fault(ctx, err, "drop health")
-}
-
-func errResolution(r berth.Resolution) error {
-	return berth.Errorf(berth.CodeInternal, "Health is summed by hour and day, not by %s", berth.Quote(string(r))).
-		WithHint("this is a fault of Berth; please report it")
 }

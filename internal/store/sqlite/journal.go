@@ -8,6 +8,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // InsertEvent implements store.Journal.
@@ -27,15 +28,15 @@ func eventRow(e *berth.Event) []any {
 
 // ListEvents implements store.Journal.
 func (t *tx) ListEvents(ctx context.Context, organizationID string, p store.Page) ([]berth.Event, string, error) {
-	w, err := openWindow("events", p)
+	w, err := form.OpenWindow("events", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil {
 		return nil, "", err
 	}
-	read := page[berth.Event]{window: w, scan: bySeq(eventRow)}
+	read := page[berth.Event]{Window: w, scan: bySeq(eventRow)}
 	if all, org := t.scopeOf(organizationID); all {
 		read.query = `SELECT id, organization_id, occurred_at, kind, message, deployment_id, seq FROM events
 			WHERE seq < ? AND (? OR organization_id IS NOT NULL) ORDER BY seq DESC LIMIT ?`
@@ -71,7 +72,7 @@ func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {
 		return fault(ctx, err, "write probe")
 	}
 	if n == 0 {
-		return errNoTenant(p.OrganizationID)
+		return form.NoTenant(p.OrganizationID)
 	}
 	return nil
 }
@@ -82,13 +83,10 @@ func (t *tx) insertProbe(ctx context.Context, p berth.Probe) (int64, error) {
 		http_status_code, error_message, cpu_usage_percent, memory_usage_mb, disk_usage_mb, check_type, check_endpoint, created_at, seq)
 		SELECT ?1, id, organization_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?3, (SELECT coalesce(max(seq), 0) + 1 FROM tenant_health)
 		FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NULL`,
-		berth.NewHistoryID(p.CheckedAt), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(milliseconds(p.ResponseTime)),
+		berth.NewHistoryID(p.CheckedAt), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(form.Milliseconds(p.ResponseTime)),
 		orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(),
 		orNull(p.Type), orNull(p.Endpoint))
 }
-
-// milliseconds rounds up, so that an answer is not taken for none.
-func milliseconds(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 
 // maybe reads a column that may be NULL.
 func maybe[T any](dst *berth.Maybe[T]) any {
@@ -101,11 +99,11 @@ func maybe[T any](dst *berth.Maybe[T]) any {
 
 // ListProbes implements store.Journal.
 func (t *tx) ListProbes(ctx context.Context, organizationID string, p store.Page) ([]berth.Probe, string, error) {
-	w, err := openWindow("probes", p)
+	w, err := form.OpenWindow("probes", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil || !t.actor.MaySee(organizationID) {
 		return []berth.Probe{}, "", err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const membershipColumns = `user_id, organization_id, role, created_at`
@@ -30,9 +31,9 @@ func (t *tx) PutMembership(ctx context.Context, m berth.Membership) error {
 		return fault(ctx, err, "write membership")
 	}
 	if !known {
-		return errNoOrganization(m.OrganizationID)
+		return form.NoOrganization(m.OrganizationID)
 	}
-	return errNoUser(m.UserID)
+	return form.NoUser(m.UserID)
 }
 
 // DeleteMembership implements store.Memberships.
@@ -42,7 +43,7 @@ func (t *tx) DeleteMembership(ctx context.Context, userID, organizationID string
 	}
 	n, err := t.exec(ctx, `DELETE FROM memberships WHERE user_id = ? AND organization_id = ?`, userID, organizationID)
 	if err == nil && n == 0 {
-		return errNotFound("Membership")
+		return form.NotFound("Membership")
 	}
 	return fault(ctx, err, "delete membership")
 }
@@ -57,13 +58,13 @@ func (t *tx) MembershipsOf(ctx context.Context, userID string) ([]berth.Membersh
 		list = append(list, m)
 		return err
 	}, `SELECT `+membershipColumns+` FROM memberships WHERE user_id = ? AND (? OR organization_id = ?)
-		ORDER BY organization_id LIMIT ?`, userID, all, org, largestPage)
+		ORDER BY organization_id LIMIT ?`, userID, all, org, form.LargestPage)
 	return list, fault(ctx, err, "list memberships")
 }
 
 // ListMembers implements store.Memberships.
 func (t *tx) ListMembers(ctx context.Context, organizationID string, p store.Page) ([]berth.Membership, string, error) {
-	w, err := openWindow("members", p)
+	w, err := form.OpenWindow("members", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -72,7 +73,7 @@ func (t *tx) ListMembers(ctx context.Context, organizationID string, p store.Pag
 	}
 	return page[berth.Membership]{w, byKey(membershipRow, func(m berth.Membership) string { return m.UserID }),
 		`SELECT ` + membershipColumns + ` FROM memberships WHERE organization_id = ? AND user_id > ? ORDER BY user_id LIMIT ?`,
-		[]any{organizationID, w.key}}.read(ctx, t)
+		[]any{organizationID, w.Key}}.read(ctx, t)
 }
 
 const invitationColumns = `id, hash, email, organization_id, role, created_by, created_at, expires_at, accepted_at, accepted_by, revoked_at`
@@ -92,7 +93,7 @@ func (t *tx) InsertInvitation(ctx context.Context, i berth.Invitation) error {
 		i.ID, i.Hash, i.Email, orNull(i.OrganizationID), string(i.Role), orNull(i.CreatedBy), stamp(i.CreatedAt),
 		stamp(i.ExpiresAt), stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt))
 	if isDangling(err) {
-		return errNoOrganization(i.OrganizationID)
+		return form.NoOrganization(i.OrganizationID)
 	}
 	return fault(ctx, err, "insert invitation")
 }
@@ -117,27 +118,27 @@ func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
 		return fault(ctx, err, "read invitation")
 	}
 	if !ok || !t.actor.MayManage(stored.OrganizationID) {
-		return errNotFound("Invitation")
+		return form.NotFound("Invitation")
 	}
 	n, err := t.exec(ctx, `UPDATE invitations SET accepted_at = ?, accepted_by = ?, revoked_at = ?
 		WHERE id = ? AND accepted_at IS NULL AND revoked_at IS NULL`,
 		stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt), i.ID)
 	switch {
 	case isDangling(err):
-		return errNoUser(i.AcceptedBy)
+		return form.NoUser(i.AcceptedBy)
 	case err == nil && n == 0:
-		return errStale("The invitation")
+		return form.Stale("The invitation")
 	}
 	return fault(ctx, err, "close invitation")
 }
 
 // ListInvitations implements store.Invitations.
 func (t *tx) ListInvitations(ctx context.Context, organizationID string, p store.Page) ([]berth.Invitation, string, error) {
-	w, err := openWindow("invitations", p)
+	w, err := form.OpenWindow("invitations", p)
 	if err != nil {
 		return nil, "", err
 	}
-	before, err := w.before()
+	before, err := w.Before()
 	if err != nil || !t.actor.MayManage(organizationID) {
 		return []berth.Invitation{}, "", err
 	}

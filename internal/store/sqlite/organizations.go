@@ -7,6 +7,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const organizationColumns = `id, name, self_service, created_at`
@@ -41,21 +42,21 @@ func (t *tx) Organization(ctx context.Context, id string) (berth.Organization, e
 		return berth.Organization{}, fault(ctx, err, "read organization")
 	}
 	if !ok || !t.actor.MaySee(o.ID) {
-		return berth.Organization{}, errNoOrganization(id)
+		return berth.Organization{}, form.NoOrganization(id)
 	}
 	return o, nil
 }
 
 // ListOrganizations implements store.Organizations.
 func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organization, string, error) {
-	w, err := openWindow("organizations", p)
+	w, err := form.OpenWindow("organizations", p)
 	if err != nil {
 		return nil, "", err
 	}
 	all, org := t.scope()
 	return page[berth.Organization]{w, byKey(organizationRow, func(o berth.Organization) string { return o.ID }),
 		`SELECT ` + organizationColumns + ` FROM organizations WHERE (? OR id = ?) AND id > ? ORDER BY id LIMIT ?`,
-		[]any{all, org, w.key}}.read(ctx, t)
+		[]any{all, org, w.Key}}.read(ctx, t)
 }
 
 func joinScopes(s berth.Scopes) string { return strings.Join(s.Names(), " ") }
@@ -69,9 +70,4 @@ func scopes(dst *berth.Scopes) any {
 		}
 		return berth.ParseScopes(strings.Fields(s))
 	}}
-}
-
-func errNoOrganization(id string) error {
-	return berth.Errorf(berth.CodeOrganizationNotFound, "Organization not found").WithField("organizationId").
-		WithHint("no organization %s; list the organizations to see what there is", berth.Quote(id))
 }

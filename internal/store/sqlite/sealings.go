@@ -4,8 +4,8 @@ import (
 	"context"
 	"strings"
 
-	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // sealedIn is where each kind of sealed value is: table, and column of the id.
@@ -22,11 +22,11 @@ func sealedRow(s *store.Sealed) []any {
 
 // ListSealed implements store.Sealings.
 func (t *tx) ListSealed(ctx context.Context, p store.Page) ([]store.Sealed, string, error) {
-	w, err := openWindow("sealed", p)
+	w, err := form.OpenWindow("sealed", p)
 	if err != nil || !t.everything() {
 		return []store.Sealed{}, "", err
 	}
-	kind, id, _ := strings.Cut(w.key, ":")
+	kind, id, _ := strings.Cut(w.Key, ":")
 	return page[store.Sealed]{w, byKey(sealedRow, func(s store.Sealed) string { return s.Kind + ":" + s.ID }), `SELECT * FROM (
 		SELECT 'channel' AS kind, id, coalesce(organization_id, '') AS organization_id, '' AS name, ciphertext FROM channels WHERE ciphertext IS NOT NULL
 		UNION ALL SELECT 'installation', CAST(only AS TEXT), '', '', ciphertext FROM installation WHERE ciphertext IS NOT NULL
@@ -42,12 +42,11 @@ func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) erro
 	}
 	in, ok := sealedIn[s.Kind]
 	if !ok {
-		return berth.Errorf(berth.CodeInternal, "There are no sealed values of kind %s", berth.Quote(s.Kind)).
-			WithHint("this is a fault of Berth; please report it")
+		return form.NeverSealed(s.Kind)
 	}
 	n, err := t.exec(ctx, `UPDATE `+in[0]+` SET ciphertext = ? WHERE `+in[1]+` = ? AND ciphertext = ?`, ciphertext, s.ID, s.Ciphertext)
 	if err == nil && n == 0 {
-		return errStale("The sealed value")
+		return form.Stale("The sealed value")
 	}
 	return fault(ctx, err, "seal anew")
 }
@@ -55,7 +54,7 @@ func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) erro
 // KeyMark implements store.Tx.
 func (t *tx) KeyMark(ctx context.Context) (sealed []byte, err error) {
 	if !t.everything() {
-		return nil, errForbidden()
+		return nil, form.Forbidden()
 	}
 	_, err = t.one(ctx, []any{&sealed}, `SELECT ciphertext FROM installation`)
 	return sealed, fault(ctx, err, "read key mark")

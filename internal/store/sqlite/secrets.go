@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"slices"
 
-	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // InsertSecret implements store.Secrets.
@@ -27,7 +27,7 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 		return list, nil
 	}
 	if !t.actor.MayManage(organizationID) {
-		return nil, errNotFound("Secret")
+		return nil, form.NotFound("Secret")
 	}
 	named, err := encodeJSON(wanted)
 	if err != nil {
@@ -46,7 +46,7 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 		return nil, fault(ctx, err, "read secrets")
 	}
 	if len(list) < len(wanted) {
-		return nil, errNotFound("Secret")
+		return nil, form.NotFound("Secret")
 	}
 	return list, nil
 }
@@ -80,13 +80,13 @@ func (t *tx) Credential(ctx context.Context, registry string) (c store.StoredCre
 
 // ListCredentials implements store.Credentials.
 func (t *tx) ListCredentials(ctx context.Context, p store.Page) ([]store.StoredCredential, string, error) {
-	w, err := openWindow("credentials", p)
+	w, err := form.OpenWindow("credentials", p)
 	if err != nil || !t.everything() {
 		return []store.StoredCredential{}, "", err
 	}
 	return page[store.StoredCredential]{w, byKey(credentialRow, func(c store.StoredCredential) string { return c.Registry }),
 		`SELECT registry, username, ciphertext, updated_at FROM registry_credentials WHERE registry > ? ORDER BY registry LIMIT ?`,
-		[]any{w.key}}.read(ctx, t)
+		[]any{w.Key}}.read(ctx, t)
 }
 
 // DeleteCredential implements store.Credentials.
@@ -99,8 +99,7 @@ func (t *tx) DeleteCredential(ctx context.Context, registry string) error {
 		return fault(ctx, err, "delete credential")
 	}
 	if n == 0 {
-		return berth.Errorf(berth.CodeNotFound, "Credential not found").
-			WithHint("no credential for %s; list them to see what there is", berth.Quote(registry))
+		return form.NoCredential(registry)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // PutUsage implements store.Usages.
@@ -36,10 +37,10 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 			disk_io_read_bytes = excluded.disk_io_read_bytes, disk_io_write_bytes = excluded.disk_io_write_bytes,
 			avg_response_time_us = excluded.avg_response_time_us, samples = excluded.samples`,
 			berth.NewHistoryID(u.Start), u.OrganizationID, stamp(u.Start), stamp(u.End), string(u.Resolution),
-			given(u.CPUPercentAvg), given(u.CPUPercentMax), given(u.Throttled), megabytes(u.MemoryAvg), megabytes(u.MemoryMax),
-			megabytes(u.MemoryLimit), given(u.OOMKills), given(u.NetworkRx), given(u.NetworkTx), megabytes(u.Disk),
-			megabytes(u.DiskRead), megabytes(u.DiskWritten), given(u.Requests), given(u.Errors), per(u.ResponseTime, time.Millisecond),
-			given(u.MemoryAvg), given(u.MemoryMax), given(u.Disk), given(u.DiskRead), given(u.DiskWritten), per(u.ResponseTime, time.Microsecond), u.Samples)
+			given(u.CPUPercentAvg), given(u.CPUPercentMax), given(u.Throttled), form.Megabytes(u.MemoryAvg), form.Megabytes(u.MemoryMax),
+			form.Megabytes(u.MemoryLimit), given(u.OOMKills), given(u.NetworkRx), given(u.NetworkTx), form.Megabytes(u.Disk),
+			form.Megabytes(u.DiskRead), form.Megabytes(u.DiskWritten), given(u.Requests), given(u.Errors), form.Per(u.ResponseTime, time.Millisecond),
+			given(u.MemoryAvg), given(u.MemoryMax), given(u.Disk), given(u.DiskRead), given(u.DiskWritten), form.Per(u.ResponseTime, time.Microsecond), u.Samples)
 		if err != nil {
 			return fault(ctx, err, "write usage")
 		}
@@ -108,34 +109,13 @@ func (t *tx) ForgetUsage(ctx context.Context, resolution berth.Resolution, befor
 	return int(n), fault(ctx, err, "forget usage")
 }
 
-// counterJSON is a container's counters as they are kept. Unknown is left out.
-type counterJSON struct {
-	Container string    `json:"container"`
-	At        time.Time `json:"at"`
-	Started   time.Time `json:"started"`
-	CPU       *int64    `json:"cpuNs,omitempty"`
-	Throttled *int64    `json:"throttled,omitempty"`
-	OOM       *int64    `json:"oom,omitempty"`
-	Rx        *int64    `json:"rx,omitempty"`
-	Tx        *int64    `json:"tx,omitempty"`
-	Read      *int64    `json:"read,omitempty"`
-	Written   *int64    `json:"written,omitempty"`
-}
-
 // PutMarks implements store.Usages.
 func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 	for _, m := range list {
 		if err := t.mayWrite(m.OrganizationID); err != nil {
 			return err
 		}
-		counters := make([]counterJSON, 0, len(m.Samples))
-		for _, s := range m.Samples {
-			counters = append(counters, counterJSON{
-				s.ContainerID, s.At.UTC(), s.StartedAt.UTC(), whole(s.CPU), s.Throttled.Pointer(), s.OOMKills.Pointer(),
-				s.NetworkRx.Pointer(), s.NetworkTx.Pointer(), s.DiskRead.Pointer(), s.DiskWritten.Pointer(),
-			})
-		}
-		text, err := encodeJSON(counters)
+		text, err := encodeJSON(form.NewCounters(m.Samples))
 		if err != nil {
 			return fault(ctx, err, "write counters")
 		}
@@ -158,19 +138,9 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 		if err := rows.Scan(&m.OrganizationID, instant(&m.End), &text, maybe(&m.Disk)); err != nil {
 			return err
 		}
-		var counters []counterJSON
-		if err := decodeJSON(text, &counters); err != nil {
+		var err error
+		if m.Samples, err = form.ParseCounters(text); err != nil {
 			return err
-		}
-		for _, c := range counters {
-			s := berth.Sample{
-				ContainerID: c.Container, At: c.At, StartedAt: c.Started, Throttled: orUnmaybe(c.Throttled), OOMKills: orUnmaybe(c.OOM),
-				NetworkRx: orUnmaybe(c.Rx), NetworkTx: orUnmaybe(c.Tx), DiskRead: orUnmaybe(c.Read), DiskWritten: orUnmaybe(c.Written),
-			}
-			if c.CPU != nil {
-				s.CPU = berth.Known(time.Duration(*c.CPU))
-			}
-			m.Samples = append(m.Samples, s)
 		}
 		list = append(list, m)
 		return nil
@@ -199,34 +169,4 @@ func given[T any](v berth.Maybe[T]) any {
 		return nil
 	}
 	return v.Value
-}
-
-// megabytes rounds bytes to the nearest megabyte.
-func megabytes(v berth.Maybe[int64]) any {
-	if !v.Known {
-		return nil
-	}
-	return (v.Value + berth.BytesPerMB/2) / berth.BytesPerMB
-}
-
-func per(v berth.Maybe[time.Duration], unit time.Duration) any {
-	if !v.Known {
-		return nil
-	}
-	return int64(v.Value.Round(unit) / unit)
-}
-
-func whole(v berth.Maybe[time.Duration]) *int64 {
-	if !v.Known {
-		return nil
-	}
-	n := int64(v.Value)
-	return &n
-}
-
-func orUnmaybe(v *int64) berth.Maybe[int64] {
-	if v == nil {
-		return berth.Maybe[int64]{}
-	}
-	return berth.Known(*v)
 }

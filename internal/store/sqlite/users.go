@@ -5,6 +5,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 const userColumns = `id, email, name, operator, created_at, disabled_at`
@@ -32,8 +33,7 @@ func (t *tx) PutUser(ctx context.Context, u berth.User) error {
 		operator = excluded.operator, disabled_at = excluded.disabled_at`,
 		u.ID, u.Email, u.Name, u.Operator, stamp(u.CreatedAt), stamp(u.DisabledAt), berth.FoldEmail(u.Email))
 	if isDuplicate(err) {
-		return berth.Errorf(berth.CodeEmailTaken, "Mail address is taken").WithField("email").
-			WithHint("another user has %s; addresses are compared without case", berth.Quote(u.Email))
+		return form.EmailTaken(u.Email)
 	}
 	return fault(ctx, err, "write user")
 }
@@ -51,7 +51,7 @@ func (t *tx) user(ctx context.Context, where, key string) (u berth.User, ok bool
 func (t *tx) User(ctx context.Context, id string) (berth.User, error) {
 	u, ok, err := t.user(ctx, "id", id)
 	if err == nil && !ok {
-		err = errNoUser(id)
+		err = form.NoUser(id)
 	}
 	return u, err
 }
@@ -63,13 +63,13 @@ func (t *tx) UserByEmail(ctx context.Context, email string) (berth.User, bool, e
 
 // ListUsers implements store.Users.
 func (t *tx) ListUsers(ctx context.Context, p store.Page) ([]berth.User, string, error) {
-	w, err := openWindow("users", p)
+	w, err := form.OpenWindow("users", p)
 	if err != nil {
 		return nil, "", err
 	}
 	all, org := t.people()
 	return page[berth.User]{w, byKey(userRow, func(u berth.User) string { return u.ID }),
-		`SELECT ` + userColumns + ` FROM users WHERE ` + whoIsSeen + ` AND id > ? ORDER BY id LIMIT ?`, []any{all, org, w.key}}.read(ctx, t)
+		`SELECT ` + userColumns + ` FROM users WHERE ` + whoIsSeen + ` AND id > ? ORDER BY id LIMIT ?`, []any{all, org, w.Key}}.read(ctx, t)
 }
 
 // PutIdentity implements store.Users.
@@ -80,7 +80,7 @@ func (t *tx) PutIdentity(ctx context.Context, i berth.Identity) error {
 	_, err := t.exec(ctx, `INSERT INTO identities (issuer, subject, user_id) VALUES (?, ?, ?)
 		ON CONFLICT (issuer, subject) DO UPDATE SET user_id = excluded.user_id`, i.Issuer, i.Subject, i.UserID)
 	if isDangling(err) {
-		return errNoUser(i.UserID)
+		return form.NoUser(i.UserID)
 	}
 	return fault(ctx, err, "write identity")
 }
@@ -93,9 +93,4 @@ func (t *tx) UserByIdentity(ctx context.Context, issuer, subject string) (u bert
 	ok, err = t.one(ctx, userRow(&u), `SELECT `+userColumns+` FROM users WHERE id =
 		(SELECT user_id FROM identities WHERE issuer = ? AND subject = ?)`, issuer, subject)
 	return u, ok, fault(ctx, err, "read user")
-}
-
-func errNoUser(id string) error {
-	return berth.Errorf(berth.CodeUserNotFound, "User not found").WithField("userId").
-		WithHint("no user %s; list the members to see who there is", berth.Quote(id))
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/form"
 )
 
 // PutVolume implements store.Volumes. It keeps the seed's volume_mounts of the
@@ -23,7 +24,7 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 		return fault(ctx, err, "write volume")
 	}
 	if n == 0 { // the name is another organization's
-		return errForbidden()
+		return form.Forbidden()
 	}
 	_, err = t.exec(ctx, `UPDATE tenant_containers SET volume_mounts = `+mountsOf+`
 		WHERE organization_id = ?1 AND deprovisioned_at IS NULL`, v.OrganizationID)
@@ -32,19 +33,19 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 
 // ListVolumes implements store.Volumes.
 func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Page) ([]berth.VolumeRecord, string, error) {
-	w, err := openWindow("volumes", p)
+	w, err := form.OpenWindow("volumes", p)
 	if err != nil {
 		return nil, "", err
 	}
-	read := page[berth.VolumeRecord]{window: w, scan: byKey(volumeRow, func(v berth.VolumeRecord) string { return v.Name })}
+	read := page[berth.VolumeRecord]{Window: w, scan: byKey(volumeRow, func(v berth.VolumeRecord) string { return v.Name })}
 	if all, org := t.scopeOf(organizationID); all {
 		read.query = `SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM volumes
 			WHERE deleted_at IS NULL AND name > ? ORDER BY name LIMIT ?`
-		read.args = []any{w.key}
+		read.args = []any{w.Key}
 	} else {
 		read.query = `SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM volumes
 			WHERE organization_id = ? AND deleted_at IS NULL AND name > ? ORDER BY name LIMIT ?`
-		read.args = []any{org, w.key}
+		read.args = []any{org, w.Key}
 	}
 	return read.read(ctx, t)
 }
