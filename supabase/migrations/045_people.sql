@@ -161,9 +161,12 @@ BEGIN
 		CASE WHEN members ? 'created_at' THEN $c$coalesce(m.created_at::timestamptz, 'epoch')$c$ ELSE $c$'epoch'::timestamptz$c$ END,
 		CASE WHEN members ? 'is_active' THEN 'm.is_active IS DISTINCT FROM false' ELSE 'true' END);
 
+	-- A person is found by the address that Berth knows as theirs. The one in
+	-- user_profiles is shown, and finds nobody: a project may let people edit it,
+	-- and whoever wrote another's there would be taken for them.
 	EXECUTE pg_catalog.format($v$
 		CREATE OR REPLACE VIEW berth.users WITH (security_barrier) AS
-		SELECT u.id, coalesce(s.email, %1$s, '') AS email, coalesce(s.email_folded, lower(%1$s), '') AS email_folded,
+		SELECT u.id, coalesce(s.email, %1$s, '') AS email, coalesce(s.email_folded, '') AS email_folded,
 			coalesce(s.name, %2$s, '') AS name, coalesce(s.operator, false) AS operator,
 			coalesce(s.created_at, %3$s, 'epoch') AS created_at, s.disabled_at
 		FROM public.user_profiles u LEFT JOIN berth.user_settings s ON s.user_id = u.id
