@@ -229,6 +229,10 @@ func (a *app) verifyFile(path, org, head string) error {
 		return berth.Errorf(berth.CodeInternal, "no entry has the hash %s", head).
 			WithHint("entries were taken off the end or the export holds another chain; compare with a copy of the database from before")
 	}
+	if len(chains) == 0 && org != "" { // nothing was checked, which must not look like "intact"
+		return berth.Errorf(berth.CodeInvalidRequest, "the export holds no entry of %s", org).WithField("org").
+			WithHint("give the id of an organization whose entries were exported, or leave --org out to check all")
+	}
 	list := make([]*chain, 0, len(chains))
 	for _, name := range slices.Sorted(maps.Keys(chains)) {
 		list = append(list, chains[name])
