@@ -108,7 +108,7 @@ func TestEveryRouteWantsAValidToken(t *testing.T) {
 // expire moves a token's end into the past.
 func expire(t *testing.T, w *world, tok berth.Token) error {
 	return w.store.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
-		tok.ID, tok.Hash, tok.ExpiresAt = berth.NewID(), append([]byte{1}, tok.Hash[1:]...), time.Now().Add(-time.Hour).UTC().Truncate(time.Microsecond)
+		tok.ID, tok.Hash, tok.ExpiresAt = berth.NewID(), append([]byte{tok.Hash[0] ^ 1}, tok.Hash[1:]...), time.Now().Add(-time.Hour).UTC().Truncate(time.Microsecond)
 		if err := tx.InsertToken(t.Context(), tok); err != nil {
 			return err
 		}

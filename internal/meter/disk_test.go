@@ -100,7 +100,9 @@ func TestADiskThatCanNotBeMeasuredAnyMoreIsNotKnown(t *testing.T) {
 			},
 		})
 		var known []bool
+		asked := make(chan struct{})
 		go func() {
+			defer close(asked)
 			for range 3 {
 				<-time.After(3 * time.Minute)
 				r, _ := m.Now(org(0))
@@ -108,6 +110,7 @@ func TestADiskThatCanNotBeMeasuredAnyMoreIsNotKnown(t *testing.T) {
 			}
 		}()
 		runFor(t, m.Run, 10*time.Minute)
+		<-asked
 		if fmt.Sprint(known) != "[true false false]" {
 			t.Errorf("known after 3, 6 and 9 minutes: %v", known)
 		}

@@ -31,6 +31,7 @@ type life struct {
 	since    time.Time // when it was first seen with that start
 	ended    time.Time // start of the last run that was seen to end without the engine's starting it again
 	crashes  int       // since the last good time
+	exit     int       // code of the last run that was seen to end badly; 0 for none
 	dead     string    // why it is to be restarted; "" if it is not
 	due      time.Time // when it may be restarted at the soonest
 }
@@ -38,6 +39,7 @@ type life struct {
 // Life is how a container that is wanted has fared.
 type Life struct {
 	Crashes int
+	Exit    int    // code with which it last ended badly; 0 if that was not seen
 	Dead    string // why it is to be restarted now; "" if it is not
 }
 
@@ -69,6 +71,9 @@ func (s *standings) lives(organizationID string, seen berth.Observed) map[string
 				l.crashes++
 				l.ended = c.StartedAt
 			}
+			if c.State != berth.ContainerRunning && c.ExitCode != 0 {
+				l.exit = c.ExitCode
+			}
 			l.restarts = c.Restarts
 			if !l.started.Equal(c.StartedAt) {
 				l.started, l.since = c.StartedAt, time.Now()
@@ -77,7 +82,7 @@ func (s *standings) lives(organizationID string, seen berth.Observed) map[string
 			if time.Now().Before(l.due) {
 				dead = ""
 			}
-			out[c.ID] = Life{Crashes: l.crashes, Dead: dead}
+			out[c.ID] = Life{Crashes: l.crashes, Exit: l.exit, Dead: dead}
 		}
 	})
 	return out
@@ -126,6 +131,17 @@ func (m move) crashed(s Situation) (list []berth.Container) {
 		}
 	}
 	return list
+}
+
+// ended tells that a container which the engine started again ended badly
+// before: that says more than the probe of a run that has only begun.
+func (m move) ended(s Situation) string {
+	for _, c := range m.main() {
+		if code := s.Lives[c.ID].Exit; code != 0 {
+			return fmt.Sprintf("it ended with exit code %d before; ", code)
+		}
+	}
+	return ""
 }
 
 // lifeless returns a container that is to be restarted now.

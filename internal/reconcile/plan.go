@@ -287,7 +287,7 @@ func arrive(s Situation, m move) Plan {
 // unwell is what follows a probe that failed.
 func unwell(s Situation, m move) Plan {
 	if s.Deployment != nil && s.Waited >= s.Patience {
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not healthy in time: " + s.Probe.Cause}}, Then: Wait}
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not healthy in time: " + m.ended(s) + s.Probe.Cause}}, Then: Wait}
 	}
 	if s.Deployment != nil && m.moves {
 		return Plan{Then: Wait, After: probePause} // the one before it serves, and is well
