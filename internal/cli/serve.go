@@ -45,16 +45,7 @@ tenants' containers run on.`,
 	text(&c.SMTP.TLS, "smtp-tls", "BERTH_SMTP_TLS", "starttls, tls, or none to a mail server on this machine")
 	f.BoolVar(&c.SMTP.Insecure, "smtp-insecure", a.Getenv("BERTH_SMTP_INSECURE") == "true", "let --smtp-tls none leave this machine, without a password (BERTH_SMTP_INSECURE=true)")
 	c.SMTP.Password, c.SMTP.PasswordFile = a.Getenv("BERTH_SMTP_PASSWORD"), a.Getenv("BERTH_SMTP_PASSWORD_FILE")
-	text(&c.SignIn.PublicURL, "public-url", "BERTH_PUBLIC_URL", "URL of the API as browsers reach it; needed with --oidc-issuer")
-	text(&c.SignIn.OIDCIssuer, "oidc-issuer", "BERTH_OIDC_ISSUER", "OpenID Connect provider that people sign in at")
-	text(&c.SignIn.OIDCClientID, "oidc-client-id", "BERTH_OIDC_CLIENT_ID", "Berth's id at the provider; its secret is in BERTH_OIDC_CLIENT_SECRET, or in the file that BERTH_OIDC_CLIENT_SECRET_FILE names")
-	f.BoolVar(&c.SignIn.OIDCSignup, "oidc-allow-signup", a.Getenv("BERTH_OIDC_ALLOW_SIGNUP") == "true", "let in whoever proves an address to the provider, invited or not (BERTH_OIDC_ALLOW_SIGNUP=true)")
-	text(&c.SignIn.JWTIssuer, "jwt-issuer", "BERTH_JWT_ISSUER", "iss of the JSON Web Tokens that are taken, such as Supabase's")
-	text(&c.SignIn.JWKSURL, "jwks-url", "BERTH_JWKS_URL", "where the keys of those tokens are; the secret of HS256 is in BERTH_SUPABASE_JWT_SECRET, or in the file that BERTH_SUPABASE_JWT_SECRET_FILE names")
-	f.BoolVar(&c.SignIn.JWTConfirmed, "jwt-emails-confirmed", a.Getenv("BERTH_JWT_EMAILS_CONFIRMED") == "true", "the issuer signs nobody in before they proved their address (BERTH_JWT_EMAILS_CONFIRMED=true)")
-	text(&c.SignIn.TrustedProxies, "trusted-proxies", "BERTH_TRUSTED_PROXIES", "prefixes of the proxies in front, separated by commas; their X-Forwarded-For is believed")
-	c.SignIn.OIDCSecret, c.SignIn.OIDCSecretFile = a.Getenv("BERTH_OIDC_CLIENT_SECRET"), a.Getenv("BERTH_OIDC_CLIENT_SECRET_FILE")
-	c.SignIn.JWTSecret, c.SignIn.JWTSecretFile = a.Getenv("BERTH_SUPABASE_JWT_SECRET"), a.Getenv("BERTH_SUPABASE_JWT_SECRET_FILE")
+	a.signInFlags(cmd, text, &c.SignIn)
 	a.keyFlags(cmd, &c.Keys)
 	text(&c.LogFormat, "log-format", "BERTH_LOG_FORMAT", "text or json")
 	text(&c.LogLevel, "log-level", "BERTH_LOG_LEVEL", "debug, info, warn or error")
@@ -96,6 +87,21 @@ tenants' containers run on.`,
 		return a.Serve(cmd.Context(), c, a.Stdout, a.Stderr)
 	}
 	return cmd
+}
+
+// signInFlags are about who may come in beside tokens. text defines a flag that
+// a variable can set.
+func (a *app) signInFlags(cmd *cobra.Command, text func(to *string, flag, env, usage string), c *serve.SignIn) {
+	text(&c.PublicURL, "public-url", "BERTH_PUBLIC_URL", "URL of the API as browsers reach it; needed with --oidc-issuer")
+	text(&c.OIDCIssuer, "oidc-issuer", "BERTH_OIDC_ISSUER", "OpenID Connect provider that people sign in at")
+	text(&c.OIDCClientID, "oidc-client-id", "BERTH_OIDC_CLIENT_ID", "Berth's id at the provider; its secret is in BERTH_OIDC_CLIENT_SECRET, or in the file that BERTH_OIDC_CLIENT_SECRET_FILE names")
+	cmd.Flags().BoolVar(&c.OIDCSignup, "oidc-allow-signup", a.Getenv("BERTH_OIDC_ALLOW_SIGNUP") == "true", "let in whoever proves an address to the provider, invited or not (BERTH_OIDC_ALLOW_SIGNUP=true)")
+	text(&c.JWTIssuer, "jwt-issuer", "BERTH_JWT_ISSUER", "iss of the JSON Web Tokens that are taken, such as Supabase's")
+	text(&c.JWKSURL, "jwks-url", "BERTH_JWKS_URL", "where the keys of those tokens are; the secret of HS256 is in BERTH_SUPABASE_JWT_SECRET, or in the file that BERTH_SUPABASE_JWT_SECRET_FILE names")
+	cmd.Flags().BoolVar(&c.JWTConfirmed, "jwt-emails-confirmed", a.Getenv("BERTH_JWT_EMAILS_CONFIRMED") == "true", "the issuer signs nobody in before they proved their address (BERTH_JWT_EMAILS_CONFIRMED=true)")
+	text(&c.TrustedProxies, "trusted-proxies", "BERTH_TRUSTED_PROXIES", "prefixes of the proxies in front, separated by commas; their X-Forwarded-For is believed")
+	c.OIDCSecret, c.OIDCSecretFile = a.Getenv("BERTH_OIDC_CLIENT_SECRET"), a.Getenv("BERTH_OIDC_CLIENT_SECRET_FILE")
+	c.JWTSecret, c.JWTSecretFile = a.Getenv("BERTH_SUPABASE_JWT_SECRET"), a.Getenv("BERTH_SUPABASE_JWT_SECRET_FILE")
 }
 
 func firstError(errs ...error) error {
