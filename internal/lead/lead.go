@@ -9,7 +9,6 @@ package lead
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -102,7 +101,8 @@ func (c *Candidate) Run(ctx context.Context) error {
 		c.Log.Info("leading", "engine", c.EngineID, "fence", term.Lease.Fence)
 		err = c.serve(ctx, term)
 		if err != nil || ctx.Err() != nil {
-			return errors.Join(err, c.release(ctx, term))
+			c.release(ctx, term)
+			return err
 		}
 		c.Log.Warn("another control plane leads", "engine", c.EngineID)
 	}
@@ -174,13 +174,12 @@ func (c *Candidate) renew(ctx context.Context, t *Term) bool {
 	return ok
 }
 
-func (c *Candidate) release(ctx context.Context, t *Term) error {
+func (c *Candidate) release(ctx context.Context, t *Term) {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Pace.TTL/callDeadline)
 	defer cancel()
 	if err := c.Leases.Release(call, t.Lease); err != nil {
 		c.Log.Warn("lease could not be given back: it runs out by itself", "engine", c.EngineID, "error", err)
 	}
-	return nil
 }
 
 // pause waits; false if ctx ended.
