@@ -13,6 +13,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/notify"
+	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/testbed"
 )
 
@@ -128,7 +129,9 @@ func TestMailComesToTheAddressThatWasGiven(t *testing.T) {
 	if a := w.ask("POST", "/api/notifications/"+id+"/test", ""); a.status != 202 {
 		t.Errorf("test: %d %s", a.status, a.body)
 	}
-	w.must(w.service.Note(t.Context(), one, berth.EventUnhealthy, "answered 503"))
+	w.must(w.store.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
+		return tx.InsertEvent(t.Context(), berth.Event{ID: berth.NewID(), OrganizationID: one, At: time.Now().UTC(), Kind: berth.EventUnhealthy, Message: "answered 503"})
+	}))
 	end := time.After(20 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
