@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/wall"
+	"github.com/unite-hub/berth/internal/netguard"
 )
 
 // backlog is how long a closing door goes on accepting: closing a listener
@@ -81,7 +81,7 @@ func newDoor(e *Edge, r berth.Route, l *net.TCPListener) *door {
 // serve starts the accept loop.
 func (d *door) serve() {
 	d.served = make(chan struct{})
-	guard := &wall.Guard{
+	guard := &netguard.Listener{
 		Listener: d.raw,
 		Pool:     d.edge.opts.Pool,
 		Inside:   d.edge.Inside,

@@ -48,7 +48,7 @@ func (o Options) withDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if !o.Pool.IsValid() { // or there would be no wall
+	if !o.Pool.IsValid() { // or nobody would be kept out
 		o.Pool = berth.DefaultPool()
 	}
 	orDefault(&o.HeaderTimeout, 10*time.Second)

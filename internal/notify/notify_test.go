@@ -23,11 +23,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/netguard"
 	"github.com/unite-hub/berth/internal/notify"
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
-	"github.com/unite-hub/berth/internal/wall"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -111,7 +111,7 @@ func (w *world) event(kind string) string {
 // start runs a dispatcher on s until the returned function is called.
 func (w *world) start(s store.Store, allow ...netip.Prefix) (stop func()) {
 	return w.run(notify.Config{Store: s, Senders: map[berth.ChannelType]notify.Sender{
-		berth.ChannelWebhook: notify.NewWebhook(w.box, w.now, wall.NewDialer(berth.DefaultPool(), allow, time.Second).DialContext),
+		berth.ChannelWebhook: notify.NewWebhook(w.box, w.now, netguard.NewDialer(berth.DefaultPool(), allow, time.Second).DialContext),
 	}})
 }
 

@@ -21,14 +21,14 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/netguard"
 	"github.com/unite-hub/berth/internal/notify"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/wall"
 )
 
 func (w *world) webhook(allow ...netip.Prefix) map[berth.ChannelType]notify.Sender {
 	return map[berth.ChannelType]notify.Sender{
-		berth.ChannelWebhook: notify.NewWebhook(w.box, w.now, wall.NewDialer(berth.DefaultPool(), allow, time.Second).DialContext),
+		berth.ChannelWebhook: notify.NewWebhook(w.box, w.now, netguard.NewDialer(berth.DefaultPool(), allow, time.Second).DialContext),
 	}
 }
 
@@ -333,7 +333,7 @@ func TestANameThatTurnsInsideAfterItWasGoodReachesNothing(t *testing.T) {
 	serve(good, &delivered)
 	serve(bad, &trapped)
 	n := newNames(t)
-	dialer := wall.NewDialer(berth.DefaultPool(), []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, time.Second)
+	dialer := netguard.NewDialer(berth.DefaultPool(), []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}, time.Second)
 	dialer.Resolver = n.resolver()
 	_, port, _ := net.SplitHostPort(good.Addr().String())
 	id := w.channel("http://" + net.JoinHostPort("hooks.test", port) + "/")

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/netguard"
 	"github.com/unite-hub/berth/internal/notify"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/wall"
 )
 
 // connectPatience is how long a receiver's address has to take a connection.
@@ -16,7 +16,7 @@ const connectPatience = 5 * time.Second
 
 // notifier returns what sends notifications.
 func (s *server) notifier(st store.Store) *notify.Dispatcher {
-	dialer := wall.NewDialer(s.pool, s.notifyAllow, connectPatience)
+	dialer := netguard.NewDialer(s.pool, s.notifyAllow, connectPatience)
 	senders := map[berth.ChannelType]notify.Sender{berth.ChannelWebhook: notify.NewWebhook(s.box, now, dialer.DialContext)}
 	if s.mail != nil {
 		senders[berth.ChannelEmail] = notify.NewMail(*s.mail)

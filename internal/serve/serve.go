@@ -21,11 +21,11 @@ import (
 	"github.com/unite-hub/berth/internal/edge"
 	"github.com/unite-hub/berth/internal/engine/docker"
 	"github.com/unite-hub/berth/internal/health"
+	"github.com/unite-hub/berth/internal/netguard"
 	"github.com/unite-hub/berth/internal/rekey"
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/tenancy"
-	"github.com/unite-hub/berth/internal/wall"
 )
 
 // Run runs a control plane until ctx ends, then drains and returns nil. It
@@ -219,7 +219,7 @@ func (s *server) serveAPI(ctx context.Context) error {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- srv.Serve(&wall.Guard{Listener: s.listener, Pool: s.pool, Inside: s.helm.inside, Log: s.log})
+		ended <- srv.Serve(&netguard.Listener{Listener: s.listener, Pool: s.pool, Inside: s.helm.inside, Log: s.log})
 	}()
 	if _, err := fmt.Fprintf(s.stdout, "ready http://%s\n", s.listener.Addr()); err != nil {
 		s.log.Warn("standard output can't be written to", "error", err)

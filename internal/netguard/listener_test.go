@@ -1,4 +1,4 @@
-package wall_test
+package netguard_test
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/unite-hub/berth/internal/wall"
+	"github.com/unite-hub/berth/internal/netguard"
 )
 
 // from is a connection that claims to come from an address.
@@ -61,9 +61,9 @@ func TestOnlySourcesThatMayPassAreAccepted(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conn := &from{addr: c.addr}
-			g := &wall.Guard{Listener: &queue{conn}, Pool: netip.MustParsePrefix("10.64.0.0/12"),
+			l := &netguard.Listener{Listener: &queue{conn}, Pool: netip.MustParsePrefix("10.64.0.0/12"),
 				Allow: c.allow, Log: slog.New(slog.DiscardHandler)}
-			got, err := g.Accept()
+			got, err := l.Accept()
 			if c.passes != (got == net.Conn(conn) && err == nil) || c.passes == conn.closed {
 				t.Errorf("passes: want %v, got %v, %v, closed %v", c.passes, got, err, conn.closed)
 			}

@@ -1,4 +1,4 @@
-package wall_test
+package netguard_test
 
 import (
 	"net"
@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/wall"
+	"github.com/unite-hub/berth/internal/netguard"
 )
 
 func TestADialerKnowsWhatLiesInside(t *testing.T) {
-	open := wall.NewDialer(berth.DefaultPool(), nil, time.Second)
-	lan := wall.NewDialer(berth.DefaultPool(), []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}, time.Second)
+	open := netguard.NewDialer(berth.DefaultPool(), nil, time.Second)
+	lan := netguard.NewDialer(berth.DefaultPool(), []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}, time.Second)
 	for _, c := range []struct {
 		addr      string
 		open, lan bool
@@ -58,12 +58,12 @@ func TestADialerConnectsToNothingInsideByAddressOrName(t *testing.T) {
 	}()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	for _, host := range []string{"127.0.0.1", "localhost", "::ffff:127.0.0.1"} {
-		_, err := wall.NewDialer(berth.DefaultPool(), nil, time.Second).DialContext(t.Context(), "tcp", net.JoinHostPort(host, port))
+		_, err := netguard.NewDialer(berth.DefaultPool(), nil, time.Second).DialContext(t.Context(), "tcp", net.JoinHostPort(host, port))
 		if !berth.Is(err, berth.CodeForbidden) {
 			t.Errorf("dial %s: %v", host, err)
 		}
 	}
-	c, err := wall.NewDialer(berth.DefaultPool(), []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, time.Second).DialContext(t.Context(), "tcp", l.Addr().String())
+	c, err := netguard.NewDialer(berth.DefaultPool(), []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, time.Second).DialContext(t.Context(), "tcp", l.Addr().String())
 	if err != nil {
 		t.Fatalf("an allowed address: %v", err)
 	}

@@ -1,6 +1,6 @@
-// Package wall keeps tenants' containers away from listeners on the host that
-// are not theirs.
-package wall
+// Package netguard keeps tenants' containers away from listeners on the host
+// that are not theirs, and notifications away from addresses inside.
+package netguard
 
 import (
 	"log/slog"
@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// Guard is a listener that closes, at accept, every connection whose source
-// lies in Pool, unless Allow says yes. Nothing is read from or written to such
-// a connection.
-type Guard struct {
+// Listener closes, at accept, every connection whose source lies in Pool, unless
+// Allow says yes. Nothing is read from or written to such a connection.
+type Listener struct {
 	net.Listener
 
 	Pool   netip.Prefix              // Berth's own address pool
@@ -27,39 +26,39 @@ type Guard struct {
 }
 
 // Accept returns the next connection that may pass.
-func (g *Guard) Accept() (net.Conn, error) {
+func (l *Listener) Accept() (net.Conn, error) {
 	for {
-		c, err := g.Listener.Accept()
+		c, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		if g.passes(c.RemoteAddr()) {
+		if l.passes(c.RemoteAddr()) {
 			return c, nil
 		}
-		g.report(c.RemoteAddr())
+		l.report(c.RemoteAddr())
 		_ = c.Close()
 	}
 }
 
 // report logs a refusal, at most one a second: a container can cause as many
 // as it likes.
-func (g *Guard) report(from net.Addr) {
-	if g.Log == nil {
+func (l *Listener) report(from net.Addr) {
+	if l.Log == nil {
 		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now()
-	if !g.reported.IsZero() && now.Sub(g.reported) < time.Second {
-		g.suppressed++
+	if !l.reported.IsZero() && now.Sub(l.reported) < time.Second {
+		l.suppressed++
 		return
 	}
-	g.Log.Debug("connection from a tenant's network refused",
-		"source", from.String(), "listener", g.Addr().String(), "suppressed", g.suppressed)
-	g.reported, g.suppressed = now, 0
+	l.Log.Debug("connection from a tenant's network refused",
+		"source", from.String(), "listener", l.Addr().String(), "suppressed", l.suppressed)
+	l.reported, l.suppressed = now, 0
 }
 
-func (g *Guard) passes(from net.Addr) bool {
+func (l *Listener) passes(from net.Addr) bool {
 	if _, ok := from.(*net.UnixAddr); ok {
 		return true
 	}
@@ -67,8 +66,8 @@ func (g *Guard) passes(from net.Addr) bool {
 	if !ok {
 		return false
 	}
-	inside := g.Pool.Contains(src) || g.Inside != nil && g.Inside(src)
-	return !inside || g.Allow != nil && g.Allow(src)
+	inside := l.Pool.Contains(src) || l.Inside != nil && l.Inside(src)
+	return !inside || l.Allow != nil && l.Allow(src)
 }
 
 // Source returns the IP address in a, in its shortest form: an IPv4 address

@@ -1,4 +1,4 @@
-package wall_test
+package netguard_test
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/unite-hub/berth/internal/wall"
+	"github.com/unite-hub/berth/internal/netguard"
 )
 
 func refused(n int) *queue {
@@ -22,9 +22,9 @@ func refused(n int) *queue {
 	return &q
 }
 
-func TestAGuardWithoutALogRefuses(t *testing.T) {
-	g := &wall.Guard{Listener: refused(1), Pool: netip.MustParsePrefix("10.64.0.0/12")}
-	if _, err := g.Accept(); !errors.Is(err, net.ErrClosed) {
+func TestAListenerWithoutALogRefuses(t *testing.T) {
+	l := &netguard.Listener{Listener: refused(1), Pool: netip.MustParsePrefix("10.64.0.0/12")}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -32,15 +32,15 @@ func TestAGuardWithoutALogRefuses(t *testing.T) {
 func TestAFloodOfRefusalsIsALineASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		g := &wall.Guard{Pool: netip.MustParsePrefix("10.64.0.0/12"),
+		l := &netguard.Listener{Pool: netip.MustParsePrefix("10.64.0.0/12"),
 			Log: slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 		for range 2 {
-			g.Listener = refused(1000)
-			_, _ = g.Accept()
+			l.Listener = refused(1000)
+			_, _ = l.Accept()
 			<-time.After(time.Second) // of the bubble's clock
 		}
-		g.Listener = refused(1)
-		_, _ = g.Accept()
+		l.Listener = refused(1)
+		_, _ = l.Accept()
 		var got []int
 		for dec := json.NewDecoder(&out); dec.More(); {
 			var line struct{ Suppressed int }
