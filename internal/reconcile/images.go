@@ -24,7 +24,7 @@ const (
 // nor a rollback needs any more.
 func (l *Loop) collect(ctx context.Context) {
 	engine, ok := l.Engine.(Collector)
-	info, up := l.engine.get()
+	info, up := l.breaker.get()
 	if !ok || !up {
 		return
 	}

@@ -134,7 +134,7 @@ func TestWhatGivesNoSignOfLifeIsRestartedLessAndLessOften(t *testing.T) {
 			starts := w.engine.Starts(name)
 			w.say(1, w.observed(1).Containers[0].ID, berth.Vital{Started: true, Dead: true, Cause: "no answer within 5s"})
 			w.eventually(10*time.Minute, "it is restarted or given up", func() bool {
-				w.loop.Remind(orgID(1))
+				w.loop.Recheck(orgID(1))
 				return w.engine.Starts(name) > starts || w.tenant(1).Status == berth.StatusFailed
 			})
 			at = append(at, time.Since(since))

@@ -76,7 +76,7 @@ type Parts struct {
 	Log     *slog.Logger
 }
 
-// Loop is the control loop. Make it with New; Ring, Await, Look, Progress and
+// Loop is the control loop. Make it with New; Enqueue, Await, Look, Progress and
 // EngineInfo may be called at any time, before and during Run.
 type Loop struct {
 	Config
@@ -84,7 +84,7 @@ type Loop struct {
 	queue   *queue
 	lanes   lanes
 	routes  *routes
-	engine  engineState
+	breaker breaker
 	memory  memory
 	stands  standings
 	fleet   members
@@ -102,7 +102,7 @@ func New(c Config, p Parts) *Loop {
 	l.fleet.byOrg = make(map[string][]berth.Member)
 	l.stands.byOrg = make(map[string]*standing)
 	l.waiters.byID = make(map[string]*waiter)
-	l.engine.broken = make(chan struct{}, 1)
+	l.breaker.broken = make(chan struct{}, 1)
 	return l
 }
 
@@ -111,16 +111,17 @@ func New(c Config, p Parts) *Loop {
 // did not answer in time.
 func (l *Loop) Run(ctx context.Context, ready func()) error {
 	first, cancel := context.WithTimeout(ctx, l.LookDeadline)
-	l.contact(first)
+	l.pingEngine(first)
 	l.restore(first)
 	cancel()
 	ready()
 	g, ctx := errgroup.WithContext(ctx)
 	l.queue.open(ctx)
 	g.Go(func() error { return l.scanAll(ctx) })
-	g.Go(func() error { return l.follow(ctx) })
-	g.Go(func() error { return l.mind(ctx) })
-	g.Go(func() error { return l.poll(ctx) })
+	g.Go(func() error { return l.followEvents(ctx) })
+	g.Go(func() error { return l.watchEngine(ctx) })
+	g.Go(func() error { return l.pollOrders(ctx) })
+	g.Go(func() error { return l.housekeep(ctx) })
 	err := g.Wait()
 	l.queue.close()
 	if ctx.Err() != nil {
@@ -129,42 +130,12 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 	return err
 }
 
-// Ring says that a tenant's desired state changed.
-func (l *Loop) Ring(organizationID string) { l.queue.ring(organizationID) }
+// Enqueue says that a tenant's desired state changed.
+func (l *Loop) Enqueue(organizationID string) { l.queue.preempt(organizationID) }
 
-// Remind says that a tenant may not be as it should. Unlike Ring it interrupts
+// Recheck says that a tenant may not be as it should. Unlike Enqueue it interrupts
 // nothing, and back-off stays in force.
-func (l *Loop) Remind(organizationID string) { l.queue.nudge(organizationID) }
-
-// awaitPoll is how often Await looks at the store, for deployments that ended
-// without the loop: superseded ones.
-const awaitPoll = 500 * time.Millisecond
-
-// Await returns when the deployment is over, or with ctx's error.
-func (l *Loop) Await(ctx context.Context, deploymentID string) error {
-	over, release := l.waiters.join(deploymentID)
-	defer release()
-	tick := time.NewTicker(awaitPoll)
-	defer tick.Stop()
-	for {
-		var d berth.Deployment
-		err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-			var err error
-			d, err = tx.Deployment(ctx, deploymentID)
-			return err
-		})
-		if err != nil || d.Over() {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-over:
-			over = nil // the store says so too: looked at above
-		case <-tick.C:
-		}
-	}
-}
+func (l *Loop) Recheck(organizationID string) { l.queue.add(organizationID) }
 
 // Progress tells how far a deployment under way has come.
 func (l *Loop) Progress(deploymentID string) (berth.Progress, bool) {
@@ -173,7 +144,7 @@ func (l *Loop) Progress(deploymentID string) (berth.Progress, bool) {
 
 // EngineInfo is what was last known of the engine; ok is false while it does
 // not answer.
-func (l *Loop) EngineInfo() (info berth.EngineInfo, ok bool) { return l.engine.get() }
+func (l *Loop) EngineInfo() (info berth.EngineInfo, ok bool) { return l.breaker.get() }
 
 // Look observes one tenant now. If what is seen contradicts what was last
 // recorded, it is recorded, and the loop is rung.
@@ -215,6 +186,6 @@ func (l *Loop) note(ctx context.Context, seen berth.Observed) error {
 		}
 		return tx.InsertEvent(ctx, event(t.OrganizationID, berth.EventDrift, "found not running; being repaired"))
 	})
-	l.queue.remind(seen.OrganizationID, 0)
+	l.queue.addAfter(seen.OrganizationID, 0)
 	return err
 }

@@ -48,7 +48,7 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 		if err := p.unhold(ctx); err != nil {
 			p.Log.Warn("what requests wait for could not be recorded", "tenant", organizationID, "error", err)
 		}
-		return verdict{then: Retry} // mind looks at every tenant once it answers again
+		return verdict{then: Retry} // watchEngine looks at every tenant once it answers again
 	case err == nil:
 		var v verdict
 		v, err = p.advance(ctx)
@@ -70,7 +70,7 @@ func (p *pass) punctual(v verdict) verdict {
 
 // reachable reports whether the engine is thought to answer.
 func (p *pass) reachable() bool {
-	_, up := p.engine.get()
+	_, up := p.breaker.get()
 	return up
 }
 
@@ -165,7 +165,7 @@ func (p *pass) exclusiveBefore(ctx context.Context, tx store.Tx) ([]string, erro
 
 // checkEngine refuses to plan a tenant whose volumes lie elsewhere.
 func (p *pass) checkEngine() error {
-	info, _ := p.engine.get()
+	info, _ := p.breaker.get()
 	engines := []string{p.Tenant.EngineID}
 	for _, v := range p.volumes {
 		engines = append(engines, v.EngineID)
@@ -214,7 +214,7 @@ func (p *pass) prepare() error {
 			recorded = append(recorded, v.Name)
 		}
 	}
-	info, _ := p.engine.get()
+	info, _ := p.breaker.get()
 	stack, err := p.blueprint.Stack(p.Tenant, env, recorded, info.Cores)
 	for i, v := range stack.Volumes {
 		stack.Volumes[i].Shared = v.Shared && !slices.Contains(p.exclusive, v.Key)
@@ -272,7 +272,7 @@ func (p *pass) unready() map[string]string {
 // call does one engine operation in its lane, with a deadline. Waiting for a
 // place in the lane ends when the tenant is rung; the operation does not.
 func (p *pass) call(ctx context.Context, lane chan struct{}, deadline time.Duration, f func(context.Context) error) error {
-	leave, err := enter(p.soft, lane)
+	leave, err := acquire(p.soft, lane)
 	if err != nil {
 		return err
 	}
@@ -301,7 +301,7 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	p.Log.Warn("tenant could not be reconciled", "tenant", organizationID, "error", err, "code", berth.CodeOf(err))
 	code := berth.CodeOf(err)
 	if code == berth.CodeEngineUnavailable {
-		p.doubt(ctx)
+		p.verifyEngine(ctx)
 		if p.Deployment == nil || !p.reachable() {
 			return verdict{then: Retry}
 		}

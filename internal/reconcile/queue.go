@@ -75,9 +75,9 @@ func (q *queue) close() {
 	q.active.Wait()
 }
 
-// ring runs a pass now. If one runs, what of it may be cut short is, and
+// preempt runs a pass now. If one runs, what of it may be cut short is, and
 // another follows. Back-off is forgotten: an order may have mended the cause.
-func (q *queue) ring(key string) {
+func (q *queue) preempt(key string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	it := q.item(key)
@@ -90,8 +90,8 @@ func (q *queue) ring(key string) {
 	q.start(key, it)
 }
 
-// remind runs a pass after a delay, unless one runs or is due by then.
-func (q *queue) remind(key string, delay time.Duration) {
+// addAfter runs a pass after a delay, unless one runs or is due by then.
+func (q *queue) addAfter(key string, delay time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	it := q.item(key)
@@ -101,9 +101,9 @@ func (q *queue) remind(key string, delay time.Duration) {
 	q.schedule(key, it, max(delay, time.Until(it.notBefore)))
 }
 
-// nudge runs a pass soon, and another one if one runs: what it is about may have
+// add runs a pass soon, and another one if one runs: what it is about may have
 // come after that one looked. It interrupts nothing.
-func (q *queue) nudge(key string) {
+func (q *queue) add(key string) {
 	q.mu.Lock()
 	if it := q.item(key); it.running {
 		it.again = true
@@ -111,7 +111,7 @@ func (q *queue) nudge(key string) {
 		return
 	}
 	q.mu.Unlock()
-	q.remind(key, 0)
+	q.addAfter(key, 0)
 }
 
 func (q *queue) item(key string) *item {
@@ -205,8 +205,8 @@ func newLanes(width int) lanes {
 	return lanes{make(chan struct{}, width), make(chan struct{}, width), make(chan struct{}, 2*width)}
 }
 
-// enter waits for a place in lane. The returned function leaves it.
-func enter(ctx context.Context, lane chan struct{}) (leave func(), err error) {
+// acquire waits for a place in lane. The returned function leaves it.
+func acquire(ctx context.Context, lane chan struct{}) (leave func(), err error) {
 	select {
 	case lane <- struct{}{}:
 		return func() { <-lane }, nil

@@ -51,7 +51,7 @@ func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Ten
 
 // begin records that a deployment was taken up, and by which engine.
 func (p *pass) begin(ctx context.Context) error {
-	info, _ := p.engine.get()
+	info, _ := p.breaker.get()
 	p.stands.pardon(p.Tenant.OrganizationID)
 	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.StartedAt = now()

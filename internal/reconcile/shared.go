@@ -35,8 +35,8 @@ func (l *Loop) expected(info berth.EngineInfo) error {
 	return berth.Errorf(berth.CodeEngineMismatch, "engine %s answers in the place of %s", info.ID, l.EngineID)
 }
 
-// poll finds the orders that other control planes took, where there may be any.
-func (l *Loop) poll(ctx context.Context) error {
+// pollOrders finds the orders that other control planes took, where there may be any.
+func (l *Loop) pollOrders(ctx context.Context) error {
 	if l.EngineID == "" {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (l *Loop) poll(ctx context.Context) error {
 		}
 		// Ports too, that the control plane before may have had until now.
 		for _, org := range append(open, l.routes.retry()...) {
-			l.queue.remind(org, 0)
+			l.queue.addAfter(org, 0)
 		}
 	}
 }

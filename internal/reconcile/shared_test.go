@@ -28,7 +28,7 @@ func TestWhoMayNotLeadBlamesNoTenant(t *testing.T) {
 					}
 					return nil
 				})
-				w.loop.Remind(orgID(1))
+				w.loop.Recheck(orgID(1))
 				w.eventually(time.Minute, "the loop was refused and went on", func() bool {
 					if got := w.tenant(1); got.Status != berth.StatusRunning || got.Cause != "" {
 						t.Fatalf("%s, %q", got.Status, got.Cause)

@@ -162,7 +162,7 @@ func (p *pass) pin(ctx context.Context, reference, pinned string) (pin string, e
 	if err != nil || !pulled {
 		return pin, err
 	}
-	info, _ := p.engine.get()
+	info, _ := p.breaker.get()
 	return pin, p.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
 		return tx.PutImage(ctx, berth.PulledImage{EngineID: info.ID, Pin: pin, Reference: reference, PulledAt: now()})
 	})
@@ -318,7 +318,7 @@ func (p *pass) progress(step string) {
 
 // render keeps the tenant's compose file up to date.
 func (p *pass) render() error {
-	info, _ := p.engine.get()
+	info, _ := p.breaker.get()
 	data, err := p.blueprint.Compose(p.Tenant, info.Cores)
 	if err != nil {
 		return err

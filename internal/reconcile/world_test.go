@@ -344,7 +344,7 @@ func (w *world) say(n int, containerID string, v berth.Vital) {
 	w.vitals.mu.Lock()
 	w.vitals.byID[containerID] = v
 	w.vitals.mu.Unlock()
-	w.loop.Remind(orgID(n))
+	w.loop.Recheck(orgID(n))
 }
 
 type noFiles struct{}

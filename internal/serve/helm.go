@@ -29,10 +29,10 @@ type helm struct {
 	up   bool
 }
 
-// Ring implements tenancy.Loop. Where another leads, the database rings.
-func (h *helm) Ring(organizationID string) {
+// Enqueue implements tenancy.Loop. Where another leads, the database rings.
+func (h *helm) Enqueue(organizationID string) {
 	if t := h.term.Load(); t != nil {
-		t.loop.Ring(organizationID)
+		t.loop.Enqueue(organizationID)
 	}
 }
 

@@ -43,7 +43,7 @@ func (s *server) stand(ctx context.Context, ready func()) error {
 	g.Go(func() error {
 		err := s.shared.Listen(ctx, func(organizationID string) {
 			if organizationID != "" { // a new connection: the loop's own look finds what was missed
-				s.helm.Ring(organizationID)
+				s.helm.Enqueue(organizationID)
 			}
 		})
 		if ctx.Err() != nil {

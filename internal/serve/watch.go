@@ -30,7 +30,7 @@ func (t *term) newWatchers() watchers {
 	return watchers{
 		meter: m,
 		monitor: health.NewMonitor(health.MonitorConfig{
-			Fleet: t.loop.Fleet, Asker: t.prober, Reading: m.Now, Changed: t.loop.Remind, Log: t.log,
+			Fleet: t.loop.Fleet, Asker: t.prober, Reading: m.Now, Changed: t.loop.Recheck, Log: t.log,
 			Record: func(ctx context.Context, list []berth.Probe) error {
 				return t.store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, list) })
 			},

@@ -77,7 +77,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		return Receipt{}, err
 	}
 	s.link(call, r)
-	s.Loop.Ring(r.Tenant.OrganizationID)
+	s.Loop.Enqueue(r.Tenant.OrganizationID)
 	return r, nil
 }
 

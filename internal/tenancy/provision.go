@@ -74,7 +74,7 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		return Receipt{}, err
 	}
 	s.link(call, r)
-	s.Loop.Ring(t.OrganizationID)
+	s.Loop.Enqueue(t.OrganizationID)
 	return r, nil
 }
 

@@ -15,9 +15,9 @@ import (
 
 // Loop is what the use cases need of package reconcile.
 type Loop interface {
-	// Ring says that a tenant's desired state changed. It never blocks. It may
+	// Enqueue says that a tenant's desired state changed. It never blocks. It may
 	// be lost: the full scan is the truth.
-	Ring(organizationID string)
+	Enqueue(organizationID string)
 	// Await returns when the deployment is over, or with ctx's error.
 	Await(ctx context.Context, deploymentID string) error
 	// Look observes one tenant now and records what is seen.
