@@ -26,7 +26,8 @@ var mayImport = map[string]struct {
 }{
 	"": {nil, "nouns and pure rules: the standard library only, so that they can be read and used everywhere"},
 
-	"internal/engine/docker": {[]string{""}, "an adapter knows the nouns and its own library, no other adapter"},
+	"internal/engine/docker": {[]string{"", "internal/fanout"}, "an adapter knows the nouns and its own library, no other adapter; many readers share a stream of the Engine"},
+	"internal/fanout":        {[]string{""}, "shares one source among many readers; what the source is, it does not know"},
 	"internal/meter":         {[]string{"", "internal/store"}, "reads what the kernel counts and keeps it; it sees engine, edge and fleet through functions"},
 	"internal/health":        {[]string{"", "internal/store"}, "asks containers over HTTP and keeps the record of it; it knows no loop, no engine and no edge"},
 	"internal/rekey":         {[]string{"", "internal/store"}, "goes through what is stored and seals it anew; it knows keys by interface"},

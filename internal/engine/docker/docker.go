@@ -1,7 +1,7 @@
 // Package docker runs stacks on one Docker Engine, API 1.41 and later.
 //
-// It imports the root package and the Engine's own client, nothing else of
-// Berth. What it relies on and where that was found out:
+// It imports the root package, what shares a stream among readers, and the
+// Engine's own client, nothing else of Berth. What it relies on and where that was found out:
 //
 //   - An Engine before API 1.44 does not keep network names unique, so a name
 //     is always looked up before a network is made.
@@ -26,6 +26,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/fanout"
 )
 
 // Options say which Engine to use and how. Installation and SealKey are
@@ -89,7 +90,8 @@ func (o Options) withDefaults() Options {
 // tenant, the caller sees to it that only one of Apply and Remove runs.
 type Engine struct {
 	Options
-	api *client.Client
+	api   *client.Client
+	tails *fanout.Hub[string, message] // by container's id
 
 	// known is what was learned of the Engine at the last contact; nil before
 	// the first, and after a call that the Engine did not answer.
@@ -128,7 +130,7 @@ func New(o Options) (*Engine, error) {
 		return nil, berth.Errorf(berth.CodeEngineUnavailable, "Docker client can't be set up: %w", err).
 			WithHint("check DOCKER_HOST and the other DOCKER_ variables")
 	}
-	return &Engine{Options: o, api: api}, nil
+	return &Engine{Options: o, api: api, tails: newTails()}, nil
 }
 
 // Close releases idle connections. Calls under way go on.

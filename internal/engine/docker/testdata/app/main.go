@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const file = "/data/value"
@@ -28,6 +29,8 @@ func main() {
 		}
 		if text, ok := strings.CutPrefix(arg, "err:"); ok {
 			fmt.Fprintln(os.Stderr, text)
+		} else if arg == "count" {
+			go count()
 		} else {
 			fmt.Println(arg)
 		}
@@ -65,6 +68,20 @@ func main() {
 	if err := http.ListenAndServe(":"+os.Getenv("PORT"), nil); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+}
+
+// count writes numbered lines for ever, some in bursts, to both streams in turn.
+func count() {
+	for n := 1; ; n++ {
+		out := os.Stdout
+		if n%2 == 0 {
+			out = os.Stderr
+		}
+		fmt.Fprintln(out, "line", n)
+		if n%20 == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 }
 
