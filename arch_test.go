@@ -42,10 +42,10 @@ var mayImport = map[string]struct {
 	"internal/store":         {[]string{""}, "the seam that tenancy and reconcile share; it holds no SQL"},
 	"internal/move":          {[]string{"", "internal/store"}, "brings one store into another through the seam; it knows no database"},
 	"internal/lead":          {[]string{"", "internal/store"}, "decides who acts for an engine; it knows leases, no engine and no database"},
-	"internal/store/form":    {[]string{"", "internal/store"}, "what every store keeps and answers alike: cursors, the JSON of specs, refusals; it holds no SQL"},
-	"internal/store/sqlite":  {[]string{"", "internal/store", "internal/store/form"}, "implements the seam; rules stay out of it"},
+	"internal/store/row":     {[]string{"", "internal/store"}, "what every store keeps and answers alike: cursors, the JSON of specs, refusals; it holds no SQL"},
+	"internal/store/sqlite":  {[]string{"", "internal/store", "internal/store/row"}, "implements the seam; rules stay out of it"},
 
-	"internal/store/postgres": {[]string{"", "internal/store", "internal/store/form", "supabase"}, "implements the seam on the schema's own files; rules stay out of it"},
+	"internal/store/postgres": {[]string{"", "internal/store", "internal/store/row", "supabase"}, "implements the seam on the schema's own files; rules stay out of it"},
 
 	"internal/tenancy":   {[]string{"", "internal/store"}, "use cases write desired state; they never touch an engine or an edge"},
 	"internal/reconcile": {[]string{"", "internal/store"}, "the loop sees engine, edge and prober through its own interfaces"},

@@ -19,7 +19,7 @@ func BenchmarkMillionProbes(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "berth.db")
 	s, err := sqlite.Open(b.Context(), sqlite.Options{Path: path})
 	from := opened(b, s, err)
-	furnish(b, from)
+	seed(b, from)
 	change(b, path, `INSERT INTO tenant_health (id, container_id, organization_id, checked_at, status, response_time_ms, http_status_code,
 			cpu_usage_percent, memory_usage_mb, check_type, check_endpoint, created_at, seq)
 		WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)

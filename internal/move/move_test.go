@@ -95,7 +95,7 @@ func opened[S interface{ Close() error }](t testing.TB, s S, err error) S {
 func TestEverythingOfAnInstallationReadsTheSameAfterAMove(t *testing.T) {
 	t.Parallel()
 	from, to := origin(t), destination(t, database(t))
-	furnish(t, from)
+	seed(t, from)
 	list, err := move.Run(t.Context(), from, to)
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func chains(t testing.TB, s store.Store) {
 func TestAMovedInstallationGoesOn(t *testing.T) {
 	t.Parallel()
 	from, to := origin(t), destination(t, database(t))
-	furnish(t, from)
+	seed(t, from)
 	if _, err := move.Run(t.Context(), from, to); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func (b *breakingRows) Each(ctx context.Context, t store.Table, fn func(store.Ro
 func TestAMoveThatIsBrokenOffLeavesNothing(t *testing.T) {
 	t.Parallel()
 	from := origin(t)
-	furnish(t, from)
+	seed(t, from)
 	name := database(t)
 	to := destination(t, name)
 	total := 0

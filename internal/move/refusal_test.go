@@ -29,7 +29,7 @@ func refused(t testing.TB, err error, words ...string) {
 func TestADatabaseThatIsInUseIsRefused(t *testing.T) {
 	t.Parallel()
 	from := origin(t)
-	furnish(t, from)
+	seed(t, from)
 	name := database(t)
 	to := destination(t, name)
 	const org = `INSERT INTO public.organizations (id, name) VALUES ('550e8400-e29b-41d4-a716-000000000077', 'o');`
@@ -60,7 +60,7 @@ func TestADatabaseThatIsInUseIsRefused(t *testing.T) {
 func TestACopyThatIsNotTheSameDoesNotCount(t *testing.T) {
 	t.Parallel()
 	from := origin(t)
-	furnish(t, from)
+	seed(t, from)
 	for what, c := range map[string]struct{ table, on, body, row string }{
 		"a value that was changed":     {"tenant_health", "public.tenant_health", `NEW.response_time_ms := NEW.response_time_ms + 1; RETURN NEW;`, ""},
 		"a space at an end":            {"tenant_deployments", "public.tenant_deployments", `NEW.deployment_notes := NEW.deployment_notes || ' '; RETURN NEW;`, "11111111"},
@@ -109,7 +109,7 @@ const program = `
 func TestWhatAProductKeepsOfOrganizationsAndPeopleStays(t *testing.T) {
 	t.Parallel()
 	from := origin(t)
-	furnish(t, from)
+	seed(t, from)
 	name := database(t, program)
 	to := destination(t, name)
 	if _, err := move.Run(t.Context(), from, to); err != nil {
@@ -150,7 +150,7 @@ func TestWhatAProductKeepsOfOrganizationsAndPeopleStays(t *testing.T) {
 func TestAMembershipThatIsThereAlreadyIsNotMerged(t *testing.T) {
 	t.Parallel()
 	from := origin(t)
-	furnish(t, from)
+	seed(t, from)
 	name := database(t, program+`;INSERT INTO public.user_organizations (user_id, org_id, role)
 		VALUES ('11111111-0000-4000-8000-00000000000a', '550e8400-e29b-41d4-a716-000000000001', 'member')`)
 	to := destination(t, name)
@@ -162,7 +162,7 @@ func TestAMembershipThatIsThereAlreadyIsNotMerged(t *testing.T) {
 func TestALoginThatDoesNotOwnTheSchemaIsToldSo(t *testing.T) {
 	t.Parallel()
 	from := origin(t)
-	furnish(t, from)
+	seed(t, from)
 	name := database(t)
 	destination(t, name)
 	admin(t, name, `CREATE ROLE guest_of_move LOGIN; GRANT berth_api, berth_system TO guest_of_move`)
@@ -176,7 +176,7 @@ func TestWhatCanNotBeKeptAsItIsIsNamed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path})
 	from := opened(t, s, err)
-	furnish(t, from)
+	seed(t, from)
 	to := destination(t, database(t))
 	if err := from.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
 		return tx.AppendAudit(t.Context(), &berth.AuditEntry{ID: id(99), At: noon, Action: "a", Target: "with \x00", Outcome: berth.AuditDone})

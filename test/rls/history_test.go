@@ -109,7 +109,7 @@ func TestWhatOthersChangeRaisesTheRevisionAndBerthsOwnRolesDoItThemselves(t *tes
 		t.Errorf("service_role's change: revision %d, updated %v, search text %q", r, u, text)
 	}
 	if n, err := admin.WaitForNotification(t.Context()); err != nil || n.Payload != ours {
-		t.Errorf("the bell rang for %+v, %v", n, err)
+		t.Errorf("the channel told of %+v, %v", n, err)
 	}
 	loop := connect(t, "berth_login", db)
 	loop.run(`SET ROLE berth_system; UPDATE public.tenant_containers SET tenant_name = 'x', revision = 70 WHERE id = '` + ourTenant + `'`)

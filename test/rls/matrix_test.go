@@ -159,7 +159,7 @@ func furnishedDatabase(t *testing.T) string {
 func furnishDatabase(t *testing.T, db string) {
 	t.Helper()
 	c := connect(t, "postgres", db)
-	c.run(twoOrganizations + people + furnish)
+	c.run(twoOrganizations + people + seed)
 	for _, table := range slices.Sorted(maps.Keys(samples)) {
 		if views[table] {
 			continue

@@ -119,8 +119,8 @@ var samples = map[string]sample{
 // views can't be written, whoever asks.
 var views = map[string]bool{"berth.organizations": true, "berth.memberships": true, "berth.users": true}
 
-// furnish stores what samples refer to, or can't make.
-const furnish = `
+// seed stores what samples refer to, or can't make.
+const seed = `
 	INSERT INTO public.tenant_deployments (container_id, deployment_type, new_image_tag) VALUES ('` + ourTenant + `', 'provision', 'v1'), ('` + theirTenant + `', 'provision', 'v1');
 	INSERT INTO berth.channels (id, organization_id, type, target, kinds, enabled, created_at, not_before) VALUES
 		('channel-own', '` + ours + `', 'webhook', 't', '[]', true, now(), 0), ('channel-other', '` + theirs + `', 'webhook', 't', '[]', true, now(), 0),

@@ -6,7 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const auditColumns = `seq, id, organization_id, at, actor_id, actor_name, actor_role, address, request_id,
@@ -25,7 +25,7 @@ func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
 		return err
 	}
 	if !t.actor.MaySee(e.OrganizationID) {
-		return form.Forbidden()
+		return row.Forbidden()
 	}
 	next := *e
 	for _, s := range []*string{&next.ID, &next.ActorID, &next.ActorName, &next.Address, &next.RequestID, &next.Action, &next.Target, &next.Before, &next.After} {
@@ -57,11 +57,11 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 	if f.Everything {
 		place = "written"
 	}
-	list, order, from := "audit", " < $1 ORDER BY "+place+" DESC", form.Window.Before
+	list, order, from := "audit", " < $1 ORDER BY "+place+" DESC", row.Window.Before
 	if f.Ascending { // a cursor leads on the way it came
-		list, order, from = "audit from the first", " > $1 ORDER BY "+place, form.Window.After
+		list, order, from = "audit from the first", " > $1 ORDER BY "+place, row.Window.After
 	}
-	w, err := form.OpenWindow(list+" by "+place, f.Page)
+	w, err := row.OpenWindow(list+" by "+place, f.Page)
 	if err != nil {
 		return nil, "", err
 	}

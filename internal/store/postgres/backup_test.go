@@ -18,8 +18,8 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// furnish stores something of nearly everything.
-func furnish(t testing.TB, s store.Store) {
+// seed stores something of nearly everything.
+func seed(t testing.TB, s store.Store) {
 	t.Helper()
 	ctx := t.Context()
 	n := newTenant(1)
@@ -88,7 +88,7 @@ func content(t testing.TB, s store.Store) (all []any) {
 func TestABackupIsRestoredWholeAndWorkGoesOn(t *testing.T) {
 	t.Parallel()
 	s := open(t, login(lent(t)))
-	furnish(t, s)
+	seed(t, s)
 	file := filepath.Join(t.TempDir(), "copy")
 	if err := s.Backup(t.Context(), file); err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func TestABackupWhileOthersWriteIsOneMoment(t *testing.T) {
 func TestADamagedBackupIsRefusedAndNothingOfItIsThere(t *testing.T) {
 	t.Parallel()
 	s := open(t, login(lent(t)))
-	furnish(t, s)
+	seed(t, s)
 	file := filepath.Join(t.TempDir(), "copy")
 	if err := s.Backup(t.Context(), file); err != nil {
 		t.Fatal(err)

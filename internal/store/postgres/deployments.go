@@ -7,7 +7,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const deploymentColumns = `d.id, d.container_id, d.organization_id, d.deployment_type, d.status, d.generation, d.previous_config,
@@ -22,14 +22,14 @@ func deploymentRow(d *berth.Deployment) []any {
 
 // deploymentValues are the parameters $1 … $18 of both an insert and an update.
 func deploymentValues(d berth.Deployment) ([]any, error) {
-	next, err := encodeJSON(form.NewSpec(d.New))
+	next, err := encodeJSON(row.NewSpec(d.New))
 	if err != nil {
 		return nil, err
 	}
 	var previousTag, previous any
 	if d.Previous != nil {
 		previousTag = d.Previous.ImageTag
-		if previous, err = encodeJSON(form.NewSpec(*d.Previous)); err != nil {
+		if previous, err = encodeJSON(row.NewSpec(*d.Previous)); err != nil {
 			return nil, err
 		}
 	}
@@ -50,7 +50,7 @@ func (t *tx) Deployment(ctx context.Context, id string) (berth.Deployment, error
 		return berth.Deployment{}, fault(ctx, err, "read deployment")
 	}
 	if !ok || !t.actor.MaySee(d.OrganizationID) {
-		return berth.Deployment{}, form.NoDeployment(id)
+		return berth.Deployment{}, row.NoDeployment(id)
 	}
 	return d, nil
 }
@@ -71,7 +71,7 @@ func (t *tx) OpenDeployment(ctx context.Context, organizationID string) (d berth
 
 // ListDeployments implements store.Deployments.
 func (t *tx) ListDeployments(ctx context.Context, organizationID string, p store.Page) ([]berth.Deployment, string, error) {
-	w, err := form.OpenWindow("deployments", p)
+	w, err := row.OpenWindow("deployments", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -92,17 +92,17 @@ func (t *tx) InsertDeployment(ctx context.Context, d berth.Deployment) error {
 	if err != nil {
 		return fault(ctx, err, "insert deployment")
 	}
-	_, err = t.guarded(ctx, `WITH bell AS (SELECT pg_notify('`+bell+`', $24 || ' ' || $2::text))
+	_, err = t.guarded(ctx, `WITH told AS (SELECT pg_notify('`+notifyChannel+`', $24 || ' ' || $2::text))
 		INSERT INTO public.tenant_deployments (id, organization_id, status, generation, previous_image_tag, new_image_tag,
 		previous_config, new_config, want, previous_want, can_rollback, rollback_deployment_id, volumes, error_message,
 		deployment_notes, started_at, completed_at, steps, container_id, deployment_type, deployed_by_actor, created_at, adopt)
-		SELECT $1, $2::text::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23 FROM bell`,
+		SELECT $1, $2::text::uuid, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23 FROM told`,
 		append(values, d.TenantID, string(d.Type), orNull(d.By), stamp(d.CreatedAt), d.Adopt, t.store)...)
 	if constraint, _ := violated(err, uniqueViolation); constraint == "tenant_deployments_open" {
-		return form.DeploymentUnderWay()
+		return row.DeploymentUnderWay()
 	}
 	if isDangling(err) {
-		return form.NoTenant(d.OrganizationID)
+		return row.NoTenant(d.OrganizationID)
 	}
 	return fault(ctx, err, "insert deployment")
 }
@@ -132,9 +132,9 @@ func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
 		return fault(ctx, err, "update deployment")
 	}
 	if !ok {
-		return form.NoDeployment(d.ID)
+		return row.NoDeployment(d.ID)
 	}
-	return form.Stale("The deployment")
+	return row.Stale("The deployment")
 }
 
 // OpenDeployments implements store.Deployments.

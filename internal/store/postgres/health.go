@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // probeJSON is a probe on its way into the database: many are written by one
@@ -33,7 +33,7 @@ func (t *tx) insertProbes(ctx context.Context, probes []berth.Probe) (int64, err
 	rows := make([]probeJSON, 0, len(probes))
 	for _, p := range probes {
 		rows = append(rows, probeJSON{
-			berth.NewHistoryID(p.CheckedAt), p.OrganizationID, p.CheckedAt.UTC().Truncate(time.Microsecond), string(p.Status), orNull(form.Milliseconds(p.ResponseTime)),
+			berth.NewHistoryID(p.CheckedAt), p.OrganizationID, p.CheckedAt.UTC().Truncate(time.Microsecond), string(p.Status), orNull(row.Milliseconds(p.ResponseTime)),
 			orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(), orNull(p.Type), orNull(p.Endpoint),
 		})
 	}
@@ -107,7 +107,7 @@ func (t *tx) SumHealth(ctx context.Context, r berth.Resolution, from, to time.Ti
 			FROM berth.tenant_health_rollups WHERE resolution = 'hour' AND period_start >= $1 AND period_start < $2 AND ($3 OR organization_id = $4)
 			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), all, org)
 	default:
-		return nil, form.NotSummedBy(r)
+		return nil, row.NotSummedBy(r)
 	}
 	for i := range list {
 		list[i].Start = from.UTC()
@@ -126,7 +126,7 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 			return err
 		}
 		rows = append(rows, periodJSON{h.TenantID, h.OrganizationID, string(h.Resolution), h.Start.UTC().Truncate(time.Microsecond),
-			h.Healthy, h.Unhealthy, h.Timeouts, form.Milliseconds(h.ResponseTotal), form.Milliseconds(h.ResponseMax)})
+			h.Healthy, h.Unhealthy, h.Timeouts, row.Milliseconds(h.ResponseTotal), row.Milliseconds(h.ResponseMax)})
 	}
 	list, err := encodeJSON(rows)
 	if err != nil {
@@ -145,7 +145,7 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 		response_time_ms_total = excluded.response_time_ms_total, response_time_ms_max = excluded.response_time_ms_max
 		WHERE r.organization_id = excluded.organization_id`, list)
 	if isDangling(err) {
-		return form.NoTenant(periods[0].OrganizationID)
+		return row.NoTenant(periods[0].OrganizationID)
 	}
 	return fault(ctx, err, "write health periods")
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const eventColumns = `id, organization_id, occurred_at, kind, message, deployment_id`
@@ -27,7 +27,7 @@ func eventRow(e *berth.Event) []any {
 
 // ListEvents implements store.Journal.
 func (t *tx) ListEvents(ctx context.Context, organizationID string, p store.Page) ([]berth.Event, string, error) {
-	w, err := form.OpenWindow("events", p)
+	w, err := row.OpenWindow("events", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -67,14 +67,14 @@ func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {
 	}
 	n, err := t.insertProbes(ctx, []berth.Probe{p})
 	if err == nil && n == 0 {
-		return form.NoTenant(p.OrganizationID)
+		return row.NoTenant(p.OrganizationID)
 	}
 	return fault(ctx, err, "write probe")
 }
 
 // ListProbes implements store.Journal.
 func (t *tx) ListProbes(ctx context.Context, organizationID string, p store.Page) ([]berth.Probe, string, error) {
-	w, err := form.OpenWindow("probes", p)
+	w, err := row.OpenWindow("probes", p)
 	if err != nil {
 		return nil, "", err
 	}

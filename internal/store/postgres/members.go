@@ -7,7 +7,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const membershipColumns = `user_id, organization_id, role, created_at`
@@ -30,9 +30,9 @@ func (t *tx) PutMembership(ctx context.Context, m berth.Membership) error {
 		return fault(ctx, err, "write membership")
 	}
 	if !known {
-		return form.NoOrganization(m.OrganizationID)
+		return row.NoOrganization(m.OrganizationID)
 	}
-	return form.NoUser(m.UserID)
+	return row.NoUser(m.UserID)
 }
 
 // DeleteMembership implements store.Memberships.
@@ -43,7 +43,7 @@ func (t *tx) DeleteMembership(ctx context.Context, userID, organizationID string
 	var there bool
 	_, err := t.one(ctx, []any{&there}, `SELECT berth.drop_membership($1, $2)`, uuidOrNull(userID), uuidOrNull(organizationID))
 	if err == nil && !there {
-		return form.NotFound("Membership")
+		return row.NotFound("Membership")
 	}
 	return fault(ctx, err, "delete membership")
 }
@@ -58,13 +58,13 @@ func (t *tx) MembershipsOf(ctx context.Context, userID string) ([]berth.Membersh
 		list = append(list, m)
 		return err
 	}, `SELECT `+membershipColumns+` FROM berth.memberships WHERE user_id = $1 AND ($2 OR organization_id = $3)
-		ORDER BY organization_id LIMIT $4`, uuidOrNull(userID), all, org, form.LargestPage)
+		ORDER BY organization_id LIMIT $4`, uuidOrNull(userID), all, org, row.LargestPage)
 	return list, fault(ctx, err, "list memberships")
 }
 
 // ListMembers implements store.Memberships.
 func (t *tx) ListMembers(ctx context.Context, organizationID string, p store.Page) ([]berth.Membership, string, error) {
-	w, err := form.OpenWindow("members", p)
+	w, err := row.OpenWindow("members", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -93,7 +93,7 @@ func (t *tx) InsertInvitation(ctx context.Context, i berth.Invitation) error {
 		i.ID, i.Hash, i.Email, orNull(i.OrganizationID), string(i.Role), orNull(i.CreatedBy), stamp(i.CreatedAt),
 		stamp(i.ExpiresAt), stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt))
 	if isDangling(err) {
-		return form.NoOrganization(i.OrganizationID)
+		return row.NoOrganization(i.OrganizationID)
 	}
 	return fault(ctx, err, "insert invitation")
 }
@@ -118,7 +118,7 @@ func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
 		return fault(ctx, err, "read invitation")
 	}
 	if !ok || !t.actor.MayManage(stored.OrganizationID) {
-		return form.NotFound("Invitation")
+		return row.NotFound("Invitation")
 	}
 	if i.AcceptedBy != "" {
 		var known bool
@@ -126,21 +126,21 @@ func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
 			return fault(ctx, err, "read user")
 		}
 		if !known {
-			return form.NoUser(i.AcceptedBy)
+			return row.NoUser(i.AcceptedBy)
 		}
 	}
 	n, err := t.exec(ctx, `UPDATE berth.invitations SET accepted_at = $1, accepted_by = $2, revoked_at = $3
 		WHERE id = $4 AND accepted_at IS NULL AND revoked_at IS NULL`,
 		stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt), i.ID)
 	if err == nil && n == 0 {
-		return form.Stale("The invitation")
+		return row.Stale("The invitation")
 	}
 	return fault(ctx, err, "close invitation")
 }
 
 // ListInvitations implements store.Invitations.
 func (t *tx) ListInvitations(ctx context.Context, organizationID string, p store.Page) ([]berth.Invitation, string, error) {
-	w, err := form.OpenWindow("invitations", p)
+	w, err := row.OpenWindow("invitations", p)
 	if err != nil {
 		return nil, "", err
 	}

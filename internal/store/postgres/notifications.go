@@ -8,13 +8,13 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const channelColumns = `id, organization_id, type, target, ciphertext, kinds, enabled, failing_since, last_error, created_at, created_by`
 
 func channelRow(c *store.StoredChannel) []any {
-	kinds := column[string, []string]{&c.Kinds, form.Parse[[]string]}
+	kinds := column[string, []string]{&c.Kinds, row.Parse[[]string]}
 	return []any{&c.ID, text(&c.OrganizationID), text(&c.Type), &c.Target, &c.Ciphertext, kinds, &c.Enabled,
 		instant(&c.FailingSince), text(&c.LastError), instant(&c.CreatedAt), text(&c.CreatedBy)}
 }
@@ -45,14 +45,14 @@ func (t *tx) Channel(ctx context.Context, id string) (store.StoredChannel, error
 		return store.StoredChannel{}, fault(ctx, err, "read channel")
 	}
 	if !ok || !t.actor.MayManage(c.OrganizationID) {
-		return store.StoredChannel{}, form.NotFound("Notification channel")
+		return store.StoredChannel{}, row.NotFound("Notification channel")
 	}
 	return c, nil
 }
 
 // ListChannels implements store.Channels.
 func (t *tx) ListChannels(ctx context.Context, p store.Page) ([]store.StoredChannel, string, error) {
-	w, err := form.OpenWindow("channels", p)
+	w, err := row.OpenWindow("channels", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -117,7 +117,7 @@ func (t *tx) UpdateDelivery(ctx context.Context, d berth.Delivery) error {
 		return fault(ctx, err, "update delivery")
 	}
 	if n == 0 {
-		return form.NotFound("Delivery")
+		return row.NotFound("Delivery")
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func (t *tx) DueDeliveries(ctx context.Context, now time.Time) ([]berth.Delivery
 
 // ListDeliveries implements store.Deliveries.
 func (t *tx) ListDeliveries(ctx context.Context, channelID string, p store.Page) ([]berth.Delivery, string, error) {
-	w, err := form.OpenWindow("deliveries", p)
+	w, err := row.OpenWindow("deliveries", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -174,7 +174,7 @@ func (t *tx) ForgetDeliveries(ctx context.Context, before time.Time, limit int) 
 
 // EventsAfter implements store.Outbox.
 func (t *tx) EventsAfter(ctx context.Context, seq int64, limit int) ([]store.NumberedEvent, error) {
-	size, err := form.PageSize(limit)
+	size, err := row.PageSize(limit)
 	list := []store.NumberedEvent{}
 	if err != nil || !t.everything() {
 		return list, err
@@ -191,7 +191,7 @@ func (t *tx) EventsAfter(ctx context.Context, seq int64, limit int) ([]store.Num
 // OutboxSeq implements store.Outbox.
 func (t *tx) OutboxSeq(ctx context.Context) (seq int64, err error) {
 	if !t.everything() {
-		return 0, form.Forbidden()
+		return 0, row.Forbidden()
 	}
 	_, err = t.one(ctx, []any{&seq}, `SELECT seq FROM berth.outbox`)
 	return seq, fault(ctx, err, "read outbox")

@@ -6,12 +6,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // afterID is where a list by UUID goes on; nil, which is NULL, for the first
 // page: "($1::uuid IS NULL OR id > $1)".
-func afterID(w form.Window) (any, error) {
+func afterID(w row.Window) (any, error) {
 	if w.Key != "" && !berth.IsUUID(w.Key) {
 		return nil, w.BadKey()
 	}
@@ -20,7 +20,7 @@ func afterID(w form.Window) (any, error) {
 
 // page reads the rows of a window.
 type page[T any] struct {
-	form.Window
+	row.Window
 	scan  func(pgx.Rows, *T) (key string, err error)
 	query string // its last parameter is the number of rows
 	args  []any  // without it
@@ -28,7 +28,7 @@ type page[T any] struct {
 
 // read returns the page and the cursor of the next one, "" after the last.
 func (p page[T]) read(ctx context.Context, t *tx) ([]T, string, error) {
-	list := make([]T, 0, min(p.Size, form.DefaultPage))
+	list := make([]T, 0, min(p.Size, row.DefaultPage))
 	last, more := "", false
 	err := t.many(ctx, func(rows pgx.Rows) (err error) {
 		if len(list) == p.Size { // the row behind the page: there is a next one
@@ -50,17 +50,17 @@ func (p page[T]) read(ctx context.Context, t *tx) ([]T, string, error) {
 
 // bySeq scans rows whose last column is their place in the order of writing.
 func bySeq[T any](columns func(*T) []any) func(pgx.Rows, *T) (string, error) {
-	return func(rows pgx.Rows, row *T) (string, error) {
+	return func(rows pgx.Rows, into *T) (string, error) {
 		var seq int64
-		err := rows.Scan(append(columns(row), &seq)...)
-		return form.SeqKey(seq), err
+		err := rows.Scan(append(columns(into), &seq)...)
+		return row.SeqKey(seq), err
 	}
 }
 
 // byKey scans rows that are ordered by what key returns.
 func byKey[T any](columns func(*T) []any, key func(T) string) func(pgx.Rows, *T) (string, error) {
-	return func(rows pgx.Rows, row *T) (string, error) {
-		err := rows.Scan(columns(row)...)
-		return key(*row), err
+	return func(rows pgx.Rows, into *T) (string, error) {
+		err := rows.Scan(columns(into)...)
+		return key(*into), err
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // Request implements store.Requests.
@@ -38,7 +38,7 @@ func (t *tx) PutRequest(ctx context.Context, r store.Request) error {
 		deployment_id = excluded.deployment_id, status = excluded.status, answer = excluded.answer, created_at = excluded.created_at`,
 		t.actor.ID, r.Key, r.Fingerprint, orNull(r.DeploymentID), orNull(r.Status), r.Answer, stamp(r.CreatedAt))
 	if isDangling(err) {
-		return form.NoDeployment(r.DeploymentID)
+		return row.NoDeployment(r.DeploymentID)
 	}
 	return fault(ctx, err, "write request")
 }
@@ -50,7 +50,7 @@ func (t *tx) ForgetRequests(ctx context.Context, before time.Time) error {
 		return err
 	}
 	if before.IsZero() {
-		return form.Timeless()
+		return row.Timeless()
 	}
 	_, err := t.exec(ctx, `DELETE FROM berth.requests WHERE created_at < $1 AND ($2 OR actor_id = $3)`,
 		stamp(before), t.everything(), t.actor.ID)

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const sessionColumns = `id, hash, user_id, address, created_at, expires_at, last_seen_at, revoked_at`
@@ -25,7 +25,7 @@ func (t *tx) InsertSession(ctx context.Context, s berth.Session) error {
 	_, err := t.guarded(ctx, `INSERT INTO berth.sessions (`+sessionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
 		s.ID, s.Hash, s.UserID, s.Address, stamp(s.CreatedAt), stamp(s.ExpiresAt), stamp(s.LastSeenAt), stamp(s.RevokedAt))
 	if isDangling(err) {
-		return form.NoUser(s.UserID)
+		return row.NoUser(s.UserID)
 	}
 	return fault(ctx, err, "insert session")
 }
@@ -48,7 +48,7 @@ func (t *tx) UpdateSession(ctx context.Context, s berth.Session) error {
 		last_seen_at = greatest(last_seen_at, $3) WHERE id = $1`,
 		s.ID, stamp(s.RevokedAt), stamp(s.LastSeenAt))
 	if err == nil && n == 0 {
-		return form.NotFound("Session")
+		return row.NotFound("Session")
 	}
 	return fault(ctx, err, "update session")
 }
@@ -65,7 +65,7 @@ func (t *tx) SessionsOf(ctx context.Context, userID string, now time.Time) ([]be
 		list = append(list, s)
 		return err
 	}, `SELECT `+sessionColumns+` FROM berth.sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
-		ORDER BY seq DESC LIMIT $3`, uuidOrNull(userID), stamp(now), form.LargestPage)
+		ORDER BY seq DESC LIMIT $3`, uuidOrNull(userID), stamp(now), row.LargestPage)
 	return list, fault(ctx, err, "list sessions")
 }
 

@@ -5,17 +5,17 @@ import (
 	"encoding/json"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // spec reads a spec column.
 func spec(dst *berth.Spec) any {
-	return column[string, berth.Spec]{dst, form.ParseSpec}
+	return column[string, berth.Spec]{dst, row.ParseSpec}
 }
 
 // specOrNil reads a spec column that may be NULL.
 func specOrNil(dst **berth.Spec) any {
-	return column[string, *berth.Spec]{dst, form.ParseSpecOrNil}
+	return column[string, *berth.Spec]{dst, row.ParseSpecOrNil}
 }
 
 // encodeSteps gives nil, which is NULL, for none.
@@ -23,17 +23,17 @@ func encodeSteps(list []berth.DeploymentStep) (any, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
-	return encodeJSON(form.NewSteps(list))
+	return encodeJSON(row.NewSteps(list))
 }
 
 // steps reads a steps column.
 func steps(dst *[]berth.DeploymentStep) any {
-	return column[string, []berth.DeploymentStep]{dst, form.ParseSteps}
+	return column[string, []berth.DeploymentStep]{dst, row.ParseSteps}
 }
 
 // names reads a column that maps names to text. The map is never nil.
 func names(dst *map[string]string) any {
-	return column[string, map[string]string]{dst, form.ParseNames}
+	return column[string, map[string]string]{dst, row.ParseNames}
 }
 
 // encodeJSON encodes maps in key order. A NUL, which JSON can escape and jsonb

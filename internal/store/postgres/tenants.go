@@ -10,7 +10,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // tenantColumns are what tenantRow scans. container_name follows from the
@@ -37,11 +37,11 @@ func tenantRow(t *berth.Tenant) []any {
 // tenantValues are the columns that both an insert and an update write, in the
 // order of their parameters $2 … $33; $1 is the organization.
 func tenantValues(t berth.Tenant) ([]any, error) {
-	env, err := encodeJSON(form.Names(t.Spec.Environment))
+	env, err := encodeJSON(row.Names(t.Spec.Environment))
 	if err != nil {
 		return nil, err
 	}
-	pins, err := encodeJSON(form.Names(t.Spec.Images))
+	pins, err := encodeJSON(row.Names(t.Spec.Images))
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func tenantValues(t berth.Tenant) ([]any, error) {
 	return []any{t.OrganizationID, t.ID, t.Name, orNull(t.ContainerID), t.Spec.ImageTag, orNull(t.ExternalPort),
 		orNull(t.Spec.InternalPort), t.URL, t.Spec.Limits.CPU, t.Spec.Limits.MemoryMB, t.Spec.Limits.DiskMB,
 		string(t.Status), stamp(t.LastStartedAt), stamp(t.LastStoppedAt), string(t.Health), stamp(t.LastProbedAt),
-		env, stamp(t.UpdatedAt), t.Slug, form.Fold(t.Name) + "\n" + t.Slug, orNull(t.EngineID), orNull(subnet),
+		env, stamp(t.UpdatedAt), t.Slug, row.Fold(t.Name) + "\n" + t.Slug, orNull(t.EngineID), orNull(subnet),
 		string(t.Want), t.Generation, orNull(t.Spec.ImageDigest), t.Spec.Blueprint, t.Spec.Replicas, orNull(t.Cause),
 		stamp(t.DeprovisionedAt), t.Revision, pins, t.Spec.Release, t.Released}, nil
 }
@@ -81,14 +81,14 @@ func (t *tx) tenant(ctx context.Context, ref, query string, args ...any) (berth.
 		return berth.Tenant{}, fault(ctx, err, "read tenant")
 	}
 	if !ok || !t.actor.MaySee(found.OrganizationID) {
-		return berth.Tenant{}, form.NoTenant(ref)
+		return berth.Tenant{}, row.NoTenant(ref)
 	}
 	return found, nil
 }
 
 // ListTenants implements store.Tenants.
 func (t *tx) ListTenants(ctx context.Context, f store.TenantFilter) ([]berth.Tenant, string, error) {
-	w, err := form.OpenWindow("tenants", f.Page)
+	w, err := row.OpenWindow("tenants", f.Page)
 	if err != nil {
 		return nil, "", err
 	}
@@ -103,7 +103,7 @@ func (t *tx) ListTenants(ctx context.Context, f store.TenantFilter) ([]berth.Ten
 		AND ($4 = '' OR strpos(search_text, $4) > 0)
 		AND ($5 OR organization_id = $6)
 		ORDER BY seq LIMIT $7`,
-		[]any{after, string(f.Status), string(f.Health), form.Fold(f.Text), all, org}}.read(ctx, t)
+		[]any{after, string(f.Status), string(f.Health), row.Fold(f.Text), all, org}}.read(ctx, t)
 }
 
 // InsertTenant implements store.Tenants. created_by, the user where one acted, a
@@ -156,9 +156,9 @@ func (t *tx) UpdateTenant(ctx context.Context, n *berth.Tenant) error {
 			return fault(ctx, err, "update tenant")
 		}
 		if !ok {
-			return form.NoTenant(n.OrganizationID)
+			return row.NoTenant(n.OrganizationID)
 		}
-		return form.Stale("The tenant")
+		return row.Stale("The tenant")
 	}
 	n.Revision++
 	return nil
@@ -172,13 +172,13 @@ func tenantConflict(ctx context.Context, err error, n berth.Tenant) error {
 	}
 	switch constraint {
 	case "tenant_containers_organization", "tenant_containers_name":
-		return form.TenantExists()
+		return row.TenantExists()
 	case "tenant_containers_slug":
-		return form.SlugTaken(n.Slug)
+		return row.SlugTaken(n.Slug)
 	case "tenant_containers_port":
-		return form.PortTaken(n.ExternalPort)
+		return row.PortTaken(n.ExternalPort)
 	case "tenant_containers_subnet":
-		return form.SubnetTaken(n.Subnet)
+		return row.SubnetTaken(n.Subnet)
 	}
 	return fault(ctx, err, "write tenant")
 }

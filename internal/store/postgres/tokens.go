@@ -5,7 +5,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const tokenColumns = `id, name, prefix, hash, role, organization_id, scopes, created_by, created_at, expires_at, last_used_at, revoked_at`
@@ -24,7 +24,7 @@ func (t *tx) InsertToken(ctx context.Context, k berth.Token) error {
 		k.ID, k.Name, k.Prefix, k.Hash, string(k.Role), orNull(k.OrganizationID), int(k.Scopes), orNull(k.CreatedBy),
 		stamp(k.CreatedAt), stamp(k.ExpiresAt), stamp(k.LastUsedAt), stamp(k.RevokedAt))
 	if isDangling(err) {
-		return form.NoOrganization(k.OrganizationID)
+		return row.NoOrganization(k.OrganizationID)
 	}
 	return fault(ctx, err, "insert token")
 }
@@ -46,14 +46,14 @@ func (t *tx) Token(ctx context.Context, id string) (berth.Token, error) {
 		return berth.Token{}, fault(ctx, err, "read token")
 	}
 	if !ok || !t.actor.MayManage(k.OrganizationID) {
-		return berth.Token{}, form.NotFound("Token")
+		return berth.Token{}, row.NotFound("Token")
 	}
 	return k, nil
 }
 
 // ListTokens implements store.Tokens.
 func (t *tx) ListTokens(ctx context.Context, organizationID string, p store.Page) ([]berth.Token, string, error) {
-	w, err := form.OpenWindow("tokens", p)
+	w, err := row.OpenWindow("tokens", p)
 	if err != nil {
 		return nil, "", err
 	}

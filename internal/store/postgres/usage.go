@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // usageJSON is a period on its way into the database: many are written by one
@@ -38,7 +38,7 @@ type usageJSON struct {
 	Samples    int       `json:"samples"`
 }
 
-// rounded is a number of bytes in megabytes, as form.Megabytes rounds.
+// rounded is a number of bytes in megabytes, as row.Megabytes rounds.
 func rounded(column string) string { return "(" + column + " + 524288) / 1048576" }
 
 // PutUsage implements store.Usages.
@@ -54,8 +54,8 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 		rows = append(rows, usageJSON{
 			berth.NewHistoryID(u.Start), u.OrganizationID, u.Start.UTC().Truncate(time.Microsecond), u.End.UTC().Truncate(time.Microsecond), string(u.Resolution),
 			u.CPUPercentAvg.Pointer(), u.CPUPercentMax.Pointer(), u.Throttled.Pointer(), u.MemoryAvg.Pointer(), u.MemoryMax.Pointer(),
-			form.Megabytes(u.MemoryLimit), u.OOMKills.Pointer(), u.NetworkRx.Pointer(), u.NetworkTx.Pointer(), u.Disk.Pointer(),
-			u.DiskRead.Pointer(), u.DiskWritten.Pointer(), u.Requests.Pointer(), u.Errors.Pointer(), form.Per(u.ResponseTime, time.Microsecond), u.Samples,
+			row.Megabytes(u.MemoryLimit), u.OOMKills.Pointer(), u.NetworkRx.Pointer(), u.NetworkTx.Pointer(), u.Disk.Pointer(),
+			u.DiskRead.Pointer(), u.DiskWritten.Pointer(), u.Requests.Pointer(), u.Errors.Pointer(), row.Per(u.ResponseTime, time.Microsecond), u.Samples,
 		})
 	}
 	text, err := encodeJSON(rows)
@@ -156,9 +156,9 @@ func (t *tx) ForgetUsage(ctx context.Context, resolution berth.Resolution, befor
 
 // markJSON is a mark on its way into the database.
 type markJSON struct {
-	Org      string         `json:"org"`
-	End      time.Time      `json:"stop"`
-	Counters []form.Counter `json:"counters"`
+	Org      string        `json:"org"`
+	End      time.Time     `json:"stop"`
+	Counters []row.Counter `json:"counters"`
 }
 
 // PutMarks implements store.Usages.
@@ -168,7 +168,7 @@ func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 		if err := t.mayWrite(m.OrganizationID); err != nil {
 			return err
 		}
-		last[m.OrganizationID] = markJSON{m.OrganizationID, m.End.UTC().Truncate(time.Microsecond), form.NewCounters(m.Samples)}
+		last[m.OrganizationID] = markJSON{m.OrganizationID, m.End.UTC().Truncate(time.Microsecond), row.NewCounters(m.Samples)}
 	}
 	if len(last) == 0 {
 		return nil
@@ -193,7 +193,7 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 			return err
 		}
 		var err error
-		if m.Samples, err = form.ParseCounters(text); err != nil {
+		if m.Samples, err = row.ParseCounters(text); err != nil {
 			return err
 		}
 		list = append(list, m)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const userColumns = `id, email, name, operator, created_at, disabled_at`
@@ -31,7 +31,7 @@ func (t *tx) PutUser(ctx context.Context, u berth.User) error {
 	_, err := t.guarded(ctx, `SELECT berth.put_user($1, $2, $3, $4, $5, $6, $7)`,
 		u.ID, u.Email, berth.FoldEmail(u.Email), u.Name, u.Operator, stamp(u.CreatedAt), stamp(u.DisabledAt))
 	if _, taken := violated(err, uniqueViolation); taken {
-		return form.EmailTaken(u.Email)
+		return row.EmailTaken(u.Email)
 	}
 	return fault(ctx, err, "write user")
 }
@@ -49,7 +49,7 @@ func (t *tx) user(ctx context.Context, where string, key any) (u berth.User, ok 
 func (t *tx) User(ctx context.Context, id string) (berth.User, error) {
 	u, ok, err := t.user(ctx, "id", uuidOrNull(id))
 	if err == nil && !ok {
-		err = form.NoUser(id)
+		err = row.NoUser(id)
 	}
 	return u, err
 }
@@ -61,7 +61,7 @@ func (t *tx) UserByEmail(ctx context.Context, email string) (berth.User, bool, e
 
 // ListUsers implements store.Users.
 func (t *tx) ListUsers(ctx context.Context, p store.Page) ([]berth.User, string, error) {
-	w, err := form.OpenWindow("users", p)
+	w, err := row.OpenWindow("users", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -83,7 +83,7 @@ func (t *tx) PutIdentity(ctx context.Context, i berth.Identity) error {
 	_, err := t.guarded(ctx, `INSERT INTO berth.identities (issuer, subject, user_id) VALUES ($1, $2, $3)
 		ON CONFLICT (issuer, subject) DO UPDATE SET user_id = excluded.user_id`, i.Issuer, i.Subject, uuidOrNull(i.UserID))
 	if isDangling(err) {
-		return form.NoUser(i.UserID)
+		return row.NoUser(i.UserID)
 	}
 	return fault(ctx, err, "write identity")
 }

@@ -5,7 +5,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // PutVolume implements store.Volumes. It keeps the seed's volume_mounts of the
@@ -24,7 +24,7 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 		return fault(ctx, err, "write volume")
 	}
 	if n == 0 { // the name is another organization's
-		return form.Forbidden()
+		return row.Forbidden()
 	}
 	_, err = t.exec(ctx, `UPDATE public.tenant_containers SET volume_mounts = `+mountsOf+`
 		WHERE organization_id = $1 AND deprovisioned_at IS NULL`, v.OrganizationID)
@@ -33,7 +33,7 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 
 // ListVolumes implements store.Volumes.
 func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Page) ([]berth.VolumeRecord, string, error) {
-	w, err := form.OpenWindow("volumes", p)
+	w, err := row.OpenWindow("volumes", p)
 	if err != nil {
 		return nil, "", err
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const auditColumns = `chain_seq, id, organization_id, occurred_at, actor_id, actor_name, actor_role, address, request_id,
@@ -23,7 +23,7 @@ func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
 		return err
 	}
 	if !t.actor.MaySee(e.OrganizationID) {
-		return form.Forbidden()
+		return row.Forbidden()
 	}
 	next := *e
 	next.At = e.At.UTC().Truncate(time.Microsecond)
@@ -48,11 +48,11 @@ func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
 
 // ListAudit implements store.Audit.
 func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditEntry, string, error) {
-	list, order, from := "audit", "seq < ?1 ORDER BY seq DESC", form.Window.Before
+	list, order, from := "audit", "seq < ?1 ORDER BY seq DESC", row.Window.Before
 	if f.Ascending { // a cursor leads on the way it came
-		list, order, from = "audit from the first", "seq > ?1 ORDER BY seq", form.Window.After
+		list, order, from = "audit from the first", "seq > ?1 ORDER BY seq", row.Window.After
 	}
-	w, err := form.OpenWindow(list, f.Page)
+	w, err := row.OpenWindow(list, f.Page)
 	if err != nil {
 		return nil, "", err
 	}

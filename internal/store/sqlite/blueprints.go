@@ -8,7 +8,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // Blueprints are the installation's. They hold no secret, so that whoever sees
@@ -33,7 +33,7 @@ func (t *tx) InsertBlueprint(ctx context.Context, v berth.BlueprintVersion) erro
 		VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM blueprints))`,
 		v.Name, v.Version, v.Hash, source, stamp(v.CreatedAt), orNull(v.CreatedBy))
 	if errors.Is(err, sqlite3.CONSTRAINT_PRIMARYKEY) {
-		return form.Stale("The blueprint")
+		return row.Stale("The blueprint")
 	}
 	return fault(ctx, err, "insert blueprint")
 }
@@ -51,14 +51,14 @@ func (t *tx) Blueprint(ctx context.Context, name string, version int) (berth.Blu
 		}
 	}
 	if !ok {
-		return berth.BlueprintVersion{}, form.NoBlueprint(name, version)
+		return berth.BlueprintVersion{}, row.NoBlueprint(name, version)
 	}
 	return v, nil
 }
 
 // ListBlueprints implements store.Blueprints.
 func (t *tx) ListBlueprints(ctx context.Context, p store.Page) ([]berth.BlueprintVersion, string, error) {
-	w, err := form.OpenWindow("blueprints", p)
+	w, err := row.OpenWindow("blueprints", p)
 	if err != nil || !t.anything() {
 		return []berth.BlueprintVersion{}, "", err
 	}

@@ -6,7 +6,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const deploymentColumns = `d.id, d.container_id, d.organization_id, d.deployment_type, d.status, d.generation, d.previous_config,
@@ -21,14 +21,14 @@ func deploymentRow(d *berth.Deployment) []any {
 
 // deploymentValues are the parameters ?1 … ?18 of both an insert and an update.
 func deploymentValues(d berth.Deployment) ([]any, error) {
-	next, err := encodeJSON(form.NewSpec(d.New))
+	next, err := encodeJSON(row.NewSpec(d.New))
 	if err != nil {
 		return nil, err
 	}
 	var previousTag, previous any
 	if d.Previous != nil {
 		previousTag = d.Previous.ImageTag
-		if previous, err = encodeJSON(form.NewSpec(*d.Previous)); err != nil {
+		if previous, err = encodeJSON(row.NewSpec(*d.Previous)); err != nil {
 			return nil, err
 		}
 	}
@@ -49,7 +49,7 @@ func (t *tx) Deployment(ctx context.Context, id string) (berth.Deployment, error
 		return berth.Deployment{}, fault(ctx, err, "read deployment")
 	}
 	if !ok || !t.actor.MaySee(d.OrganizationID) {
-		return berth.Deployment{}, form.NoDeployment(id)
+		return berth.Deployment{}, row.NoDeployment(id)
 	}
 	return d, nil
 }
@@ -70,7 +70,7 @@ func (t *tx) OpenDeployment(ctx context.Context, organizationID string) (d berth
 
 // ListDeployments implements store.Deployments.
 func (t *tx) ListDeployments(ctx context.Context, organizationID string, p store.Page) ([]berth.Deployment, string, error) {
-	w, err := form.OpenWindow("deployments", p)
+	w, err := row.OpenWindow("deployments", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -100,9 +100,9 @@ func (t *tx) InsertDeployment(ctx context.Context, d berth.Deployment) error {
 	switch {
 	// Of the table's two unique indices, seq can't clash: it was just chosen.
 	case isDuplicate(err):
-		return form.DeploymentUnderWay()
+		return row.DeploymentUnderWay()
 	case isDangling(err):
-		return form.NoTenant(d.OrganizationID)
+		return row.NoTenant(d.OrganizationID)
 	}
 	return fault(ctx, err, "insert deployment")
 }
@@ -131,9 +131,9 @@ func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
 		return fault(ctx, err, "update deployment")
 	}
 	if !ok {
-		return form.NoDeployment(d.ID)
+		return row.NoDeployment(d.ID)
 	}
-	return form.Stale("The deployment")
+	return row.Stale("The deployment")
 }
 
 // OpenDeployments implements store.Deployments.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // RecordProbes implements store.Health.
@@ -65,7 +65,7 @@ func (t *tx) SumHealth(ctx context.Context, r berth.Resolution, from, to time.Ti
 			FROM tenant_health_rollups WHERE resolution = 'hour' AND period_start >= ?1 AND period_start < ?2 AND (?3 OR organization_id = ?4)
 			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), all, org)
 	default:
-		return nil, form.NotSummedBy(r)
+		return nil, row.NotSummedBy(r)
 	}
 	for i := range list {
 		list[i].Start = from.UTC()
@@ -85,9 +85,9 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 			response_time_ms_total = excluded.response_time_ms_total, response_time_ms_max = excluded.response_time_ms_max
 			WHERE organization_id = excluded.organization_id`,
 			h.TenantID, h.OrganizationID, string(h.Resolution), stamp(h.Start), h.Healthy, h.Unhealthy, h.Timeouts,
-			form.Milliseconds(h.ResponseTotal), form.Milliseconds(h.ResponseMax))
+			row.Milliseconds(h.ResponseTotal), row.Milliseconds(h.ResponseMax))
 		if isDangling(err) {
-			return form.NoTenant(h.OrganizationID)
+			return row.NoTenant(h.OrganizationID)
 		}
 		if err != nil {
 			return fault(ctx, err, "write health period")

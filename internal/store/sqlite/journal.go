@@ -8,7 +8,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // InsertEvent implements store.Journal.
@@ -28,7 +28,7 @@ func eventRow(e *berth.Event) []any {
 
 // ListEvents implements store.Journal.
 func (t *tx) ListEvents(ctx context.Context, organizationID string, p store.Page) ([]berth.Event, string, error) {
-	w, err := form.OpenWindow("events", p)
+	w, err := row.OpenWindow("events", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -72,7 +72,7 @@ func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {
 		return fault(ctx, err, "write probe")
 	}
 	if n == 0 {
-		return form.NoTenant(p.OrganizationID)
+		return row.NoTenant(p.OrganizationID)
 	}
 	return nil
 }
@@ -83,7 +83,7 @@ func (t *tx) insertProbe(ctx context.Context, p berth.Probe) (int64, error) {
 		http_status_code, error_message, cpu_usage_percent, memory_usage_mb, disk_usage_mb, check_type, check_endpoint, created_at, seq)
 		SELECT ?1, id, organization_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?3, (SELECT coalesce(max(seq), 0) + 1 FROM tenant_health)
 		FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NULL`,
-		berth.NewHistoryID(p.CheckedAt), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(form.Milliseconds(p.ResponseTime)),
+		berth.NewHistoryID(p.CheckedAt), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(row.Milliseconds(p.ResponseTime)),
 		orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(),
 		orNull(p.Type), orNull(p.Endpoint))
 }
@@ -99,7 +99,7 @@ func maybe[T any](dst *berth.Maybe[T]) any {
 
 // ListProbes implements store.Journal.
 func (t *tx) ListProbes(ctx context.Context, organizationID string, p store.Page) ([]berth.Probe, string, error) {
-	w, err := form.OpenWindow("probes", p)
+	w, err := row.OpenWindow("probes", p)
 	if err != nil {
 		return nil, "", err
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const organizationColumns = `id, name, self_service, created_at`
@@ -42,14 +42,14 @@ func (t *tx) Organization(ctx context.Context, id string) (berth.Organization, e
 		return berth.Organization{}, fault(ctx, err, "read organization")
 	}
 	if !ok || !t.actor.MaySee(o.ID) {
-		return berth.Organization{}, form.NoOrganization(id)
+		return berth.Organization{}, row.NoOrganization(id)
 	}
 	return o, nil
 }
 
 // ListOrganizations implements store.Organizations.
 func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organization, string, error) {
-	w, err := form.OpenWindow("organizations", p)
+	w, err := row.OpenWindow("organizations", p)
 	if err != nil {
 		return nil, "", err
 	}

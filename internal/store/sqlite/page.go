@@ -4,12 +4,12 @@ import (
 	"context"
 	"database/sql"
 
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // page reads the rows of a window.
 type page[T any] struct {
-	form.Window
+	row.Window
 	scan  func(*sql.Rows, *T) (key string, err error)
 	query string // its last parameter is the number of rows
 	args  []any  // without it
@@ -17,7 +17,7 @@ type page[T any] struct {
 
 // read returns the page and the cursor of the next one, "" after the last.
 func (p page[T]) read(ctx context.Context, t *tx) ([]T, string, error) {
-	list := make([]T, 0, min(p.Size, form.DefaultPage))
+	list := make([]T, 0, min(p.Size, row.DefaultPage))
 	last, more := "", false
 	err := t.many(ctx, func(rows *sql.Rows) (err error) {
 		if len(list) == p.Size { // the row behind the page: there is a next one
@@ -39,17 +39,17 @@ func (p page[T]) read(ctx context.Context, t *tx) ([]T, string, error) {
 
 // bySeq scans rows whose last column is their place in the order of writing.
 func bySeq[T any](columns func(*T) []any) func(*sql.Rows, *T) (string, error) {
-	return func(rows *sql.Rows, row *T) (string, error) {
+	return func(rows *sql.Rows, into *T) (string, error) {
 		var seq int64
-		err := rows.Scan(append(columns(row), &seq)...)
-		return form.SeqKey(seq), err
+		err := rows.Scan(append(columns(into), &seq)...)
+		return row.SeqKey(seq), err
 	}
 }
 
 // byKey scans rows that are ordered by what key returns.
 func byKey[T any](columns func(*T) []any, key func(T) string) func(*sql.Rows, *T) (string, error) {
-	return func(rows *sql.Rows, row *T) (string, error) {
-		err := rows.Scan(columns(row)...)
-		return key(*row), err
+	return func(rows *sql.Rows, into *T) (string, error) {
+		err := rows.Scan(columns(into)...)
+		return key(*into), err
 	}
 }

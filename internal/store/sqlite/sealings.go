@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // sealedIn is where each kind of sealed value is: table, and column of the id.
@@ -22,7 +22,7 @@ func sealedRow(s *store.Sealed) []any {
 
 // ListSealed implements store.Sealings.
 func (t *tx) ListSealed(ctx context.Context, p store.Page) ([]store.Sealed, string, error) {
-	w, err := form.OpenWindow("sealed", p)
+	w, err := row.OpenWindow("sealed", p)
 	if err != nil || !t.everything() {
 		return []store.Sealed{}, "", err
 	}
@@ -42,11 +42,11 @@ func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) erro
 	}
 	in, ok := sealedIn[s.Kind]
 	if !ok {
-		return form.NeverSealed(s.Kind)
+		return row.NeverSealed(s.Kind)
 	}
 	n, err := t.exec(ctx, `UPDATE `+in[0]+` SET ciphertext = ? WHERE `+in[1]+` = ? AND ciphertext = ?`, ciphertext, s.ID, s.Ciphertext)
 	if err == nil && n == 0 {
-		return form.Stale("The sealed value")
+		return row.Stale("The sealed value")
 	}
 	return fault(ctx, err, "seal anew")
 }
@@ -54,7 +54,7 @@ func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) erro
 // KeyMark implements store.Tx.
 func (t *tx) KeyMark(ctx context.Context) (sealed []byte, err error) {
 	if !t.everything() {
-		return nil, form.Forbidden()
+		return nil, row.Forbidden()
 	}
 	_, err = t.one(ctx, []any{&sealed}, `SELECT ciphertext FROM installation`)
 	return sealed, fault(ctx, err, "read key mark")

@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // InsertSecret implements store.Secrets.
@@ -27,7 +27,7 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 		return list, nil
 	}
 	if !t.actor.MayManage(organizationID) {
-		return nil, form.NotFound("Secret")
+		return nil, row.NotFound("Secret")
 	}
 	named, err := encodeJSON(wanted)
 	if err != nil {
@@ -46,7 +46,7 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 		return nil, fault(ctx, err, "read secrets")
 	}
 	if len(list) < len(wanted) {
-		return nil, form.NotFound("Secret")
+		return nil, row.NotFound("Secret")
 	}
 	return list, nil
 }
@@ -80,7 +80,7 @@ func (t *tx) Credential(ctx context.Context, registry string) (c store.StoredCre
 
 // ListCredentials implements store.Credentials.
 func (t *tx) ListCredentials(ctx context.Context, p store.Page) ([]store.StoredCredential, string, error) {
-	w, err := form.OpenWindow("credentials", p)
+	w, err := row.OpenWindow("credentials", p)
 	if err != nil || !t.everything() {
 		return []store.StoredCredential{}, "", err
 	}
@@ -99,7 +99,7 @@ func (t *tx) DeleteCredential(ctx context.Context, registry string) error {
 		return fault(ctx, err, "delete credential")
 	}
 	if n == 0 {
-		return form.NoCredential(registry)
+		return row.NoCredential(registry)
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const sessionColumns = `id, hash, user_id, address, created_at, expires_at, last_seen_at, revoked_at`
@@ -25,7 +25,7 @@ func (t *tx) InsertSession(ctx context.Context, s berth.Session) error {
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM sessions))`,
 		s.ID, s.Hash, s.UserID, s.Address, stamp(s.CreatedAt), stamp(s.ExpiresAt), stamp(s.LastSeenAt), stamp(s.RevokedAt))
 	if isDangling(err) {
-		return form.NoUser(s.UserID)
+		return row.NoUser(s.UserID)
 	}
 	return fault(ctx, err, "insert session")
 }
@@ -48,7 +48,7 @@ func (t *tx) UpdateSession(ctx context.Context, s berth.Session) error {
 		last_seen_at = nullif(max(coalesce(last_seen_at, ''), coalesce(?3, '')), '') WHERE id = ?1`,
 		s.ID, stamp(s.RevokedAt), stamp(s.LastSeenAt))
 	if err == nil && n == 0 {
-		return form.NotFound("Session")
+		return row.NotFound("Session")
 	}
 	return fault(ctx, err, "update session")
 }
@@ -65,7 +65,7 @@ func (t *tx) SessionsOf(ctx context.Context, userID string, now time.Time) ([]be
 		list = append(list, s)
 		return err
 	}, `SELECT `+sessionColumns+` FROM sessions WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ?
-		ORDER BY seq DESC LIMIT ?`, userID, stamp(now), form.LargestPage)
+		ORDER BY seq DESC LIMIT ?`, userID, stamp(now), row.LargestPage)
 	return list, fault(ctx, err, "list sessions")
 }
 

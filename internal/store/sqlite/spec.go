@@ -5,17 +5,17 @@ import (
 	"fmt"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // spec reads a spec column.
 func spec(dst *berth.Spec) any {
-	return column[berth.Spec]{dst, ofJSON(form.ParseSpec)}
+	return column[berth.Spec]{dst, ofJSON(row.ParseSpec)}
 }
 
 // specOrNil reads a spec column that may be NULL.
 func specOrNil(dst **berth.Spec) any {
-	return column[*berth.Spec]{dst, ofJSON(form.ParseSpecOrNil)}
+	return column[*berth.Spec]{dst, ofJSON(row.ParseSpecOrNil)}
 }
 
 // encodeSteps gives nil, which is NULL, for none.
@@ -23,17 +23,17 @@ func encodeSteps(list []berth.DeploymentStep) (any, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
-	return encodeJSON(form.NewSteps(list))
+	return encodeJSON(row.NewSteps(list))
 }
 
 // steps reads a steps column.
 func steps(dst *[]berth.DeploymentStep) any {
-	return column[[]berth.DeploymentStep]{dst, ofJSON(form.ParseSteps)}
+	return column[[]berth.DeploymentStep]{dst, ofJSON(row.ParseSteps)}
 }
 
 // names reads a column that maps names to text. The map is never nil.
 func names(dst *map[string]string) any {
-	return column[map[string]string]{dst, ofJSON(form.ParseNames)}
+	return column[map[string]string]{dst, ofJSON(row.ParseNames)}
 }
 
 func encodeJSON(v any) (string, error) {

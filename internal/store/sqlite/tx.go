@@ -12,7 +12,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // tx is one transaction of one actor. Every row that it reads or writes is
@@ -61,7 +61,7 @@ func (t *tx) scopeOf(organizationID string) (all bool, narrowed string) {
 // writable returns why this transaction must not write at all.
 func (t *tx) writable() error {
 	if !t.writes {
-		return form.ReadOnly()
+		return row.ReadOnly()
 	}
 	return nil
 }
@@ -73,7 +73,7 @@ func (t *tx) mayWrite(organizationID string) error {
 		return err
 	}
 	if !t.actor.MayWrite(organizationID) {
-		return form.Forbidden()
+		return row.Forbidden()
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func (t *tx) mayManage(organizationID string) error {
 		return err
 	}
 	if !t.actor.MayManage(organizationID) {
-		return form.Forbidden()
+		return row.Forbidden()
 	}
 	return nil
 }
@@ -159,14 +159,14 @@ func (t *tx) many(ctx context.Context, scan func(*sql.Rows) error, query string,
 func (t *tx) Installation(ctx context.Context) (string, error) {
 	var id string
 	if !t.anything() {
-		return "", form.NotFound("Installation")
+		return "", row.NotFound("Installation")
 	}
 	ok, err := t.one(ctx, []any{&id}, `SELECT id FROM installation`)
 	if err != nil {
 		return "", fault(ctx, err, "read installation")
 	}
 	if !ok {
-		return "", form.NotFound("Installation")
+		return "", row.NotFound("Installation")
 	}
 	return id, nil
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // PutUsage implements store.Usages.
@@ -37,10 +37,10 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 			disk_io_read_bytes = excluded.disk_io_read_bytes, disk_io_write_bytes = excluded.disk_io_write_bytes,
 			avg_response_time_us = excluded.avg_response_time_us, samples = excluded.samples`,
 			berth.NewHistoryID(u.Start), u.OrganizationID, stamp(u.Start), stamp(u.End), string(u.Resolution),
-			given(u.CPUPercentAvg), given(u.CPUPercentMax), given(u.Throttled), form.Megabytes(u.MemoryAvg), form.Megabytes(u.MemoryMax),
-			form.Megabytes(u.MemoryLimit), given(u.OOMKills), given(u.NetworkRx), given(u.NetworkTx), form.Megabytes(u.Disk),
-			form.Megabytes(u.DiskRead), form.Megabytes(u.DiskWritten), given(u.Requests), given(u.Errors), form.Per(u.ResponseTime, time.Millisecond),
-			given(u.MemoryAvg), given(u.MemoryMax), given(u.Disk), given(u.DiskRead), given(u.DiskWritten), form.Per(u.ResponseTime, time.Microsecond), u.Samples)
+			given(u.CPUPercentAvg), given(u.CPUPercentMax), given(u.Throttled), row.Megabytes(u.MemoryAvg), row.Megabytes(u.MemoryMax),
+			row.Megabytes(u.MemoryLimit), given(u.OOMKills), given(u.NetworkRx), given(u.NetworkTx), row.Megabytes(u.Disk),
+			row.Megabytes(u.DiskRead), row.Megabytes(u.DiskWritten), given(u.Requests), given(u.Errors), row.Per(u.ResponseTime, time.Millisecond),
+			given(u.MemoryAvg), given(u.MemoryMax), given(u.Disk), given(u.DiskRead), given(u.DiskWritten), row.Per(u.ResponseTime, time.Microsecond), u.Samples)
 		if err != nil {
 			return fault(ctx, err, "write usage")
 		}
@@ -115,7 +115,7 @@ func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 		if err := t.mayWrite(m.OrganizationID); err != nil {
 			return err
 		}
-		text, err := encodeJSON(form.NewCounters(m.Samples))
+		text, err := encodeJSON(row.NewCounters(m.Samples))
 		if err != nil {
 			return fault(ctx, err, "write counters")
 		}
@@ -139,7 +139,7 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 			return err
 		}
 		var err error
-		if m.Samples, err = form.ParseCounters(text); err != nil {
+		if m.Samples, err = row.ParseCounters(text); err != nil {
 			return err
 		}
 		list = append(list, m)

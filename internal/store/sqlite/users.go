@@ -5,7 +5,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const userColumns = `id, email, name, operator, created_at, disabled_at`
@@ -33,7 +33,7 @@ func (t *tx) PutUser(ctx context.Context, u berth.User) error {
 		operator = excluded.operator, disabled_at = excluded.disabled_at`,
 		u.ID, u.Email, u.Name, u.Operator, stamp(u.CreatedAt), stamp(u.DisabledAt), berth.FoldEmail(u.Email))
 	if isDuplicate(err) {
-		return form.EmailTaken(u.Email)
+		return row.EmailTaken(u.Email)
 	}
 	return fault(ctx, err, "write user")
 }
@@ -51,7 +51,7 @@ func (t *tx) user(ctx context.Context, where, key string) (u berth.User, ok bool
 func (t *tx) User(ctx context.Context, id string) (berth.User, error) {
 	u, ok, err := t.user(ctx, "id", id)
 	if err == nil && !ok {
-		err = form.NoUser(id)
+		err = row.NoUser(id)
 	}
 	return u, err
 }
@@ -63,7 +63,7 @@ func (t *tx) UserByEmail(ctx context.Context, email string) (berth.User, bool, e
 
 // ListUsers implements store.Users.
 func (t *tx) ListUsers(ctx context.Context, p store.Page) ([]berth.User, string, error) {
-	w, err := form.OpenWindow("users", p)
+	w, err := row.OpenWindow("users", p)
 	if err != nil {
 		return nil, "", err
 	}
@@ -80,7 +80,7 @@ func (t *tx) PutIdentity(ctx context.Context, i berth.Identity) error {
 	_, err := t.exec(ctx, `INSERT INTO identities (issuer, subject, user_id) VALUES (?, ?, ?)
 		ON CONFLICT (issuer, subject) DO UPDATE SET user_id = excluded.user_id`, i.Issuer, i.Subject, i.UserID)
 	if isDangling(err) {
-		return form.NoUser(i.UserID)
+		return row.NoUser(i.UserID)
 	}
 	return fault(ctx, err, "write identity")
 }

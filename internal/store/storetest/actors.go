@@ -45,7 +45,7 @@ const (
 
 var actorTests = []test{
 	{"every actor reads what it may see, and the rest looks as if it were not there", func(f fixture) {
-		f.furnish()
+		f.seed()
 		for name, actor := range cast() {
 			for _, r := range reads {
 				f.view(actor, func(ctx context.Context, tx store.Tx) error {
@@ -65,7 +65,7 @@ var actorTests = []test{
 		}
 	}},
 	{"every actor writes what it may, and is refused the rest", func(f fixture) {
-		f.furnish()
+		f.seed()
 		for name, actor := range cast() {
 			for _, w := range writes {
 				want := berth.Code("")
@@ -91,7 +91,7 @@ var actorTests = []test{
 		}
 	}},
 	{"a view writes nothing, whoever asks", func(f fixture) {
-		f.furnish()
+		f.seed()
 		for _, w := range writes {
 			f.view(operator, func(ctx context.Context, tx store.Tx) error {
 				if w.do(ctx, tx) == nil {
@@ -102,7 +102,7 @@ var actorTests = []test{
 		}
 	}},
 	{"a list shows who is bound to an organization only what is its own", func(f fixture) {
-		f.furnish()
+		f.seed()
 		for name, actor := range cast() {
 			if actor.OrganizationID == "" && name != "nobody" {
 				continue
@@ -160,13 +160,13 @@ var actorTests = []test{
 		check(operator, true)
 	}},
 	{"a name of a volume can't be taken from another organization", func(f fixture) {
-		f.furnish()
+		f.seed()
 		f.code(f.try(of(org(2)), func(ctx context.Context, tx store.Tx) error {
 			return tx.PutVolume(ctx, berth.VolumeRecord{OrganizationID: org(2), Name: "v1", Mount: "/", CreatedAt: noon})
 		}), berth.CodeForbidden)
 	}},
 	{"an id that is no id is one that is not there", func(f fixture) {
-		f.furnish()
+		f.seed()
 		for what, c := range map[string]struct {
 			read func(ctx context.Context, tx store.Tx) error
 			want berth.Code
@@ -188,7 +188,7 @@ var actorTests = []test{
 	}},
 }
 
-// Ids of what furnish stores for the first organization.
+// Ids of what seed stores for the first organization.
 var (
 	furnishedSecret     = id(1)
 	furnishedDeployment = id(2)
@@ -200,9 +200,9 @@ var (
 	houseUser           = id(15)
 )
 
-// furnish fills the store with one of everything for the first organization,
+// seed fills the store with one of everything for the first organization,
 // a tenant of the second, and what belongs to no organization.
-func (f fixture) furnish() {
+func (f fixture) seed() {
 	f.Helper()
 	f.insert(tenant(1))
 	f.bury(org(1))

@@ -1,4 +1,4 @@
-package form_test
+package row_test
 
 import (
 	"reflect"
@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 func TestCountersAreKeptUnderTheirNamesInTheirOrder(t *testing.T) {
@@ -19,28 +19,28 @@ func TestCountersAreKeptUnderTheirNamesInTheirOrder(t *testing.T) {
 	const want = `[{"container":"c1","at":"2026-02-28T12:00:00.123456Z","started":"2026-02-28T11:00:00.123456Z","cpuNs":2000000000,"throttled":3,` +
 		`"oom":4,"rx":5,"tx":6,"read":7,"written":8},` +
 		`{"container":"c2","at":"2026-02-28T12:00:00.123456Z","started":"2026-02-28T12:00:00.123456Z","cpuNs":0}]`
-	text := encoded(t, form.NewCounters(list))
+	text := encoded(t, row.NewCounters(list))
 	if text != want {
 		t.Errorf("kept as %s\nwant %s", text, want)
 	}
-	if got, err := form.ParseCounters(text); err != nil || !reflect.DeepEqual(got, list) {
+	if got, err := row.ParseCounters(text); err != nil || !reflect.DeepEqual(got, list) {
 		t.Errorf("read back as %+v, %v; want %+v", got, err, list)
 	}
 }
 
 func TestCountersAreKeptInUTC(t *testing.T) {
 	east := time.FixedZone("east", 2*60*60)
-	list := form.NewCounters([]berth.Sample{{At: noon.In(east), StartedAt: noon.In(east)}})
+	list := row.NewCounters([]berth.Sample{{At: noon.In(east), StartedAt: noon.In(east)}})
 	if list[0].At.Location() != time.UTC || list[0].Started.Location() != time.UTC || !list[0].At.Equal(noon) {
 		t.Errorf("kept as %+v", list[0])
 	}
 }
 
 func TestNoCountersAreAnEmptyList(t *testing.T) {
-	if text := encoded(t, form.NewCounters(nil)); text != "[]" {
+	if text := encoded(t, row.NewCounters(nil)); text != "[]" {
 		t.Errorf("kept as %s", text)
 	}
-	if list, err := form.ParseCounters("[]"); err != nil || list != nil {
+	if list, err := row.ParseCounters("[]"); err != nil || list != nil {
 		t.Errorf("read as %#v, %v", list, err)
 	}
 }

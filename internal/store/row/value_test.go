@@ -1,24 +1,24 @@
-package form_test
+package row_test
 
 import (
 	"testing"
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 func TestTextThatDiffersInCaseFoldsAlike(t *testing.T) {
 	for _, c := range [][2]string{{"Åre AG", "åRE ag"}, {"Σίσυφος", "ΣΊΣΥΦΟΣ"}} {
-		if form.Fold(c[0]) != form.Fold(c[1]) {
-			t.Errorf("%q folds to %q, %q to %q", c[0], form.Fold(c[0]), c[1], form.Fold(c[1]))
+		if row.Fold(c[0]) != row.Fold(c[1]) {
+			t.Errorf("%q folds to %q, %q to %q", c[0], row.Fold(c[0]), c[1], row.Fold(c[1]))
 		}
 	}
 }
 
 func TestMillisecondsRoundUp(t *testing.T) {
 	for d, want := range map[time.Duration]int64{0: 0, 1: 1, time.Millisecond: 1, time.Millisecond + 1: 2} {
-		if got := form.Milliseconds(d); got != want {
+		if got := row.Milliseconds(d); got != want {
 			t.Errorf("%s is %d ms, want %d", d, got, want)
 		}
 	}
@@ -27,7 +27,7 @@ func TestMillisecondsRoundUp(t *testing.T) {
 func TestMegabytesRoundToTheNearest(t *testing.T) {
 	const half = berth.BytesPerMB / 2
 	for bytes, want := range map[int64]int64{0: 0, half - 1: 0, half: 1, berth.BytesPerMB + half - 1: 1, berth.BytesPerMB + half: 2} {
-		if got := form.Megabytes(berth.Known(bytes)); got != want {
+		if got := row.Megabytes(berth.Known(bytes)); got != want {
 			t.Errorf("%d bytes are %v MB, want %d", bytes, got, want)
 		}
 	}
@@ -35,17 +35,17 @@ func TestMegabytesRoundToTheNearest(t *testing.T) {
 
 func TestUnitsRoundToTheNearest(t *testing.T) {
 	for d, want := range map[time.Duration]int64{0: 0, 499 * time.Microsecond: 0, 500 * time.Microsecond: 1, 1499 * time.Microsecond: 1} {
-		if got := form.Per(berth.Known(d), time.Millisecond); got != want {
+		if got := row.Per(berth.Known(d), time.Millisecond); got != want {
 			t.Errorf("%s is %v ms, want %d", d, got, want)
 		}
 	}
 }
 
 func TestUnknownIsNULL(t *testing.T) {
-	if got := form.Megabytes(berth.Maybe[int64]{}); got != nil {
+	if got := row.Megabytes(berth.Maybe[int64]{}); got != nil {
 		t.Errorf("unknown bytes are %v MB", got)
 	}
-	if got := form.Per(berth.Maybe[time.Duration]{}, time.Millisecond); got != nil {
+	if got := row.Per(berth.Maybe[time.Duration]{}, time.Millisecond); got != nil {
 		t.Errorf("an unknown time is %v ms", got)
 	}
 }

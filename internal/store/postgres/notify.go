@@ -12,10 +12,10 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// bell is the channel on which a transaction with a new deployment tells whose,
+// notifyChannel is the channel on which a transaction with a new deployment tells whose,
 // and through which store, when it commits. Whoever missed it finds the
 // deployment open.
-const bell = "berth"
+const notifyChannel = "berth"
 
 const (
 	quietFor   = 30 * time.Second // before a look whether the connection still lives
@@ -65,7 +65,7 @@ func (s *Store) listen(ctx context.Context, ring func(string)) (heard bool) {
 		return false
 	}
 	defer closeConn(c)
-	if _, err := c.Exec(ctx, "LISTEN "+bell); err != nil {
+	if _, err := c.Exec(ctx, "LISTEN "+notifyChannel); err != nil {
 		return false
 	}
 	ring("")

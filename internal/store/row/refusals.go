@@ -1,7 +1,7 @@
-// Package form is what every store keeps and answers alike, whatever its
+// Package row is what every store keeps and answers alike, whatever its
 // database: pages and their cursors, the JSON of specs, steps and counters, and
 // the refusals. It holds no SQL.
-package form
+package row
 
 import (
 	"net/netip"

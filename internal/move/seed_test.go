@@ -72,8 +72,8 @@ func deployment(n berth.Tenant, i int, s berth.DeploymentStatus) berth.Deploymen
 	return d
 }
 
-// furnish writes everything that a store can hold.
-func furnish(t testing.TB, s store.Store) {
+// seed writes everything that a store can hold.
+func seed(t testing.TB, s store.Store) {
 	t.Helper()
 	for _, part := range []func(context.Context, store.Tx) error{people, tenants, observed, told, ordered} {
 		if err := s.InTx(t.Context(), berth.System(), func(tx store.Tx) error { return part(t.Context(), tx) }); err != nil {

@@ -1,4 +1,4 @@
-package form
+package row
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package form_test
+package row_test
 
 import (
 	"encoding/json"
@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/store/form"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 var noon = time.Date(2026, 2, 28, 12, 0, 0, 123456000, time.UTC)
@@ -29,20 +29,20 @@ func TestASpecIsKeptUnderItsNames(t *testing.T) {
 	}
 	const want = `{"imageTag":"v1","imageDigest":"sha256:1","images":{"web":"ghcr.io/web@sha256:2"},"blueprint":"single@1","release":3,` +
 		`"cpuLimit":1.5,"memoryLimitMb":512,"diskLimitMb":1024,"replicas":2,"internalPort":3000,"environment":{"KEY":"id"}}`
-	text := encoded(t, form.NewSpec(s))
+	text := encoded(t, row.NewSpec(s))
 	if text != want {
 		t.Errorf("kept as %s\nwant %s", text, want)
 	}
-	if got, err := form.ParseSpec(text); err != nil || !reflect.DeepEqual(got, s) {
+	if got, err := row.ParseSpec(text); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("read back as %+v, %v; want %+v", got, err, s)
 	}
-	if got, err := form.ParseSpecOrNil(text); err != nil || !reflect.DeepEqual(*got, s) {
+	if got, err := row.ParseSpecOrNil(text); err != nil || !reflect.DeepEqual(*got, s) {
 		t.Errorf("read back as %+v, %v; want %+v", got, err, s)
 	}
 }
 
 func TestASpecOfBeforeImagesAndReleasesIsRead(t *testing.T) {
-	got, err := form.ParseSpec(`{"imageTag":"v1","blueprint":"single@1","cpuLimit":1,"memoryLimitMb":2,"diskLimitMb":3,"replicas":1,"internalPort":0,"environment":null}`)
+	got, err := row.ParseSpec(`{"imageTag":"v1","blueprint":"single@1","cpuLimit":1,"memoryLimitMb":2,"diskLimitMb":3,"replicas":1,"internalPort":0,"environment":null}`)
 	want := berth.Spec{
 		ImageTag: "v1", Blueprint: "single@1", Limits: berth.Limits{CPU: 1, MemoryMB: 2, DiskMB: 3}, Replicas: 1,
 		Images: map[string]string{}, Environment: map[string]string{},
@@ -54,7 +54,7 @@ func TestASpecOfBeforeImagesAndReleasesIsRead(t *testing.T) {
 
 func TestASpecWithoutVariablesKeepsAnEmptyMap(t *testing.T) {
 	const want = `{"imageTag":"","blueprint":"","cpuLimit":0,"memoryLimitMb":0,"diskLimitMb":0,"replicas":0,"internalPort":0,"environment":{}}`
-	if text := encoded(t, form.NewSpec(berth.Spec{})); text != want {
+	if text := encoded(t, row.NewSpec(berth.Spec{})); text != want {
 		t.Errorf("kept as %s\nwant %s", text, want)
 	}
 }
@@ -66,34 +66,34 @@ func TestStepsAreKeptUnderTheirNamesInTheirOrder(t *testing.T) {
 	}
 	const want = `[{"name":"pull","startedAt":"2026-02-28T12:00:00.123456Z","endedAt":"2026-02-28T12:00:01.123456Z"},` +
 		`{"name":"start","startedAt":"2026-02-28T12:00:01.123456Z","endedAt":"2026-02-28T12:01:00.123456Z","error":"no such image"}]`
-	text := encoded(t, form.NewSteps(list))
+	text := encoded(t, row.NewSteps(list))
 	if text != want {
 		t.Errorf("kept as %s\nwant %s", text, want)
 	}
-	if got, err := form.ParseSteps(text); err != nil || !reflect.DeepEqual(got, list) {
+	if got, err := row.ParseSteps(text); err != nil || !reflect.DeepEqual(got, list) {
 		t.Errorf("read back as %+v, %v; want %+v", got, err, list)
 	}
 }
 
 func TestNamesAreNeverNil(t *testing.T) {
-	if text := encoded(t, form.Names(nil)); text != "{}" {
+	if text := encoded(t, row.Names(nil)); text != "{}" {
 		t.Errorf("kept as %s", text)
 	}
-	if m, err := form.ParseNames("null"); err != nil || m == nil {
+	if m, err := row.ParseNames("null"); err != nil || m == nil {
 		t.Errorf("read as %#v, %v", m, err)
 	}
-	if m, err := form.ParseNames(`{"KEY":"id"}`); err != nil || !reflect.DeepEqual(m, map[string]string{"KEY": "id"}) {
+	if m, err := row.ParseNames(`{"KEY":"id"}`); err != nil || !reflect.DeepEqual(m, map[string]string{"KEY": "id"}) {
 		t.Errorf("read as %#v, %v", m, err)
 	}
 }
 
 func TestWhatIsNotItsJSONIsNotRead(t *testing.T) {
 	for name, parse := range map[string]func(string) error{
-		"spec":     func(s string) error { _, err := form.ParseSpec(s); return err },
-		"previous": func(s string) error { _, err := form.ParseSpecOrNil(s); return err },
-		"steps":    func(s string) error { _, err := form.ParseSteps(s); return err },
-		"names":    func(s string) error { _, err := form.ParseNames(s); return err },
-		"counters": func(s string) error { _, err := form.ParseCounters(s); return err },
+		"spec":     func(s string) error { _, err := row.ParseSpec(s); return err },
+		"previous": func(s string) error { _, err := row.ParseSpecOrNil(s); return err },
+		"steps":    func(s string) error { _, err := row.ParseSteps(s); return err },
+		"names":    func(s string) error { _, err := row.ParseNames(s); return err },
+		"counters": func(s string) error { _, err := row.ParseCounters(s); return err },
 	} {
 		for _, text := range []string{"", `"text"`, `{"name`} {
 			if parse(text) == nil {
