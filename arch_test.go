@@ -48,7 +48,8 @@ var mayImport = map[string]struct {
 	"internal/store/postgres": {[]string{"", "internal/store", "internal/store/row", "supabase"}, "implements the seam on the schema's own files; rules stay out of it"},
 
 	"internal/tenancy":   {[]string{"", "internal/store"}, "use cases write desired state; they never touch an engine or an edge"},
-	"internal/reconcile": {[]string{"", "internal/store"}, "the loop sees engine, edge and prober through its own interfaces"},
+	"internal/plan":      {[]string{""}, "decides what is next from a situation that is handed to it; it sees no clock, no store and no engine"},
+	"internal/reconcile": {[]string{"", "internal/plan", "internal/store"}, "the loop sees engine, edge and prober through its own interfaces"},
 	"internal/notify":    {[]string{"", "internal/store"}, "reads the journal and sends; what it may connect to is given to it"},
 	"internal/auth":      {[]string{"", "internal/store"}, "what a request brought becomes an actor; what an actor may do to tenants is tenancy's"},
 	"internal/api":       {[]string{"", "internal/tenancy", "internal/store", "internal/auth", "internal/metrics"}, "wire types over the use cases; nothing above tenancy knows engines"},

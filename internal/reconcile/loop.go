@@ -81,16 +81,16 @@ type Parts struct {
 type Loop struct {
 	Config
 	Parts
-	queue   *queue
-	lanes   lanes
-	routes  *routes
-	breaker breaker
-	memory  memory
-	stands  standings
-	fleet   members
-	waiters waiters
-	rescan  chan struct{}  // asks for a scan now
-	strays  map[string]int // what the sweeper saw last time, and for how many scans; only the scan touches it
+	queue     *queue
+	lanes     lanes
+	routes    *routes
+	breaker   breaker
+	memory    memory
+	histories histories
+	fleet     members
+	waiters   waiters
+	rescan    chan struct{}  // asks for a scan now
+	strays    map[string]int // what the sweeper saw last time, and for how many scans; only the scan touches it
 }
 
 // New returns a loop that does nothing until Run.
@@ -100,7 +100,7 @@ func New(c Config, p Parts) *Loop {
 	l.queue = newQueue(l.pass)
 	l.memory.byOrg = make(map[string]remembered)
 	l.fleet.byOrg = make(map[string][]berth.Member)
-	l.stands.byOrg = make(map[string]*standing)
+	l.histories.byOrg = make(map[string]*history)
 	l.waiters.byID = make(map[string]*waiter)
 	l.breaker.broken = make(chan struct{}, 1)
 	return l

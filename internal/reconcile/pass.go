@@ -7,16 +7,13 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/plan"
 	"github.com/unite-hub/berth/internal/store"
 )
 
 // rounds bounds how often one pass decides: each round does something, and no
 // tenant needs more.
 const rounds = 16
-
-// hopeless is how long the loop leaves a tenant alone whose trouble only an
-// order can end.
-const hopeless = time.Minute
 
 // pass brings one tenant a part of the way. It holds nothing between passes
 // but what memory keeps of a deployment.
@@ -28,7 +25,7 @@ type pass struct {
 
 // situation is Decide's, and what the steps need beside it.
 type situation struct {
-	Situation
+	plan.Situation
 	blueprint Blueprint // nil for a tenant that is to go
 	secrets   []store.SecretVersion
 	volumes   []berth.VolumeRecord
@@ -42,13 +39,13 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 	switch {
 	case berth.Is(err, berth.CodeContainerNotFound), err == nil && (l.elsewhere(p.Tenant) || l.keptElsewhere(p.Tenant, p.volumes)):
 		l.routes.drop(organizationID)
-		l.stands.forget(organizationID)
-		return verdict{then: Done}
+		l.histories.forget(organizationID)
+		return verdict{then: plan.Done}
 	case err == nil && !p.reachable():
 		if err := p.unhold(ctx); err != nil {
 			p.Log.Warn("what requests wait for could not be recorded", "tenant", organizationID, "error", err)
 		}
-		return verdict{then: Retry} // watchEngine looks at every tenant once it answers again
+		return verdict{then: plan.Retry} // watchEngine looks at every tenant once it answers again
 	case err == nil:
 		var v verdict
 		v, err = p.advance(ctx)
@@ -86,17 +83,17 @@ func (p *pass) advance(ctx context.Context) (verdict, error) {
 		if err := p.prepare(); err != nil {
 			return verdict{}, err
 		}
-		plan := Decide(p.Situation)
-		for _, step := range plan.Steps {
+		next := plan.Decide(p.Situation)
+		for _, step := range next.Steps {
 			if err := p.do(ctx, step); err != nil {
 				return verdict{}, err
 			}
 		}
-		if plan.Then != Again {
-			return verdict{then: plan.Then, after: plan.After}, nil
+		if next.Then != plan.Again {
+			return verdict{then: next.Then, after: next.After}, nil
 		}
 	}
-	return verdict{then: Retry}, nil
+	return verdict{then: plan.Retry}, nil
 }
 
 // load reads the tenant and all that belongs to it in one snapshot.
@@ -192,11 +189,11 @@ func (p *pass) prepare() error {
 			p.Arrived = time.Since(r.arrived)
 		}
 	}
-	p.Proven = p.stands.recall(p.Tenant, p.Deployment != nil, p.Seen)
+	p.Proven = p.histories.recall(p.Tenant, p.Deployment != nil, p.Seen)
 	long, _, held := p.routes.held(p.Tenant.OrganizationID)
 	p.Holding = held && (p.Deployment != nil || long < p.Loop.Patience)
 	p.Unready = p.unready()
-	p.Lives = p.stands.lives(p.Tenant.OrganizationID, p.Seen)
+	p.Lives = p.histories.lives(p.Tenant.OrganizationID, p.Seen)
 	if p.Stack.Services != nil || p.Tenant.Want == berth.WantGone || unresolved(p.Tenant.Spec, p.blueprint) {
 		return nil
 	}
@@ -248,7 +245,7 @@ func (p *pass) fresh() bool {
 // see takes in what an engine showed.
 func (p *pass) see(seen berth.Observed) {
 	p.Seen = seen
-	p.stands.keep(seen)
+	p.histories.keep(seen)
 }
 
 // unready asks how the containers did since the last pass.
@@ -263,7 +260,7 @@ func (p *pass) unready() map[string]string {
 			causes[c.ID] = v.Cause
 		}
 		if ok && v.Dead {
-			p.stands.died(p.Tenant.OrganizationID, c, v.Cause)
+			p.histories.died(p.Tenant.OrganizationID, c, v.Cause)
 		}
 	}
 	return causes
@@ -287,28 +284,28 @@ func (p *pass) call(ctx context.Context, lane chan struct{}, deadline time.Durat
 func (p *pass) failed(ctx context.Context, organizationID string, err error) verdict {
 	switch {
 	case ctx.Err() != nil || p.soft.Err() != nil && errors.Is(err, context.Canceled):
-		return verdict{then: Retry} // ending, or rung: another pass follows
+		return verdict{then: plan.Retry} // ending, or rung: another pass follows
 	case berth.Is(err, berth.CodeStale):
-		return verdict{then: Wait} // an order came in between
+		return verdict{then: plan.Wait} // an order came in between
 	case berth.Is(err, berth.CodeNotLeading), berth.Is(err, berth.CodeOutcomeUnknown):
-		return verdict{then: Retry} // the database's trouble: what is recorded stands
+		return verdict{then: plan.Retry} // the database's trouble: what is recorded stands
 	case berth.Is(err, berth.CodeSubnetTaken):
 		err = p.moveSubnet(ctx, err)
 	}
 	if err == nil {
-		return verdict{then: Wait}
+		return verdict{then: plan.Wait}
 	}
 	p.Log.Warn("tenant could not be reconciled", "tenant", organizationID, "error", err, "code", berth.CodeOf(err))
 	code := berth.CodeOf(err)
 	if code == berth.CodeEngineUnavailable {
 		p.verifyEngine(ctx)
 		if p.Deployment == nil || !p.reachable() {
-			return verdict{then: Retry}
+			return verdict{then: plan.Retry}
 		}
 		// The engine fails for this tenant alone: that ends with patience.
 	}
 	if p.Tenant.OrganizationID == "" || code == berth.CodeStorageUnavailable {
-		return verdict{then: Retry}
+		return verdict{then: plan.Retry}
 	}
 	again, err := p.recordFailure(ctx, err)
 	if err != nil && ctx.Err() == nil {
@@ -329,20 +326,20 @@ func (p *pass) recordFailure(ctx context.Context, err error) (verdict, error) {
 		case !r.arrived.IsZero() && time.Since(r.arrived) >= p.Loop.Patience+p.MoveDrain:
 			// What was ordered runs. That what was before can't be removed is
 			// the next pass's trouble.
-			return verdict{then: Wait}, p.settle(ctx, Step{Status: berth.StatusRunning, Health: berth.HealthHealthy, Reason: err.Error()})
+			return verdict{then: plan.Wait}, p.recordSeen(ctx, plan.Step{Status: berth.StatusRunning, Health: berth.HealthHealthy, Reason: err.Error()})
 		case r.arrived.IsZero() && (final || p.Waited >= p.Loop.Patience):
-			return verdict{then: Wait}, p.fail(ctx, err.Error())
+			return verdict{then: plan.Wait}, p.fail(ctx, err.Error())
 		}
 	}
 	if p.Holding && p.Deployment == nil {
 		// Requests would wait for what fails again and again.
-		if err := p.route(ctx, Step{Kind: StepRoute, Route: berth.RouteStarting}); err != nil {
-			return verdict{then: Retry}, err
+		if err := p.route(ctx, plan.Step{Kind: plan.StepRoute, Route: berth.RouteStarting}); err != nil {
+			return verdict{then: plan.Retry}, err
 		}
 	}
-	retry := verdict{then: Retry}
+	retry := verdict{then: plan.Retry}
 	if final {
-		retry.after = hopeless
+		retry.after = plan.Hopeless
 	}
 	return retry, p.mark(ctx, err.Error())
 }

@@ -5,11 +5,13 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/unite-hub/berth/internal/plan"
 )
 
 // verdict is how a pass over one tenant ended.
 type verdict struct {
-	then  Then
+	then  plan.Then
 	after time.Duration
 	by    time.Duration // with Retry: however long back-off would be; 0 for no bound
 }
@@ -154,9 +156,9 @@ func (q *queue) finish(key string, v verdict) {
 		return
 	}
 	switch v.then {
-	case Done:
+	case plan.Done:
 		delete(q.items, key)
-	case Wait:
+	case plan.Wait:
 		it.failures = 0
 		q.schedule(key, it, v.after)
 	default:

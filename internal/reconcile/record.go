@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/plan"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -52,7 +53,7 @@ func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Ten
 // begin records that a deployment was taken up, and by which engine.
 func (p *pass) begin(ctx context.Context) error {
 	info, _ := p.breaker.get()
-	p.stands.pardon(p.Tenant.OrganizationID)
+	p.histories.pardon(p.Tenant.OrganizationID)
 	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.StartedAt = now()
 		if t.EngineID == "" && t.Want != berth.WantGone {
@@ -68,9 +69,9 @@ func (p *pass) begin(ctx context.Context) error {
 	})
 }
 
-// settle records what is seen, and that the deployment reached it. Nothing is
+// recordSeen records what is seen, and that the deployment reached it. Nothing is
 // written if nothing changed.
-func (p *pass) settle(ctx context.Context, s Step) error {
+func (p *pass) recordSeen(ctx context.Context, s plan.Step) error {
 	succeeded := p.Deployment != nil && (s.Status == berth.StatusStopped || s.Health == berth.HealthHealthy)
 	next := p.Tenant
 	next.Status, next.Health, next.Cause = s.Status, s.Health, s.Reason

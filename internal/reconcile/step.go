@@ -9,15 +9,16 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/plan"
 	"github.com/unite-hub/berth/internal/store"
 )
 
 // do carries out one step and brings the situation up to date. What takes time
 // is remembered as a step of the deployment, and recorded with its next change.
-func (p *pass) do(ctx context.Context, s Step) error {
+func (p *pass) do(ctx context.Context, s plan.Step) error {
 	began := now()
 	err := p.take(ctx, s)
-	if name := stepName(s); name != "" && p.Deployment != nil && (s.Kind != StepRoute || p.moved) {
+	if name := stepName(s); name != "" && p.Deployment != nil && (s.Kind != plan.StepRoute || p.moved) {
 		done := berth.DeploymentStep{Name: name, StartedAt: began, EndedAt: now()}
 		if err != nil {
 			done.Error = err.Error()
@@ -28,66 +29,66 @@ func (p *pass) do(ctx context.Context, s Step) error {
 }
 
 // stepName is what history calls a step, "" for one that it leaves out.
-func stepName(s Step) string {
+func stepName(s plan.Step) string {
 	beside := func(svc berth.Service) bool { return svc.Beside }
 	switch {
-	case s.Kind == StepResolve:
+	case s.Kind == plan.StepResolve:
 		return "image"
-	case s.Kind == StepHalt:
+	case s.Kind == plan.StepHalt:
 		return "stop"
-	case s.Kind == StepApply && slices.ContainsFunc(s.Stack.Services, beside):
+	case s.Kind == plan.StepApply && slices.ContainsFunc(s.Stack.Services, beside):
 		return "start beside"
-	case s.Kind == StepProbe:
+	case s.Kind == plan.StepProbe:
 		return "health check"
-	case s.Kind == StepRoute && s.Route == berth.RouteHolding:
+	case s.Kind == plan.StepRoute && s.Route == berth.RouteHolding:
 		return "hold requests"
-	case s.Kind == StepRoute && s.Route == berth.RouteServing:
+	case s.Kind == plan.StepRoute && s.Route == berth.RouteServing:
 		return "route"
-	case s.Kind == StepApply, s.Kind == StepDrain, s.Kind == StepAdopt, s.Kind == StepRelease, s.Kind == StepRemove:
+	case s.Kind == plan.StepApply, s.Kind == plan.StepDrain, s.Kind == plan.StepAdopt, s.Kind == plan.StepRelease, s.Kind == plan.StepRemove:
 		return string(s.Kind)
 	default:
 		return ""
 	}
 }
 
-func (p *pass) take(ctx context.Context, s Step) error {
+func (p *pass) take(ctx context.Context, s plan.Step) error {
 	switch s.Kind {
-	case StepBegin:
+	case plan.StepBegin:
 		return p.begin(ctx)
-	case StepResolve:
+	case plan.StepResolve:
 		return p.resolve(ctx)
-	case StepDrift:
+	case plan.StepDrift:
 		return p.drift(ctx, s.Reason)
-	case StepRoute:
+	case plan.StepRoute:
 		return p.route(ctx, s)
-	case StepDrain:
+	case plan.StepDrain:
 		p.drain()
 		return p.soft.Err()
-	case StepHalt:
+	case plan.StepHalt:
 		return p.halt(ctx)
-	case StepAdopt:
+	case plan.StepAdopt:
 		return p.adopt(ctx)
-	case StepApply:
+	case plan.StepApply:
 		return p.apply(ctx, s.Stack)
-	case StepRelease:
+	case plan.StepRelease:
 		return p.release(ctx)
-	case StepProbe:
+	case plan.StepProbe:
 		p.probe()
 		if p.soft.Err() == nil && p.Deployment != nil && p.Probe != nil && p.Probe.Status == berth.ProbeTimeout {
 			return p.observe(ctx) // what gave no answer for so long may have died meanwhile
 		}
 		return p.soft.Err()
-	case StepRevive:
+	case plan.StepRevive:
 		return p.revive(ctx, s)
-	case StepRest:
-		return p.rest(ctx, s)
-	case StepSettle:
-		return p.settle(ctx, s)
-	case StepFail:
+	case plan.StepStop:
+		return p.stop(ctx, s)
+	case plan.StepRecord:
+		return p.recordSeen(ctx, s)
+	case plan.StepFail:
 		return p.fail(ctx, s.Reason)
-	case StepRemove:
+	case plan.StepRemove:
 		return p.remove(ctx)
-	case StepBury:
+	case plan.StepBury:
 		return p.bury(ctx)
 	default:
 		return berth.Errorf(berth.CodeInternal, "unknown step %q", s.Kind)
@@ -193,14 +194,14 @@ func (p *pass) credential(ctx context.Context, reference string) (*berth.Credent
 // route tells the edge where the tenant's requests go. What they are led to
 // was found well. A port that someone else has taken is the tenant's trouble,
 // not its deployment's.
-func (p *pass) route(ctx context.Context, s Step) error {
+func (p *pass) route(ctx context.Context, s plan.Step) error {
 	org := p.Tenant.OrganizationID
 	r := berth.Route{
 		OrganizationID: org, Name: p.Tenant.Name, Port: p.Tenant.ExternalPort,
 		State: s.Route, Generation: p.Tenant.Generation, Subnet: p.Tenant.Subnet, Upstreams: s.Upstreams,
 	}
 	if s.Route == berth.RouteServing {
-		p.stands.prove(org, p.at(s.Upstreams))
+		p.histories.prove(org, p.at(s.Upstreams))
 	}
 	p.Holding = s.Route == berth.RouteHolding
 	p.Drained = false
@@ -232,9 +233,9 @@ func (p *pass) unhold(ctx context.Context) error {
 		return check.Kind == berth.ProbeEngine || p.Prober.Probe(p.soft, addr, check).Status != berth.ProbeHealthy
 	})
 	if len(up) == 0 {
-		return p.route(ctx, Step{Kind: StepRoute, Route: berth.RouteStarting})
+		return p.route(ctx, plan.Step{Kind: plan.StepRoute, Route: berth.RouteStarting})
 	}
-	return p.route(ctx, Step{Kind: StepRoute, Route: berth.RouteServing, Upstreams: up})
+	return p.route(ctx, plan.Step{Kind: plan.StepRoute, Route: berth.RouteServing, Upstreams: up})
 }
 
 // at returns the containers behind addresses.
@@ -255,7 +256,7 @@ func (p *pass) drain() {
 	ctx, cancel := context.WithTimeout(p.soft, limit)
 	defer cancel()
 	for ctx.Err() == nil {
-		round, end := context.WithTimeout(ctx, probePause)
+		round, end := context.WithTimeout(ctx, plan.ProbePause)
 		left := p.Edge.Drain(round, p.Tenant.OrganizationID)
 		end()
 		if left == 0 {
@@ -263,7 +264,7 @@ func (p *pass) drain() {
 		}
 		if !p.Holding && p.Deployment != nil {
 			p.note(p.askAll())
-			if p.Relapses >= relapsesMost {
+			if p.Relapses >= plan.MaxRelapses {
 				return
 			}
 		}
@@ -298,7 +299,7 @@ func (p *pass) apply(ctx context.Context, stack berth.Stack) error {
 		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
 			p.see(seen)
-			p.Applied, p.Drained, p.Probe = shape(stack), false, nil
+			p.Applied, p.Drained, p.Probe = plan.Shape(stack), false, nil
 			p.Named = !slices.ContainsFunc(stack.Services, func(s berth.Service) bool { return s.Unnamed })
 		}
 		return err
@@ -391,11 +392,10 @@ func (p *pass) probe() {
 // askAll asks every container that is to take requests, and returns the worst
 // answer; nil if there is none to ask.
 func (p *pass) askAll() (worst *berth.Probe) {
-	gated, _ := gate(p.Stack, p.Seen)
-	for _, c := range newMove(gated, p.Situation).main() {
+	for _, c := range plan.Asked(p.Situation) {
 		pr := p.ask(c)
 		if p.Deployment == nil && pr.Status == berth.ProbeHealthy {
-			p.stands.prove(p.Tenant.OrganizationID, []berth.Container{c}) // whatever the others do
+			p.histories.prove(p.Tenant.OrganizationID, []berth.Container{c}) // whatever the others do
 		}
 		if worst == nil || pr.Status != berth.ProbeHealthy {
 			worst = &pr
@@ -445,7 +445,7 @@ func (p *pass) ask(c berth.Container) (pr berth.Probe) {
 func (p *pass) remove(ctx context.Context) error {
 	p.routes.drop(p.Tenant.OrganizationID)
 	p.leave(p.Tenant.OrganizationID)
-	p.stands.forget(p.Tenant.OrganizationID)
+	p.histories.forget(p.Tenant.OrganizationID)
 	r := berth.Removal{OrganizationID: p.Tenant.OrganizationID}
 	if p.Deployment != nil && p.Deployment.Volumes == berth.VolumesDelete {
 		for _, v := range p.volumes {

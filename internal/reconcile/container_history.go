@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/plan"
 )
 
-// standings are what the loop remembers of tenants beyond their deployments.
+// histories are what the loop remembers of tenants beyond their deployments.
 // After a crash they are made anew from what the store and the engine say.
-type standings struct {
+type histories struct {
 	mu    sync.Mutex
-	byOrg map[string]*standing
+	byOrg map[string]*history
 }
 
-type standing struct {
+type history struct {
 	proven map[string]time.Time // container id to the start since which it was found well
 	lives  map[string]*life     // by container id
 	oomAt  time.Time            // when a kill for want of memory was last told
@@ -25,19 +26,19 @@ type standing struct {
 // recall returns which of the containers that are seen were found well since
 // they started. Of a tenant that is met for the first time, some are believed;
 // what had been given up stays so.
-func (s *standings) recall(t berth.Tenant, changing bool, seen berth.Observed) (proven map[string]bool) {
+func (s *histories) recall(t berth.Tenant, changing bool, seen berth.Observed) (proven map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	it := s.byOrg[t.OrganizationID]
 	if it == nil {
-		it = &standing{proven: map[string]time.Time{}, lives: map[string]*life{}}
+		it = &history{proven: map[string]time.Time{}, lives: map[string]*life{}}
 		s.byOrg[t.OrganizationID] = it
 		for _, c := range seen.Containers {
 			if believed(t, changing, c) {
 				it.proven[c.ID] = c.StartedAt
 			}
-			if !isUp(c) && t.Status == berth.StatusFailed && strings.HasPrefix(t.Cause, givenUp) {
-				it.lives[c.ID] = &life{restarts: c.Restarts, started: c.StartedAt, since: time.Now(), crashes: crashesMost}
+			if !plan.IsUp(c) && t.Status == berth.StatusFailed && strings.HasPrefix(t.Cause, plan.GivenUp) {
+				it.lives[c.ID] = &life{restarts: c.Restarts, started: c.StartedAt, since: time.Now(), crashes: plan.MaxCrashes}
 			}
 		}
 	}
@@ -60,8 +61,8 @@ func believed(t berth.Tenant, changing bool, c berth.Container) bool {
 }
 
 // prove notes that containers were found well.
-func (s *standings) prove(organizationID string, list []berth.Container) {
-	s.update(organizationID, func(it *standing) {
+func (s *histories) prove(organizationID string, list []berth.Container) {
+	s.update(organizationID, func(it *history) {
 		for _, c := range list {
 			it.proven[c.ID] = c.StartedAt
 		}
@@ -69,18 +70,18 @@ func (s *standings) prove(organizationID string, list []berth.Container) {
 }
 
 // keep forgets the containers that are not there any more.
-func (s *standings) keep(seen berth.Observed) {
+func (s *histories) keep(seen berth.Observed) {
 	there := make(map[string]bool, len(seen.Containers))
 	for _, c := range seen.Containers {
 		there[c.ID] = true
 	}
-	s.update(seen.OrganizationID, func(it *standing) {
+	s.update(seen.OrganizationID, func(it *history) {
 		maps.DeleteFunc(it.proven, func(id string, _ time.Time) bool { return !there[id] })
 		maps.DeleteFunc(it.lives, func(id string, _ *life) bool { return !there[id] })
 	})
 }
 
-func (s *standings) update(organizationID string, f func(*standing)) {
+func (s *histories) update(organizationID string, f func(*history)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if it := s.byOrg[organizationID]; it != nil {
@@ -88,7 +89,7 @@ func (s *standings) update(organizationID string, f func(*standing)) {
 	}
 }
 
-func (s *standings) forget(organizationID string) {
+func (s *histories) forget(organizationID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.byOrg, organizationID)

@@ -1,4 +1,4 @@
-package reconcile
+package plan
 
 import (
 	"fmt"
@@ -7,11 +7,11 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// gate holds back the services of a stack that have to be started and wait for
+// holdWaiting holds back the services of a stack that have to be started and wait for
 // another one. What runs as it should is not looked at again: that a database
 // is unwell for a moment stops nothing that was started before. waits says what
 // the first held service waits for, "" if none is held.
-func gate(stack berth.Stack, seen berth.Observed) (gated berth.Stack, waits string) {
+func holdWaiting(stack berth.Stack, seen berth.Observed) (_ berth.Stack, waits string) {
 	if !stack.Run {
 		return stack, ""
 	}

@@ -1,4 +1,4 @@
-package reconcile_test
+package plan_test
 
 import (
 	"net/netip"
@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/reconcile"
+	"github.com/unite-hub/berth/internal/plan"
 )
 
 // saas is a stack of four services: the database is healthy before the
@@ -67,19 +67,19 @@ func TestServicesWaitForWhatTheyDependOn(t *testing.T) {
 		want  string
 	}{
 		"at first only what depends on nothing is made":                     {nil, deployment(berth.DeployProvision), false, 0, "route starting, apply; again"},
-		"a database that is not healthy holds the rest":                     {map[string]berth.Container{"db": starting}, deployment(berth.DeployProvision), false, 0, "settle provisioning starting; wait 1s"},
+		"a database that is not healthy holds the rest":                     {map[string]berth.Container{"db": starting}, deployment(berth.DeployProvision), false, 0, "record provisioning starting; wait 1s"},
 		"a healthy one lets the migration go":                               {map[string]berth.Container{"db": healthy}, deployment(berth.DeployProvision), false, 0, "route starting, apply; again"},
-		"a migration under way holds the rest":                              {map[string]berth.Container{"db": healthy, "migrate": runs}, deployment(berth.DeployProvision), false, 0, "settle provisioning starting; wait 1s"},
+		"a migration under way holds the rest":                              {map[string]berth.Container{"db": healthy, "migrate": runs}, deployment(berth.DeployProvision), false, 0, "record provisioning starting; wait 1s"},
 		"its end is put on record":                                          {map[string]berth.Container{"db": healthy, "migrate": endedAt(0)}, deployment(berth.DeployProvision), false, 0, "release; again"},
 		"then the rest goes":                                                {map[string]berth.Container{"db": healthy, "migrate": endedAt(0)}, deployment(berth.DeployProvision), true, 0, "route starting, apply; again"},
 		"a failed migration ends the deployment at once":                    {map[string]berth.Container{"db": healthy, "migrate": endedAt(3)}, deployment(berth.DeployUpdate), false, 0, "fail; wait 0s"},
-		"a failed migration without an order stays failed":                  {map[string]berth.Container{"db": healthy, "migrate": endedAt(3)}, nil, false, 0, "settle failed unhealthy; wait 1m0s"},
+		"a failed migration without an order stays failed":                  {map[string]berth.Container{"db": healthy, "migrate": endedAt(3)}, nil, false, 0, "record failed unhealthy; wait 1m0s"},
 		"what waits fails when patience ends":                               {map[string]berth.Container{"db": starting}, deployment(berth.DeployProvision), false, time.Minute, "fail; wait 0s"},
 		"the earlier generation goes on serving meanwhile":                  {map[string]berth.Container{"db": healthy, "web": old, "worker": old}, deployment(berth.DeployUpdate), false, 0, "route serving 2, apply; again"},
-		"and is left alone while the migration runs":                        {map[string]berth.Container{"db": healthy, "migrate": runs, "web": old, "worker": old}, deployment(berth.DeployUpdate), false, 0, "settle provisioning starting; wait 1s"},
-		"a database that is unwell later stops nothing":                     {map[string]berth.Container{"db": starting, "web": runs, "worker": runs}, nil, true, 0, "route serving 2, settle running healthy; done"},
-		"a worker that died waits for it, and the rest serves":              {map[string]berth.Container{"db": starting, "web": runs, "worker": endedAt(1)}, nil, true, 0, "route serving 2, settle provisioning starting; wait 1s"},
-		"a migration's container may be gone, or be another's, once it ran": {map[string]berth.Container{"db": healthy, "web": runs, "worker": runs}, nil, true, 0, "route serving 2, settle running healthy; done"},
+		"and is left alone while the migration runs":                        {map[string]berth.Container{"db": healthy, "migrate": runs, "web": old, "worker": old}, deployment(berth.DeployUpdate), false, 0, "record provisioning starting; wait 1s"},
+		"a database that is unwell later stops nothing":                     {map[string]berth.Container{"db": starting, "web": runs, "worker": runs}, nil, true, 0, "route serving 2, record running healthy; done"},
+		"a worker that died waits for it, and the rest serves":              {map[string]berth.Container{"db": starting, "web": runs, "worker": endedAt(1)}, nil, true, 0, "route serving 2, record provisioning starting; wait 1s"},
+		"a migration's container may be gone, or be another's, once it ran": {map[string]berth.Container{"db": healthy, "web": runs, "worker": runs}, nil, true, 0, "route serving 2, record running healthy; done"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := base(true)
@@ -89,7 +89,7 @@ func TestServicesWaitForWhatTheyDependOn(t *testing.T) {
 			s.Stack.Services[1].Done = c.done
 			s.Proven = map[string]bool{"web": true}
 			s.Adopted = true
-			if got := show(reconcile.Decide(s)); got != c.want {
+			if got := show(plan.Decide(s)); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
@@ -113,7 +113,7 @@ func TestAStackStartsInWavesAndStopsWhole(t *testing.T) {
 	stopped.Stack = s
 	stopped.Stack.Run = false
 	stopped.Seen = berth.Observed{}
-	if got := show(reconcile.Decide(stopped)); got != "drift, route stopped, apply; again" {
+	if got := show(plan.Decide(stopped)); got != "drift, route stopped, apply; again" {
 		t.Errorf("a stopped tenant waits for nothing: %s", got)
 	}
 }
@@ -122,7 +122,7 @@ func TestWhatComposeMadeIsTakenBackFirst(t *testing.T) {
 	s := base(true)
 	s.Deployment = deployment(berth.DeployRestart)
 	s.Deployment.Adopt = true
-	if got := show(reconcile.Decide(s)); got != "adopt; again" {
+	if got := show(plan.Decide(s)); got != "adopt; again" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -132,7 +132,7 @@ func TestWhatComposeMadeIsTakenBackFirst(t *testing.T) {
 func TestWhatIsNotNamedAnyMoreGoesWhenNothingIsHeld(t *testing.T) {
 	former := berth.Container{ID: "old", Name: berth.ContainerName(org) + "_mailer_1", Service: "mailer", State: berth.ContainerRunning}
 	for migrated, want := range map[bool]string{
-		false: "settle provisioning starting; wait 1s",
+		false: "record provisioning starting; wait 1s",
 		true:  "route starting, probe; again",
 	} {
 		s := base(true)
@@ -146,7 +146,7 @@ func TestWhatIsNotNamedAnyMoreGoesWhenNothingIsHeld(t *testing.T) {
 		}
 		s.Seen = seen(saas(), states)
 		s.Seen.Containers = append(s.Seen.Containers, former)
-		if got := show(reconcile.Decide(s)); got != want {
+		if got := show(plan.Decide(s)); got != want {
 			t.Errorf("migrated %t: got %s, want %s", migrated, got, want)
 		}
 	}
@@ -156,7 +156,7 @@ func TestAdoptingATenantThatNeverLeftRestartsNothing(t *testing.T) {
 	s := base(true)
 	s.Deployment, s.Adopted, s.Proven = deployment(berth.DeployRestart), true, nil
 	s.Deployment.Adopt = true
-	if got := show(reconcile.Decide(s)); got != "route starting, probe; again" {
+	if got := show(plan.Decide(s)); got != "route starting, probe; again" {
 		t.Errorf("got %s", got)
 	}
 }

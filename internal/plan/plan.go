@@ -1,4 +1,7 @@
-package reconcile
+// Package plan decides what is done next for a tenant. It is pure: a situation
+// in, a plan out, and a plan is data. The loop carries plans out, a dry run
+// tells them.
+package plan
 
 import (
 	"fmt"
@@ -52,8 +55,8 @@ const (
 	StepRelease StepKind = "release" // record that what runs once per release did so
 	StepProbe   StepKind = "probe"   // ask the tenant whether it is well
 	StepRevive  StepKind = "revive"  // restart one container
-	StepRest    StepKind = "rest"    // stop one container for good
-	StepSettle  StepKind = "settle"  // record what is seen, and the deployment's success
+	StepStop    StepKind = "stop"    // stop one container for good
+	StepRecord  StepKind = "record"  // record what is seen, and the deployment's success
 	StepFail    StepKind = "fail"    // record the deployment's failure
 	StepRemove  StepKind = "remove"  // remove the tenant from the engine, and check
 	StepBury    StepKind = "bury"    // turn the row into a tombstone
@@ -66,10 +69,10 @@ type Step struct {
 	Upstreams []netip.AddrPort // of StepRoute: where requests go
 	Arrives   bool             // of StepRoute: to what was ordered
 	Stack     berth.Stack      // of StepApply
-	Status    berth.Status     // of StepSettle
-	Health    berth.Health     // of StepSettle
+	Status    berth.Status     // of StepRecord
+	Health    berth.Health     // of StepRecord
 	Container string           // of StepRevive and StepRest: the engine's id
-	Event     string           // of StepSettle: what it is told as, if not by its health
+	Event     string           // of StepRecord: what it is told as, if not by its health
 	Reason    string           // why, for people
 }
 
@@ -90,12 +93,16 @@ type Plan struct {
 	After time.Duration
 }
 
+// Hopeless is how long a tenant is left alone whose trouble only an order can
+// end.
+const Hopeless = time.Minute
+
 const (
-	probePause   = time.Second            // between rounds of probes while a deployment waits
+	ProbePause   = time.Second            // between rounds of probes while a deployment waits
 	observePause = 500 * time.Millisecond // the same while a new generation is observed
 	gatePause    = time.Second            // between looks at what a service waits for; events come sooner
 	sickPause    = 5 * time.Second        // between probes of a tenant that does not answer
-	relapsesMost = 3                      // rounds after which a generation that was well counts as sick
+	MaxRelapses  = 3                      // rounds after which a generation that was well counts as sick
 )
 
 // Decide is pure and deterministic: the same situation gives the same plan,
@@ -126,39 +133,39 @@ func Decide(s Situation) Plan {
 			return Plan{Steps: []Step{{Kind: StepRelease}}}
 		}
 	}
-	gated, waits := gate(s.Stack, s.Seen)
-	m := newMove(gated, s)
+	stack, waits := holdWaiting(s.Stack, s.Seen)
+	t := newTransition(stack, s)
 	if s.Stack.Run {
-		if list := m.crashed(s); len(list) > 0 {
-			return surrender(s, gated, m, list)
+		if list := t.crashed(s); len(list) > 0 {
+			return surrender(s, stack, t, list)
 		}
 	}
-	return tend(s, m, waits)
+	return tend(s, t, waits)
 }
 
 // tend brings a tenant to what should be, and sees that it is well.
-func tend(s Situation, m move, waits string) Plan {
+func tend(s Situation, t transition, waits string) Plan {
 	if s.Stack.Run && s.Deployment == nil {
-		if c, cause := m.lifeless(s); cause != "" {
-			return Plan{Steps: []Step{m.route(s), {Kind: StepRevive, Container: c.ID, Reason: cause}}}
+		if c, cause := t.lifeless(s); cause != "" {
+			return Plan{Steps: []Step{t.route(s), {Kind: StepRevive, Container: c.ID, Reason: cause}}}
 		}
 	}
-	if reason := m.missing(); reason != "" {
-		return repair(s, m, reason)
+	if reason := t.missing(); reason != "" {
+		return repair(s, t, reason)
 	}
 	if waits != "" {
-		return await(s, m, waits)
+		return await(s, t, waits)
 	}
 	if !s.Stack.Run {
-		if reason := m.surplus(); reason != "" {
-			return repair(s, m, reason)
+		if reason := t.surplus(); reason != "" {
+			return repair(s, t, reason)
 		}
 		return Plan{Steps: []Step{
 			{Kind: StepRoute, Route: berth.RouteStopped},
-			{Kind: StepSettle, Status: berth.StatusStopped, Health: berth.HealthUnknown},
+			{Kind: StepRecord, Status: berth.StatusStopped, Health: berth.HealthUnknown},
 		}, Then: Done}
 	}
-	return verify(s, m)
+	return verify(s, t)
 }
 
 // giveUp ends a deployment that can't succeed any more. Without one, only an
@@ -167,23 +174,23 @@ func giveUp(s Situation, reason string) Plan {
 	if s.Deployment != nil {
 		return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
 	}
-	return Plan{Steps: []Step{{Kind: StepSettle, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: reason}}, Then: Wait, After: hopeless}
+	return Plan{Steps: []Step{{Kind: StepRecord, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: reason}}, Then: Wait, After: Hopeless}
 }
 
 // await waits for a service that others depend on. What ran before goes on
 // serving meanwhile.
-func await(s Situation, m move, reason string) Plan {
+func await(s Situation, t transition, reason string) Plan {
 	if s.Deployment != nil && s.Waited >= s.Patience {
 		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not ready in time: " + reason}}, Then: Wait}
 	}
-	settle := Step{Kind: StepSettle, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: reason}
+	record := Step{Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: reason}
 	if s.Deployment != nil {
-		return Plan{Steps: []Step{settle}, Then: Wait, After: gatePause}
+		return Plan{Steps: []Step{record}, Then: Wait, After: gatePause}
 	}
-	if !m.mainRuns() {
-		settle.Status = berth.StatusFailed
+	if !t.mainRuns() {
+		record.Status = berth.StatusFailed
 	}
-	return Plan{Steps: []Step{m.route(s), settle}, Then: Wait, After: gatePause}
+	return Plan{Steps: []Step{t.route(s), record}, Then: Wait, After: gatePause}
 }
 
 // restartDue reports whether containers that run have to be stopped first. One
@@ -193,16 +200,16 @@ func restartDue(s Situation) bool {
 	if d == nil || d.Type != berth.DeployRestart || d.Adopt || s.Restarted || !s.Stack.Run {
 		return false // what was adopted is made anew, and the rest was never away
 	}
-	return slices.ContainsFunc(s.Seen.Containers, isUp)
+	return slices.ContainsFunc(s.Seen.Containers, IsUp)
 }
 
 // repair brings the engine to what should be. If it was tried in this pass and
 // did not hold, it waits, until patience ends.
-func repair(s Situation, m move, reason string) Plan {
-	if s.Applied == shape(m.stack) {
-		return unrepaired(s, m, reason)
+func repair(s Situation, t transition, reason string) Plan {
+	if s.Applied == Shape(t.stack) {
+		return unrepaired(s, t, reason)
 	}
-	if m.stopFirst && !(s.Holding && s.Drained) {
+	if t.stopFirst && !(s.Holding && s.Drained) {
 		return Plan{Steps: []Step{{Kind: StepRoute, Route: berth.RouteHolding}, {Kind: StepDrain}}}
 	}
 	var steps []Step
@@ -212,93 +219,93 @@ func repair(s Situation, m move, reason string) Plan {
 	switch {
 	case !s.Stack.Run:
 		steps = append(steps, Step{Kind: StepRoute, Route: berth.RouteStopped})
-	case !m.stopFirst:
-		steps = append(steps, m.route(s))
+	case !t.stopFirst:
+		steps = append(steps, t.route(s))
 	}
-	return Plan{Steps: append(steps, Step{Kind: StepApply, Stack: m.stack})}
+	return Plan{Steps: append(steps, Step{Kind: StepApply, Stack: t.stack})}
 }
 
 // unrepaired is what comes after an apply that did not hold.
-func unrepaired(s Situation, m move, reason string) Plan {
-	settle := Step{Kind: StepSettle, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: reason}
+func unrepaired(s Situation, t transition, reason string) Plan {
+	record := Step{Kind: StepRecord, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: reason}
 	if s.Deployment != nil {
 		if s.Waited >= s.Patience {
 			return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
 		}
-		settle.Status, settle.Health = s.Tenant.Status, berth.HealthStarting
-		return Plan{Steps: []Step{settle}, Then: Retry}
+		record.Status, record.Health = s.Tenant.Status, berth.HealthStarting
+		return Plan{Steps: []Step{record}, Then: Retry}
 	}
 	s.Holding = false // requests would wait for what nobody works on
-	return Plan{Steps: []Step{m.route(s), settle}, Then: Retry}
+	return Plan{Steps: []Step{t.route(s), record}, Then: Retry}
 }
 
 // verify asks a tenant that runs as it should whether it is well, and moves
 // traffic to it once it is.
-func verify(s Situation, m move) Plan {
-	running := Step{Kind: StepSettle, Status: berth.StatusRunning, Health: berth.HealthHealthy}
-	unwellInside := m.unwellInside(s)
+func verify(s Situation, t transition) Plan {
+	running := Step{Kind: StepRecord, Status: berth.StatusRunning, Health: berth.HealthHealthy}
+	unwellInside := t.unwellInside(s)
 	switch {
 	case s.Deployment == nil && s.Holding && unwellInside != "":
-		return await(s, m, unwellInside)
-	case s.Deployment == nil && m.proven(s.Proven) && m.surplus() == "" && (s.Tenant.Health == berth.HealthHealthy || m.unready(s)):
-		running.Health, running.Reason = m.health(s)
-		return Plan{Steps: []Step{m.route(s), running}, Then: Done}
-	case s.Deployment != nil && s.Relapses >= relapsesMost:
+		return await(s, t, unwellInside)
+	case s.Deployment == nil && t.proven(s.Proven) && t.surplus() == "" && (s.Tenant.Health == berth.HealthHealthy || t.unready(s)):
+		running.Health, running.Reason = t.health(s)
+		return Plan{Steps: []Step{t.route(s), running}, Then: Done}
+	case s.Deployment != nil && s.Relapses >= MaxRelapses:
 		return Plan{Steps: []Step{{Kind: StepFail, Reason: "was well and got sick again: " + cause(s.Probe)}}, Then: Wait}
-	case s.Deployment == nil && m.proven(s.Proven) && m.surplus() != "":
-		return arrive(s, m)
+	case s.Deployment == nil && t.proven(s.Proven) && t.surplus() != "":
+		return arrive(s, t)
 	case s.Probe == nil:
-		return Plan{Steps: []Step{m.route(s), {Kind: StepProbe}}}
+		return Plan{Steps: []Step{t.route(s), {Kind: StepProbe}}}
 	case s.Probe.Status != berth.ProbeHealthy:
-		return unwell(s, m)
+		return unwell(s, t)
 	}
 	if unwellInside != "" {
-		return await(s, m, unwellInside)
+		return await(s, t, unwellInside)
 	}
-	if s.Deployment != nil && m.moves && s.Well < s.Observe {
+	if s.Deployment != nil && t.beside && s.Well < s.Observe {
 		if s.Waited >= s.Patience+s.Observe {
 			return Plan{Steps: []Step{{Kind: StepFail, Reason: "was never well for " + s.Observe.String() + " on end"}}, Then: Wait}
 		}
 		return Plan{Then: Wait, After: min(observePause, s.Observe-s.Well)}
 	}
-	return arrive(s, m)
+	return arrive(s, t)
 }
 
 // arrive moves traffic to a generation that was found well, and lets the one
 // before it go: name, route, drain, remove, and look again.
-func arrive(s Situation, m move) Plan {
-	here := Step{Kind: StepRoute, Route: berth.RouteServing, Upstreams: addresses(m.main()), Arrives: true}
+func arrive(s Situation, t transition) Plan {
+	here := Step{Kind: StepRoute, Route: berth.RouteServing, Upstreams: addresses(t.main()), Arrives: true}
 	switch {
-	case m.surplus() == "":
-		return Plan{Steps: []Step{here, {Kind: StepSettle, Status: berth.StatusRunning, Health: berth.HealthHealthy}}, Then: Done}
-	case s.Applied == shape(m.alone) && s.Deployment != nil && s.Arrived < s.Patience:
-		return Plan{Steps: []Step{here, {Kind: StepSettle, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: m.surplus()}}, Then: Retry}
-	case s.Applied == shape(m.alone):
-		return Plan{Steps: []Step{here, {Kind: StepSettle, Status: berth.StatusRunning, Health: berth.HealthHealthy, Reason: m.surplus()}}, Then: Retry}
-	case m.unnamed && !s.Named && s.Applied != shape(m.named):
-		return Plan{Steps: []Step{{Kind: StepApply, Stack: m.named}}}
+	case t.surplus() == "":
+		return Plan{Steps: []Step{here, {Kind: StepRecord, Status: berth.StatusRunning, Health: berth.HealthHealthy}}, Then: Done}
+	case s.Applied == Shape(t.alone) && s.Deployment != nil && s.Arrived < s.Patience:
+		return Plan{Steps: []Step{here, {Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: t.surplus()}}, Then: Retry}
+	case s.Applied == Shape(t.alone):
+		return Plan{Steps: []Step{here, {Kind: StepRecord, Status: berth.StatusRunning, Health: berth.HealthHealthy, Reason: t.surplus()}}, Then: Retry}
+	case t.unnamed && !s.Named && s.Applied != Shape(t.named):
+		return Plan{Steps: []Step{{Kind: StepApply, Stack: t.named}}}
 	case !s.Drained:
 		return Plan{Steps: []Step{here, {Kind: StepDrain}}}
 	default:
-		return Plan{Steps: []Step{{Kind: StepApply, Stack: m.alone}}}
+		return Plan{Steps: []Step{{Kind: StepApply, Stack: t.alone}}}
 	}
 }
 
 // unwell is what follows a probe that failed.
-func unwell(s Situation, m move) Plan {
+func unwell(s Situation, t transition) Plan {
 	if s.Deployment != nil && s.Waited >= s.Patience {
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not healthy in time: " + m.ended(s) + s.Probe.Cause}}, Then: Wait}
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not healthy in time: " + t.ended(s) + s.Probe.Cause}}, Then: Wait}
 	}
-	if s.Deployment != nil && m.moves {
-		return Plan{Then: Wait, After: probePause} // the one before it serves, and is well
+	if s.Deployment != nil && t.beside {
+		return Plan{Then: Wait, After: ProbePause} // the one before it serves, and is well
 	}
-	settle := Step{Kind: StepSettle, Status: berth.StatusRunning, Health: berth.HealthStarting, Reason: s.Probe.Cause}
+	record := Step{Kind: StepRecord, Status: berth.StatusRunning, Health: berth.HealthStarting, Reason: s.Probe.Cause}
 	if s.Deployment != nil {
-		return Plan{Steps: []Step{settle}, Then: Wait, After: probePause}
+		return Plan{Steps: []Step{record}, Then: Wait, After: ProbePause}
 	}
-	settle.Health = berth.HealthUnhealthy
+	record.Health = berth.HealthUnhealthy
 	s.Holding = false
-	return Plan{Steps: []Step{m.route(s), settle}, Then: Wait, After: sickPause}
+	return Plan{Steps: []Step{t.route(s), record}, Then: Wait, After: sickPause}
 }
 
 func cause(p *berth.Probe) string {
@@ -317,11 +324,11 @@ func settled(t berth.Tenant) bool {
 // Difference says in words how what is seen differs from the stack, "" if it
 // does not. An engine that did not look at limits is believed.
 func Difference(stack berth.Stack, seen berth.Observed) string {
-	m := newMove(stack, Situation{Seen: seen})
-	if reason := m.missing(); reason != "" {
+	t := newTransition(stack, Situation{Seen: seen})
+	if reason := t.missing(); reason != "" {
 		return reason
 	}
-	return m.surplus()
+	return t.surplus()
 }
 
 func containerDifference(want berth.ContainerSpec, c berth.Container, ok, run bool) string {
@@ -354,4 +361,11 @@ func containerDifference(want berth.ContainerSpec, c berth.Container, ok, run bo
 	default:
 		return ""
 	}
+}
+
+// Asked returns the containers to probe: those that are wanted, take requests
+// and run.
+func Asked(s Situation) []berth.Container {
+	stack, _ := holdWaiting(s.Stack, s.Seen)
+	return newTransition(stack, s).main()
 }

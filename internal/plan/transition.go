@@ -1,4 +1,4 @@
-package reconcile
+package plan
 
 import (
 	"fmt"
@@ -9,10 +9,10 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// move is a stack beside what is there: which containers it keeps, which are
+// transition is a stack beside what is there: which containers it keeps, which are
 // of an earlier generation, and how the way from one to the other goes.
-type move struct {
-	stack berth.Stack // as it is applied now: gated, and beside what runs
+type transition struct {
+	stack berth.Stack // as it is applied now: with what waits held, and beside what runs
 	named berth.Stack // the same, with what was made found by its name
 	alone berth.Stack // without what came before
 
@@ -20,67 +20,67 @@ type move struct {
 	kept  map[string]berth.Container // by the name that it has in the end
 	extra []berth.Container
 
-	moves     bool // something is made beside what runs
+	beside    bool // something is made beside what runs
 	unnamed   bool // and is not found by its name at first
 	stopFirst bool // something that runs has to stop before its successor starts
 }
 
-// newMove looks at what a gated stack keeps and replaces. A service that runs
+// newTransition looks at what a stack keeps and replaces. A service that runs
 // and was changed is made beside; one that holds a volume which two generations
 // must not share, or that finds no room in the tenant's network, is stopped
 // first.
-func newMove(gated berth.Stack, s Situation) move {
-	m := move{stack: gated, alone: gated, seen: s.Seen}
-	m.kept, m.extra = gated.Pair(s.Seen.Containers)
-	if !gated.Run {
-		m.named = gated
-		return m
+func newTransition(stack berth.Stack, s Situation) transition {
+	t := transition{stack: stack, alone: stack, seen: s.Seen}
+	t.kept, t.extra = stack.Pair(s.Seen.Containers)
+	if !stack.Run {
+		t.named = stack
+		return t
 	}
-	m.stack.Ends = m.inTheWay()
-	m.stopFirst = len(m.stack.Ends) > 0
-	free := room(gated, s.Seen) - m.missingContainers()
-	m.stack.Services = slices.Clone(gated.Services)
-	for i := range m.stack.Services {
-		svc := &m.stack.Services[i]
-		if svc.Held || svc.Done || svc.Once || !m.replaces(*svc) || slices.Contains(m.stack.Ends, svc.Name) {
+	t.stack.Ends = t.inTheWay()
+	t.stopFirst = len(t.stack.Ends) > 0
+	free := freeAddresses(stack, s.Seen) - t.missingContainers()
+	t.stack.Services = slices.Clone(stack.Services)
+	for i := range t.stack.Services {
+		svc := &t.stack.Services[i]
+		if svc.Held || svc.Done || svc.Once || !t.replaces(*svc) || slices.Contains(t.stack.Ends, svc.Name) {
 			continue
 		}
-		wanting, staged := m.wanting(svc.Name)
-		if wanting > 0 && (exclusive(gated, *svc) || free < 0) {
-			m.stopFirst = true
+		wanting, staged := t.wanting(svc.Name)
+		if wanting > 0 && (exclusive(stack, *svc) || free < 0) {
+			t.stopFirst = true
 			continue
 		}
 		svc.Beside = true
 		if wanting > 0 || staged {
-			m.moves = true
-			svc.Unnamed = len(gated.Services) > 1
-			m.unnamed = m.unnamed || svc.Unnamed
+			t.beside = true
+			svc.Unnamed = len(stack.Services) > 1
+			t.unnamed = t.unnamed || svc.Unnamed
 		}
 	}
-	m.named = m.stack
-	m.named.Services = slices.Clone(m.stack.Services)
-	for i := range m.named.Services {
-		m.named.Services[i].Unnamed = false
+	t.named = t.stack
+	t.named.Services = slices.Clone(t.stack.Services)
+	for i := range t.named.Services {
+		t.named.Services[i].Unnamed = false
 	}
-	return m
+	return t
 }
 
 // inTheWay names the services of which something runs that is not wanted and
 // writes to a volume which a container that is to be made needs for itself: a
 // volume may change its service from one version to the next.
-func (m move) inTheWay() (services []string) {
+func (t transition) inTheWay() (services []string) {
 	needed := map[string]bool{}
-	for _, want := range m.stack.Containers() {
-		if _, there := m.kept[want.Name]; there {
+	for _, want := range t.stack.Containers() {
+		if _, there := t.kept[want.Name]; there {
 			continue
 		}
 		for _, mount := range want.Service.Mounts {
-			shared := slices.ContainsFunc(m.stack.Volumes, func(v berth.Volume) bool { return v.Name == mount.Volume && v.Shared })
+			shared := slices.ContainsFunc(t.stack.Volumes, func(v berth.Volume) bool { return v.Name == mount.Volume && v.Shared })
 			needed[mount.Volume] = needed[mount.Volume] || !mount.ReadOnly && !shared
 		}
 	}
-	for _, c := range m.extra {
-		if isUp(c) && !slices.Contains(services, c.Service) && slices.ContainsFunc(c.Writes, func(v string) bool { return needed[v] }) {
+	for _, c := range t.extra {
+		if IsUp(c) && !slices.Contains(services, c.Service) && slices.ContainsFunc(c.Writes, func(v string) bool { return needed[v] }) {
 			services = append(services, c.Service)
 		}
 	}
@@ -89,17 +89,17 @@ func (m move) inTheWay() (services []string) {
 }
 
 // missingContainers is how many are wanted and not there.
-func (m move) missingContainers() (n int) {
-	for _, want := range m.stack.Containers() {
-		if _, there := m.kept[want.Name]; !there {
+func (t transition) missingContainers() (n int) {
+	for _, want := range t.stack.Containers() {
+		if _, there := t.kept[want.Name]; !there {
 			n++
 		}
 	}
 	return n
 }
 
-// room is how many more containers the tenant's network has addresses for.
-func room(stack berth.Stack, seen berth.Observed) int {
+// freeAddresses is how many more containers the tenant's network has addresses for.
+func freeAddresses(stack berth.Stack, seen berth.Observed) int {
 	bits := stack.Subnet.Bits()
 	if !stack.Subnet.IsValid() || bits < 16 {
 		return 1 << 16
@@ -111,24 +111,24 @@ func room(stack berth.Stack, seen berth.Observed) int {
 // exclusive reports whether a service writes to a volume that is not marked
 // shared.
 func exclusive(stack berth.Stack, svc berth.Service) bool {
-	return slices.ContainsFunc(svc.Mounts, func(m berth.Mount) bool {
-		return !m.ReadOnly && !slices.ContainsFunc(stack.Volumes, func(v berth.Volume) bool { return v.Name == m.Volume && v.Shared })
+	return slices.ContainsFunc(svc.Mounts, func(mount berth.Mount) bool {
+		return !mount.ReadOnly && !slices.ContainsFunc(stack.Volumes, func(v berth.Volume) bool { return v.Name == mount.Volume && v.Shared })
 	})
 }
 
 // replaces reports whether a container of the service runs that is not wanted,
 // or one that takes the requests which the service is to take now.
-func (m move) replaces(svc berth.Service) bool {
-	return slices.ContainsFunc(m.extra, func(c berth.Container) bool {
-		return isUp(c) && (c.Service == svc.Name || svc.Main && c.Address.IsValid())
+func (t transition) replaces(svc berth.Service) bool {
+	return slices.ContainsFunc(t.extra, func(c berth.Container) bool {
+		return IsUp(c) && (c.Service == svc.Name || svc.Main && c.Address.IsValid())
 	})
 }
 
 // wanting is how many containers of a service are not there, and whether some
 // were made beside others and have no name of their own yet.
-func (m move) wanting(service string) (n int, staged bool) {
-	for _, want := range of(m.stack, service) {
-		c, ok := m.kept[want.Name]
+func (t transition) wanting(service string) (n int, staged bool) {
+	for _, want := range of(t.stack, service) {
+		c, ok := t.kept[want.Name]
 		if !ok {
 			n++
 		}
@@ -138,14 +138,14 @@ func (m move) wanting(service string) (n int, staged bool) {
 }
 
 // missing says what of the stack is not there as it should be, "" if all is.
-func (m move) missing() string {
-	if !m.seen.Network {
-		return "network " + m.stack.Network + " is missing"
+func (t transition) missing() string {
+	if !t.seen.Network {
+		return "network " + t.stack.Network + " is missing"
 	}
-	for _, want := range m.stack.Containers() {
-		c, ok := m.kept[want.Name]
-		if reason := containerDifference(want, c, ok, m.stack.Run); reason != "" {
-			if !ok && slices.ContainsFunc(m.extra, func(c berth.Container) bool { return c.Service == want.Service.Name && c.Replica == want.Replica }) {
+	for _, want := range t.stack.Containers() {
+		c, ok := t.kept[want.Name]
+		if reason := containerDifference(want, c, ok, t.stack.Run); reason != "" {
+			if !ok && slices.ContainsFunc(t.extra, func(c berth.Container) bool { return c.Service == want.Service.Name && c.Replica == want.Replica }) {
 				reason = "was made from another spec"
 			}
 			return "container " + want.Name + " " + reason
@@ -155,14 +155,14 @@ func (m move) missing() string {
 }
 
 // surplus says what is there that should not be in the end, "" if nothing is.
-func (m move) surplus() string {
-	for _, c := range m.extra {
-		if !m.alone.Leaves(c.Service) {
+func (t transition) surplus() string {
+	for _, c := range t.extra {
+		if !t.alone.Leaves(c.Service) {
 			return "container " + c.Name + " is not wanted any more"
 		}
 	}
-	for _, want := range m.alone.Containers() {
-		if c, ok := m.kept[want.Name]; ok && c.Name != want.Name {
+	for _, want := range t.alone.Containers() {
+		if c, ok := t.kept[want.Name]; ok && c.Name != want.Name {
 			return "container " + c.Name + " is to be called " + want.Name
 		}
 	}
@@ -170,9 +170,9 @@ func (m move) surplus() string {
 }
 
 // main returns the wanted containers that take requests and run.
-func (m move) main() (list []berth.Container) {
-	for _, want := range m.alone.Containers() {
-		if c := m.kept[want.Name]; want.Service.Main && c.State == berth.ContainerRunning && c.Address.IsValid() {
+func (t transition) main() (list []berth.Container) {
+	for _, want := range t.alone.Containers() {
+		if c := t.kept[want.Name]; want.Service.Main && c.State == berth.ContainerRunning && c.Address.IsValid() {
 			list = append(list, c)
 		}
 	}
@@ -180,8 +180,8 @@ func (m move) main() (list []berth.Container) {
 }
 
 // former returns the containers of an earlier generation that take requests.
-func (m move) former() (list []berth.Container) {
-	for _, c := range m.extra {
+func (t transition) former() (list []berth.Container) {
+	for _, c := range t.extra {
 		if c.State == berth.ContainerRunning && c.Address.IsValid() {
 			list = append(list, c)
 		}
@@ -191,18 +191,18 @@ func (m move) former() (list []berth.Container) {
 
 // mainRuns reports whether anything that takes requests runs, whatever it was
 // made from.
-func (m move) mainRuns() bool { return len(m.main())+len(m.former()) > 0 }
+func (t transition) mainRuns() bool { return len(t.main())+len(t.former()) > 0 }
 
 // proven reports whether every wanted container that takes requests was found
 // well since it started.
-func (m move) proven(known map[string]bool) bool {
+func (t transition) proven(known map[string]bool) bool {
 	wanted := 0
-	for _, want := range m.alone.Containers() {
+	for _, want := range t.alone.Containers() {
 		if !want.Service.Main {
 			continue
 		}
 		wanted++
-		if !known[m.kept[want.Name].ID] {
+		if !known[t.kept[want.Name].ID] {
 			return false
 		}
 	}
@@ -212,15 +212,15 @@ func (m move) proven(known map[string]bool) bool {
 // route leads to what was found well: to the generation that is wanted once all
 // of it was, to the one before until then. What is not ready now is left out.
 // Requests that wait go on waiting until a deployment arrives.
-func (m move) route(s Situation) Step {
-	if s.Holding && (s.Deployment != nil || m.unwellInside(s) != "") {
+func (t transition) route(s Situation) Step {
+	if s.Holding && (s.Deployment != nil || t.unwellInside(s) != "") {
 		return Step{Kind: StepRoute, Route: berth.RouteHolding}
 	}
 	well := func(list []berth.Container) []berth.Container {
 		return slices.DeleteFunc(list, func(c berth.Container) bool { return !s.Proven[c.ID] })
 	}
-	up := well(m.main())
-	if former := well(m.former()); !m.proven(s.Proven) && len(former) > 0 {
+	up := well(t.main())
+	if former := well(t.former()); !t.proven(s.Proven) && len(former) > 0 {
 		up = former
 	}
 	if len(up) == 0 {
@@ -238,14 +238,14 @@ func (m move) route(s Situation) Step {
 
 // unready reports whether a container that takes requests is known not to be
 // well now.
-func (m move) unready(s Situation) bool {
-	return slices.ContainsFunc(m.main(), func(c berth.Container) bool { return s.Unready[c.ID] != "" })
+func (t transition) unready(s Situation) bool {
+	return slices.ContainsFunc(t.main(), func(c berth.Container) bool { return s.Unready[c.ID] != "" })
 }
 
 // health sums up how the containers that take requests do.
-func (m move) health(s Situation) (berth.Health, string) {
+func (t transition) health(s Situation) (berth.Health, string) {
 	var causes []string
-	main := m.main()
+	main := t.main()
 	for _, c := range main {
 		if why := s.Unready[c.ID]; why != "" {
 			causes = append(causes, why)
@@ -263,9 +263,9 @@ func (m move) health(s Situation) (berth.Health, string) {
 
 // unwellInside says which container that is new is not well by its own health
 // check, "" if none is. Those that take requests are probed instead.
-func (m move) unwellInside(s Situation) string {
-	for _, want := range m.stack.Containers() {
-		c := m.kept[want.Name]
+func (t transition) unwellInside(s Situation) string {
+	for _, want := range t.stack.Containers() {
+		c := t.kept[want.Name]
 		if (want.Service.Beside || s.Holding) && !want.Service.Main && c.Health != berth.ContainerUnchecked && c.Health != berth.ContainerHealthy {
 			return "service " + want.Service.Name + " is not healthy"
 		}
@@ -281,12 +281,12 @@ func addresses(list []berth.Container) []netip.AddrPort {
 	return up
 }
 
-func isUp(c berth.Container) bool {
+func IsUp(c berth.Container) bool {
 	return c.State == berth.ContainerRunning || c.State == berth.ContainerRestarting
 }
 
-// shape tells stacks apart that are applied one after the other in one move.
-func shape(stack berth.Stack) string {
+// Shape tells stacks apart that are applied one after the other in one transition.
+func Shape(stack berth.Stack) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%t", stack.Run)
 	if len(stack.Ends) > 0 {

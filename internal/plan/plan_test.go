@@ -1,4 +1,4 @@
-package reconcile_test
+package plan_test
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/reconcile"
+	"github.com/unite-hub/berth/internal/plan"
 )
 
 const org = "550e8400-e29b-41d4-a716-446655440001"
@@ -34,18 +34,18 @@ func stack(run bool, replicas int) (berth.Stack, berth.Observed) {
 }
 
 // base is a tenant that runs as it should, with nothing to do.
-func base(run bool) reconcile.Situation {
+func base(run bool) plan.Situation {
 	s, seen := stack(run, 1)
 	t := berth.Tenant{OrganizationID: org, Want: berth.WantStopped, Status: berth.StatusStopped, Generation: 2, EngineID: "e",
 		Spec: berth.Spec{ImageDigest: "sha256:1", Replicas: 1}}
 	if run {
 		t.Want, t.Status, t.Health = berth.WantRunning, berth.StatusRunning, berth.HealthHealthy
 	}
-	return reconcile.Situation{Tenant: t, Stack: s, Seen: seen, Proven: map[string]bool{"c0": run}, Available: true, Patience: time.Minute}
+	return plan.Situation{Tenant: t, Stack: s, Seen: seen, Proven: map[string]bool{"c0": run}, Available: true, Patience: time.Minute}
 }
 
 // fresh says that what runs was not found well yet.
-func fresh(s reconcile.Situation) reconcile.Situation {
+func fresh(s plan.Situation) plan.Situation {
 	s.Proven = nil
 	return s
 }
@@ -57,7 +57,7 @@ func deployment(kind berth.DeploymentType) *berth.Deployment {
 // moved is a tenant whose image was changed, in the state that the names of the
 // containers beside each other say: "old" runs what was there before, "new"
 // what is wanted.
-func moved(names ...string) reconcile.Situation {
+func moved(names ...string) plan.Situation {
 	s := base(true)
 	s.Deployment = deployment(berth.DeployUpdate)
 	old := s.Seen.Containers[0]
@@ -82,174 +82,174 @@ func moved(names ...string) reconcile.Situation {
 func TestDecide(t *testing.T) {
 	well := &berth.Probe{Status: berth.ProbeHealthy}
 	sick := &berth.Probe{Status: berth.ProbeUnhealthy, Cause: "answered 500"}
-	with := func(s reconcile.Situation, change func(*reconcile.Situation)) func() reconcile.Situation {
-		return func() reconcile.Situation { change(&s); return s }
+	with := func(s plan.Situation, change func(*plan.Situation)) func() plan.Situation {
+		return func() plan.Situation { change(&s); return s }
 	}
-	volume := func(s reconcile.Situation, shared bool) reconcile.Situation {
+	volume := func(s plan.Situation, shared bool) plan.Situation {
 		mount := berth.Mount{Volume: "v", Target: "/data"}
 		s.Stack.Services[0].Mounts = []berth.Mount{mount}
 		s.Stack.Volumes = []berth.Volume{{Name: "v", Shared: shared}}
 		return s
 	}
 	for name, c := range map[string]struct {
-		from func() reconcile.Situation
+		from func() plan.Situation
 		want string
 	}{
-		"a healthy tenant is left alone": {func() reconcile.Situation { return base(true) },
-			"route serving 2, settle running healthy; done"},
-		"a stopped tenant is left alone": {func() reconcile.Situation { return base(false) },
-			"route stopped, settle stopped unknown; done"},
-		"a new deployment is first taken up": {with(base(true), func(s *reconcile.Situation) {
+		"a healthy tenant is left alone": {func() plan.Situation { return base(true) },
+			"route serving 2, record running healthy; done"},
+		"a stopped tenant is left alone": {func() plan.Situation { return base(false) },
+			"route stopped, record stopped unknown; done"},
+		"a new deployment is first taken up": {with(base(true), func(s *plan.Situation) {
 			s.Deployment = deployment(berth.DeployUpdate)
 			s.Deployment.StartedAt = time.Time{}
 		}), "begin; again"},
-		"an image is pinned before anything is made from it": {with(base(true), func(s *reconcile.Situation) {
+		"an image is pinned before anything is made from it": {with(base(true), func(s *plan.Situation) {
 			s.Tenant.Spec.ImageDigest, s.Stack = "", berth.Stack{}
 		}), "resolve; again"},
-		"an image that was pinned long ago is looked for first": {with(base(true), func(s *reconcile.Situation) {
+		"an image that was pinned long ago is looked for first": {with(base(true), func(s *plan.Situation) {
 			s.Deployment, s.Available = deployment(berth.DeployRollback), false
 		}), "resolve; again"},
-		"a fresh tenant is applied behind a closed route": {with(base(true), func(s *reconcile.Situation) {
+		"a fresh tenant is applied behind a closed route": {with(base(true), func(s *plan.Situation) {
 			s.Tenant.Status, s.Deployment, s.Seen = berth.StatusProvisioning, deployment(berth.DeployProvision), berth.Observed{}
 		}), "route starting, apply; again"},
-		"a new tenant that is not to start is made and not started": {with(base(false), func(s *reconcile.Situation) {
+		"a new tenant that is not to start is made and not started": {with(base(false), func(s *plan.Situation) {
 			s.Tenant.Status, s.Deployment, s.Seen = berth.StatusProvisioning, deployment(berth.DeployProvision), berth.Observed{}
 		}), "route stopped, apply; again"},
-		"what was applied is probed": {with(fresh(base(true)), func(s *reconcile.Situation) {
+		"what was applied is probed": {with(fresh(base(true)), func(s *plan.Situation) {
 			s.Deployment = deployment(berth.DeployProvision)
 		}), "route starting, probe; again"},
-		"a healthy answer completes the deployment": {with(fresh(base(true)), func(s *reconcile.Situation) {
+		"a healthy answer completes the deployment": {with(fresh(base(true)), func(s *plan.Situation) {
 			s.Deployment, s.Probe = deployment(berth.DeployProvision), well
-		}), "route serving 2, settle running healthy; done"},
-		"a sick answer is waited out": {with(fresh(base(true)), func(s *reconcile.Situation) {
+		}), "route serving 2, record running healthy; done"},
+		"a sick answer is waited out": {with(fresh(base(true)), func(s *plan.Situation) {
 			s.Deployment, s.Probe, s.Restarted = deployment(berth.DeployRestart), sick, true
-		}), "settle running starting; wait 1s"},
-		"patience ends": {with(fresh(base(true)), func(s *reconcile.Situation) {
+		}), "record running starting; wait 1s"},
+		"patience ends": {with(fresh(base(true)), func(s *plan.Situation) {
 			s.Deployment, s.Probe, s.Waited = deployment(berth.DeployUpdate), sick, time.Minute
 		}), "fail; wait 0s"},
-		"a sick tenant goes on being asked": {with(fresh(base(true)), func(s *reconcile.Situation) {
+		"a sick tenant goes on being asked": {with(fresh(base(true)), func(s *plan.Situation) {
 			s.Probe = sick
-		}), "route starting, settle running unhealthy; wait 5s"},
-		"one failed probe takes no tenant out of the routes": {with(base(true), func(s *reconcile.Situation) {
+		}), "route starting, record running unhealthy; wait 5s"},
+		"one failed probe takes no tenant out of the routes": {with(base(true), func(s *plan.Situation) {
 			s.Tenant.Health, s.Probe = berth.HealthUnknown, sick
-		}), "route serving 2, settle running unhealthy; wait 5s"},
-		"one that is not ready is": {with(base(true), func(s *reconcile.Situation) {
+		}), "route serving 2, record running unhealthy; wait 5s"},
+		"one that is not ready is": {with(base(true), func(s *plan.Situation) {
 			s.Unready = map[string]string{"c0": "answered 500"}
-		}), "route unready, settle running unhealthy; done"},
-		"of several replicas only that one is": {with(base(true), func(s *reconcile.Situation) {
+		}), "route unready, record running unhealthy; done"},
+		"of several replicas only that one is": {with(base(true), func(s *plan.Situation) {
 			s.Stack, s.Seen = stack(true, 3)
 			s.Proven = map[string]bool{"c0": true, "c1": true, "c2": true}
 			s.Unready = map[string]string{"c1": "answered 500"}
-		}), "route serving 2 4, settle running unhealthy; done"},
-		"a container that died is drift and is repaired": {with(base(true), func(s *reconcile.Situation) {
+		}), "route serving 2 4, record running unhealthy; done"},
+		"a container that died is drift and is repaired": {with(base(true), func(s *plan.Situation) {
 			s.Seen.Containers[0].State, s.Seen.Containers[0].Address, s.Proven = berth.ContainerExited, netip.AddrPort{}, nil
 		}), "drift, route starting, apply; again"},
-		"what was repaired and does not hold is tried again later": {with(base(true), func(s *reconcile.Situation) {
+		"what was repaired and does not hold is tried again later": {with(base(true), func(s *plan.Situation) {
 			s.Applied, s.Seen.Containers = "true app false false false false", nil
-		}), "route starting, settle failed unhealthy; retry"},
-		"a deployment whose containers do not hold fails when patience ends": {with(base(true), func(s *reconcile.Situation) {
+		}), "route starting, record failed unhealthy; retry"},
+		"a deployment whose containers do not hold fails when patience ends": {with(base(true), func(s *plan.Situation) {
 			s.Applied, s.Seen.Containers, s.Deployment, s.Waited = "true app false false false false", nil, deployment(berth.DeployRestart), time.Hour
 			s.Restarted = true
 		}), "fail; wait 0s"},
 
-		"a restart first lets requests wait": {with(base(true), func(s *reconcile.Situation) {
+		"a restart first lets requests wait": {with(base(true), func(s *plan.Situation) {
 			s.Deployment = deployment(berth.DeployRestart)
 		}), "route holding, drain; again"},
-		"then it stops and starts": {with(base(true), func(s *reconcile.Situation) {
+		"then it stops and starts": {with(base(true), func(s *plan.Situation) {
 			s.Deployment, s.Holding, s.Drained = deployment(berth.DeployRestart), true, true
 		}), "halt, apply; again"},
-		"a restart that was done is probed while requests wait": {with(fresh(base(true)), func(s *reconcile.Situation) {
+		"a restart that was done is probed while requests wait": {with(fresh(base(true)), func(s *plan.Situation) {
 			s.Deployment, s.Restarted, s.Holding = deployment(berth.DeployRestart), true, true
 		}), "route holding, probe; again"},
 
-		"scaling up keeps what serves": {with(base(true), func(s *reconcile.Situation) {
+		"scaling up keeps what serves": {with(base(true), func(s *plan.Situation) {
 			s.Stack, _ = stack(true, 3)
 			s.Deployment = deployment(berth.DeployScale)
 		}), "route serving 2, apply; again"},
-		"a new replica gets no request before it is well": {with(base(true), func(s *reconcile.Situation) {
+		"a new replica gets no request before it is well": {with(base(true), func(s *plan.Situation) {
 			s.Stack, s.Seen = stack(true, 2)
 			s.Deployment = deployment(berth.DeployScale)
 		}), "route serving 2, probe; again"},
-		"scaling down leads away first": {with(base(true), func(s *reconcile.Situation) {
+		"scaling down leads away first": {with(base(true), func(s *plan.Situation) {
 			_, s.Seen = stack(true, 2)
 			s.Proven["c1"] = true
 			s.Deployment, s.Probe = deployment(berth.DeployScale), well
 		}), "route serving 2, drain; again"},
-		"and removes what has no request left": {with(base(true), func(s *reconcile.Situation) {
+		"and removes what has no request left": {with(base(true), func(s *plan.Situation) {
 			_, s.Seen = stack(true, 2)
 			s.Deployment, s.Probe, s.Drained = deployment(berth.DeployScale), well, true
 		}), "apply; again"},
 
-		"another spec is made beside, and the old one serves": {with(moved("old"), func(*reconcile.Situation) {}),
+		"another spec is made beside, and the old one serves": {with(moved("old"), func(*plan.Situation) {}),
 			"route serving 2, apply beside; again"},
-		"it is probed while the old one serves": {with(moved("old", "new"), func(*reconcile.Situation) {}),
+		"it is probed while the old one serves": {with(moved("old", "new"), func(*plan.Situation) {}),
 			"route serving 2, probe; again"},
-		"while it is sick the old one serves": {with(moved("old", "new"), func(s *reconcile.Situation) {
+		"while it is sick the old one serves": {with(moved("old", "new"), func(s *plan.Situation) {
 			s.Probe = sick
 		}), "; wait 1s"},
-		"while it is observed too": {with(moved("old", "new"), func(s *reconcile.Situation) {
+		"while it is observed too": {with(moved("old", "new"), func(s *plan.Situation) {
 			s.Probe, s.Observe, s.Well = well, 3*time.Second, 2800*time.Millisecond
 		}), "; wait 200ms"},
-		"then traffic moves": {with(moved("old", "new"), func(s *reconcile.Situation) {
+		"then traffic moves": {with(moved("old", "new"), func(s *plan.Situation) {
 			s.Probe, s.Observe, s.Well = well, 3*time.Second, 3*time.Second
 		}), "route serving 3, drain; again"},
-		"and the old one goes": {with(moved("old", "new"), func(s *reconcile.Situation) {
+		"and the old one goes": {with(moved("old", "new"), func(s *plan.Situation) {
 			s.Probe, s.Drained, s.Proven = well, true, map[string]bool{"old": true, "new": true}
 		}), "apply; again"},
-		"what is left is asked once more": {with(moved("new"), func(s *reconcile.Situation) {
+		"what is left is asked once more": {with(moved("new"), func(s *plan.Situation) {
 			s.Proven, s.Applied = map[string]bool{"new": true}, "true app false false false false"
 		}), "route serving 2, probe; again"},
-		"one that gets sick again while it is observed fails": {with(moved("old", "new"), func(s *reconcile.Situation) {
+		"one that gets sick again while it is observed fails": {with(moved("old", "new"), func(s *plan.Situation) {
 			s.Probe, s.Relapses = sick, 3
 		}), "fail; wait 0s"},
-		"what came back after a failure gets the traffic, then the rest goes": {with(moved("old", "new"), func(s *reconcile.Situation) {
+		"what came back after a failure gets the traffic, then the rest goes": {with(moved("old", "new"), func(s *plan.Situation) {
 			s.Deployment = nil // its spec is the former one again
 			s.Stack.Services[0].Image = "sha256:1"
 			s.Proven = map[string]bool{"old": true, "new": true}
 		}), "route serving 2, drain; again"},
-		"without an order nothing is observed: who knows for how long": {with(moved("old", "new"), func(s *reconcile.Situation) {
+		"without an order nothing is observed: who knows for how long": {with(moved("old", "new"), func(s *plan.Situation) {
 			s.Deployment, s.Probe, s.Observe = nil, well, 3*time.Second
 		}), "route serving 3, drain; again"},
-		"one that holds a volume is stopped first, while requests wait": {with(volume(moved("old"), false), func(*reconcile.Situation) {}),
+		"one that holds a volume is stopped first, while requests wait": {with(volume(moved("old"), false), func(*plan.Situation) {}),
 			"route holding, drain; again"},
-		"and made when no request is left": {with(volume(moved("old"), false), func(s *reconcile.Situation) {
+		"and made when no request is left": {with(volume(moved("old"), false), func(s *plan.Situation) {
 			s.Holding, s.Drained = true, true
 		}), "apply; again"},
-		"one whose volume may be shared is not": {with(volume(moved("old"), true), func(*reconcile.Situation) {}),
+		"one whose volume may be shared is not": {with(volume(moved("old"), true), func(*plan.Situation) {}),
 			"route serving 2, apply beside; again"},
-		"one that finds no room is": {with(moved("old"), func(s *reconcile.Situation) {
+		"one that finds no room is": {with(moved("old"), func(s *plan.Situation) {
 			s.Stack.Subnet = netip.MustParsePrefix("10.64.0.0/30")
 		}), "route holding, drain; again"},
 
-		"a stop stops": {with(base(true), func(s *reconcile.Situation) {
+		"a stop stops": {with(base(true), func(s *plan.Situation) {
 			s.Stack.Run, s.Deployment = false, deployment(berth.DeployStop)
 		}), "route stopped, apply; again"},
-		"a tenant that is to go is removed, then buried": {with(base(true), func(s *reconcile.Situation) {
+		"a tenant that is to go is removed, then buried": {with(base(true), func(s *plan.Situation) {
 			s.Tenant.Want, s.Deployment = berth.WantGone, deployment(berth.DeployDeprovision)
 		}), "remove, bury; done"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := show(reconcile.Decide(c.from())); got != c.want {
+			if got := show(plan.Decide(c.from())); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
-			if a, b := show(reconcile.Decide(c.from())), show(reconcile.Decide(c.from())); a != b {
+			if a, b := show(plan.Decide(c.from())), show(plan.Decide(c.from())); a != b {
 				t.Errorf("two answers to one situation: %s, %s", a, b)
 			}
 		})
 	}
 }
 
-func show(p reconcile.Plan) string {
+func show(p plan.Plan) string {
 	var words []string
 	for _, s := range p.Steps {
 		w := string(s.Kind)
 		switch s.Kind {
-		case reconcile.StepRoute:
+		case plan.StepRoute:
 			w += " " + string(s.Route)
 			for _, up := range s.Upstreams {
 				w += " " + strconv.Itoa(int(up.Addr().As4()[3]))
 			}
-		case reconcile.StepApply:
+		case plan.StepApply:
 			for _, svc := range s.Stack.Services {
 				if svc.Beside {
 					w += " beside"
@@ -258,13 +258,13 @@ func show(p reconcile.Plan) string {
 					w += " unnamed"
 				}
 			}
-		case reconcile.StepSettle:
+		case plan.StepRecord:
 			w += " " + string(s.Status) + " " + string(s.Health)
 		}
 		words = append(words, w)
 	}
-	then := map[reconcile.Then]string{reconcile.Again: "again", reconcile.Done: "done", reconcile.Retry: "retry",
-		reconcile.Wait: "wait " + p.After.String()}[p.Then]
+	then := map[plan.Then]string{plan.Again: "again", plan.Done: "done", plan.Retry: "retry",
+		plan.Wait: "wait " + p.After.String()}[p.Then]
 	return strings.Join(words, ", ") + "; " + then
 }
 
@@ -289,7 +289,7 @@ func TestDifferenceNamesWhatIsNotAsItShouldBe(t *testing.T) {
 	} {
 		s, seen := stack(true, 2)
 		c.change(&seen)
-		if got := reconcile.Difference(s, seen); got != c.want {
+		if got := plan.Difference(s, seen); got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
