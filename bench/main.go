@@ -28,6 +28,9 @@ type bench struct {
 	raw   *raw
 	berth *berthSide
 	quick bool
+
+	size    int    // of "ten-thousand", instead of its own
+	profile string // what the names of its CPU profiles begin with
 }
 
 func main() {
@@ -36,6 +39,9 @@ func main() {
 	quick := flag.Bool("quick", false, "fewer tenants and shorter waits: to see that it works, not to quote")
 	watched := flag.String("watch", "", "for the fleet scenario's own use: ADDRESS/CONTAINER")
 	seconds := flag.Int("rows", 0, "for the databases scenario's own use: SECONDS")
+	size := flag.Int("tenants", 0, "ten-thousand with so many tenants only")
+	profile := flag.String("profile", "", "what the names of files with CPU profiles of ten-thousand begin with")
+	child := flag.Bool("many", false, "for the ten-thousand scenario's own use")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -51,12 +57,18 @@ func main() {
 		}
 		return
 	}
-	if err := run(ctx, *pattern, *quick); err != nil {
+	if *child {
+		if err := many(ctx); err != nil {
+			log.Fatal("bench: ", err)
+		}
+		return
+	}
+	if err := run(ctx, *pattern, &bench{quick: *quick, size: *size, profile: *profile}); err != nil {
 		log.Fatal("bench: ", err)
 	}
 }
 
-func run(ctx context.Context, pattern string, quick bool) (err error) {
+func run(ctx context.Context, pattern string, b *bench) (err error) {
 	match, err := regexp.Compile(pattern)
 	if err != nil {
 		return err
@@ -68,7 +80,6 @@ func run(ctx context.Context, pattern string, quick bool) (err error) {
 		// What was made goes, whatever ends the run.
 		defer func() { err = errors.Join(err, testbed.RemoveImage(context.WithoutCancel(ctx), ref)) }()
 	}
-	b := &bench{quick: quick}
 	if b.raw, err = newRaw(ctx); err != nil {
 		return err
 	}
@@ -106,6 +117,7 @@ func (b *bench) scenarios() []scenario {
 		{"moves", "10 deployments and 5 rollbacks of a tenant under load", b.moves},
 		{"sampling", "one sweep over the samples of 300 containers", b.sampling},
 		{"fleet", "watching 1,000 tenants", b.fleet},
+		{"ten-thousand", "one control plane on the fake engine, 2,000, 5,000 and 10,000 tenants side by side", b.tenThousand},
 		{"databases", "1,000 tenants in SQLite and in PostgreSQL: reads, lists, and 1,000 rows a second", b.databases},
 		{"nextjs", "provision + start of examples/nextjs to the first 200, beside the raw API and docker-compose on the ejected file", b.nextjs},
 		{"idle", "the control plane, and what it makes the Engine burn, at 0 and 100 tenants", b.idle},

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/engine/enginetest"
+)
+
+// shards is an engine made of fakes, one for each tenant, so that the fake's
+// own cost stays out of a measurement: the fake looks through all that it holds
+// at each call, a shard holds one tenant. What a shard showed last is kept
+// until the shard is changed, so that a list copies slices and nothing else. A
+// real engine costs its adapter the decoding of its answers, which is not in
+// it.
+type shards struct {
+	at netip.AddrPort // answers for all containers
+
+	mu      sync.Mutex
+	byOrg   map[string]*shard
+	numbers int
+	applied int // stacks, since the last look
+	lists   int // whole lists, since the last look
+	looks   int // single looks, since the last look
+	hints   chan string
+}
+
+type shard struct {
+	*enginetest.Fake
+	number int
+	seen   *berth.Observed // nil after a change
+}
+
+const (
+	shardImage = "app:1"
+	shardPin   = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+)
+
+func newShards(at netip.AddrPort) *shards {
+	return &shards{at: at, byOrg: map[string]*shard{}, hints: make(chan string, 1024)}
+}
+
+// of returns a tenant's shard.
+func (s *shards) of(org string) *shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it := s.byOrg[org]
+	if it == nil {
+		s.numbers++
+		it = &shard{Fake: enginetest.NewFake(), number: s.numbers}
+		it.SetImage(shardPin, enginetest.Program{})
+		it.Tag(shardImage, shardPin)
+		s.byOrg[org] = it
+	}
+	return it
+}
+
+// named gives what a shard shows ids that no other shard has, and the one
+// address that answers.
+func (s *shards) named(it *shard, o berth.Observed) berth.Observed {
+	o.Containers = slices.Clone(o.Containers)
+	for i := range o.Containers {
+		c := &o.Containers[i]
+		c.ID += "-" + strconv.Itoa(it.number)
+		if c.Address.IsValid() {
+			c.Address = s.at
+		}
+	}
+	return o
+}
+
+func (s *shards) Info(ctx context.Context) (berth.EngineInfo, error) { return s.of("").Info(ctx) }
+
+func (s *shards) Resolve(ctx context.Context, reference string, cred *berth.Credential, progress func(berth.Progress)) (string, error) {
+	return s.of("").Resolve(ctx, reference, cred, progress)
+}
+
+func (s *shards) Observe(ctx context.Context, org string) (berth.Observed, error) {
+	it := s.of(org)
+	s.mu.Lock()
+	s.looks++
+	s.mu.Unlock()
+	o, err := it.Observe(ctx, org)
+	return s.named(it, o), err
+}
+
+func (s *shards) List(ctx context.Context) (berth.Inventory, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lists++
+	inv := berth.Inventory{Tenants: make([]berth.Observed, 0, len(s.byOrg))}
+	for _, it := range s.byOrg {
+		if it.seen == nil {
+			one, err := it.List(ctx)
+			if err != nil {
+				return inv, err
+			}
+			it.seen = &berth.Observed{}
+			if len(one.Tenants) > 0 {
+				*it.seen = s.named(it, one.Tenants[0])
+			}
+		}
+		if it.seen.OrganizationID != "" {
+			inv.Tenants = append(inv.Tenants, *it.seen)
+		}
+	}
+	return inv, nil
+}
+
+func (s *shards) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, error) {
+	it := s.of(stack.OrganizationID)
+	defer s.changed(it, stack.OrganizationID)
+	o, err := it.Apply(ctx, stack)
+	return s.named(it, o), err
+}
+
+func (s *shards) Remove(ctx context.Context, r berth.Removal) error {
+	it := s.of(r.OrganizationID)
+	defer s.changed(it, r.OrganizationID)
+	return it.Remove(ctx, r)
+}
+
+// changed hints at a tenant, as an engine does after each change.
+func (s *shards) changed(it *shard, org string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it.seen = nil
+	s.applied++
+	select {
+	case s.hints <- org:
+	default: // hints may be lost
+	}
+}
+
+func (s *shards) Watch(ctx context.Context, hint func(berth.Hint)) error {
+	for {
+		select {
+		case org := <-s.hints:
+			hint(berth.Hint{OrganizationID: org})
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// calls returns how many stacks were applied, lists made and tenants looked at
+// since the last call.
+func (s *shards) calls() (applied, lists, looks int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	applied, lists, looks = s.applied, s.lists, s.looks
+	s.applied, s.lists, s.looks = 0, 0, 0
+	return applied, lists, looks
+}
