@@ -38,7 +38,9 @@ type tenantsJSON struct {
 
 func (a *app) lsCommand() *cobra.Command {
 	var f client.TenantFilter
+	var most int
 	cmd := &cobra.Command{Use: "ls", Short: "List tenants", Args: cobra.NoArgs}
+	cmd.Flags().IntVar(&most, "limit", 0, "at most so many tenants, the first ones; 0: all")
 	cmd.Flags().StringVar(&f.Status, "status", "", "only tenants in this status")
 	cmd.Flags().StringVar(&f.Health, "health", "", "only tenants in this health")
 	cmd.Flags().StringVarP(&f.Text, "query", "q", "", "only tenants whose name or slug contains this")
@@ -47,10 +49,16 @@ func (a *app) lsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		f.Limit = 1000
+		if most < 0 {
+			return usagef("--limit must be at least 0")
+		}
 		var all []client.Tenant
 		raw := tenantsJSON{Tenants: []json.RawMessage{}}
 		for {
+			f.Limit = 1000
+			if most > 0 {
+				f.Limit = min(f.Limit, most-len(all))
+			}
 			page, err := c.Tenants(cmd.Context(), f)
 			if err != nil {
 				return err
@@ -60,7 +68,8 @@ func (a *app) lsCommand() *cobra.Command {
 				return fmt.Errorf("read answer: %w", err)
 			}
 			all, raw.Tenants = append(all, page.Tenants...), append(raw.Tenants, next.Tenants...)
-			if page.NextCursor == nil {
+			if page.NextCursor == nil || most > 0 && len(all) >= most {
+				raw.NextCursor = page.NextCursor
 				break
 			}
 			f.Cursor = *page.NextCursor
