@@ -214,7 +214,7 @@ func (p *plane) wire(ctx context.Context) (*api.API, string, error) {
 		Store: p.db, Sampler: same{meter.NewKernel("/sys/fs/cgroup", "/proc"), p.Container}, Fleet: p.loop.Fleet, Traffic: p.edge.Traffic, Log: log,
 	})
 	p.monitor = health.NewMonitor(health.MonitorConfig{
-		Fleet: p.loop.Fleet, Asker: prober, Reading: p.meter.Now, Changed: p.loop.Remind, Log: log,
+		Fleet: p.loop.Fleet, Asker: prober, Reading: p.meter.Now, Changed: p.loop.Recheck, Log: log,
 		Record: func(ctx context.Context, list []berth.Probe) error {
 			return p.db.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, list) })
 		},
