@@ -202,9 +202,11 @@ type noEdge struct{}
 
 func (noEdge) Drain(context.Context, string) int { return 0 }
 
-func (noEdge) Apply(berth.RouteSet) []berth.RouteError { return nil }
-func (noEdge) PortFree(int) bool                       { return true }
-func (noEdge) Write(string, []byte) error              { return nil }
+func (noEdge) Apply(set berth.RouteSet) berth.RouteReport {
+	return berth.RouteReport{Term: set.Term, Version: set.Version}
+}
+func (noEdge) PortFree(int) bool          { return true }
+func (noEdge) Write(string, []byte) error { return nil }
 func (noEdge) WriteEnv(org string, _ []byte) (string, error) {
 	return "/compose/" + org + "/.env", nil
 }

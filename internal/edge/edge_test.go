@@ -69,7 +69,7 @@ var version atomic.Int64
 
 func apply(t testing.TB, e *edge.Edge, routes ...berth.Route) {
 	t.Helper()
-	for _, err := range e.Apply(berth.RouteSet{Version: version.Add(1), Routes: routes}) {
+	for _, err := range e.Apply(berth.RouteSet{Version: version.Add(1), Routes: routes}).Refused {
 		t.Fatalf("route to port %d: %v", err.Port, err.Err)
 	}
 }
@@ -110,7 +110,7 @@ func TestAPortThatSomeoneElseHasIsReportedAndTriedAgain(t *testing.T) {
 	taken, good := other.Addr().(*net.TCPAddr).Port, freePort(t)
 	e, _ := running(t, edge.Options{})
 
-	refused := e.Apply(berth.RouteSet{Version: 1, Routes: []berth.Route{route(taken, up), route(good, up)}})
+	refused := e.Apply(berth.RouteSet{Version: 1, Routes: []berth.Route{route(taken, up), route(good, up)}}).Refused
 	if len(refused) != 1 || refused[0].Port != taken {
 		t.Fatalf("refused %v, want port %d", refused, taken)
 	}
@@ -123,7 +123,7 @@ func TestAPortThatSomeoneElseHasIsReportedAndTriedAgain(t *testing.T) {
 		t.Errorf("the other route says %q", body)
 	}
 	other.Close()
-	if refused := e.Apply(berth.RouteSet{Version: 2, Routes: []berth.Route{route(taken, up), route(good, up)}}); refused != nil {
+	if refused := e.Apply(berth.RouteSet{Version: 2, Routes: []berth.Route{route(taken, up), route(good, up)}}).Refused; refused != nil {
 		t.Fatalf("after it was freed: %v", refused)
 	}
 	if _, body := get(t, client(t), taken); body != "hello" {
@@ -215,7 +215,6 @@ func TestTenantsThatDoNotRunAreAnswered(t *testing.T) {
 		{"starting, nothing there", berth.RouteStarting, nil, 503, "tenant_starting", "1"},
 		{"serving, refused", berth.RouteServing, []netip.AddrPort{dead}, 502, "upstream_unreachable", ""},
 		{"stopped", berth.RouteStopped, nil, 503, "tenant_stopped", "30"},
-		{"failed", berth.RouteFailed, nil, 503, "tenant_failed", "30"},
 		{"dies mid-request", berth.RouteServing, []netip.AddrPort{backend(t, func(http.ResponseWriter, *http.Request) {
 			panic(http.ErrAbortHandler)
 		})}, 502, "upstream_failed", ""},

@@ -9,10 +9,10 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// flow is one request on its way through a door: which upstream has it, and
+// flow is one request on its way through a listener: which upstream has it, and
 // what came of it. Only the request's own goroutine uses it.
 type flow struct {
-	door     *door
+	listener *listener
 	began    time.Time
 	held     time.Duration // that it was kept waiting in all
 	host     string        // the upstream that has it; "" while none does
@@ -28,12 +28,12 @@ type counters struct {
 	requests, errors, nanoseconds, held atomic.Int64
 }
 
-func (d *door) traffic() berth.Traffic {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+func (l *listener) traffic() berth.Traffic {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return berth.Traffic{
-		Requests: d.count.requests.Load(), Errors: d.count.errors.Load(),
-		Time: time.Duration(d.count.nanoseconds.Load()), UnderWay: int64(d.requests), Held: d.count.held.Load(),
+		Requests: l.count.requests.Load(), Errors: l.count.errors.Load(),
+		Time: time.Duration(l.count.nanoseconds.Load()), UnderWay: int64(l.requests), Held: l.count.held.Load(),
 	}
 }
 
@@ -44,11 +44,11 @@ func (f *flow) answered(status int) {
 	}
 	f.status, f.took = status, time.Since(f.began)
 	if status == http.StatusSwitchingProtocols && f.host != "" {
-		f.door.mu.Lock()
-		defer f.door.mu.Unlock()
+		f.listener.mu.Lock()
+		defer f.listener.mu.Unlock()
 		f.switched = true
-		f.door.switched[f.host]++
-		f.door.announceMove()
+		f.listener.switched[f.host]++
+		f.listener.announceMove()
 	}
 }
 
@@ -59,7 +59,7 @@ func (f *flow) end(r *http.Request) {
 	if f.status == 0 {
 		f.took = time.Since(f.began)
 	}
-	c := &f.door.count
+	c := &f.listener.count
 	c.requests.Add(1)
 	c.nanoseconds.Add(int64(f.took))
 	if f.status >= http.StatusInternalServerError || f.status == 0 && r.Context().Err() == nil {
@@ -70,14 +70,14 @@ func (f *flow) end(r *http.Request) {
 // take counts the request to an upstream of t. It says no if t is not in force
 // any more: whoever drains an upstream then sees every request that has it.
 func (f *flow) take(t *target, host string) bool {
-	d := f.door
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.target() != t {
+	l := f.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.target() != t {
 		return false
 	}
 	f.host = host
-	d.flows[host]++
+	l.flows[host]++
 	return true
 }
 
@@ -85,15 +85,15 @@ func (f *flow) release() {
 	if f.host == "" {
 		return
 	}
-	d := f.door
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	drop(d.flows, f.host)
+	l := f.listener
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	drop(l.flows, f.host)
 	if f.switched {
-		drop(d.switched, f.host)
+		drop(l.switched, f.host)
 	}
 	f.host = ""
-	d.announceMove()
+	l.announceMove()
 }
 
 func drop(counts map[string]int, host string) {
@@ -102,25 +102,25 @@ func drop(counts map[string]int, host string) {
 	}
 }
 
-// announceMove tells who waits that less may be left elsewhere. d.mu is held.
-func (d *door) announceMove() {
-	if d.moved != nil {
-		close(d.moved)
-		d.moved = nil
+// announceMove tells who waits that less may be left elsewhere. l.mu is held.
+func (l *listener) announceMove() {
+	if l.moved != nil {
+		close(l.moved)
+		l.moved = nil
 	}
 }
 
 // awaitMoved waits until every request is with an upstream of the route in
 // force, or ctx ends.
-func (d *door) awaitMoved(ctx context.Context) (left int) {
+func (l *listener) awaitMoved(ctx context.Context) (left int) {
 	for {
-		d.mu.Lock()
-		left = d.elsewhere()
-		if d.moved == nil {
-			d.moved = make(chan struct{})
+		l.mu.Lock()
+		left = l.elsewhere()
+		if l.moved == nil {
+			l.moved = make(chan struct{})
 		}
-		moved := d.moved
-		d.mu.Unlock()
+		moved := l.moved
+		l.mu.Unlock()
 		if left == 0 {
 			return 0
 		}
@@ -134,44 +134,43 @@ func (d *door) awaitMoved(ctx context.Context) (left int) {
 
 // elsewhere counts the requests with upstreams that the route in force does
 // not lead to. While requests are held, upgraded connections don't count: they
-// may last for ever, and everybody would wait for them. d.mu is held.
-func (d *door) elsewhere() (n int) {
-	t := d.target()
+// may last for ever, and everybody would wait for them. l.mu is held.
+func (l *listener) elsewhere() (n int) {
+	t := l.target()
 	holds := t != nil && t.route.State == berth.RouteHolding
-	for host, flows := range d.flows {
+	for host, flows := range l.flows {
 		if t == nil || !t.leadsTo(host) {
 			n += flows
 			if holds {
-				n -= d.switched[host]
+				n -= l.switched[host]
 			}
 		}
 	}
 	return n
 }
 
-// settled returns the target of a request: it waits while the route holds
+// awaitRoute returns the target of a request: it waits while the route holds
 // requests, up to the deadline. late means that it holds still.
-func (d *door) settled(ctx context.Context, f *flow) (t *target, late bool) {
+func (l *listener) awaitRoute(ctx context.Context, f *flow) (t *target, late bool) {
 	var deadline <-chan time.Time
 	for {
-		now := d.edge.table.Load()
-		t = d.target()
+		t = l.target()
 		if t == nil || t.route.State != berth.RouteHolding {
 			return t, false
 		}
 		if deadline == nil {
 			began := time.Now()
-			d.count.held.Add(1)
-			defer func() { d.count.held.Add(-1); f.held += time.Since(began) }()
-			timer := time.NewTimer(d.edge.opts.HoldDeadline - f.held)
+			l.count.held.Add(1)
+			defer func() { l.count.held.Add(-1); f.held += time.Since(began) }()
+			timer := time.NewTimer(l.edge.opts.HoldDeadline - f.held)
 			defer timer.Stop()
 			deadline = timer.C
 		}
 		select {
-		case <-now.replaced:
+		case <-t.replaced:
 		case <-deadline:
 			return t, true
-		case <-d.edge.ending:
+		case <-l.edge.ending:
 			return t, true
 		case <-ctx.Done():
 			return t, true

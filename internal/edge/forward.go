@@ -27,25 +27,27 @@ const (
 
 // target is a route in force. All but the turn is immutable.
 type target struct {
-	route berth.Route
-	door  *door
-	proxy *httputil.ReverseProxy
-	hosts []string // of route.Upstreams, as "address:port"
-	turn  atomic.Uint64
+	route    berth.Route
+	listener *listener
+	proxy    *httputil.ReverseProxy
+	hosts    []string // of route.Upstreams, as "address:port"
+	turn     atomic.Uint64
+
+	replaced chan struct{} // closed when another target, or none, is in force
 }
 
-func newTarget(e *Edge, d *door, r berth.Route) *target {
-	t := &target{route: r, door: d, hosts: make([]string, 0, len(r.Upstreams))}
+func newTarget(l *listener, r berth.Route) *target {
+	t := &target{route: r, listener: l, hosts: make([]string, 0, len(r.Upstreams)), replaced: make(chan struct{})}
 	for _, u := range r.Upstreams {
 		t.hosts = append(t.hosts, u.String())
 	}
 	t.proxy = &httputil.ReverseProxy{
 		Rewrite:        rewrite,
-		ModifyResponse: d.markLast,
-		Transport:      &inTurn{target: t, next: e.transport},
+		ModifyResponse: l.markLast,
+		Transport:      &roundRobin{target: t, next: l.transport},
 		FlushInterval:  -1, // whatever the tenant writes is on its way at once
-		ErrorLog:       e.errorLog,
-		BufferPool:     e.buffers,
+		ErrorLog:       l.edge.errorLog,
+		BufferPool:     l.edge.buffers,
 		ErrorHandler:   t.answerError,
 	}
 	return t
@@ -82,29 +84,27 @@ type dialError struct{ err error }
 func (e *dialError) Error() string { return e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
-// ServeHTTP takes one request that came in by the door.
-func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !d.begin(r) {
+// ServeHTTP takes one request that came in by the listener.
+func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !l.begin(r) {
 		panic(http.ErrAbortHandler) // net/http closes without a log line
 	}
-	defer d.end()
-	f := &flow{door: d, began: time.Now()}
+	defer l.end()
+	f := &flow{listener: l, began: time.Now()}
 	defer f.end(r)
 	r = r.WithContext(context.WithValue(r.Context(), flowKey{}, f))
-	t, late := d.settled(r.Context(), f)
+	t, late := l.awaitRoute(r.Context(), f)
 	switch {
 	case t == nil:
-		d.answer(w, r, noRoute(d.port))
+		l.answer(w, r, noRoute(l.port))
 	case r.Method == http.MethodConnect:
-		d.answer(w, r, noTunnel())
+		l.answer(w, r, noTunnel())
 	case late:
-		d.answer(w, r, t.heldTooLong())
+		l.answer(w, r, t.heldTooLong())
 	case t.route.State == berth.RouteUnready:
-		d.answer(w, r, t.unready())
+		l.answer(w, r, t.unready())
 	case t.route.State == berth.RouteStopped:
-		d.answer(w, r, t.stopped())
-	case t.route.State == berth.RouteFailed:
-		d.answer(w, r, t.failed())
+		l.answer(w, r, t.stopped())
 	default:
 		if r.ContentLength != 0 {
 			// Else the first byte of the answer would end the upload. An error
@@ -115,13 +115,13 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// markLast tells the client of a closing door that this answer is the last on
+// markLast tells the client of a closing listener that this answer is the last on
 // its connection, however long ago the request came in.
-func (d *door) markLast(res *http.Response) error {
+func (l *listener) markLast(res *http.Response) error {
 	if f, ok := res.Request.Context().Value(flowKey{}).(*flow); ok {
 		f.answered(res.StatusCode)
 	}
-	if d.closing.Load() && res.StatusCode != http.StatusSwitchingProtocols {
+	if l.closing.Load() && res.StatusCode != http.StatusSwitchingProtocols {
 		res.Header.Set("Connection", "close")
 	}
 	return nil
@@ -129,10 +129,10 @@ func (d *door) markLast(res *http.Response) error {
 
 // rewrite makes the request that a tenant gets. What it says about the client
 // is ours alone: nothing a client claims about itself gets through. The Host
-// stays the client's. inTurn sets the address.
+// stays the client's. roundRobin sets the address.
 func rewrite(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
-		if claims(name) {
+		if forwards(name) {
 			delete(pr.Out.Header, name)
 		}
 	}
@@ -143,10 +143,10 @@ func rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // as it was sent, also where it can't be parsed
 }
 
-// inTurn sends each request to the next upstream. One that can't be dialled
+// roundRobin sends each request to the next upstream. One that can't be dialled
 // passes the request on to the one behind it, once around; a request of which
 // anything may have been sent is never sent to another.
-type inTurn struct {
+type roundRobin struct {
 	target *target
 	next   http.RoundTripper
 }
@@ -157,7 +157,7 @@ var (
 	errHeld       = errors.New("held until the deadline")
 )
 
-func (rt *inTurn) RoundTrip(req *http.Request) (*http.Response, error) {
+func (rt *roundRobin) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = &unreadBody{ReadCloser: req.Body}
 	}
@@ -169,8 +169,8 @@ func (rt *inTurn) RoundTrip(req *http.Request) (*http.Response, error) {
 			return res, err
 		}
 		// The upstreams may have moved since the request came in, or be about
-		// to. Each time around takes another swap of the table.
-		now, late := t.door.settled(req.Context(), f)
+		// to. Each time around takes another route in force.
+		now, late := t.listener.awaitRoute(req.Context(), f)
 		if now == nil || now == t || late || !now.forwards() {
 			switch {
 			case late:
@@ -185,7 +185,7 @@ func (rt *inTurn) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // once goes once around t's upstreams.
-func (rt *inTurn) once(req *http.Request, t *target, f *flow) (*http.Response, error) {
+func (rt *roundRobin) once(req *http.Request, t *target, f *flow) (*http.Response, error) {
 	if len(t.hosts) == 0 {
 		return nil, &dialError{errNoUpstream}
 	}

@@ -20,7 +20,6 @@ const (
 	CodeTenantStarting      berth.Code = "tenant_starting"
 	CodeTenantUnready       berth.Code = "tenant_unready"
 	CodeTenantStopped       berth.Code = "tenant_stopped"
-	CodeTenantFailed        berth.Code = "tenant_failed"
 	CodeUpstreamUnreachable berth.Code = "upstream_unreachable"
 	CodeUpstreamFailed      berth.Code = "upstream_failed"
 )
@@ -63,12 +62,6 @@ func (t *target) stopped() problem {
 		Hint:   "ask its operator to start it"}
 }
 
-func (t *target) failed() problem {
-	return problem{Status: http.StatusServiceUnavailable, Code: CodeTenantFailed, retryAfter: 30,
-		Detail: fmt.Sprintf("Tenant %s has failed", berth.Quote(t.route.Name)),
-		Hint:   "its operator sees the cause in the tenant's status and logs"}
-}
-
 func (t *target) unreachable() problem {
 	return problem{Status: http.StatusBadGateway, Code: CodeUpstreamUnreachable,
 		Detail: fmt.Sprintf("Tenant %s takes no connections", berth.Quote(t.route.Name)),
@@ -109,16 +102,16 @@ func (t *target) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	case dialling:
 		p = t.unreachable()
 	}
-	t.door.edge.opts.Log.Debug("request not forwarded", "tenant", t.route.OrganizationID, "code", p.Code, "error", err)
-	t.door.answer(w, r, p)
+	t.listener.edge.opts.Log.Debug("request not forwarded", "tenant", t.route.OrganizationID, "code", p.Code, "error", err)
+	t.listener.answer(w, r, p)
 }
 
 // answer is the edge's own answer to a request.
-func (d *door) answer(w http.ResponseWriter, r *http.Request, p problem) {
+func (l *listener) answer(w http.ResponseWriter, r *http.Request, p problem) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Accept")
-	if d.closing.Load() {
+	if l.closing.Load() {
 		h.Set("Connection", "close")
 	}
 	if p.retryAfter > 0 {

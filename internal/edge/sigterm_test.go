@@ -107,7 +107,7 @@ func TestAnAnswerThatBeginsInADrainIsTheLast(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); stop() }()
 	until(t, "the edge drains", func() bool {
-		return e.Apply(set(0, berth.Route{Port: port})) != nil // a stale set, refused only once the edge has closed
+		return e.Apply(set(0, berth.Route{Port: port})).Refused != nil // a stale set, refused only once the edge has closed
 	})
 	close(release)
 	if res, _ := read(t, c); !res.Close {

@@ -36,6 +36,9 @@ type Config struct {
 	// EngineID is set where other control planes may lead other engines in the
 	// same database: tenants of those are left to them.
 	EngineID string
+
+	// Term of this control plane's lease, 0 where it needs none. Routes carry it.
+	Term int64
 }
 
 func (c Config) withDefaults() Config {
@@ -95,7 +98,7 @@ type Loop struct {
 
 // New returns a loop that does nothing until Run.
 func New(c Config, p Parts) *Loop {
-	l := &Loop{Config: c.withDefaults(), Parts: p, routes: newRoutes(p.Edge), strays: make(map[string]int), rescan: make(chan struct{}, 1)}
+	l := &Loop{Config: c.withDefaults(), Parts: p, routes: newRoutes(p.Edge, c.Term), strays: make(map[string]int), rescan: make(chan struct{}, 1)}
 	l.lanes = newLanes(l.Width)
 	l.queue = newQueue(l.pass)
 	l.memory.byOrg = make(map[string]remembered)

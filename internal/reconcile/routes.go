@@ -10,15 +10,17 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// routes is the loop's view of the edge: every route, handed over as a whole
-// with a rising version.
+// routes is the loop's view of the edge. A change of one tenant's route is
+// handed over as that; every route only when the edge does not have the version
+// before.
 type routes struct {
 	edge Edge
+	term int64
 
 	mu      sync.Mutex
-	version int64
+	version int64 // of the last set that was handed over
 	byOrg   map[string]berth.Route
-	refused map[string]error // by organization id, from the last hand-over
+	refused map[string]error // by organization id: routes that are not in force
 	holds   map[string]hold  // by organization id, of tenants whose requests wait
 }
 
@@ -28,8 +30,8 @@ type hold struct {
 	before []netip.AddrPort // where they went until then
 }
 
-func newRoutes(edge Edge) *routes {
-	return &routes{edge: edge, byOrg: make(map[string]berth.Route), refused: make(map[string]error), holds: make(map[string]hold)}
+func newRoutes(edge Edge, term int64) *routes {
+	return &routes{edge: edge, term: term, byOrg: make(map[string]berth.Route), refused: make(map[string]error), holds: make(map[string]hold)}
 }
 
 // put puts one route in force and returns once it is. Only a change reaches
@@ -46,7 +48,7 @@ func (r *routes) put(route berth.Route) (moved bool, err error) {
 	}
 	if !ok || !old.Same(route) || r.refused[org] != nil {
 		r.byOrg[org] = route
-		r.apply()
+		r.change([]berth.Route{route}, nil)
 	}
 	return old.State != route.State || !slices.Equal(old.Upstreams, route.Upstreams), r.refused[org]
 }
@@ -58,7 +60,7 @@ func (r *routes) drop(organizationID string) {
 	delete(r.holds, organizationID)
 	if _, ok := r.byOrg[organizationID]; ok {
 		delete(r.byOrg, organizationID)
-		r.apply()
+		r.change(nil, []string{organizationID})
 	}
 }
 
@@ -74,7 +76,7 @@ func (r *routes) replace(all []berth.Route) {
 			r.holds[route.OrganizationID] = hold{since: time.Now()}
 		}
 	}
-	r.apply()
+	r.all()
 }
 
 // held reports whether a tenant's requests wait, how long they have done so,
@@ -112,7 +114,11 @@ func (r *routes) retry() []string {
 		return nil
 	}
 	before := slices.Sorted(maps.Keys(r.refused))
-	r.apply()
+	again := make([]berth.Route, 0, len(before))
+	for _, org := range before {
+		again = append(again, r.byOrg[org])
+	}
+	r.change(again, nil)
 	return slices.DeleteFunc(before, func(org string) bool { return r.refused[org] != nil })
 }
 
@@ -125,15 +131,43 @@ func (r *routes) leadsTo(organizationID string, upstreams []netip.AddrPort) bool
 	return ok && r.refused[organizationID] == nil && slices.Equal(sorted(route.Upstreams), sorted(upstreams))
 }
 
-func (r *routes) apply() {
+// change hands over some routes, and takes others away. An edge that does not
+// have the version before gets them all.
+func (r *routes) change(put []berth.Route, removed []string) {
+	since := r.version
+	if since == 0 {
+		r.all()
+		return
+	}
 	r.version++
-	set := berth.RouteSet{Version: r.version, Routes: make([]berth.Route, 0, len(r.byOrg))}
+	report := r.edge.Apply(berth.RouteSet{Term: r.term, Version: r.version, Since: since, Routes: put, Removed: removed})
+	if report.Term != r.term || report.Version != r.version {
+		r.all()
+		return
+	}
+	for _, route := range put {
+		delete(r.refused, route.OrganizationID)
+	}
+	for _, org := range removed {
+		delete(r.refused, org)
+	}
+	r.note(report)
+}
+
+// all hands over every route.
+func (r *routes) all() {
+	r.version++
+	set := berth.RouteSet{Term: r.term, Version: r.version, Routes: make([]berth.Route, 0, len(r.byOrg))}
 	for _, route := range r.byOrg {
 		set.Routes = append(set.Routes, route)
 	}
 	slices.SortFunc(set.Routes, func(a, b berth.Route) int { return a.Port - b.Port })
 	clear(r.refused)
-	for _, e := range r.edge.Apply(set) {
+	r.note(r.edge.Apply(set))
+}
+
+func (r *routes) note(report berth.RouteReport) {
+	for _, e := range report.Refused {
 		r.refused[e.OrganizationID] = e.Err
 	}
 }

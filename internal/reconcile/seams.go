@@ -51,11 +51,12 @@ type Engine interface {
 
 // Edge brings requests to tenants.
 type Edge interface {
-	// Apply puts a route set in force and returns once it is. Routes that could
-	// not be put in force are returned, each with its error (CodePortTaken);
-	// all others are in force. A set with a version that is not above the one
-	// in force changes nothing.
-	Apply(set berth.RouteSet) []berth.RouteError
+	// Apply puts a route set in force and returns once it is, at the cost of
+	// what the set holds. Its report says which version is in force: the set's,
+	// unless that is not newer, or changes another version than the one in
+	// force. Routes of the set that could not be put in force are reported, each
+	// with its error (CodePortTaken); all others are in force.
+	Apply(set berth.RouteSet) berth.RouteReport
 
 	// Drain returns once no request is under way where the tenant's route in
 	// force does not lead, or when ctx ends, and how many are left.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -262,21 +263,32 @@ func (r *recorder) reset() {
 	r.set = berth.RouteSet{}
 }
 
-func (r *recorder) Apply(set berth.RouteSet) (refused []berth.RouteError) {
+func (r *recorder) Apply(set berth.RouteSet) berth.RouteReport {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if set.Version <= r.set.Version {
-		return nil
+	report := berth.RouteReport{Term: r.set.Term, Version: r.set.Version}
+	if !set.Newer(r.set.Term, r.set.Version) || set.Since != 0 && (set.Term != r.set.Term || set.Since != r.set.Version) {
+		return report
 	}
-	r.set = set
+	routes := set.Routes
+	if set.Since != 0 {
+		gone := slices.Clone(set.Removed)
+		for _, route := range set.Routes {
+			gone = append(gone, route.OrganizationID)
+		}
+		kept := slices.DeleteFunc(slices.Clone(r.set.Routes), func(o berth.Route) bool { return slices.Contains(gone, o.OrganizationID) })
+		routes = append(kept, routes...)
+	}
+	r.set = berth.RouteSet{Term: set.Term, Version: set.Version, Routes: routes}
+	report.Term, report.Version = set.Term, set.Version
 	for _, route := range set.Routes {
 		r.history = append(r.history, route)
 		if r.taken[route.Port] {
-			refused = append(refused, berth.RouteError{OrganizationID: route.OrganizationID, Port: route.Port,
+			report.Refused = append(report.Refused, berth.RouteError{OrganizationID: route.OrganizationID, Port: route.Port,
 				Err: berth.Errorf(berth.CodePortTaken, "port %d is in use", route.Port)})
 		}
 	}
-	return refused
+	return report
 }
 
 func (r *recorder) Drain(context.Context, string) int { return 0 }

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// claims reports whether a header speaks for who sent or forwarded the
+// forwards reports whether a header speaks for who sent or forwarded the
 // request. A gateway interface turns both "-" and "_" into "_", so that either
 // spelling would be believed.
-func claims(name string) bool {
+func forwards(name string) bool {
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
 	return strings.HasPrefix(name, "x-forwarded") || name == "forwarded" || name == "x-real-ip"
 }
 
-// claimsAtEnd is claims for a trailer, which some programs take for a header:
+// forwardsAtEnd is claims for a trailer, which some programs take for a header:
 // it must not name another host either.
-func claimsAtEnd(name string) bool {
+func forwardsAtEnd(name string) bool {
 	folded := strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	return claims(name) || folded == "host" || strings.HasSuffix(folded, "-host")
+	return forwards(name) || folded == "host" || strings.HasSuffix(folded, "-host")
 }
 
 // passTrailers gives out the trailers that in declares and that claim nothing.
@@ -31,7 +31,7 @@ func passTrailers(in, out *http.Request) {
 	}
 	pass := make(http.Header, len(in.Trailer))
 	for name := range in.Trailer {
-		if !claimsAtEnd(name) {
+		if !forwardsAtEnd(name) {
 			pass[name] = nil
 		}
 	}

@@ -1,0 +1,329 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/netguard"
+)
+
+// backlog is how long a closing listener goes on accepting: closing a listener
+// resets what the kernel has accepted and we have not. It goes on for longer,
+// up to backlogMost, while the kernel says that something waits.
+const (
+	backlog     = 20 * time.Millisecond
+	backlogMost = 2 * time.Second
+
+	// firstRequest is how long an accepted connection has to bring its first
+	// request, once its listener is closed.
+	firstRequest = 500 * time.Millisecond
+)
+
+// listener is one open port of one tenant, with the connections that came in by it.
+type listener struct {
+	edge      *Edge
+	org       string
+	port      int
+	raw       *net.TCPListener
+	transport *http.Transport        // to the tenant's upstreams
+	route     atomic.Pointer[target] // in force; nil: none
+	server    http.Server
+	cut       context.CancelFunc // ends every request, at the drain's deadline
+	served    chan struct{}      // closed when the accept loop has ended; nil before serve
+
+	closing    atomic.Bool // answers end their connections
+	lastAccept time.Time   // set before closing is
+
+	mu       sync.Mutex
+	conns    map[*conn]struct{}
+	requests int            // handlers that run, upgraded connections included
+	sealed   bool           // the accept loop has ended: nothing comes in any more
+	quiet    chan struct{}  // closed once sealed, and nothing is left
+	flows    map[string]int // requests under way, by upstream
+	switched map[string]int // of those, upgraded connections
+	spoke    chan struct{}  // closed when a connection brought its first request, or went; nil while nobody waits for that
+	moved    chan struct{}  // closed when one of them ends; nil while nobody waits for that
+
+	count counters
+}
+
+func newListener(e *Edge, r berth.Route, raw *net.TCPListener) *listener {
+	l := &listener{
+		edge:      e,
+		org:       r.OrganizationID,
+		port:      r.Port,
+		raw:       raw,
+		transport: newTransport(e.opts),
+		conns:     make(map[*conn]struct{}),
+		quiet:     make(chan struct{}),
+		flows:     make(map[string]int), switched: make(map[string]int),
+	}
+	requests, cut := context.WithCancel(context.Background())
+	l.cut = cut
+	l.server = http.Server{
+		BaseContext:                  func(net.Listener) context.Context { return requests },
+		Handler:                      l,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is the tenant's to answer
+		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ReadHeaderTimeout:            e.opts.HeaderTimeout,
+		IdleTimeout:                  e.opts.IdleTimeout,
+		MaxHeaderBytes:               e.opts.MaxHeaderBytes,
+		ErrorLog:                     e.errorLog,
+	}
+	return l
+}
+
+// serve starts the accept loop.
+func (l *listener) serve() {
+	l.served = make(chan struct{})
+	guard := &netguard.Listener{
+		Listener: l.raw,
+		Pool:     l.edge.opts.Pool,
+		Inside:   l.edge.Inside,
+		Allow:    l.allows,
+		Log:      l.edge.opts.Log,
+	}
+	go func() {
+		defer close(l.served)
+		// It ends when the listener is closed, or by a backlog's deadline, and
+		// in no other way.
+		_ = l.server.Serve(&counted{Listener: guard, listener: l})
+	}()
+}
+
+// allows reports whether a source that is a tenant's may come in: only the
+// tenant itself may use its own route.
+func (l *listener) allows(src netip.Addr) bool {
+	t := l.target()
+	return t != nil && t.route.Subnet.Contains(src)
+}
+
+// target is where the listener leads now, nil once its route is gone.
+func (l *listener) target() *target { return l.route.Load() }
+
+// lead puts a target in force, nil for none, and wakes whoever waits for that.
+func (l *listener) lead(t *target) {
+	if old := l.route.Swap(t); old != nil {
+		close(old.replaced)
+	}
+}
+
+// close stops listening. The port is free when it returns.
+func (l *listener) close() {
+	l.closing.Store(true)
+	_ = l.raw.Close()
+}
+
+// closeAfterBacklog stops listening once what waits to be accepted is accepted.
+// A client whose connection is half made when new ones are turned away may be
+// reset.
+func (l *listener) closeAfterBacklog() {
+	l.lastAccept = time.Now().Add(backlogMost)
+	l.closing.Store(true)
+	l.control(turnAway)
+	_ = l.raw.SetDeadline(time.Now().Add(backlog))
+	<-l.served
+	_ = l.raw.Close()
+}
+
+// waiting is how many connections the kernel has accepted and we have not; 0
+// if it does not tell.
+func (l *listener) waiting() (n int) {
+	l.control(func(fd int) { n = acceptQueue(fd) })
+	return n
+}
+
+// control calls f with the listener's descriptor; not at all once it is closed.
+func (l *listener) control(f func(fd int)) {
+	if raw, err := l.raw.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) })
+	}
+}
+
+// drain waits for accepted requests until ctx ends, then cuts off what is
+// left. It is closed before. When it returns, nothing of it runs.
+func (l *listener) drain(ctx context.Context) {
+	defer l.transport.CloseIdleConnections()
+	defer l.cut()
+	<-l.served
+	l.mu.Lock()
+	l.sealed = true
+	l.checkQuiet()
+	l.mu.Unlock()
+	l.awaitFirstRequests(ctx)
+	_ = l.server.Shutdown(ctx) // ends by ctx; what it leaves open is closed below
+	select {
+	case <-l.quiet:
+		return
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	left := make([]*conn, 0, len(l.conns))
+	for c := range l.conns {
+		left = append(left, c)
+	}
+	l.mu.Unlock()
+	if len(left) > 0 {
+		l.edge.opts.Log.Warn("connections cut off at the drain deadline", "tenant", l.org, "port", l.port, "connections", len(left))
+	}
+	for _, c := range left {
+		_ = c.Close()
+	}
+	l.cut() // a handler that writes to an upstream does not see its client go
+	<-l.quiet
+}
+
+// awaitFirstRequests waits, for a moment, until every connection that was
+// accepted has brought its first request: net/http drops what it reads once it
+// shuts down.
+func (l *listener) awaitFirstRequests(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstRequest)
+	defer cancel()
+	for {
+		l.mu.Lock()
+		mute := 0
+		for c := range l.conns {
+			if !c.asked {
+				mute++
+			}
+		}
+		if mute > 0 && l.spoke == nil {
+			l.spoke = make(chan struct{})
+		}
+		spoke := l.spoke
+		l.mu.Unlock()
+		if mute == 0 {
+			return
+		}
+		select {
+		case <-spoke:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+type connKey struct{} // of a request's context: the *conn it came in by
+
+// begin counts a request in. It says no where the connection has been closed
+// since the request was read: net/http closes what it takes for idle, and a
+// tenant must not act on a request that nobody can answer any more.
+func (l *listener) begin(r *http.Request) bool {
+	c, _ := r.Context().Value(connKey{}).(*conn)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, open := l.conns[c]; !open {
+		return false
+	}
+	if !c.asked {
+		c.asked = true
+		l.announce()
+	}
+	l.requests++
+	return true
+}
+
+func (l *listener) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.requests--
+	l.checkQuiet()
+}
+
+// checkQuiet is called with l.mu held.
+func (l *listener) checkQuiet() {
+	if !l.sealed || l.requests > 0 || len(l.conns) > 0 {
+		return
+	}
+	select {
+	case <-l.quiet: // closed already, by the last connection or the last request
+	default:
+		close(l.quiet)
+	}
+}
+
+// admit registers a connection, unless the tenant has too many.
+func (l *listener) admit(raw net.Conn) (*conn, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.conns) >= l.edge.opts.MaxConnections {
+		return nil, false
+	}
+	c := &conn{Conn: raw, listener: l}
+	l.conns[c] = struct{}{}
+	return c, true
+}
+
+// counted is the net.Listener that its server sees: it counts connections.
+type counted struct {
+	net.Listener
+	listener *listener
+}
+
+func (c *counted) Accept() (net.Conn, error) {
+	l := c.listener
+	for {
+		raw, err := c.Listener.Accept()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if l.waiting() > 0 && time.Now().Before(l.lastAccept) {
+				_ = l.raw.SetDeadline(time.Now().Add(backlog))
+				continue
+			}
+			_ = l.raw.Close()         // at once: what comes from here on is reset
+			return nil, net.ErrClosed // a time-out would be tried again
+		}
+		if err != nil {
+			return nil, err
+		}
+		if admitted, ok := l.admit(raw); ok {
+			return admitted, nil
+		}
+		l.edge.opts.Log.Debug("connection over the tenant's limit closed", "tenant", l.org, "port", l.port)
+		_ = raw.Close()
+	}
+}
+
+// conn is a client's connection, counted until it is closed.
+type conn struct {
+	net.Conn
+	listener *listener
+	once     sync.Once
+	asked    bool // it brought a request; listener.mu guards it
+}
+
+// announce tells who waits that a connection brought its first request, or was
+// closed. l.mu is held.
+func (l *listener) announce() {
+	if l.spoke != nil {
+		close(l.spoke)
+		l.spoke = nil
+	}
+}
+
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() {
+		c.listener.mu.Lock()
+		defer c.listener.mu.Unlock()
+		delete(c.listener.conns, c)
+		c.listener.announce()
+		c.listener.checkQuiet()
+	})
+	return err
+}
+
+// CloseWrite lets an upgraded connection be closed one way.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
