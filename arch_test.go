@@ -42,6 +42,7 @@ var mayImport = map[string]struct {
 	"internal/store":         {[]string{""}, "the seam that tenancy and reconcile share; it holds no SQL"},
 	"internal/move":          {[]string{"", "internal/store"}, "brings one store into another through the seam; it knows no database"},
 	"internal/lead":          {[]string{"", "internal/store"}, "decides who acts for an engine; it knows leases, no engine and no database"},
+	"internal/control":       {[]string{"", "internal/store", "internal/lead"}, "runs the parts of a term and shows the leader; it knows loop, engine and edge by interface"},
 	"internal/store/row":     {[]string{"", "internal/store"}, "what every store keeps and answers alike: cursors, the JSON of specs, refusals; it holds no SQL"},
 	"internal/store/sqlite":  {[]string{"", "internal/store", "internal/store/row"}, "implements the seam; rules stay out of it"},
 
@@ -54,7 +55,7 @@ var mayImport = map[string]struct {
 	"internal/auth":      {[]string{"", "internal/store"}, "what a request brought becomes an actor; what an actor may do to tenants is tenancy's"},
 	"internal/api":       {[]string{"", "internal/tenancy", "internal/store", "internal/auth", "internal/metrics"}, "wire types over the use cases; nothing above tenancy knows engines"},
 	"client":             {[]string{""}, "programs of others import it: it must not pull in the control plane"},
-	"internal/serve":     {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/edge", "internal/engine/docker", "internal/health", "internal/lead", "internal/meter", "internal/move", "internal/notify", "internal/reconcile", "internal/rekey", "internal/secret", "internal/store", "internal/store/postgres", "internal/store/sqlite", "internal/tenancy", "internal/trace", "internal/netguard"}, "the wiring: the only place that sees both sides of a seam"},
+	"internal/serve":     {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/control", "internal/edge", "internal/engine/docker", "internal/health", "internal/meter", "internal/move", "internal/notify", "internal/reconcile", "internal/rekey", "internal/secret", "internal/store", "internal/store/postgres", "internal/store/sqlite", "internal/tenancy", "internal/trace", "internal/netguard"}, "the wiring: the only place that sees both sides of a seam"},
 	"internal/cli":       {[]string{"", "client", "internal/blueprint", "internal/serve"}, "commands speak through the public client; only `serve` starts the control plane, `migrate` works beside one that is stopped, and `blueprint validate` works without one"},
 	"cmd/berth":          {[]string{"internal/cli", "internal/serve"}, "main starts, nothing else"},
 

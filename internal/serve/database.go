@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/control"
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/postgres"
@@ -20,10 +21,7 @@ type database interface {
 // shared is a database that several control planes may have open.
 type shared interface {
 	database
-	store.Leases
-	// Listen calls ring for each tenant that another control plane took an order
-	// for, until ctx ends. Rings may be lost.
-	Listen(ctx context.Context, ring func(organizationID string)) error
+	control.Shared
 }
 
 // openDatabase opens the keys and the database.

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,6 +17,7 @@ import (
 	"github.com/unite-hub/berth/internal/api"
 	"github.com/unite-hub/berth/internal/auth"
 	"github.com/unite-hub/berth/internal/blueprint"
+	"github.com/unite-hub/berth/internal/control"
 	"github.com/unite-hub/berth/internal/edge"
 	"github.com/unite-hub/berth/internal/engine/docker"
 	"github.com/unite-hub/berth/internal/health"
@@ -64,7 +64,6 @@ type server struct {
 	closers closers
 
 	holder   string // of leases; another with each process
-	edges    sync.WaitGroup
 	box      *secret.Box
 	store    database
 	shared   shared // the same, where several control planes may have it; else nil
@@ -73,7 +72,8 @@ type server struct {
 	prober   *health.Prober
 	tracer   tracer
 	listener net.Listener
-	helm     *helm
+	view     *control.View
+	control  *control.Control
 	rekeyer  *rekey.Rekeyer
 	service  *tenancy.Service
 	auth     *auth.Auth
@@ -93,7 +93,7 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.engine, err = docker.New(docker.Options{Installation: installation, SealKey: s.box.SealKey(), BeforeRequest: mayAsk}); err != nil {
+	if s.engine, err = docker.New(docker.Options{Installation: installation, SealKey: s.box.SealKey()}); err != nil {
 		return err
 	}
 	s.closers.add(s.engine.Close)
@@ -126,15 +126,17 @@ func (s *server) wire(ctx context.Context) (err error) {
 	if s.tracer, err = newTracer(ctx, s.Version, s.log); err != nil {
 		return err
 	}
-	s.helm = &helm{store: s.store, engine: s.engine, idle: edge.New(s.edgeOptions()), shared: s.shared != nil}
+	// An edge without routes knows which ports are free.
+	s.view = control.NewView(s.store, s.engine, edge.New(s.edgeOptions()), s.shared != nil)
+	s.control = s.newControl()
 	s.rekeyer = rekey.New(s.store, s.box, s.log)
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
 		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil, Shared: s.shared != nil,
 	}, tenancy.Parts{
-		Store: s.store, Loop: s.helm, Ports: s.helm, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Prober: s.prober, Logs: s.helm,
-		Members: s.helm.members, Meter: s.helm, Traces: s.tracer.links(),
+		Store: s.store, Loop: s.view, Ports: s.view, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Prober: s.prober, Logs: s.view,
+		Members: s.view.Members, Meter: s.view, Traces: s.tracer.links(),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
 	s.handler = api.New(api.Config{
@@ -181,13 +183,9 @@ func reservedPorts(api net.Addr) []int {
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	ready := make(chan struct{})
-	lead := s.alone
-	if s.shared != nil {
-		lead = s.stand
-	}
 	g.Go(func() error { return s.tracer.run(ctx) })
 	g.Go(func() error { return s.rekeyer.Run(ctx) })
-	g.Go(func() error { return lead(ctx, func() { close(ready) }) })
+	g.Go(func() error { return s.control.Run(ctx, func() { close(ready) }) })
 	g.Go(func() error { return s.handler.Run(ctx) })
 	g.Go(func() error {
 		select {
@@ -198,7 +196,7 @@ func (s *server) run(ctx context.Context) error {
 		return s.serveAPI(ctx)
 	})
 	err := g.Wait()
-	s.edges.Wait()
+	s.control.Wait()
 	return err
 }
 
@@ -219,7 +217,7 @@ func (s *server) serveAPI(ctx context.Context) error {
 	}
 	ended := make(chan error, 1)
 	go func() {
-		ended <- srv.Serve(&netguard.Listener{Listener: s.listener, Pool: s.pool, Inside: s.helm.inside, Log: s.log})
+		ended <- srv.Serve(&netguard.Listener{Listener: s.listener, Pool: s.pool, Inside: s.view.Inside, Log: s.log})
 	}()
 	if _, err := fmt.Fprintf(s.stdout, "ready http://%s\n", s.listener.Addr()); err != nil {
 		s.log.Warn("standard output can't be written to", "error", err)

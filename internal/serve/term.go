@@ -3,70 +3,65 @@ package serve
 import (
 	"context"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/blueprint"
+	"github.com/unite-hub/berth/internal/control"
 	"github.com/unite-hub/berth/internal/edge"
+	"github.com/unite-hub/berth/internal/health"
+	"github.com/unite-hub/berth/internal/meter"
 	"github.com/unite-hub/berth/internal/reconcile"
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// term is a time in which this control plane runs its engine: the parts that
-// touch engine and edge, made anew for each, as at a start of the process.
-type term struct {
-	*server
-	store    store.Store // refuses writes once the term is over
-	edge     *edge.Edge
-	loop     *reconcile.Loop
-	watchers watchers
+func (s *server) newControl() *control.Control {
+	c := control.Config{
+		Store: s.store, Engine: s.engine, View: s.view, Holder: s.holder, URL: "http://" + s.listener.Addr().String(), Log: s.log,
+		NewTerm: s.newTerm, Chores: s.chores,
+	}
+	if s.shared != nil { // a nil of another type would not be one
+		c.Shared = s.shared
+	}
+	return control.New(c)
 }
 
-// newTerm makes the parts of a term; nothing of it runs yet. engineID is set
-// where other control planes may lead other engines; check refuses once the term
-// is over.
-func (s *server) newTerm(st store.Store, engineID string, check func() error) *term {
-	t := &term{server: s, store: st, edge: edge.New(s.edgeOptions())}
-	vitals, engine := &vitals{}, &guarded{Engine: s.engine, check: check}
-	t.loop = reconcile.New(reconcile.Config{
+// vitals lets the loop ask the monitor, which is made after it.
+type vitals struct{ *health.Monitor }
+
+// newTerm makes the parts of a term, as control.Config says.
+func (s *server) newTerm(st store.Store, engineID string, check func() error) (*control.Term, error) {
+	engine, err := s.engine.Fenced(check)
+	if err != nil {
+		return nil, err
+	}
+	var m *meter.Meter
+	edge, vitals := edge.New(s.edgeOptions()), &vitals{}
+	loop := reconcile.New(reconcile.Config{
 		Patience: s.Patience, Observe: s.Observe, MoveDrain: s.MoveDrain, Pool: s.pool, HostNetworks: hostNetworks, EngineID: engineID,
 	}, reconcile.Parts{
-		Store: st, Engine: engine, Edge: t.edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log,
-		Ended: s.tracer.record, Left: func() { vitals.Poke() },
+		Store: st, Engine: engine, Edge: edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log,
+		Ended: s.tracer.record, Left: func() { vitals.Poke() }, Killed: func(organizationID string) { m.Killed(organizationID) },
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
-	t.watchers = t.newWatchers()
-	vitals.Monitor, engine.meter = t.watchers.monitor, t.watchers.meter
-	return t
+	m = meter.New(meter.Config{}, meter.Parts{
+		Store: st, Sampler: meter.NewKernel("/sys/fs/cgroup", "/proc"), Stats: s.engine, Disk: s.engine,
+		Fleet: loop.Fleet, Traffic: edge.Traffic, Limit: control.DiskLimit(st), Notice: control.Notices(st, s.log), Log: s.log,
+	})
+	vitals.Monitor = health.NewMonitor(health.MonitorConfig{
+		Fleet: loop.Fleet, Asker: s.prober, Reading: m.Now, Changed: loop.Recheck, Log: s.log,
+		Record: func(ctx context.Context, list []berth.Probe) error {
+			return st.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, list) })
+		},
+	})
+	return &control.Term{Loop: loop, Edge: edge, Meter: m, Monitor: vitals.Monitor, Close: engine.Close}, nil
 }
 
 func (s *server) edgeOptions() edge.Options {
 	return edge.Options{ListenHost: s.TenantListen, Pool: s.pool, Log: s.log, HoldDeadline: s.Hold, DrainDeadline: s.Drain}
 }
 
-// run leads until ctx ends. ready is called once the routes of all tenants are
-// in force. The requests that the edge has then are finished after run returns:
-// its ports are closed, so that whoever leads next can open them.
-func (t *term) run(ctx context.Context, ready func()) error {
-	g, ctx := errgroup.WithContext(ctx)
-	broken := make(chan error, 1)
-	t.edges.Go(func() {
-		err := t.edge.Run(ctx)
-		if err != nil && ctx.Err() != nil {
-			t.log.Warn("edge did not end well", "error", err)
-		}
-		broken <- err
-	})
-	g.Go(func() error {
-		select {
-		case err := <-broken:
-			return err
-		case <-ctx.Done():
-			return nil
-		}
-	})
-	g.Go(func() error { return t.loop.Run(ctx, ready) })
-	g.Go(func() error { return t.watchers.monitor.Run(ctx) })
-	g.Go(func() error { return t.watchers.meter.Run(ctx) })
-	return g.Wait()
+// chores notify, and sum up and forget what was recorded, of all engines.
+func (s *server) chores(st store.Store) []func(context.Context) error {
+	probes := health.NewKeeper(health.KeeperConfig{Probes: s.KeepChecks, Hours: s.KeepHours, Days: s.KeepDays}, st, s.log)
+	usage := &meter.Keeper{Store: st, Minutes: s.KeepMinutes, Hours: s.KeepHours, Days: s.KeepDays, Log: s.log}
+	return []func(context.Context) error{s.notifier(st).Run, probes.Run, usage.Run}
 }

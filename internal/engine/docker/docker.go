@@ -55,10 +55,6 @@ type Options struct {
 	// InterfaceAddrs returns the addresses of this host, to find out whether
 	// it reaches containers directly. nil means net.InterfaceAddrs.
 	InterfaceAddrs func() ([]net.Addr, error)
-
-	// BeforeRequest is called before each request to the Engine; an error ends
-	// the request. nil for none. It may be called concurrently.
-	BeforeRequest func(*http.Request) error
 }
 
 func (o Options) withDefaults() Options {
@@ -107,6 +103,20 @@ func New(o Options) (*Engine, error) {
 	if err := checkHost(o.Host); err != nil {
 		return nil, err
 	}
+	return connect(o)
+}
+
+// Fenced returns another handle on the same Engine: it asks check before each
+// single request, and one that check refuses is not sent. So a call that was
+// stopped half-way through and goes on when another control plane has taken over
+// does no more harm, whichever method it is of. check may be called concurrently.
+// Close the handle when it is not used any more.
+func (e *Engine) Fenced(check func() error) (*Engine, error) {
+	return connect(e.Options, client.WithHTTPRequestHook(func(*http.Request) error { return check() }))
+}
+
+// connect makes an Engine of checked options.
+func connect(o Options, more ...client.Opt) (*Engine, error) {
 	// Copied by the client, a transport that may speak HTTP/2 gets a TLS
 	// configuration, and the client then takes every host for an https one.
 	var http1 http.Protocols
@@ -122,10 +132,7 @@ func New(o Options) (*Engine, error) {
 		client.WithAPIVersionFromEnv(),
 		client.WithHost(o.Host),
 	}
-	if o.BeforeRequest != nil {
-		opts = append(opts, client.WithHTTPRequestHook(o.BeforeRequest))
-	}
-	api, err := client.New(opts...)
+	api, err := client.New(append(opts, more...)...)
 	if err != nil {
 		return nil, berth.Errorf(berth.CodeEngineUnavailable, "Docker client can't be set up: %w", err).
 			WithHint("check DOCKER_HOST and the other DOCKER_ variables")

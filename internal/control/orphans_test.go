@@ -1,15 +1,18 @@
-package serve
+package control
 
 import (
 	"context"
 	"net/netip"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
 )
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 type holders map[string]bool // by engine id, whether it is led
 
@@ -30,7 +33,7 @@ func TestAHandOverMarksNoTenantAndAnEngineThatNobodyLeadsDoes(t *testing.T) {
 		one := berth.Tenant{
 			ID: berth.NewID(), OrganizationID: berth.NewID(), Name: engine, Slug: engine, EngineID: engine, Want: berth.WantRunning,
 			Generation: 1, Status: berth.StatusRunning, Health: berth.HealthHealthy, ExternalPort: 3001 + i, URL: "http://localhost",
-			Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 64, 0, byte(16 * i)}), 28), CreatedAt: now(), UpdatedAt: now(),
+			Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 64, 0, byte(16 * i)}), 28), CreatedAt: noon, UpdatedAt: noon,
 			Spec: berth.Spec{ImageTag: "app:1", Limits: berth.Limits{CPU: 1, MemoryMB: 512, DiskMB: 2048}, Replicas: 1, InternalPort: 3000, Blueprint: "builtin@1"},
 		}
 		orgs[engine] = one.OrganizationID
@@ -38,7 +41,7 @@ func TestAHandOverMarksNoTenantAndAnEngineThatNobodyLeadsDoes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	watch := orphanage{leases: led, store: db}
+	watch := orphans{leases: led, store: db}
 	look := func() {
 		t.Helper()
 		if err := watch.look(ctx); err != nil {

@@ -1,7 +1,8 @@
-package serve
+package control
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -12,32 +13,32 @@ import (
 const orphanLook = 10 * time.Second
 
 // orphans shows the health of tenants as unknown whose engine nobody leads: what
-// was last seen is not claimed any more. Who leads it next finds out.
-func (s *server) orphans(ctx context.Context, st store.Store) error {
-	watch := orphanage{leases: s.shared, store: st}
+// was last seen is not claimed any more. Who leads it next finds out. It
+// remembers which engines nobody led at the last look: one look may meet a
+// hand-over.
+type orphans struct {
+	leases interface {
+		Holder(ctx context.Context, engineID string) (holder, url string, live bool, err error)
+	}
+	store store.Store
+	log   *slog.Logger
+	alone map[string]bool // by engine id
+}
+
+func (o *orphans) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(orphanLook):
 		}
-		if err := watch.look(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("tenants of engines that nobody leads could not be marked", "error", err)
+		if err := o.look(ctx); err != nil && ctx.Err() == nil {
+			o.log.Warn("tenants of engines that nobody leads could not be marked", "error", err)
 		}
 	}
 }
 
-// orphanage remembers which engines nobody led at the last look: one look may
-// meet a hand-over.
-type orphanage struct {
-	leases interface {
-		Holder(ctx context.Context, engineID string) (holder, url string, live bool, err error)
-	}
-	store store.Store
-	alone map[string]bool // by engine id
-}
-
-func (o *orphanage) look(ctx context.Context) error {
+func (o *orphans) look(ctx context.Context) error {
 	claimed, err := o.claimed(ctx)
 	if err != nil {
 		return err
@@ -69,7 +70,7 @@ func (o *orphanage) look(ctx context.Context) error {
 
 // claimed are the tenants that are said to be healthy or not, by a leader that
 // there should be.
-func (o *orphanage) claimed(ctx context.Context) (list []berth.Tenant, err error) {
+func (o *orphans) claimed(ctx context.Context) (list []berth.Tenant, err error) {
 	err = o.store.View(ctx, berth.System(), func(tx store.Tx) error {
 		list = nil
 		for p := (store.Page{Limit: 1000}); ; {
