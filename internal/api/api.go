@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -34,8 +35,10 @@ type Config struct {
 	// metrics.DefaultMostTenants.
 	MostTenants int
 
-	Limits  Limits  // of requests; zero: none
-	Denials Denials // of what is recorded
+	Limits   Limits        // of requests; zero: none
+	UnderWay UnderWay      // of requests at the same time; zero: DefaultUnderWay
+	Recheck  time.Duration // see DefaultRecheck; 0: that
+	Denials  Denials       // of what is recorded
 
 	// TrustedProxies are believed when they say where a request came from.
 	TrustedProxies []netip.Prefix
@@ -47,10 +50,11 @@ const maxBody = 1 << 20
 
 type server struct {
 	Config
-	api     huma.API
-	mux     *http.ServeMux
-	limits  *limits
-	denials *denials
+	api      huma.API
+	mux      *http.ServeMux
+	limits   *limits
+	underWay *underWay
+	denials  *denials
 }
 
 // problems makes huma's own errors look like ours. It is huma's documented
@@ -67,7 +71,12 @@ var problems = sync.OnceFunc(func() {
 
 func newServer(c Config) *server {
 	problems()
-	s := &server{Config: c, mux: http.NewServeMux(), limits: newLimits(c.Limits), denials: newDenials(c.Denials)}
+	if c.Recheck == 0 {
+		c.Recheck = DefaultRecheck
+	}
+	s := &server{
+		Config: c, mux: http.NewServeMux(), limits: newLimits(c.Limits), underWay: newUnderWay(c.UnderWay), denials: newDenials(c.Denials),
+	}
 	hc := huma.DefaultConfig("Berth", c.Version)
 	hc.OpenAPIPath, hc.DocsPath, hc.SchemasPath, hc.CreateHooks = "", "", "", nil
 	hc.Info.Description = "Berth gives every customer of a SaaS product its own isolated stack of containers. " +

@@ -43,6 +43,9 @@ func guarded[W, I, O any](s *server, op huma.Operation, who func(huma.Context) (
 		// Without the middleware there is no actor, and the zero one may do nothing.
 		actor, _ := ctx.Value(actorKey{}).(W)
 		out, err := h(ctx, actor, in)
+		if no := withdrawnFrom(ctx); no != nil && !keeps(op, any(in)) {
+			out, err = nil, no // what was ordered stays so; the answer is not theirs any more
+		}
 		if err != nil {
 			if a, ok := ctx.Value(askedKey{}).(asked); ok {
 				s.denied(ctx, a, err)
@@ -53,8 +56,9 @@ func guarded[W, I, O any](s *server, op huma.Operation, who func(huma.Context) (
 	})
 }
 
-// guard lets a request pass whose maker is known, does not ask too often, and
-// asks for nothing that the route does not have.
+// guard lets a request pass whose maker is known, does not ask too often or for
+// too much at once, and asks for nothing that the route does not have. It goes on
+// only as long as its maker may.
 func guard[W any](s *server, who func(huma.Context) (W, error)) func(huma.Context, func(huma.Context)) {
 	return func(hctx huma.Context, next func(huma.Context)) {
 		actor, err := who(hctx)
@@ -82,6 +86,14 @@ func guard[W any](s *server, who func(huma.Context) (W, error)) func(huma.Contex
 				return
 			}
 		}
+		done, err := s.underWay.take(hctx.Operation(), a.actor)
+		if err != nil {
+			writeHuma(hctx, problemFrom(err))
+			return
+		}
+		defer done()
+		hctx, stop := whileAllowed(s, hctx, who, a.actor)
+		defer stop()
 		next(huma.WithValue(huma.WithValue(hctx, actorKey{}, actor), askedKey{}, a))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -20,6 +21,9 @@ const (
 	keyHeader  = "Idempotency-Key"
 	keyPattern = "^[!-~ ]*$"
 	longestKey = 255 // bytes
+
+	// bodyTime is how long a request's body may take to come.
+	bodyTime = 10 * time.Second
 )
 
 var validKey = regexp.MustCompile(keyPattern)
@@ -124,7 +128,9 @@ func readBody(hctx huma.Context) ([]byte, error) {
 	if most == 0 {
 		most = maxBody + 1
 	}
+	_ = hctx.SetReadDeadline(time.Now().Add(bodyTime))
 	body, err := io.ReadAll(io.LimitReader(hctx.BodyReader(), most))
+	_ = hctx.SetReadDeadline(time.Time{})
 	if err == nil && int64(len(body)) == most {
 		return nil, tooLarge(most - 1)
 	}

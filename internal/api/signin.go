@@ -34,10 +34,11 @@ func securitySchemes() map[string]*huma.SecurityScheme {
 func (s *server) request(hctx huma.Context) auth.Request {
 	r, _ := humago.Unwrap(hctx)
 	id, _ := r.Context().Value(requestKey{}).(string)
+	again, _ := hctx.Context().Value(againKey{}).(bool)
 	return auth.Request{
 		Bearer: bearer(r.Header.Get("Authorization")), Session: cookie(r, sessionCookie), Proof: cookie(r, proofCookie),
 		Organization: r.Header.Get("Berth-Organization"), Path: hctx.Param("organizationId"),
-		Address: s.address(r), ID: id,
+		Address: s.address(r), ID: id, Again: again,
 	}
 }
 

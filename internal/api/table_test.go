@@ -70,10 +70,16 @@ type tableWorld struct {
 
 func newTableWorld(t *testing.T) *tableWorld {
 	t.Helper()
-	w := &tableWorld{world: newWorldWith(t, func(_ *auth.Config, c *api.Config) {
+	return newTableWorldWith(t, func(*auth.Config, *api.Config) {})
+}
+
+func newTableWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *tableWorld {
+	t.Helper()
+	w := &tableWorld{world: newWorldWith(t, func(ac *auth.Config, c *api.Config) {
 		c.Denials = api.Denials{PerActor: 1e6, PerAddress: 1e6, Strangers: 1e6}
+		change(ac, c)
 	})}
-	server := httptest.NewServer(w.handler)
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.handler.ServeHTTP(rw, r) }))
 	t.Cleanup(server.Close)
 	w.url = server.URL
 	for _, org := range []string{one, two} {

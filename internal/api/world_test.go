@@ -49,6 +49,14 @@ type world struct {
 	token   string
 	log     *syncBuffer
 	dir     string
+	config  api.Config
+}
+
+// again is the API anew, with another configuration.
+func (w *world) again(change func(*api.Config)) *api.API {
+	c := w.config
+	change(&c)
+	return api.New(c)
 }
 
 type syncBuffer struct {
@@ -111,6 +119,7 @@ func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 	change(&ac, &c)
 	w.auth = auth.New(ac)
 	c.Auth, w.dir = w.auth, dir
+	w.config = c
 	w.handler = api.New(c)
 	w.token, _, err = w.auth.Create(t.Context(), berth.System(), auth.NewToken{Name: "test"})
 	w.must(err)

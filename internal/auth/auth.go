@@ -59,6 +59,7 @@ type Request struct {
 	Path         string // organization id in the path; "" if there is none
 	Address      string // where it came from
 	ID           string // for the audit
+	Again        bool   // it was let in before, and is looked at once more: neither a use nor a failure
 }
 
 // Caller is who asks. A person has an Actor once it is clear for which of their
@@ -123,7 +124,7 @@ func (a *Auth) Identify(ctx context.Context, r Request) (c Caller, err error) {
 
 // failed counts a failed attempt and returns what the caller is told.
 func (a *Auth) failed(r Request, keys ...string) error {
-	if a.failures.note(time.Now(), append(keys, network(r.Address))...) {
+	if !r.Again && a.failures.note(time.Now(), append(keys, network(r.Address))...) {
 		return rateLimited()
 	}
 	return unauthenticated()
@@ -141,7 +142,7 @@ func (a *Auth) byToken(ctx context.Context, r Request) (c Caller, err error) {
 	if !ok || !t.Valid(at) {
 		return c, a.failed(r, "token "+r.Bearer[:shownLen])
 	}
-	if at.Sub(t.LastUsedAt) >= usePrecision {
+	if at.Sub(t.LastUsedAt) >= usePrecision && !r.Again {
 		t.LastUsedAt = at
 		// A request does not fail because its token's last use can't be noted.
 		_ = a.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.UpdateToken(ctx, t) })

@@ -53,7 +53,7 @@ func (a *Auth) bySession(ctx context.Context, r Request) (c Caller, err error) {
 	if !valid {
 		return c, a.failed(r)
 	}
-	if at.Sub(c.Session.LastSeenAt) >= usePrecision {
+	if at.Sub(c.Session.LastSeenAt) >= usePrecision && !r.Again {
 		c.Session.LastSeenAt = at
 		// A request does not fail because its session's last use can't be noted.
 		_ = a.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.UpdateSession(ctx, c.Session) })

@@ -1,0 +1,205 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/unite-hub/berth"
+)
+
+// UnderWay bounds how many requests are under way at the same time: each holds a
+// connection, whoever long its answer takes. Those that stream are among all of
+// them, and have a bound of their own besides.
+type UnderWay struct {
+	Requests Share
+	Streams  Share // logs, the audit as lines, backups
+}
+
+// Share is a bound, and what of it one may have. 0: the default.
+type Share struct {
+	Actor        int // of one token or one person; of an operator's, half of All
+	Organization int // of all tokens and people of one organization
+	All          int // of which a quarter is kept for operators
+}
+
+// DefaultUnderWay is what a Berth takes that has a few thousand descriptors.
+func DefaultUnderWay() UnderWay {
+	return UnderWay{Requests: Share{Actor: 100, Organization: 200, All: 2000}, Streams: Share{Actor: 20, Organization: 50, All: 400}}
+}
+
+// streams are the routes whose answers go on for as long as their readers like.
+var streams = map[string]bool{"logs": true, "audit": true, "organization-audit": true, "backup": true}
+
+// underWay counts what is under way.
+type underWay struct {
+	requests, streams *tallied
+}
+
+func newUnderWay(u UnderWay) *underWay {
+	d := DefaultUnderWay()
+	return &underWay{newTallied("requests", u.Requests, d.Requests), newTallied("streams", u.Streams, d.Streams)}
+}
+
+// take counts a request until done is called. It refuses one too many.
+func (u *underWay) take(op *huma.Operation, actor berth.Actor) (done func(), err error) {
+	request, err := u.requests.take(actor)
+	if err != nil || !streams[op.OperationID] {
+		return request, err
+	}
+	stream, err := u.streams.take(actor)
+	if err != nil {
+		request()
+		return nil, err
+	}
+	return func() { stream(); request() }, nil
+}
+
+// tallied counts what is under way of one kind, by actor, by organization and
+// in all.
+type tallied struct {
+	Share
+	what string
+
+	mu      sync.Mutex
+	by      map[string]int // actors and organizations that have any
+	all     int
+	bounded int // of all, those of organizations' own
+}
+
+func newTallied(what string, s, d Share) *tallied {
+	def := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
+	}
+	def(&s.Actor, d.Actor)
+	def(&s.Organization, d.Organization)
+	def(&s.All, d.All)
+	return &tallied{Share: s, what: what, by: map[string]int{}}
+}
+
+func (t *tallied) take(actor berth.Actor) (done func(), err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	own := actor.OrganizationID != "" || actor.Role != berth.RoleOperator
+	id, organization := "actor "+actor.ID, "organization "+actor.OrganizationID
+	most := t.Actor
+	if !own {
+		most = max(most, t.All/2)
+	}
+	switch {
+	case t.by[id] >= most:
+		return nil, tooMany(http.StatusTooManyRequests, fmt.Sprintf("You have %d %s under way already", t.by[id], t.what))
+	case actor.OrganizationID != "" && t.by[organization] >= t.Organization:
+		return nil, tooMany(http.StatusTooManyRequests, fmt.Sprintf("Your organization has %d %s under way already", t.by[organization], t.what))
+	case t.all >= t.All || own && t.bounded >= t.All-t.All/4:
+		return nil, tooMany(http.StatusServiceUnavailable, fmt.Sprintf("Berth has too many %s under way (%d)", t.what, t.all))
+	}
+	add := func(n int) {
+		t.all += n
+		if own {
+			t.bounded += n
+		}
+		keys := []string{id}
+		if actor.OrganizationID != "" {
+			keys = append(keys, organization)
+		}
+		for _, key := range keys {
+			if t.by[key] += n; t.by[key] == 0 {
+				delete(t.by, key)
+			}
+		}
+	}
+	add(1)
+	return sync.OnceFunc(func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		add(-1)
+	}), nil
+}
+
+func tooMany(status int, message string) error {
+	p := problemOf(status, string(berth.CodeRateLimited), message).
+		hinted("end one of them, or come back in 10 s, as Retry-After says")
+	p.retryAfter = "10"
+	return p
+}
+
+// DefaultRecheck is how often it is asked again whether who made a request that
+// is under way may still make it.
+const DefaultRecheck = 4 * time.Second
+
+// lastWords is how long an answer may still take to write that came to its end
+// because its maker may not have it any more.
+const lastWords = 2 * time.Second
+
+// withdrawn is the cause of a request's end whose maker may not make it any more.
+type withdrawn struct{ error }
+
+// whileAllowed ends a request's context once its maker is another than at its
+// beginning: the token was revoked or is over, the user is disabled, the role was
+// taken. Nothing of that can be told while the database does not answer.
+func whileAllowed[W any](s *server, hctx huma.Context, who func(huma.Context) (W, error), was berth.Actor) (allowed huma.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(hctx.Context())
+	again := huma.WithValue(huma.WithContext(hctx, ctx), againKey{}, true)
+	_, w := humago.Unwrap(hctx)
+	var timer *time.Timer
+	var mu sync.Mutex
+	over := false
+	next := func() { // after stop, none begins
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			timer.Reset(s.Recheck)
+		}
+	}
+	timer = time.AfterFunc(s.Recheck, func() {
+		is, err := who(again)
+		kind := berth.CodeOf(err).Kind()
+		switch {
+		case err == nil && sameActor(actorOf(is), was):
+			next()
+			return
+		case err == nil:
+			err = berth.Errorf(berth.CodeForbidden, "Your role was changed").WithHint("ask again; GET /api/me tells what you may do now")
+		case kind != berth.KindUnauthenticated && kind != berth.KindForbidden:
+			next()
+			return
+		}
+		cancel(withdrawn{err})
+		mu.Lock()
+		defer mu.Unlock()
+		if !over { // a client that does not read must not hold it up
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(lastWords))
+		}
+	})
+	return huma.WithContext(hctx, ctx), func() {
+		mu.Lock()
+		defer mu.Unlock()
+		over = true
+		timer.Stop()
+		cancel(nil)
+	}
+}
+
+// againKey marks the context in which is asked again who makes a request.
+type againKey struct{}
+
+func sameActor(a, b berth.Actor) bool {
+	return a.ID == b.ID && a.Role == b.Role && a.OrganizationID == b.OrganizationID && a.Scopes == b.Scopes
+}
+
+// withdrawnFrom is why the maker of a request may not make it any more; nil as
+// long as they may.
+func withdrawnFrom(ctx context.Context) error {
+	if w, ok := context.Cause(ctx).(withdrawn); ok {
+		return w.error
+	}
+	return nil
+}
