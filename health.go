@@ -97,7 +97,7 @@ type Vital struct {
 // Member is one running container of the fleet, as the loop last saw it.
 type Member struct {
 	OrganizationID string
-	Container      Container
+	Instance       Instance
 	Main           bool        // takes the tenant's requests
 	Check          HealthCheck // of a main one
 	Settled        bool        // no deployment of the tenant is under way
@@ -192,17 +192,17 @@ func HealthOf(newest []Probe, now time.Time) Health {
 // An engine says "unhealthy" of a program that answers badly and of one that
 // hangs alike, so it is no sign of life. A container without a check of its
 // own is unready, never dead: a restart would not bring it one.
-func EngineProbe(c Container, at time.Time) (p Probe, ok bool) {
+func EngineProbe(c Instance, at time.Time) (p Probe, ok bool) {
 	p = Probe{
 		CheckedAt: at.UTC().Truncate(time.Microsecond), Status: ProbeUnhealthy,
 		Type: string(ProbeEngine), Endpoint: c.Name,
 	}
 	switch c.Health {
-	case ContainerHealthy:
+	case InstanceHealthy:
 		p.Status = ProbeHealthy
-	case ContainerUnhealthy:
+	case InstanceUnhealthy:
 		p.Cause = "the engine's health check fails"
-	case ContainerUnchecked:
+	case InstanceUnchecked:
 		p.Alive = true
 		p.Cause = "the container has no health check that the engine runs"
 	default:

@@ -10,34 +10,34 @@ type Observed struct {
 	OrganizationID string
 	Network        bool         // the tenant's network exists and is ours
 	Subnet         netip.Prefix // of that network
-	Containers     []Container  // ours, sorted by name
+	Instances      []Instance   // ours, sorted by name
 	Volumes        []string     // names, sorted
 	Foreign        []Foreign    // what carries the tenant's names or labels without proof
 }
 
-// ContainerState is an engine-neutral summary of a container's state.
-type ContainerState string
+// InstanceState is an engine-neutral summary of a container's state.
+type InstanceState string
 
 const (
-	ContainerCreated    ContainerState = "created"
-	ContainerRunning    ContainerState = "running"
-	ContainerRestarting ContainerState = "restarting" // died; the engine waits before it starts it again
-	ContainerExited     ContainerState = "exited"
-	ContainerUnknown    ContainerState = "unknown" // nothing destructive happens on it
+	InstanceCreated    InstanceState = "created"
+	InstanceRunning    InstanceState = "running"
+	InstanceRestarting InstanceState = "restarting" // died; the engine waits before it starts it again
+	InstanceExited     InstanceState = "exited"
+	InstanceUnknown    InstanceState = "unknown" // nothing destructive happens on it
 )
 
-// ContainerHealth is what the engine's own health check of a container says.
-type ContainerHealth string
+// InstanceHealth is what the engine's own health check of a container says.
+type InstanceHealth string
 
 const (
-	ContainerUnchecked ContainerHealth = "" // it has none, or it was not looked at
-	ContainerStarting  ContainerHealth = "starting"
-	ContainerHealthy   ContainerHealth = "healthy"
-	ContainerUnhealthy ContainerHealth = "unhealthy"
+	InstanceUnchecked InstanceHealth = "" // it has none, or it was not looked at
+	InstanceStarting  InstanceHealth = "starting"
+	InstanceHealthy   InstanceHealth = "healthy"
+	InstanceUnhealthy InstanceHealth = "unhealthy"
 )
 
-// Container is one container as seen.
-type Container struct {
+// Instance is one running copy of a service as seen.
+type Instance struct {
 	ID         string
 	Name       string
 	Service    string
@@ -45,8 +45,8 @@ type Container struct {
 	Generation int
 	Hash       string // Service.Hash of what it was made from
 	Image      string // digest or engine id it really runs
-	State      ContainerState
-	Health     ContainerHealth
+	State      InstanceState
+	Health     InstanceHealth
 	ExitCode   int
 	OOMKilled  bool
 	Restarts   int

@@ -144,11 +144,11 @@ type Volume struct {
 	Recorded bool
 }
 
-// Containers names the containers that s calls for, in the order in which they
+// Instances names the containers that s calls for, in the order in which they
 // start. Those of a service that is held or done are left as they are, and
 // not among them.
-func (s Stack) Containers() []ContainerSpec {
-	var list []ContainerSpec
+func (s Stack) Instances() []InstanceSpec {
+	var list []InstanceSpec
 	for i := range s.Services {
 		svc := &s.Services[i]
 		if svc.Held || svc.Done {
@@ -160,7 +160,7 @@ func (s Stack) Containers() []ContainerSpec {
 			if !svc.Main || n > 1 {
 				name = replicaName(s.OrganizationID, svc.Name, n)
 			}
-			list = append(list, ContainerSpec{Name: name, Service: svc, Replica: n, Hash: hash})
+			list = append(list, InstanceSpec{Name: name, Service: svc, Replica: n, Hash: hash})
 		}
 	}
 	return list
@@ -187,10 +187,10 @@ func (s Stack) Leaves(service string) bool {
 // Pair finds the containers that a stack calls for among those that are there:
 // by service, replica and hash, whatever their names. kept is by the name that
 // each is to have in the end; extra is what the stack does not call for.
-func (s Stack) Pair(have []Container) (kept map[string]Container, extra []Container) {
-	kept = make(map[string]Container, len(have))
-	specs := s.Containers()
-	fits := func(spec ContainerSpec, c Container) bool {
+func (s Stack) Pair(have []Instance) (kept map[string]Instance, extra []Instance) {
+	kept = make(map[string]Instance, len(have))
+	specs := s.Instances()
+	fits := func(spec InstanceSpec, c Instance) bool {
 		return c.Service == spec.Service.Name && c.Replica == spec.Replica && c.Hash == spec.Hash
 	}
 	for _, spec := range specs {
@@ -201,7 +201,7 @@ func (s Stack) Pair(have []Container) (kept map[string]Container, extra []Contai
 		}
 	}
 	for _, c := range have {
-		called := slices.ContainsFunc(specs, func(spec ContainerSpec) bool { return kept[spec.Name].ID == c.ID && kept[spec.Name].Name == c.Name })
+		called := slices.ContainsFunc(specs, func(spec InstanceSpec) bool { return kept[spec.Name].ID == c.ID && kept[spec.Name].Name == c.Name })
 		if !called {
 			extra = append(extra, c)
 		}
@@ -211,8 +211,8 @@ func (s Stack) Pair(have []Container) (kept map[string]Container, extra []Contai
 
 // better reports whether of two containers made from one spec a is the one to
 // keep: one that runs, else the one that has the name.
-func better(a, b Container, name string) bool {
-	up := func(c Container) bool { return c.State == ContainerRunning || c.State == ContainerRestarting }
+func better(a, b Instance, name string) bool {
+	up := func(c Instance) bool { return c.State == InstanceRunning || c.State == InstanceRestarting }
 	if up(a) != up(b) {
 		return up(a)
 	}
@@ -226,7 +226,7 @@ func StagedName(organizationID string, generation int, service string, replica i
 }
 
 // NamesOf are the names that a container may have had, whichever it has now.
-func NamesOf(organizationID string, c Container) []string {
+func NamesOf(organizationID string, c Instance) []string {
 	return []string{
 		ContainerName(organizationID), replicaName(organizationID, c.Service, c.Replica),
 		StagedName(organizationID, c.Generation, c.Service, c.Replica),
@@ -239,7 +239,7 @@ func replicaName(organizationID, service string, replica int) string {
 
 // Waves parts the containers into groups that start one after the other: each
 // comes after those that its service depends on.
-func (s Stack) Waves() [][]ContainerSpec {
+func (s Stack) Waves() [][]InstanceSpec {
 	depth := make(map[string]int, len(s.Services))
 	for _, svc := range s.Services { // each comes after what it depends on
 		for _, d := range svc.DependsOn {
@@ -248,8 +248,8 @@ func (s Stack) Waves() [][]ContainerSpec {
 			}
 		}
 	}
-	var waves [][]ContainerSpec
-	for _, spec := range s.Containers() {
+	var waves [][]InstanceSpec
+	for _, spec := range s.Instances() {
 		n := depth[spec.Service.Name]
 		for len(waves) <= n {
 			waves = append(waves, nil)
@@ -259,8 +259,8 @@ func (s Stack) Waves() [][]ContainerSpec {
 	return waves
 }
 
-// ContainerSpec is one container that a stack calls for.
-type ContainerSpec struct {
+// InstanceSpec is one instance that a stack calls for.
+type InstanceSpec struct {
 	Name    string
 	Service *Service
 	Replica int // from 1
@@ -283,6 +283,6 @@ func (s Service) Hash() string {
 
 // Staged reports whether c stands beside one of another generation that has its
 // name.
-func (c Container) Staged(organizationID string) bool {
+func (c Instance) Staged(organizationID string) bool {
 	return c.Name == StagedName(organizationID, c.Generation, c.Service, c.Replica)
 }

@@ -172,7 +172,7 @@ func crowd(ctx context.Context, db store.Store, n int, addr netip.AddrPort) (mem
 			}
 			members = append(members, berth.Member{
 				OrganizationID: t.OrganizationID, Main: true, Settled: true, Check: check,
-				Container: berth.Container{ID: t.ID, Name: t.ContainerName(), State: berth.ContainerRunning, StartedAt: now, Address: addr},
+				Instance: berth.Instance{ID: t.ID, Name: t.ContainerName(), State: berth.InstanceRunning, StartedAt: now, Address: addr},
 			})
 		}
 		return nil

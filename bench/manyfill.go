@@ -78,7 +78,7 @@ func (p *plane) apply(ctx context.Context, b *blueprint.Blueprint, list []berth.
 		if err != nil {
 			return err
 		}
-		list[i].ContainerID = o.Containers[0].ID
+		list[i].ContainerID = o.Instances[0].ID
 	}
 	return nil
 }

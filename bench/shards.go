@@ -62,9 +62,9 @@ func (s *shards) of(org string) *shard {
 // named gives what a shard shows ids that no other shard has, and the one
 // address that answers.
 func (s *shards) named(it *shard, o berth.Observed) berth.Observed {
-	o.Containers = slices.Clone(o.Containers)
-	for i := range o.Containers {
-		c := &o.Containers[i]
+	o.Instances = slices.Clone(o.Instances)
+	for i := range o.Instances {
+		c := &o.Instances[i]
 		c.ID += "-" + strconv.Itoa(it.number)
 		if c.Address.IsValid() {
 			c.Address = s.at

@@ -357,9 +357,9 @@ func (s *server) stateWire(st tenancy.State) stateWire {
 			w.HTTPStatusCode = &p.HTTPStatus
 		}
 	}
-	for _, c := range st.Observed.Containers {
+	for _, c := range st.Observed.Instances {
 		cw := containerWire{ID: c.ID, Name: c.Name, State: string(c.State), OOMKilled: c.OOMKilled, Restarts: c.Restarts, StartedAt: orNullTime(c.StartedAt)}
-		if c.State != berth.ContainerRunning {
+		if c.State != berth.InstanceRunning {
 			cw.ExitCode = &c.ExitCode
 		}
 		w.Containers = append(w.Containers, cw)

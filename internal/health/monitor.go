@@ -171,7 +171,7 @@ func (m *Monitor) refresh() {
 		if !member.Main {
 			continue
 		}
-		id := member.Container.ID
+		id := member.Instance.ID
 		w := m.watched[id]
 		if w != nil && w.sameStart(member) {
 			w.update(member, m.round)
@@ -204,7 +204,7 @@ func (m *Monitor) leave(w *watch) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.vitals, w.member.Container.ID)
+	delete(m.vitals, w.member.Instance.ID)
 }
 
 func (m *Monitor) schedule(w *watch) {
@@ -221,7 +221,7 @@ func (m *Monitor) launch(ctx context.Context) {
 		case !w.askable():
 			m.schedule(w)
 		case w.check().Kind == berth.ProbeEngine:
-			if p, ok := berth.EngineProbe(w.member.Container, time.Now()); ok {
+			if p, ok := berth.EngineProbe(w.member.Instance, time.Now()); ok {
 				m.judge(w, p)
 			}
 			m.schedule(w)
@@ -251,7 +251,7 @@ func (m *Monitor) room(lane int) bool {
 func (m *Monitor) begin(ctx context.Context, w *watch, lane int) {
 	own, cancel := context.WithCancel(ctx)
 	w.cancel = cancel
-	addr, check := w.member.Container.Address, w.check()
+	addr, check := w.member.Instance.Address, w.check()
 	m.work.Go(func() {
 		defer cancel()
 		m.results <- result{of: w, lane: lane, probe: m.Asker.Probe(own, addr, check)}
@@ -287,7 +287,7 @@ func (m *Monitor) judge(w *watch, p berth.Probe) {
 	before, known := w.series.Vital()
 	v := w.series.Next(p, time.Now().Add(-p.ResponseTime))
 	m.mu.Lock()
-	m.vitals[w.member.Container.ID] = verdict{w.member.Container.StartedAt, v}
+	m.vitals[w.member.Instance.ID] = verdict{w.member.Instance.StartedAt, v}
 	m.mu.Unlock()
 	if m.Changed != nil && (!known || v.Started != before.Started || v.Ready != before.Ready || v.Dead != before.Dead) {
 		m.Changed(p.OrganizationID)

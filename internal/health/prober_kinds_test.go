@@ -203,17 +203,17 @@ func TestATCPProbeOnlyConnects(t *testing.T) {
 
 func TestTheEnginesOwnCheckIsJudgedWithoutADial(t *testing.T) {
 	at := time.Date(2026, 2, 28, 12, 0, 0, 123456789, time.UTC)
-	for state, c := range map[berth.ContainerHealth]struct {
+	for state, c := range map[berth.InstanceHealth]struct {
 		ok, answered bool
 		status       berth.ProbeStatus
 		cause        string
 	}{
-		berth.ContainerHealthy:   {true, true, berth.ProbeHealthy, ""},
-		berth.ContainerUnhealthy: {true, false, berth.ProbeUnhealthy, "the engine's health check fails"},
-		berth.ContainerUnchecked: {true, true, berth.ProbeUnhealthy, "the container has no health check that the engine runs"},
-		berth.ContainerStarting:  {false, false, "", ""},
+		berth.InstanceHealthy:   {true, true, berth.ProbeHealthy, ""},
+		berth.InstanceUnhealthy: {true, false, berth.ProbeUnhealthy, "the engine's health check fails"},
+		berth.InstanceUnchecked: {true, true, berth.ProbeUnhealthy, "the container has no health check that the engine runs"},
+		berth.InstanceStarting:  {false, false, "", ""},
 	} {
-		got, ok := berth.EngineProbe(berth.Container{Name: "web", Health: state}, at)
+		got, ok := berth.EngineProbe(berth.Instance{Name: "web", Health: state}, at)
 		if ok != c.ok || got.Status != c.status || got.Cause != c.cause || got.Answered() != c.answered {
 			t.Errorf("%q: %+v, %v", state, got, ok)
 		}

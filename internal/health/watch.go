@@ -23,9 +23,9 @@ type watch struct {
 
 func newWatch(member berth.Member) *watch {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(member.OrganizationID + "\x00" + member.Container.ID)) // never fails
+	_, _ = h.Write([]byte(member.OrganizationID + "\x00" + member.Instance.ID)) // never fails
 	now := time.Now()
-	started := now.Add(-now.Round(0).Sub(member.Container.StartedAt)) // by the monotonic clock
+	started := now.Add(-now.Round(0).Sub(member.Instance.StartedAt)) // by the monotonic clock
 	return &watch{member: member, series: NewSeries(member.Check, started), spread: mixed(h.Sum64()), place: -1}
 }
 
@@ -40,7 +40,7 @@ func mixed(h uint64) uint64 {
 }
 
 func (w *watch) sameStart(member berth.Member) bool {
-	return w.member.Container.StartedAt.Equal(member.Container.StartedAt)
+	return w.member.Instance.StartedAt.Equal(member.Instance.StartedAt)
 }
 
 // update takes what may change while a container runs: its address and its
@@ -55,7 +55,7 @@ func (w *watch) check() berth.HealthCheck { return w.member.Check }
 // askable reports whether a probe would mean anything now: during a deployment
 // the loop asks for itself.
 func (w *watch) askable() bool {
-	return w.member.Settled && (w.member.Check.Kind == berth.ProbeEngine || w.member.Container.Address.IsValid())
+	return w.member.Settled && (w.member.Check.Kind == berth.ProbeEngine || w.member.Instance.Address.IsValid())
 }
 
 // places is how many there are in an interval. Probes that go out together

@@ -70,7 +70,7 @@ func TestADiskIsNotToldOfAgainBecauseBerthWasRestarted(t *testing.T) {
 			m := meter.New(meter.Config{DiskInterval: 5 * time.Minute}, meter.Parts{
 				Store: s, Sampler: steady{began}, Disk: &disks{percents: percents}, Log: slog.New(slog.DiscardHandler), Notice: told.notice,
 				Fleet: func() []berth.Member {
-					return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+					return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
 				},
 				Limit: func(string) int64 { return 100 << 20 },
 			})
@@ -96,7 +96,7 @@ func TestADiskThatCanNotBeMeasuredAnyMoreIsNotKnown(t *testing.T) {
 		m := meter.New(meter.Config{}, meter.Parts{
 			Store: s, Sampler: steady{began}, Disk: &disks{percents: []int64{50, -1}}, Log: slog.New(slog.DiscardHandler),
 			Fleet: func() []berth.Member {
-				return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+				return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
 			},
 		})
 		var known []bool

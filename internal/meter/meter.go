@@ -190,7 +190,7 @@ func (m *Meter) sweep(ctx context.Context) {
 		// late, and what was used before the first look counts.
 		if org := member.OrganizationID; m.accounts[org] == nil {
 			a := newAccount(org, now)
-			if started := member.Container.StartedAt; started.After(m.began) {
+			if started := member.Instance.StartedAt; started.After(m.began) {
 				a.since(started, now)
 			}
 			m.accounts[org] = a
@@ -236,7 +236,7 @@ func (m *Meter) sample(ctx context.Context, fleet []berth.Member) map[string][]b
 	byOrg := make(map[string][]berth.Sample, len(fleet))
 	var unseen []berth.Member
 	for _, member := range fleet {
-		if s, ok := m.Sampler.Sample(member.Container.ID, member.Container.StartedAt); ok {
+		if s, ok := m.Sampler.Sample(member.Instance.ID, member.Instance.StartedAt); ok {
 			byOrg[member.OrganizationID] = append(byOrg[member.OrganizationID], s)
 		} else {
 			unseen = append(unseen, member)
@@ -259,11 +259,11 @@ func (m *Meter) sample(ctx context.Context, fleet []berth.Member) map[string][]b
 		g.Go(func() error {
 			own, cancel := context.WithTimeout(ctx, statsLimit)
 			defer cancel()
-			s, err := m.Stats.Stats(own, member.Container.ID)
+			s, err := m.Stats.Stats(own, member.Instance.ID)
 			if err != nil {
 				return nil // unknown this time
 			}
-			s.StartedAt = member.Container.StartedAt
+			s.StartedAt = member.Instance.StartedAt
 			mu.Lock()
 			defer mu.Unlock()
 			byOrg[member.OrganizationID] = append(byOrg[member.OrganizationID], s)

@@ -88,7 +88,7 @@ func TestPeriodsJoinAcrossRestartsWithoutGapAndDoubleCount(t *testing.T) {
 					if time.Since(begins) < time.Second {
 						return nil // the loop has not looked yet
 					}
-					return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+					return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
 				},
 			})
 			runFor(t, m.Run, d)
@@ -140,7 +140,7 @@ func TestRequestsAreCountedOnceThoughTheTenantIsStoppedForLong(t *testing.T) {
 				if up := time.Since(began); up > 5*time.Minute && up < 3*time.Hour {
 					return nil
 				}
-				return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+				return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
 			},
 			Traffic: func() map[string]berth.Traffic {
 				return map[string]berth.Traffic{org(0): {Requests: min(int64(time.Since(began)/time.Second), 250)}}
@@ -172,7 +172,7 @@ func TestAnEngineThatHangsDoesNotStretchTheSweep(t *testing.T) {
 		s := open(t, path, 1)
 		var fleet []berth.Member
 		for n := range 300 {
-			fleet = append(fleet, berth.Member{OrganizationID: org(0), Container: berth.Container{ID: fmt.Sprint(n), StartedAt: time.Now()}})
+			fleet = append(fleet, berth.Member{OrganizationID: org(0), Instance: berth.Instance{ID: fmt.Sprint(n), StartedAt: time.Now()}})
 		}
 		sweeps := 0
 		m := meter.New(meter.Config{}, meter.Parts{
@@ -195,7 +195,7 @@ func TestContainersThatHangTheEngineLeaveTheOthersTheirTurn(t *testing.T) {
 		s := open(t, path, 1)
 		var fleet []berth.Member
 		for n := range 300 {
-			fleet = append(fleet, berth.Member{OrganizationID: org(0), Container: berth.Container{ID: fmt.Sprint(n), StartedAt: time.Now()}})
+			fleet = append(fleet, berth.Member{OrganizationID: org(0), Instance: berth.Instance{ID: fmt.Sprint(n), StartedAt: time.Now()}})
 		}
 		asked := &partly{read: map[string]int{}}
 		m := meter.New(meter.Config{}, meter.Parts{
@@ -259,9 +259,9 @@ func TestATenantThatIsStoppedHasNoPeriodsThoughBerthIsRestarted(t *testing.T) {
 					if up := time.Since(began); !runs(up) {
 						return nil
 					} else if up > time.Hour {
-						return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began.Add(3 * time.Hour)}}}
+						return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began.Add(3 * time.Hour)}}}
 					}
-					return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+					return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
 				},
 			})
 			runFor(t, m.Run, 50*time.Minute)
@@ -293,7 +293,7 @@ func TestPeriodsEndAtTheFullMinute(t *testing.T) {
 		m := meter.New(meter.Config{}, meter.Parts{
 			Store: s, Sampler: steady{began}, Log: slog.New(slog.DiscardHandler),
 			Fleet: func() []berth.Member {
-				return []berth.Member{{OrganizationID: org(0), Container: berth.Container{ID: "c", StartedAt: began}}}
+				return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
 			},
 		})
 		runFor(t, m.Run, 20*time.Minute+10*time.Second)

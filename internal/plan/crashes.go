@@ -23,8 +23,8 @@ type Life struct {
 }
 
 // crashed returns the wanted containers that crashed too often.
-func (t transition) crashed(s Situation) (list []berth.Container) {
-	for _, want := range t.stack.Containers() {
+func (t transition) crashed(s Situation) (list []berth.Instance) {
+	for _, want := range t.stack.Instances() {
 		if c, ok := t.kept[want.Name]; ok && s.Lives[c.ID].Crashes >= MaxCrashes {
 			list = append(list, c)
 		}
@@ -44,18 +44,18 @@ func (t transition) ended(s Situation) string {
 }
 
 // lifeless returns a container that is to be restarted now.
-func (t transition) lifeless(s Situation) (c berth.Container, cause string) {
+func (t transition) lifeless(s Situation) (c berth.Instance, cause string) {
 	for _, c := range t.main() {
 		if why := s.Lives[c.ID].Dead; why != "" {
 			return c, why
 		}
 	}
-	return berth.Container{}, ""
+	return berth.Instance{}, ""
 }
 
 // surrender gives services up whose containers crashed too often: those stay
 // down until somebody orders otherwise. The tenant's others are tended as ever.
-func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Container) Plan {
+func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Instance) Plan {
 	c := crashed[0]
 	reason := fmt.Sprintf("service %s crashed %d times in a row; read its logs, then start or deploy again", c.Service, s.Lives[c.ID].Crashes)
 	if s.Deployment != nil {
@@ -71,7 +71,7 @@ func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Con
 	mainLeft := true
 	for i := range stack.Services {
 		svc := &stack.Services[i]
-		if slices.ContainsFunc(crashed, func(c berth.Container) bool { return c.Service == svc.Name }) {
+		if slices.ContainsFunc(crashed, func(c berth.Instance) bool { return c.Service == svc.Name }) {
 			svc.Held = true
 			mainLeft = mainLeft && !svc.Main
 		}

@@ -16,7 +16,7 @@ func holdWaiting(stack berth.Stack, seen berth.Observed) (_ berth.Stack, waits s
 		return stack, ""
 	}
 	stack.Services = slices.Clone(stack.Services)
-	containers, _ := stack.Pair(seen.Containers)
+	containers, _ := stack.Pair(seen.Instances)
 	held := map[string]bool{}
 	for i := range stack.Services { // each comes after those that it depends on
 		svc := &stack.Services[i]
@@ -41,13 +41,13 @@ func holdWaiting(stack berth.Stack, seen berth.Observed) (_ berth.Stack, waits s
 }
 
 // of returns the containers that a stack calls for of one service.
-func of(stack berth.Stack, service string) []berth.ContainerSpec {
-	return slices.DeleteFunc(stack.Containers(), func(c berth.ContainerSpec) bool { return c.Service.Name != service })
+func of(stack berth.Stack, service string) []berth.InstanceSpec {
+	return slices.DeleteFunc(stack.Instances(), func(c berth.InstanceSpec) bool { return c.Service.Name != service })
 }
 
 // asWanted reports whether all containers of a service are there and run, or
 // ran to their end.
-func asWanted(stack berth.Stack, service string, seen map[string]berth.Container) bool {
+func asWanted(stack berth.Stack, service string, seen map[string]berth.Instance) bool {
 	for _, want := range of(stack, service) {
 		c, ok := seen[want.Name]
 		if containerDifference(want, c, ok, true) != "" {
@@ -59,14 +59,14 @@ func asWanted(stack berth.Stack, service string, seen map[string]berth.Container
 
 // unmet says what is missing before a service that depends on another may
 // start, "" if nothing is.
-func unmet(stack berth.Stack, d berth.Dependency, seen map[string]berth.Container, held map[string]bool) string {
+func unmet(stack berth.Stack, d berth.Dependency, seen map[string]berth.Instance, held map[string]bool) string {
 	if held[d.Service] {
 		return d.Service + " is started"
 	}
 	for _, want := range of(stack, d.Service) { // none if it is done
 		c, ours := seen[want.Name]
 		switch {
-		case d.Condition == berth.ConditionHealthy && !(ours && c.State == berth.ContainerRunning && c.Health == berth.ContainerHealthy):
+		case d.Condition == berth.ConditionHealthy && !(ours && c.State == berth.InstanceRunning && c.Health == berth.InstanceHealthy):
 			return d.Service + " is healthy"
 		case d.Condition == berth.ConditionCompleted && !(ours && completed(c)):
 			return d.Service + " has completed"
@@ -75,16 +75,16 @@ func unmet(stack berth.Stack, d berth.Dependency, seen map[string]berth.Containe
 	return ""
 }
 
-func completed(c berth.Container) bool { return c.State == berth.ContainerExited && c.ExitCode == 0 }
+func completed(c berth.Instance) bool { return c.State == berth.InstanceExited && c.ExitCode == 0 }
 
 // onceOutcome looks at the services that run once per release. done is set if
 // there are any that are not recorded as done and all of them ended well;
 // failure says which one did not.
 func onceOutcome(stack berth.Stack, seen berth.Observed) (done bool, failure string) {
-	containers, _ := stack.Pair(seen.Containers)
+	containers, _ := stack.Pair(seen.Instances)
 	done = true
 	any := false
-	for _, want := range stack.Containers() {
+	for _, want := range stack.Instances() {
 		if !want.Service.Once {
 			continue
 		}
@@ -94,14 +94,14 @@ func onceOutcome(stack berth.Stack, seen berth.Observed) (done bool, failure str
 			continue
 		}
 		done = false
-		if ok && c.State == berth.ContainerExited {
+		if ok && c.State == berth.InstanceExited {
 			return false, ended(want.Service.Name, c)
 		}
 	}
 	return any && done, ""
 }
 
-func ended(service string, c berth.Container) string {
+func ended(service string, c berth.Instance) string {
 	if c.OOMKilled {
 		return fmt.Sprintf("service %s, which runs once before the rest, was killed for using more than its %d MB of memory", service, c.MemoryMB)
 	}

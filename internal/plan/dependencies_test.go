@@ -29,9 +29,9 @@ func saas() berth.Stack {
 
 // seen is what an engine shows whose containers of s are in these states, by
 // service; what is not named is not there.
-func seen(s berth.Stack, states map[string]berth.Container) berth.Observed {
+func seen(s berth.Stack, states map[string]berth.Instance) berth.Observed {
 	o := berth.Observed{OrganizationID: org, Network: true}
-	for _, want := range s.Containers() {
+	for _, want := range s.Instances() {
 		c, ok := states[want.Service.Name]
 		if !ok {
 			continue
@@ -40,46 +40,46 @@ func seen(s berth.Stack, states map[string]berth.Container) berth.Observed {
 		if c.Hash == "" {
 			c.Hash = want.Hash
 		}
-		if want.Service.Main && c.State == berth.ContainerRunning {
+		if want.Service.Main && c.State == berth.InstanceRunning {
 			c.Address = netip.MustParseAddrPort("10.64.0.2:3000")
 		}
-		o.Containers = append(o.Containers, c)
+		o.Instances = append(o.Instances, c)
 	}
 	return o
 }
 
 var (
-	runs     = berth.Container{State: berth.ContainerRunning}
-	starting = berth.Container{State: berth.ContainerRunning, Health: berth.ContainerStarting}
-	healthy  = berth.Container{State: berth.ContainerRunning, Health: berth.ContainerHealthy}
-	endedAt  = func(code int) berth.Container {
-		return berth.Container{State: berth.ContainerExited, ExitCode: code}
+	runs     = berth.Instance{State: berth.InstanceRunning}
+	starting = berth.Instance{State: berth.InstanceRunning, Health: berth.InstanceStarting}
+	healthy  = berth.Instance{State: berth.InstanceRunning, Health: berth.InstanceHealthy}
+	endedAt  = func(code int) berth.Instance {
+		return berth.Instance{State: berth.InstanceExited, ExitCode: code}
 	}
 )
 
 func TestServicesWaitForWhatTheyDependOn(t *testing.T) {
-	old := berth.Container{State: berth.ContainerRunning, Hash: "an earlier one"}
+	old := berth.Instance{State: berth.InstanceRunning, Hash: "an earlier one"}
 	for name, c := range map[string]struct {
-		seen  map[string]berth.Container
+		seen  map[string]berth.Instance
 		order *berth.Deployment
 		done  bool // the migration is on record
 		wait  time.Duration
 		want  string
 	}{
 		"at first only what depends on nothing is made":                     {nil, deployment(berth.DeployProvision), false, 0, "route starting, apply; again"},
-		"a database that is not healthy holds the rest":                     {map[string]berth.Container{"db": starting}, deployment(berth.DeployProvision), false, 0, "record provisioning starting; wait 1s"},
-		"a healthy one lets the migration go":                               {map[string]berth.Container{"db": healthy}, deployment(berth.DeployProvision), false, 0, "route starting, apply; again"},
-		"a migration under way holds the rest":                              {map[string]berth.Container{"db": healthy, "migrate": runs}, deployment(berth.DeployProvision), false, 0, "record provisioning starting; wait 1s"},
-		"its end is put on record":                                          {map[string]berth.Container{"db": healthy, "migrate": endedAt(0)}, deployment(berth.DeployProvision), false, 0, "release; again"},
-		"then the rest goes":                                                {map[string]berth.Container{"db": healthy, "migrate": endedAt(0)}, deployment(berth.DeployProvision), true, 0, "route starting, apply; again"},
-		"a failed migration ends the deployment at once":                    {map[string]berth.Container{"db": healthy, "migrate": endedAt(3)}, deployment(berth.DeployUpdate), false, 0, "fail; wait 0s"},
-		"a failed migration without an order stays failed":                  {map[string]berth.Container{"db": healthy, "migrate": endedAt(3)}, nil, false, 0, "record failed unhealthy; wait 1m0s"},
-		"what waits fails when patience ends":                               {map[string]berth.Container{"db": starting}, deployment(berth.DeployProvision), false, time.Minute, "fail; wait 0s"},
-		"the earlier generation goes on serving meanwhile":                  {map[string]berth.Container{"db": healthy, "web": old, "worker": old}, deployment(berth.DeployUpdate), false, 0, "route serving 2, apply; again"},
-		"and is left alone while the migration runs":                        {map[string]berth.Container{"db": healthy, "migrate": runs, "web": old, "worker": old}, deployment(berth.DeployUpdate), false, 0, "record provisioning starting; wait 1s"},
-		"a database that is unwell later stops nothing":                     {map[string]berth.Container{"db": starting, "web": runs, "worker": runs}, nil, true, 0, "route serving 2, record running healthy; done"},
-		"a worker that died waits for it, and the rest serves":              {map[string]berth.Container{"db": starting, "web": runs, "worker": endedAt(1)}, nil, true, 0, "route serving 2, record provisioning starting; wait 1s"},
-		"a migration's container may be gone, or be another's, once it ran": {map[string]berth.Container{"db": healthy, "web": runs, "worker": runs}, nil, true, 0, "route serving 2, record running healthy; done"},
+		"a database that is not healthy holds the rest":                     {map[string]berth.Instance{"db": starting}, deployment(berth.DeployProvision), false, 0, "record provisioning starting; wait 1s"},
+		"a healthy one lets the migration go":                               {map[string]berth.Instance{"db": healthy}, deployment(berth.DeployProvision), false, 0, "route starting, apply; again"},
+		"a migration under way holds the rest":                              {map[string]berth.Instance{"db": healthy, "migrate": runs}, deployment(berth.DeployProvision), false, 0, "record provisioning starting; wait 1s"},
+		"its end is put on record":                                          {map[string]berth.Instance{"db": healthy, "migrate": endedAt(0)}, deployment(berth.DeployProvision), false, 0, "release; again"},
+		"then the rest goes":                                                {map[string]berth.Instance{"db": healthy, "migrate": endedAt(0)}, deployment(berth.DeployProvision), true, 0, "route starting, apply; again"},
+		"a failed migration ends the deployment at once":                    {map[string]berth.Instance{"db": healthy, "migrate": endedAt(3)}, deployment(berth.DeployUpdate), false, 0, "fail; wait 0s"},
+		"a failed migration without an order stays failed":                  {map[string]berth.Instance{"db": healthy, "migrate": endedAt(3)}, nil, false, 0, "record failed unhealthy; wait 1m0s"},
+		"what waits fails when patience ends":                               {map[string]berth.Instance{"db": starting}, deployment(berth.DeployProvision), false, time.Minute, "fail; wait 0s"},
+		"the earlier generation goes on serving meanwhile":                  {map[string]berth.Instance{"db": healthy, "web": old, "worker": old}, deployment(berth.DeployUpdate), false, 0, "route serving 2, apply; again"},
+		"and is left alone while the migration runs":                        {map[string]berth.Instance{"db": healthy, "migrate": runs, "web": old, "worker": old}, deployment(berth.DeployUpdate), false, 0, "record provisioning starting; wait 1s"},
+		"a database that is unwell later stops nothing":                     {map[string]berth.Instance{"db": starting, "web": runs, "worker": runs}, nil, true, 0, "route serving 2, record running healthy; done"},
+		"a worker that died waits for it, and the rest serves":              {map[string]berth.Instance{"db": starting, "web": runs, "worker": endedAt(1)}, nil, true, 0, "route serving 2, record provisioning starting; wait 1s"},
+		"a migration's container may be gone, or be another's, once it ran": {map[string]berth.Instance{"db": healthy, "web": runs, "worker": runs}, nil, true, 0, "route serving 2, record running healthy; done"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := base(true)
@@ -130,7 +130,7 @@ func TestWhatComposeMadeIsTakenBackFirst(t *testing.T) {
 // A service that a new version does not name any more goes when the rest moves,
 // and not before: a migration that fails must find everything in its place.
 func TestWhatIsNotNamedAnyMoreGoesWhenNothingIsHeld(t *testing.T) {
-	former := berth.Container{ID: "old", Name: berth.ContainerName(org) + "_mailer_1", Service: "mailer", State: berth.ContainerRunning}
+	former := berth.Instance{ID: "old", Name: berth.ContainerName(org) + "_mailer_1", Service: "mailer", State: berth.InstanceRunning}
 	for migrated, want := range map[bool]string{
 		false: "record provisioning starting; wait 1s",
 		true:  "route starting, probe; again",
@@ -138,14 +138,14 @@ func TestWhatIsNotNamedAnyMoreGoesWhenNothingIsHeld(t *testing.T) {
 		s := base(true)
 		s.Stack = saas()
 		s.Tenant.Status, s.Deployment, s.Adopted = berth.StatusProvisioning, deployment(berth.DeployUpdate), true
-		states := map[string]berth.Container{"db": healthy, "migrate": runs, "web": runs, "worker": runs}
+		states := map[string]berth.Instance{"db": healthy, "migrate": runs, "web": runs, "worker": runs}
 		if migrated {
 			states["migrate"], s.Stack.Services[1].Done = endedAt(0), true
 		} else {
-			states["web"] = berth.Container{State: berth.ContainerRunning, Hash: "an earlier one"}
+			states["web"] = berth.Instance{State: berth.InstanceRunning, Hash: "an earlier one"}
 		}
 		s.Seen = seen(saas(), states)
-		s.Seen.Containers = append(s.Seen.Containers, former)
+		s.Seen.Instances = append(s.Seen.Instances, former)
 		if got := show(plan.Decide(s)); got != want {
 			t.Errorf("migrated %t: got %s, want %s", migrated, got, want)
 		}

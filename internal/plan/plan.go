@@ -200,7 +200,7 @@ func restartDue(s Situation) bool {
 	if d == nil || d.Type != berth.DeployRestart || d.Adopt || s.Restarted || !s.Stack.Run {
 		return false // what was adopted is made anew, and the rest was never away
 	}
-	return slices.ContainsFunc(s.Seen.Containers, IsUp)
+	return slices.ContainsFunc(s.Seen.Instances, IsUp)
 }
 
 // repair brings the engine to what should be. If it was tried in this pass and
@@ -331,8 +331,8 @@ func Difference(stack berth.Stack, seen berth.Observed) string {
 	return t.surplus()
 }
 
-func containerDifference(want berth.ContainerSpec, c berth.Container, ok, run bool) string {
-	running := c.State == berth.ContainerRunning
+func containerDifference(want berth.InstanceSpec, c berth.Instance, ok, run bool) string {
+	running := c.State == berth.InstanceRunning
 	switch {
 	case !ok:
 		return "is missing"
@@ -340,19 +340,19 @@ func containerDifference(want berth.ContainerSpec, c berth.Container, ok, run bo
 		return "was made from another spec"
 	case c.Image != "" && c.Image != want.Service.Image:
 		return "runs the image " + c.Image + ", not " + want.Service.Image
-	case run && c.State == berth.ContainerUnknown:
+	case run && c.State == berth.InstanceUnknown:
 		return "is in a state that Berth does not know"
 	case run && want.Service.Once && completed(c):
 		return ""
 	case run && !running && c.OOMKilled:
 		return fmt.Sprintf("was killed for using more than its %d MB of memory", want.Service.Limits.MemoryMB)
-	case run && !running && c.State == berth.ContainerCreated:
+	case run && !running && c.State == berth.InstanceCreated:
 		return "is not started"
 	case run && !running:
 		return fmt.Sprintf("is not running (exit code %d)", c.ExitCode)
 	case run && !c.Address.IsValid() && want.Service.Main:
 		return "has no address"
-	case !run && (running || c.State == berth.ContainerRestarting):
+	case !run && (running || c.State == berth.InstanceRestarting):
 		return "is running"
 	case c.MemoryMB != 0 && c.MemoryMB != want.Service.Limits.MemoryMB:
 		return fmt.Sprintf("has a memory limit of %d MB, not %d", c.MemoryMB, want.Service.Limits.MemoryMB)
@@ -365,7 +365,7 @@ func containerDifference(want berth.ContainerSpec, c berth.Container, ok, run bo
 
 // Asked returns the containers to probe: those that are wanted, take requests
 // and run.
-func Asked(s Situation) []berth.Container {
+func Asked(s Situation) []berth.Instance {
 	stack, _ := holdWaiting(s.Stack, s.Seen)
 	return newTransition(stack, s).main()
 }

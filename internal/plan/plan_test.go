@@ -22,12 +22,12 @@ func stack(run bool, replicas int) (berth.Stack, berth.Observed) {
 			Limits: berth.Limits{CPU: 0.5, MemoryMB: 512}}},
 	}
 	seen := berth.Observed{OrganizationID: org, Network: true}
-	for i, c := range s.Containers() {
-		state, addr := berth.ContainerExited, netip.AddrPort{}
+	for i, c := range s.Instances() {
+		state, addr := berth.InstanceExited, netip.AddrPort{}
 		if run {
-			state, addr = berth.ContainerRunning, netip.MustParseAddrPort(fmt.Sprintf("10.64.0.%d:3000", i+2))
+			state, addr = berth.InstanceRunning, netip.MustParseAddrPort(fmt.Sprintf("10.64.0.%d:3000", i+2))
 		}
-		seen.Containers = append(seen.Containers, berth.Container{ID: fmt.Sprint("c", i), Name: c.Name,
+		seen.Instances = append(seen.Instances, berth.Instance{ID: fmt.Sprint("c", i), Name: c.Name,
 			Service: c.Service.Name, Replica: c.Replica, Hash: c.Hash, State: state, Address: addr, CPU: 0.5, MemoryMB: 512})
 	}
 	return s, seen
@@ -60,10 +60,10 @@ func deployment(kind berth.DeploymentType) *berth.Deployment {
 func moved(names ...string) plan.Situation {
 	s := base(true)
 	s.Deployment = deployment(berth.DeployUpdate)
-	old := s.Seen.Containers[0]
+	old := s.Seen.Instances[0]
 	s.Stack.Services[0].Image = "sha256:2"
-	want := s.Stack.Containers()[0]
-	s.Seen.Containers = nil
+	want := s.Stack.Instances()[0]
+	s.Seen.Instances = nil
 	s.Proven = map[string]bool{"old": true}
 	for i, name := range names {
 		c := old
@@ -74,7 +74,7 @@ func moved(names ...string) plan.Situation {
 				c.Name = berth.StagedName(org, s.Stack.Generation, "app", 1)
 			}
 		}
-		s.Seen.Containers = append(s.Seen.Containers, c)
+		s.Seen.Instances = append(s.Seen.Instances, c)
 	}
 	return s
 }
@@ -142,13 +142,13 @@ func TestDecide(t *testing.T) {
 			s.Unready = map[string]string{"c1": "answered 500"}
 		}), "route serving 2 4, record running unhealthy; done"},
 		"a container that died is drift and is repaired": {with(base(true), func(s *plan.Situation) {
-			s.Seen.Containers[0].State, s.Seen.Containers[0].Address, s.Proven = berth.ContainerExited, netip.AddrPort{}, nil
+			s.Seen.Instances[0].State, s.Seen.Instances[0].Address, s.Proven = berth.InstanceExited, netip.AddrPort{}, nil
 		}), "drift, route starting, apply; again"},
 		"what was repaired and does not hold is tried again later": {with(base(true), func(s *plan.Situation) {
-			s.Applied, s.Seen.Containers = "true app false false false false", nil
+			s.Applied, s.Seen.Instances = "true app false false false false", nil
 		}), "route starting, record failed unhealthy; retry"},
 		"a deployment whose containers do not hold fails when patience ends": {with(base(true), func(s *plan.Situation) {
-			s.Applied, s.Seen.Containers, s.Deployment, s.Waited = "true app false false false false", nil, deployment(berth.DeployRestart), time.Hour
+			s.Applied, s.Seen.Instances, s.Deployment, s.Waited = "true app false false false false", nil, deployment(berth.DeployRestart), time.Hour
 			s.Restarted = true
 		}), "fail; wait 0s"},
 
@@ -275,17 +275,17 @@ func TestDifferenceNamesWhatIsNotAsItShouldBe(t *testing.T) {
 	}{
 		"nothing": {func(*berth.Observed) {}, ""},
 		"network": {func(o *berth.Observed) { o.Network = false }, "network tenant_" + org + "_network is missing"},
-		"missing": {func(o *berth.Observed) { o.Containers = o.Containers[:1] }, "container tenant_" + org + "_app_2 is missing"},
-		"hash":    {func(o *berth.Observed) { o.Containers[0].Hash = "x" }, "container tenant_" + org + " was made from another spec"},
-		"exit":    {func(o *berth.Observed) { o.Containers[0].State, o.Containers[0].ExitCode = berth.ContainerExited, 3 }, "container tenant_" + org + " is not running (exit code 3)"},
+		"missing": {func(o *berth.Observed) { o.Instances = o.Instances[:1] }, "container tenant_" + org + "_app_2 is missing"},
+		"hash":    {func(o *berth.Observed) { o.Instances[0].Hash = "x" }, "container tenant_" + org + " was made from another spec"},
+		"exit":    {func(o *berth.Observed) { o.Instances[0].State, o.Instances[0].ExitCode = berth.InstanceExited, 3 }, "container tenant_" + org + " is not running (exit code 3)"},
 		"out of memory": {func(o *berth.Observed) {
-			o.Containers[0].State, o.Containers[0].OOMKilled = berth.ContainerExited, true
+			o.Instances[0].State, o.Instances[0].OOMKilled = berth.InstanceExited, true
 		}, "container tenant_" + org + " was killed for using more than its 512 MB of memory"},
-		"memory":            {func(o *berth.Observed) { o.Containers[0].MemoryMB = 256 }, "container tenant_" + org + " has a memory limit of 256 MB, not 512"},
-		"cpu":               {func(o *berth.Observed) { o.Containers[0].CPU = 1 }, "container tenant_" + org + " has a CPU limit of 1.00, not 0.50"},
-		"limits unknown":    {func(o *berth.Observed) { o.Containers[0].CPU, o.Containers[0].MemoryMB = 0, 0 }, ""},
-		"one too many":      {func(o *berth.Observed) { o.Containers = append(o.Containers, berth.Container{Name: "old"}) }, "container old is not wanted any more"},
-		"a state not known": {func(o *berth.Observed) { o.Containers[0].State = berth.ContainerUnknown }, "container tenant_" + org + " is in a state that Berth does not know"},
+		"memory":            {func(o *berth.Observed) { o.Instances[0].MemoryMB = 256 }, "container tenant_" + org + " has a memory limit of 256 MB, not 512"},
+		"cpu":               {func(o *berth.Observed) { o.Instances[0].CPU = 1 }, "container tenant_" + org + " has a CPU limit of 1.00, not 0.50"},
+		"limits unknown":    {func(o *berth.Observed) { o.Instances[0].CPU, o.Instances[0].MemoryMB = 0, 0 }, ""},
+		"one too many":      {func(o *berth.Observed) { o.Instances = append(o.Instances, berth.Instance{Name: "old"}) }, "container old is not wanted any more"},
+		"a state not known": {func(o *berth.Observed) { o.Instances[0].State = berth.InstanceUnknown }, "container tenant_" + org + " is in a state that Berth does not know"},
 	} {
 		s, seen := stack(true, 2)
 		c.change(&seen)

@@ -17,8 +17,8 @@ type transition struct {
 	alone berth.Stack // without what came before
 
 	seen  berth.Observed
-	kept  map[string]berth.Container // by the name that it has in the end
-	extra []berth.Container
+	kept  map[string]berth.Instance // by the name that it has in the end
+	extra []berth.Instance
 
 	beside    bool // something is made beside what runs
 	unnamed   bool // and is not found by its name at first
@@ -31,7 +31,7 @@ type transition struct {
 // first.
 func newTransition(stack berth.Stack, s Situation) transition {
 	t := transition{stack: stack, alone: stack, seen: s.Seen}
-	t.kept, t.extra = stack.Pair(s.Seen.Containers)
+	t.kept, t.extra = stack.Pair(s.Seen.Instances)
 	if !stack.Run {
 		t.named = stack
 		return t
@@ -70,7 +70,7 @@ func newTransition(stack berth.Stack, s Situation) transition {
 // volume may change its service from one version to the next.
 func (t transition) inTheWay() (services []string) {
 	needed := map[string]bool{}
-	for _, want := range t.stack.Containers() {
+	for _, want := range t.stack.Instances() {
 		if _, there := t.kept[want.Name]; there {
 			continue
 		}
@@ -90,7 +90,7 @@ func (t transition) inTheWay() (services []string) {
 
 // missingContainers is how many are wanted and not there.
 func (t transition) missingContainers() (n int) {
-	for _, want := range t.stack.Containers() {
+	for _, want := range t.stack.Instances() {
 		if _, there := t.kept[want.Name]; !there {
 			n++
 		}
@@ -105,7 +105,7 @@ func freeAddresses(stack berth.Stack, seen berth.Observed) int {
 		return 1 << 16
 	}
 	const taken = 3 // network, gateway, broadcast
-	return 1<<(32-bits) - taken - len(seen.Containers)
+	return 1<<(32-bits) - taken - len(seen.Instances)
 }
 
 // exclusive reports whether a service writes to a volume that is not marked
@@ -119,7 +119,7 @@ func exclusive(stack berth.Stack, svc berth.Service) bool {
 // replaces reports whether a container of the service runs that is not wanted,
 // or one that takes the requests which the service is to take now.
 func (t transition) replaces(svc berth.Service) bool {
-	return slices.ContainsFunc(t.extra, func(c berth.Container) bool {
+	return slices.ContainsFunc(t.extra, func(c berth.Instance) bool {
 		return IsUp(c) && (c.Service == svc.Name || svc.Main && c.Address.IsValid())
 	})
 }
@@ -142,10 +142,10 @@ func (t transition) missing() string {
 	if !t.seen.Network {
 		return "network " + t.stack.Network + " is missing"
 	}
-	for _, want := range t.stack.Containers() {
+	for _, want := range t.stack.Instances() {
 		c, ok := t.kept[want.Name]
 		if reason := containerDifference(want, c, ok, t.stack.Run); reason != "" {
-			if !ok && slices.ContainsFunc(t.extra, func(c berth.Container) bool { return c.Service == want.Service.Name && c.Replica == want.Replica }) {
+			if !ok && slices.ContainsFunc(t.extra, func(c berth.Instance) bool { return c.Service == want.Service.Name && c.Replica == want.Replica }) {
 				reason = "was made from another spec"
 			}
 			return "container " + want.Name + " " + reason
@@ -161,7 +161,7 @@ func (t transition) surplus() string {
 			return "container " + c.Name + " is not wanted any more"
 		}
 	}
-	for _, want := range t.alone.Containers() {
+	for _, want := range t.alone.Instances() {
 		if c, ok := t.kept[want.Name]; ok && c.Name != want.Name {
 			return "container " + c.Name + " is to be called " + want.Name
 		}
@@ -170,9 +170,9 @@ func (t transition) surplus() string {
 }
 
 // main returns the wanted containers that take requests and run.
-func (t transition) main() (list []berth.Container) {
-	for _, want := range t.alone.Containers() {
-		if c := t.kept[want.Name]; want.Service.Main && c.State == berth.ContainerRunning && c.Address.IsValid() {
+func (t transition) main() (list []berth.Instance) {
+	for _, want := range t.alone.Instances() {
+		if c := t.kept[want.Name]; want.Service.Main && c.State == berth.InstanceRunning && c.Address.IsValid() {
 			list = append(list, c)
 		}
 	}
@@ -180,9 +180,9 @@ func (t transition) main() (list []berth.Container) {
 }
 
 // former returns the containers of an earlier generation that take requests.
-func (t transition) former() (list []berth.Container) {
+func (t transition) former() (list []berth.Instance) {
 	for _, c := range t.extra {
-		if c.State == berth.ContainerRunning && c.Address.IsValid() {
+		if c.State == berth.InstanceRunning && c.Address.IsValid() {
 			list = append(list, c)
 		}
 	}
@@ -197,7 +197,7 @@ func (t transition) mainRuns() bool { return len(t.main())+len(t.former()) > 0 }
 // well since it started.
 func (t transition) proven(known map[string]bool) bool {
 	wanted := 0
-	for _, want := range t.alone.Containers() {
+	for _, want := range t.alone.Instances() {
 		if !want.Service.Main {
 			continue
 		}
@@ -216,8 +216,8 @@ func (t transition) route(s Situation) Step {
 	if s.Holding && (s.Deployment != nil || t.unwellInside(s) != "") {
 		return Step{Kind: StepRoute, Route: berth.RouteHolding}
 	}
-	well := func(list []berth.Container) []berth.Container {
-		return slices.DeleteFunc(list, func(c berth.Container) bool { return !s.Proven[c.ID] })
+	well := func(list []berth.Instance) []berth.Instance {
+		return slices.DeleteFunc(list, func(c berth.Instance) bool { return !s.Proven[c.ID] })
 	}
 	up := well(t.main())
 	if former := well(t.former()); !t.proven(s.Proven) && len(former) > 0 {
@@ -229,7 +229,7 @@ func (t transition) route(s Situation) Step {
 		}
 		return Step{Kind: StepRoute, Route: berth.RouteStarting}
 	}
-	up = slices.DeleteFunc(up, func(c berth.Container) bool { return s.Unready[c.ID] != "" })
+	up = slices.DeleteFunc(up, func(c berth.Instance) bool { return s.Unready[c.ID] != "" })
 	if len(up) == 0 {
 		return Step{Kind: StepRoute, Route: berth.RouteUnready}
 	}
@@ -239,7 +239,7 @@ func (t transition) route(s Situation) Step {
 // unready reports whether a container that takes requests is known not to be
 // well now.
 func (t transition) unready(s Situation) bool {
-	return slices.ContainsFunc(t.main(), func(c berth.Container) bool { return s.Unready[c.ID] != "" })
+	return slices.ContainsFunc(t.main(), func(c berth.Instance) bool { return s.Unready[c.ID] != "" })
 }
 
 // health sums up how the containers that take requests do.
@@ -264,16 +264,16 @@ func (t transition) health(s Situation) (berth.Health, string) {
 // unwellInside says which container that is new is not well by its own health
 // check, "" if none is. Those that take requests are probed instead.
 func (t transition) unwellInside(s Situation) string {
-	for _, want := range t.stack.Containers() {
+	for _, want := range t.stack.Instances() {
 		c := t.kept[want.Name]
-		if (want.Service.Beside || s.Holding) && !want.Service.Main && c.Health != berth.ContainerUnchecked && c.Health != berth.ContainerHealthy {
+		if (want.Service.Beside || s.Holding) && !want.Service.Main && c.Health != berth.InstanceUnchecked && c.Health != berth.InstanceHealthy {
 			return "service " + want.Service.Name + " is not healthy"
 		}
 	}
 	return ""
 }
 
-func addresses(list []berth.Container) []netip.AddrPort {
+func addresses(list []berth.Instance) []netip.AddrPort {
 	up := make([]netip.AddrPort, 0, len(list))
 	for _, c := range list {
 		up = append(up, c.Address)
@@ -281,8 +281,8 @@ func addresses(list []berth.Container) []netip.AddrPort {
 	return up
 }
 
-func IsUp(c berth.Container) bool {
-	return c.State == berth.ContainerRunning || c.State == berth.ContainerRestarting
+func IsUp(c berth.Instance) bool {
+	return c.State == berth.InstanceRunning || c.State == berth.InstanceRestarting
 }
 
 // Shape tells stacks apart that are applied one after the other in one transition.

@@ -32,32 +32,32 @@ type life struct {
 // lives counts the crashes of what is seen, and forgets those of containers
 // that have run well for long enough.
 func (s *histories) lives(organizationID string, seen berth.Observed) map[string]plan.Life {
-	out := make(map[string]plan.Life, len(seen.Containers))
+	out := make(map[string]plan.Life, len(seen.Instances))
 	s.update(organizationID, func(it *history) {
-		for _, c := range seen.Containers {
+		for _, c := range seen.Instances {
 			l := it.lives[c.ID]
 			if l == nil {
 				// What it went through before it was first seen is not held
 				// against it.
 				l = &life{restarts: c.Restarts, started: c.StartedAt, since: time.Now()}
-				if c.State == berth.ContainerExited {
+				if c.State == berth.InstanceExited {
 					l.ended = c.StartedAt
 				}
 				it.lives[c.ID] = l
 			}
 			// A tenant that is well is not looked at for long: a good time may
 			// show only once it is over.
-			if time.Since(l.since) >= goodTime && l.dead == "" && (c.State == berth.ContainerRunning || !l.started.Equal(c.StartedAt)) {
+			if time.Since(l.since) >= goodTime && l.dead == "" && (c.State == berth.InstanceRunning || !l.started.Equal(c.StartedAt)) {
 				l.crashes = 0
 			}
 			if c.Restarts > l.restarts {
 				l.crashes += c.Restarts - l.restarts
 			}
-			if c.Unattended && c.State == berth.ContainerExited && !l.ended.Equal(c.StartedAt) {
+			if c.Unattended && c.State == berth.InstanceExited && !l.ended.Equal(c.StartedAt) {
 				l.crashes++
 				l.ended = c.StartedAt
 			}
-			if c.State != berth.ContainerRunning && c.ExitCode != 0 {
+			if c.State != berth.InstanceRunning && c.ExitCode != 0 {
 				l.exit = c.ExitCode
 			}
 			l.restarts = c.Restarts
@@ -75,7 +75,7 @@ func (s *histories) lives(organizationID string, seen berth.Observed) map[string
 }
 
 // died notes that a container gives no sign of life.
-func (s *histories) died(organizationID string, c berth.Container, cause string) {
+func (s *histories) died(organizationID string, c berth.Instance, cause string) {
 	s.update(organizationID, func(it *history) {
 		if l := it.lives[c.ID]; l != nil && l.dead == "" {
 			l.dead = cause

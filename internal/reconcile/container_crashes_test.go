@@ -35,7 +35,7 @@ func (w *world) state(n int) berth.RouteState {
 // for the loop to see each.
 func (w *world) crash(n, times int) {
 	for range times {
-		w.hands.Crash(w.t, w.observed(n).Containers[0].ID, 3)
+		w.hands.Crash(w.t, w.observed(n).Instances[0].ID, 3)
 		<-time.After(2 * time.Second)
 	}
 }
@@ -89,7 +89,7 @@ func TestWhatIsNotReadyGetsNoRequestsUntilItIs(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
-		id := w.observed(1).Containers[0].ID
+		id := w.observed(1).Instances[0].ID
 		w.say(1, id, berth.Vital{Started: true, Cause: "answered 503"})
 		w.eventually(time.Minute, "its route is closed", func() bool { return w.state(1) == berth.RouteUnready })
 		w.eventually(time.Minute, "it is unhealthy", func() bool { return w.tenant(1).Health == berth.HealthUnhealthy && w.tenant(1).Cause == "answered 503" })
@@ -98,7 +98,7 @@ func TestWhatIsNotReadyGetsNoRequestsUntilItIs(t *testing.T) {
 		if got := strings.Join(w.events(1), " "); got != "unhealthy recovered" {
 			t.Errorf("told as %s", got)
 		}
-		if got := w.observed(1).Containers[0]; got.ID != id || got.Restarts != 0 {
+		if got := w.observed(1).Instances[0]; got.ID != id || got.Restarts != 0 {
 			t.Errorf("it was restarted: %+v", got)
 		}
 	})
@@ -110,7 +110,7 @@ func TestOnlyTheReplicaThatIsNotReadyGetsNoRequests(t *testing.T) {
 		w.completed(w.provision(1, "app:1", true))
 		three := 3
 		w.completed(w.service.Scale(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Scale{Replicas: &three}))
-		w.say(1, w.observed(1).Containers[1].ID, berth.Vital{Started: true, Cause: "answered 503"})
+		w.say(1, w.observed(1).Instances[1].ID, berth.Vital{Started: true, Cause: "answered 503"})
 		w.eventually(time.Minute, "two serve", func() bool {
 			r, _ := w.edge.route(1)
 			return r.State == berth.RouteServing && len(r.Upstreams) == 2
@@ -126,13 +126,13 @@ func TestWhatGivesNoSignOfLifeIsRestartedLessAndLessOften(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
-		name := w.observed(1).Containers[0].Name
+		name := w.observed(1).Instances[0].Name
 		began := w.engine.Starts(name)
 		var at []time.Duration
 		since := time.Now()
 		for w.tenant(1).Status == berth.StatusRunning && len(at) < 20 {
 			starts := w.engine.Starts(name)
-			w.say(1, w.observed(1).Containers[0].ID, berth.Vital{Started: true, Dead: true, Cause: "no answer within 5s"})
+			w.say(1, w.observed(1).Instances[0].ID, berth.Vital{Started: true, Dead: true, Cause: "no answer within 5s"})
 			w.eventually(10*time.Minute, "it is restarted or given up", func() bool {
 				w.loop.Recheck(orgID(1))
 				return w.engine.Starts(name) > starts || w.tenant(1).Status == berth.StatusFailed

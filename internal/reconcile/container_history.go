@@ -33,7 +33,7 @@ func (s *histories) recall(t berth.Tenant, changing bool, seen berth.Observed) (
 	if it == nil {
 		it = &history{proven: map[string]time.Time{}, lives: map[string]*life{}}
 		s.byOrg[t.OrganizationID] = it
-		for _, c := range seen.Containers {
+		for _, c := range seen.Instances {
 			if believed(t, changing, c) {
 				it.proven[c.ID] = c.StartedAt
 			}
@@ -43,8 +43,8 @@ func (s *histories) recall(t berth.Tenant, changing bool, seen berth.Observed) (
 		}
 	}
 	proven = make(map[string]bool, len(it.proven))
-	for _, c := range seen.Containers {
-		if at, ok := it.proven[c.ID]; ok && at.Equal(c.StartedAt) && c.State == berth.ContainerRunning {
+	for _, c := range seen.Instances {
+		if at, ok := it.proven[c.ID]; ok && at.Equal(c.StartedAt) && c.State == berth.InstanceRunning {
 			proven[c.ID] = true
 		}
 	}
@@ -55,13 +55,13 @@ func (s *histories) recall(t berth.Tenant, changing bool, seen berth.Observed) (
 // asked yet: the tenant was well when it was last recorded, or nobody could
 // tell, and the container ran by then. What a deployment that is not over made
 // is not.
-func believed(t berth.Tenant, changing bool, c berth.Container) bool {
+func believed(t berth.Tenant, changing bool, c berth.Instance) bool {
 	return t.Status == berth.StatusRunning && (t.Health == berth.HealthHealthy || t.Health == berth.HealthUnknown) &&
 		!(changing && c.Generation >= t.Generation) && !c.StartedAt.Truncate(time.Microsecond).After(t.LastStartedAt)
 }
 
 // prove notes that containers were found well.
-func (s *histories) prove(organizationID string, list []berth.Container) {
+func (s *histories) prove(organizationID string, list []berth.Instance) {
 	s.update(organizationID, func(it *history) {
 		for _, c := range list {
 			it.proven[c.ID] = c.StartedAt
@@ -71,8 +71,8 @@ func (s *histories) prove(organizationID string, list []berth.Container) {
 
 // keep forgets the containers that are not there any more.
 func (s *histories) keep(seen berth.Observed) {
-	there := make(map[string]bool, len(seen.Containers))
-	for _, c := range seen.Containers {
+	there := make(map[string]bool, len(seen.Instances))
+	for _, c := range seen.Instances {
 		there[c.ID] = true
 	}
 	s.update(seen.OrganizationID, func(it *history) {

@@ -27,7 +27,7 @@ func (l *Loop) Fleet() []berth.Member {
 		if c := strings.Compare(a.OrganizationID, b.OrganizationID); c != 0 {
 			return c
 		}
-		return strings.Compare(a.Container.Name, b.Container.Name)
+		return strings.Compare(a.Instance.Name, b.Instance.Name)
 	})
 	return all
 }
@@ -44,13 +44,13 @@ func (p *pass) publish() {
 		}
 	}
 	list := []berth.Member{}
-	for _, c := range p.Seen.Containers {
-		if c.State != berth.ContainerRunning {
+	for _, c := range p.Seen.Instances {
+		if c.State != berth.InstanceRunning {
 			continue
 		}
 		check, isMain := main[c.Service]
 		list = append(list, berth.Member{
-			OrganizationID: p.Tenant.OrganizationID, Container: c, Main: isMain, Check: check, Settled: p.Deployment == nil,
+			OrganizationID: p.Tenant.OrganizationID, Instance: c, Main: isMain, Check: check, Settled: p.Deployment == nil,
 		})
 	}
 	p.fleet.mu.Lock()

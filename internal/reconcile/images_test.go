@@ -43,12 +43,12 @@ func TestImagesThatNothingLeadsBackToAreCollectedAndNoOthers(t *testing.T) {
 		w.must(err)
 		w.engine.InRegistry("registry/app:13", "", berth.Errorf(berth.CodeRegistryUnavailable, "the registry is down"))
 		w.completed(w.service.Rollback(ctx, w.actor, tenancy.Call{}, orgID(1), history[9].ID))
-		before := w.observed(1).Containers[0]
+		before := w.observed(1).Instances[0]
 		d := w.done(w.service.Rollback(ctx, w.actor, tenancy.Call{}, orgID(1), history[13].ID))
 		if d.Status != berth.DeploymentFailed || !strings.Contains(d.Error, "There is no image") {
 			t.Errorf("rolled back to an image that has gone: %s, %s", d.Status, d.Error)
 		}
-		if after := w.observed(1).Containers; len(after) != 1 || after[0].ID != before.ID || !after[0].StartedAt.Equal(before.StartedAt) {
+		if after := w.observed(1).Instances; len(after) != 1 || after[0].ID != before.ID || !after[0].StartedAt.Equal(before.StartedAt) {
 			t.Errorf("it changed something: %+v, was %+v", after, before)
 		}
 		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesDelete))

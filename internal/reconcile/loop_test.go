@@ -33,17 +33,17 @@ func TestATenantLivesItsLife(t *testing.T) {
 		if _, err := w.service.Start(ctx, w.actor, call, orgID(1)); err == nil || err.Error() != "Container is already running" {
 			t.Fatalf("started twice: %v", err)
 		}
-		before := w.observed(1).Containers[0]
+		before := w.observed(1).Instances[0]
 		w.completed(w.service.Restart(ctx, w.actor, call, orgID(1)))
-		after := w.observed(1).Containers[0]
+		after := w.observed(1).Instances[0]
 		if after.ID != before.ID || !after.StartedAt.After(before.StartedAt) {
 			t.Fatalf("restart: %+v, then %+v", before, after)
 		}
 		cpu, replicas := 1.5, 3
 		w.completed(w.service.Scale(ctx, w.actor, call, orgID(1), tenancy.Scale{CPU: &cpu, Replicas: &replicas}))
 		scaled := w.observed(1)
-		if len(scaled.Containers) != 3 || scaled.Containers[0].CPU != 0.5 || /* the limit is the tenant's: replicas share it */ scaled.Containers[0].ID != before.ID || !scaled.Containers[0].StartedAt.Equal(after.StartedAt) {
-			t.Fatalf("scaled: %+v", scaled.Containers)
+		if len(scaled.Instances) != 3 || scaled.Instances[0].CPU != 0.5 || /* the limit is the tenant's: replicas share it */ scaled.Instances[0].ID != before.ID || !scaled.Instances[0].StartedAt.Equal(after.StartedAt) {
+			t.Fatalf("scaled: %+v", scaled.Instances)
 		}
 		if r, _ := w.edge.route(1); len(r.Upstreams) != 3 {
 			t.Fatalf("route to three replicas: %+v", r)
@@ -59,7 +59,7 @@ func TestATenantLivesItsLife(t *testing.T) {
 			t.Fatalf("stopped twice: %v", err)
 		}
 		w.completed(w.service.Deprovision(ctx, w.actor, call, orgID(1), berth.VolumesKeep))
-		if o := w.observed(1); len(o.Containers) > 0 || o.Network || len(o.Volumes) != 3 {
+		if o := w.observed(1); len(o.Instances) > 0 || o.Network || len(o.Volumes) != 3 {
 			t.Fatalf("left after deprovisioning: %+v", o)
 		}
 		if _, ok := w.edge.route(1); ok {
@@ -105,7 +105,7 @@ func TestAContainerThatDiedIsNotAlreadyRunning(t *testing.T) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
 		w.stop() // the loop sees nothing from here
-		w.hands.Kill(t, w.observed(1).Containers[0].ID)
+		w.hands.Kill(t, w.observed(1).Instances[0].ID)
 		r, err := w.service.Start(ctx, w.actor, tenancy.Call{}, orgID(1))
 		w.must(err)
 		w.run()
@@ -150,12 +150,12 @@ func TestARollbackBringsBackTheExactImage(t *testing.T) {
 		w.completed(w.provision(1, "app:1", true))
 		v2 := "app:2"
 		w.completed(w.service.Deploy(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Deploy{ImageTag: &v2}))
-		if got := w.observed(1).Containers[0].Image; got != imageV2 {
+		if got := w.observed(1).Instances[0].Image; got != imageV2 {
 			t.Fatalf("runs %s after deploying version 2", got)
 		}
 		w.engine.Tag("app:1", imageV2) // the tag moved on: the rollback must not follow it
 		d := w.completed(w.service.Rollback(ctx, w.actor, tenancy.Call{}, orgID(1), ""))
-		if got := w.observed(1).Containers[0].Image; got != imageV1 || d.New.ImageDigest != imageV1 {
+		if got := w.observed(1).Instances[0].Image; got != imageV1 || d.New.ImageDigest != imageV1 {
 			t.Fatalf("runs %s after rolling back to version 1; the deployment says %s", got, d.New.ImageDigest)
 		}
 	})
@@ -172,7 +172,7 @@ func TestAFailedDeploymentLeavesTheTenantAsItWas(t *testing.T) {
 					t.Fatalf("deploying %s: %+v", image, d)
 				}
 				w.eventually(time.Minute, "the former version runs and is well", func() bool {
-					return w.running(1) && w.observed(1).Containers[0].Image == imageV1 && w.tenant(1).Health == berth.HealthHealthy
+					return w.running(1) && w.observed(1).Instances[0].Image == imageV1 && w.tenant(1).Health == berth.HealthHealthy
 				})
 				if got := w.tenant(1); got.Spec.ImageTag != "app:1" || got.Cause != "" {
 					t.Fatalf("after the way back: %+v", got)
@@ -240,7 +240,7 @@ func TestAFullScanFindsWhatNoEventTold(t *testing.T) {
 		})
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
-		w.hands.Kill(t, w.observed(1).Containers[0].ID)
+		w.hands.Kill(t, w.observed(1).Instances[0].ID)
 		w.eventually(15*time.Second, "it runs again", func() bool { return w.running(1) })
 	})
 }
@@ -324,7 +324,7 @@ func TestAnEngineThatRestartsCostsNoNeedlessRestart(t *testing.T) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
 		w.completed(w.provision(2, "app:1", true))
-		before := w.observed(1).Containers[0]
+		before := w.observed(1).Instances[0]
 		w.engine.SetDown(true)
 		w.hands.End(t, w.observedWhileDown(2), 143, false)
 		<-time.After(30 * time.Second)
@@ -335,7 +335,7 @@ func TestAnEngineThatRestartsCostsNoNeedlessRestart(t *testing.T) {
 		w.eventually(time.Minute, "both are well", func() bool {
 			return w.tenant(1).Health == berth.HealthHealthy && w.tenant(2).Health == berth.HealthHealthy
 		})
-		if after := w.observed(1).Containers[0]; after.ID != before.ID || !after.StartedAt.Equal(before.StartedAt) {
+		if after := w.observed(1).Instances[0]; after.ID != before.ID || !after.StartedAt.Equal(before.StartedAt) {
 			t.Errorf("restarted needlessly: %+v, then %+v", before, after)
 		}
 	})
@@ -423,12 +423,12 @@ func TestTheSweeperRemovesWhatCameAfterTheEnd(t *testing.T) {
 		// A call that was cut off takes effect after all, behind the loop's back.
 		_, err = w.engine.Apply(ctx, stack)
 		w.must(err)
-		if len(w.observed(1).Containers) != len(seen.Containers) {
+		if len(w.observed(1).Instances) != len(seen.Instances) {
 			t.Fatal("there is nothing to sweep")
 		}
 		w.eventually(time.Minute, "it is swept", func() bool {
 			o := w.observed(1)
-			return len(o.Containers) == 0 && !o.Network
+			return len(o.Instances) == 0 && !o.Network
 		})
 		if got := w.observed(1).Volumes; len(got) != 3 {
 			t.Errorf("volumes were swept: %v are left", got)
@@ -483,7 +483,7 @@ func TestTheSweeperRemovesOnlyWhatATombstoneCovers(t *testing.T) {
 		if !quarantined {
 			t.Errorf("it was not reported: %+v", events)
 		}
-		if len(seen.Containers) != len(w.observed(1).Containers) {
+		if len(seen.Instances) != len(w.observed(1).Instances) {
 			t.Error("a living tenant was swept")
 		}
 	})

@@ -229,8 +229,8 @@ func (m *model) disturb(a act) {
 		if m.down {
 			return
 		}
-		if o, err := m.engine.Observe(ctx, org); err == nil && len(o.Containers) > 0 {
-			m.hands.TryKill(o.Containers[0].ID)
+		if o, err := m.engine.Observe(ctx, org); err == nil && len(o.Instances) > 0 {
+			m.hands.TryKill(o.Instances[0].ID)
 		}
 	case "remove-network":
 		m.hands.TryRemove("network", berth.NetworkName(org))
@@ -336,7 +336,7 @@ func (m *model) checkTenant(n int, ports map[int]bool) {
 	}
 	m.volumes[n] = len(seen.Volumes) == 3
 	if berth.Is(err, berth.CodeContainerNotFound) {
-		if len(seen.Containers) > 0 || seen.Network {
+		if len(seen.Instances) > 0 || seen.Network {
 			m.t.Fatalf("tenant %d is gone, and this is left: %+v", n, seen)
 		}
 		if _, ok := m.edge.route(n); ok {
@@ -366,18 +366,18 @@ func (m *model) checkTenant(n int, ports map[int]bool) {
 // present generation, in the state that was asked for.
 func (m *model) checkStack(n int, t berth.Tenant, seen berth.Observed) {
 	running := 0
-	for _, c := range seen.Containers {
-		if c.Image != t.Spec.ImageDigest || c.Hash != seen.Containers[0].Hash {
+	for _, c := range seen.Instances {
+		if c.Image != t.Spec.ImageDigest || c.Hash != seen.Instances[0].Hash {
 			m.t.Fatalf("tenant %d runs %s beside generation %d, which is %s", n, c.Image, t.Generation, t.Spec.ImageDigest)
 		}
-		if c.State == berth.ContainerRunning {
+		if c.State == berth.InstanceRunning {
 			running++
 		}
 	}
 	route, _ := m.edge.route(n)
 	switch {
-	case len(seen.Containers) != t.Spec.Replicas || !seen.Network:
-		m.t.Fatalf("tenant %d has %d containers of %d, network %v: %+v", n, len(seen.Containers), t.Spec.Replicas, seen.Network, t)
+	case len(seen.Instances) != t.Spec.Replicas || !seen.Network:
+		m.t.Fatalf("tenant %d has %d containers of %d, network %v: %+v", n, len(seen.Instances), t.Spec.Replicas, seen.Network, t)
 	case t.Want == berth.WantRunning && (running != t.Spec.Replicas || t.Status != berth.StatusRunning || t.Health != berth.HealthHealthy || t.Cause != ""):
 		m.t.Fatalf("tenant %d should be well: %d run; %+v", n, running, t)
 	case t.Want == berth.WantRunning && (route.State != berth.RouteServing || len(route.Upstreams) != running):

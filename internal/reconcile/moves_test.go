@@ -26,8 +26,8 @@ func (m *model) watchWriters(volume string, mounts func(service string, image st
 		o, err := m.engine.Hands().Observe(ctx, s.Tenant)
 		_ = err
 		var up []string
-		for _, c := range o.Containers {
-			if c.State == berth.ContainerRunning && mounts(c.Service, c.Image) {
+		for _, c := range o.Instances {
+			if c.State == berth.InstanceRunning && mounts(c.Service, c.Image) {
 				up = append(up, fmt.Sprintf("%s(g%d)", c.Service, c.Generation))
 			}
 		}
@@ -87,7 +87,7 @@ func TestNobodyWaitsForAWayBackThatHasNoImage(t *testing.T) {
 		t.Logf("%s %s", d.Status, d.Error)
 		<-time.After(time.Hour)
 		tn := w.tenant(1)
-		t.Logf("route %s; tenant %s %s %q; %d containers", w.state(1), tn.Status, tn.Health, tn.Cause, len(w.observed(1).Containers))
+		t.Logf("route %s; tenant %s %s %q; %d containers", w.state(1), tn.Status, tn.Health, tn.Cause, len(w.observed(1).Instances))
 		if w.state(1) == berth.RouteHolding {
 			t.Error("after an hour requests are still held")
 		}
@@ -103,7 +103,7 @@ func TestOneSickReplicaCostsOnlyItselfWhenBerthBeginsAnew(t *testing.T) {
 		w.completed(w.provision(1, "app:1", true))
 		two := 2
 		w.completed(w.service.Scale(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Scale{Replicas: &two}))
-		sick := w.observed(1).Containers[1]
+		sick := w.observed(1).Instances[1]
 		w.sick = sick.Address
 		w.say(1, sick.ID, berth.Vital{Started: true, Cause: "answered 503"})
 		<-time.After(time.Minute)
@@ -133,7 +133,7 @@ func TestABerthThatBeginsAnewLeadsToNothingUnproven(t *testing.T) {
 		_, err := w.deployTag(1, "sick")
 		w.must(err)
 		<-time.After(10 * time.Second)
-		for _, c := range w.observed(1).Containers {
+		for _, c := range w.observed(1).Instances {
 			t.Log(c.Name, c.Image, c.Address)
 		}
 		w.stop()
@@ -289,7 +289,7 @@ func TestReplicasAndImageChangeAtOnce(t *testing.T) {
 				w.completed(w.service.Deploy(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Deploy{ImageTag: &two}))
 				bad := w.watchRoute(1)
 				d := w.done(w.service.Rollback(ctx, w.actor, tenancy.Call{}, orgID(1), first.ID))
-				t.Log(d.Status, d.Error, len(w.observed(1).Containers))
+				t.Log(d.Status, d.Error, len(w.observed(1).Instances))
 				if b := bad(); len(b) > 0 {
 					t.Error(b)
 				}
@@ -311,7 +311,7 @@ func TestAServiceIsAddedWhereThereIsHardlyRoom(t *testing.T) {
 				w.apply([]byte(added))
 				two := "2"
 				d := w.done(w.service.Deploy(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Deploy{ImageTag: &two, Blueprint: bp("single")}))
-				t.Log(d.Status, d.Error, len(w.observed(1).Containers))
+				t.Log(d.Status, d.Error, len(w.observed(1).Instances))
 				if d.Status != berth.DeploymentCompleted {
 					t.Error("failed")
 				}
@@ -336,7 +336,7 @@ func TestTheMainServiceBecomesAnother(t *testing.T) {
 			t.Error(b)
 		}
 		o := m.observed(1)
-		for _, c := range o.Containers {
+		for _, c := range o.Instances {
 			if c.Address.IsValid() {
 				for _, s := range []string{"web", "worker"} {
 					got, _ := m.hands.Get(t, c.Address, "/lookup?name="+s)

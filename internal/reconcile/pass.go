@@ -254,7 +254,7 @@ func (p *pass) unready() map[string]string {
 		return nil
 	}
 	causes := map[string]string{}
-	for _, c := range p.Seen.Containers {
+	for _, c := range p.Seen.Instances {
 		v, ok := p.Vitals.Vital(c.ID, c.StartedAt)
 		if ok && v.Started && !v.Ready {
 			causes[c.ID] = v.Cause

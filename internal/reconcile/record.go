@@ -140,8 +140,8 @@ func (p *pass) report(ctx context.Context, tx store.Tx, next berth.Tenant, kind 
 func (p *pass) settled(t berth.Tenant) berth.Tenant {
 	switch {
 	case t.Status == berth.StatusRunning:
-		for _, c := range p.Seen.Containers {
-			if c.State == berth.ContainerRunning && c.StartedAt.After(t.LastStartedAt) {
+		for _, c := range p.Seen.Instances {
+			if c.State == berth.InstanceRunning && c.StartedAt.After(t.LastStartedAt) {
 				t.LastStartedAt = c.StartedAt
 			}
 		}
@@ -281,7 +281,7 @@ func (p *pass) moveSubnet(ctx context.Context, cause error) error {
 
 func (p *pass) mainContainer() string {
 	name := p.Tenant.ContainerName()
-	for _, c := range p.Seen.Containers {
+	for _, c := range p.Seen.Instances {
 		if c.Name == name {
 			return c.ID
 		}

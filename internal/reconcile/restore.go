@@ -31,7 +31,7 @@ func (l *Loop) restore(ctx context.Context) {
 		case berth.WantRunning:
 			changing := f.open[t.OrganizationID]
 			seen := f.seen[t.OrganizationID]
-			seen.Containers = slices.DeleteFunc(slices.Clone(seen.Containers), func(c berth.Container) bool { return !believed(t, changing, c) })
+			seen.Instances = slices.DeleteFunc(slices.Clone(seen.Instances), func(c berth.Instance) bool { return !believed(t, changing, c) })
 			r.Upstreams = upstreams(seen)
 			switch {
 			case len(r.Upstreams) > 0:

@@ -182,8 +182,8 @@ func sorted(list []netip.AddrPort) []netip.AddrPort {
 // of the main service, which is the one with an address.
 func upstreams(seen berth.Observed) []netip.AddrPort {
 	var list []netip.AddrPort
-	for _, c := range seen.Containers {
-		if c.State == berth.ContainerRunning && c.Address.IsValid() {
+	for _, c := range seen.Instances {
+		if c.State == berth.InstanceRunning && c.Address.IsValid() {
 			list = append(list, c.Address)
 		}
 	}

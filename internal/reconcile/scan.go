@@ -180,7 +180,7 @@ func (l *Loop) routedUnready(organizationID string) bool {
 		return false
 	}
 	return slices.ContainsFunc(l.fleet.of(organizationID), func(m berth.Member) bool {
-		v, ok := l.Vitals.Vital(m.Container.ID, m.Container.StartedAt)
+		v, ok := l.Vitals.Vital(m.Instance.ID, m.Instance.StartedAt)
 		return ok && m.Main && (v.Started && !v.Ready || v.Dead)
 	})
 }
@@ -188,14 +188,14 @@ func (l *Loop) routedUnready(organizationID string) bool {
 // complete reports whether seen has every container that a stack calls for, in
 // its state, and no other. What it was made from is not looked at.
 func (l *Loop) complete(stack berth.Stack, seen berth.Observed) bool {
-	have := make(map[string]berth.Container, len(seen.Containers))
-	for _, c := range seen.Containers {
+	have := make(map[string]berth.Instance, len(seen.Instances))
+	for _, c := range seen.Instances {
 		have[c.Name] = c
 	}
-	for _, want := range stack.Containers() {
+	for _, want := range stack.Instances() {
 		c, ok := have[want.Name]
-		running := c.State == berth.ContainerRunning || want.Service.Once && c.State == berth.ContainerExited
-		if !ok || stack.Run && !running || !stack.Run && c.State == berth.ContainerRunning {
+		running := c.State == berth.InstanceRunning || want.Service.Once && c.State == berth.InstanceExited
+		if !ok || stack.Run && !running || !stack.Run && c.State == berth.InstanceRunning {
 			return false
 		}
 		delete(have, want.Name)

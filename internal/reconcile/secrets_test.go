@@ -34,11 +34,11 @@ func TestAServiceThatGetsSecretsAsFilesIsStartedByTheLoopUntilItIsGivenUp(t *tes
 		w.run()
 		w.provisionFiled(1)
 		for range 7 {
-			w.hands.Crash(w.t, w.observed(1).Containers[0].ID, 3)
+			w.hands.Crash(w.t, w.observed(1).Instances[0].ID, 3)
 			w.eventually(time.Minute, "it is started again", func() bool { return w.running(1) })
 		}
 		w.eventually(time.Minute, "it is well", func() bool { return w.tenant(1).Health == berth.HealthHealthy })
-		w.hands.Crash(w.t, w.observed(1).Containers[0].ID, 3)
+		w.hands.Crash(w.t, w.observed(1).Instances[0].ID, 3)
 		w.eventually(time.Minute, "it is given up", func() bool { return strings.HasPrefix(w.tenant(1).Cause, "given up: service web crashed 8 times") })
 		<-time.After(10 * time.Minute)
 		if w.running(1) {
@@ -53,10 +53,10 @@ func TestAnotherValueOfASecretFileIsAnotherContainer(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.run()
 		w.provisionFiled(1)
-		before := w.observed(1).Containers[0]
+		before := w.observed(1).Instances[0]
 		value := "hunter3"
 		w.completed(w.service.Configure(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Configure{Environment: map[string]*string{"KEY": &value}}))
-		after := w.observed(1).Containers
+		after := w.observed(1).Instances
 		if len(after) != 1 || after[0].ID == before.ID || after[0].Hash == before.Hash {
 			t.Errorf("before %+v, after %+v", before, after)
 		}

@@ -81,7 +81,7 @@ func (m *model) migrations() int {
 // ids are the containers that there are, by service.
 func (m *model) ids() map[string]string {
 	out := map[string]string{}
-	for _, c := range m.observed(1).Containers {
+	for _, c := range m.observed(1).Instances {
 		out[c.Service] = c.ID
 	}
 	return out
@@ -92,11 +92,11 @@ func (m *model) whole(image string) {
 	m.t.Helper()
 	m.eventually(2*time.Minute, "all services run "+image, func() bool {
 		right := 0
-		for _, c := range m.observed(1).Containers {
+		for _, c := range m.observed(1).Instances {
 			switch {
-			case c.Service == "db" && c.State == berth.ContainerRunning,
-				c.Service == "migrate" && c.State == berth.ContainerExited,
-				(c.Service == "web" || c.Service == "worker") && c.State == berth.ContainerRunning && c.Image == image:
+			case c.Service == "db" && c.State == berth.InstanceRunning,
+				c.Service == "migrate" && c.State == berth.InstanceExited,
+				(c.Service == "web" || c.Service == "worker") && c.State == berth.InstanceRunning && c.Image == image:
 				right++
 			}
 		}

@@ -239,8 +239,8 @@ func (p *pass) unhold(ctx context.Context) error {
 }
 
 // at returns the containers behind addresses.
-func (p *pass) at(upstreams []netip.AddrPort) []berth.Container {
-	return slices.DeleteFunc(slices.Clone(p.Seen.Containers), func(c berth.Container) bool { return !slices.Contains(upstreams, c.Address) })
+func (p *pass) at(upstreams []netip.AddrPort) []berth.Instance {
+	return slices.DeleteFunc(slices.Clone(p.Seen.Instances), func(c berth.Instance) bool { return !slices.Contains(upstreams, c.Address) })
 }
 
 // drain waits for the requests that are where the route does not lead any
@@ -395,7 +395,7 @@ func (p *pass) askAll() (worst *berth.Probe) {
 	for _, c := range plan.Asked(p.Situation) {
 		pr := p.ask(c)
 		if p.Deployment == nil && pr.Status == berth.ProbeHealthy {
-			p.histories.prove(p.Tenant.OrganizationID, []berth.Container{c}) // whatever the others do
+			p.histories.prove(p.Tenant.OrganizationID, []berth.Instance{c}) // whatever the others do
 		}
 		if worst == nil || pr.Status != berth.ProbeHealthy {
 			worst = &pr
@@ -422,7 +422,7 @@ func (p *pass) note(pr *berth.Probe) {
 	})
 }
 
-func (p *pass) ask(c berth.Container) (pr berth.Probe) {
+func (p *pass) ask(c berth.Instance) (pr berth.Probe) {
 	check := p.blueprint.Defaults().Health
 	if d := p.Deployment; d != nil { // which ends at its deadline, whoever hangs
 		left := p.Loop.Patience - p.memory.recall(d).waited(p.Loop.Observe)

@@ -26,7 +26,7 @@ func (l *Loop) sweep(ctx context.Context, f snapshot) {
 		for _, x := range o.Foreign {
 			l.report(ctx, before, x)
 		}
-		if living[o.OrganizationID] || len(o.Containers) == 0 && !o.Network {
+		if living[o.OrganizationID] || len(o.Instances) == 0 && !o.Network {
 			continue
 		}
 		key := "stray " + o.OrganizationID
@@ -41,7 +41,7 @@ func (l *Loop) sweep(ctx context.Context, f snapshot) {
 			})
 			continue
 		}
-		l.Log.Info("sweeping", "tenant", o.OrganizationID, "containers", len(o.Containers))
+		l.Log.Info("sweeping", "tenant", o.OrganizationID, "containers", len(o.Instances))
 		if err := l.removeStray(ctx, o.OrganizationID); err != nil {
 			l.Log.Warn("sweep failed", "tenant", o.OrganizationID, "error", err)
 		}
@@ -63,7 +63,7 @@ func (l *Loop) buried(ctx context.Context, o berth.Observed) bool {
 	if err != nil || grave.EngineID != info.ID {
 		return false
 	}
-	for _, c := range o.Containers {
+	for _, c := range o.Instances {
 		if c.Generation > grave.Generation {
 			return false
 		}

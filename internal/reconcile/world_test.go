@@ -246,7 +246,7 @@ func (w *world) eventually(within time.Duration, what string, holds func() bool)
 
 func (w *world) running(n int) bool {
 	o := w.observed(n)
-	return len(o.Containers) > 0 && o.Containers[0].State == berth.ContainerRunning
+	return len(o.Instances) > 0 && o.Instances[0].State == berth.InstanceRunning
 }
 
 // recorder is an edge that keeps the routes that it was given.

@@ -250,9 +250,9 @@ func (s *Service) look(ctx context.Context, actor berth.Actor, t berth.Tenant) (
 	if err != nil {
 		return nil
 	}
-	for _, c := range seen.Containers {
-		if c.State == berth.ContainerRunning && c.Address.IsValid() {
-			list = append(list, berth.Member{OrganizationID: t.OrganizationID, Container: c, Main: true, Check: b.Defaults().Health, Settled: true})
+	for _, c := range seen.Instances {
+		if c.State == berth.InstanceRunning && c.Address.IsValid() {
+			list = append(list, berth.Member{OrganizationID: t.OrganizationID, Instance: c, Main: true, Check: b.Defaults().Health, Settled: true})
 		}
 	}
 	return list
@@ -265,7 +265,7 @@ func (s *Service) look(ctx context.Context, actor berth.Actor, t berth.Tenant) (
 func (s *Service) worst(ctx context.Context, members []berth.Member) *berth.Probe {
 	var worst *berth.Probe
 	for _, m := range members {
-		p, ok := s.ask(ctx, m.Container, m.Check)
+		p, ok := s.ask(ctx, m.Instance, m.Check)
 		if ctx.Err() != nil {
 			return worst
 		}
@@ -283,7 +283,7 @@ func (s *Service) worst(ctx context.Context, members []berth.Member) *berth.Prob
 
 // ask asks one container by its check's kind; ok is false if there is no
 // answer to be had yet.
-func (s *Service) ask(ctx context.Context, c berth.Container, check berth.HealthCheck) (p berth.Probe, ok bool) {
+func (s *Service) ask(ctx context.Context, c berth.Instance, check berth.HealthCheck) (p berth.Probe, ok bool) {
 	if check.Kind == berth.ProbeEngine {
 		return berth.EngineProbe(c, s.Now())
 	}

@@ -56,8 +56,8 @@ func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*
 				return err
 			}
 			members = append(members,
-				berth.Member{OrganizationID: org(i), Main: true, Settled: true, Container: berth.Container{Address: addr(i)}},
-				berth.Member{OrganizationID: org(i), Container: berth.Container{Address: beside}})
+				berth.Member{OrganizationID: org(i), Main: true, Settled: true, Instance: berth.Instance{Address: addr(i)}},
+				berth.Member{OrganizationID: org(i), Instance: berth.Instance{Address: beside}})
 		}
 		return nil
 	})
@@ -269,7 +269,7 @@ func TestASweepTakesNoGenerationThatStartsForTheTenant(t *testing.T) {
 		})
 		service.Members = func() (list []berth.Member, ok bool) {
 			for _, a := range []netip.AddrPort{old, next} {
-				list = append(list, berth.Member{OrganizationID: org(1), Main: true, Settled: c.settled, Container: berth.Container{Address: a}})
+				list = append(list, berth.Member{OrganizationID: org(1), Main: true, Settled: c.settled, Instance: berth.Instance{Address: a}})
 			}
 			return list, true
 		}

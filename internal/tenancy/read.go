@@ -131,8 +131,8 @@ func (s *Service) probe(ctx context.Context, st *State) error {
 		return err
 	}
 	check := b.Defaults().Health
-	for _, c := range st.Observed.Containers {
-		if c.State != berth.ContainerRunning || !c.Address.IsValid() || c.Staged(st.Tenant.OrganizationID) {
+	for _, c := range st.Observed.Instances {
+		if c.State != berth.InstanceRunning || !c.Address.IsValid() || c.Staged(st.Tenant.OrganizationID) {
 			continue
 		}
 		running++

@@ -25,7 +25,7 @@ const atOnce = 4
 type application struct {
 	*Engine
 	stack berth.Stack
-	specs []berth.ContainerSpec
+	specs []berth.InstanceSpec
 	facts *facts
 	have  holding
 
@@ -52,7 +52,7 @@ func (e *Engine) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, 
 		return berth.Observed{}, err
 	}
 	a := &application{
-		Engine: e, stack: stack, specs: stack.Containers(), facts: f, have: have,
+		Engine: e, stack: stack, specs: stack.Instances(), facts: f, have: have,
 		kept: map[string]container.Summary{}, adrift: map[string]bool{}, stays: map[string]string{},
 		ids: map[string]string{}, inspected: map[string]container.InspectResponse{},
 	}
@@ -117,7 +117,7 @@ func (a *application) chooseNetwork() {
 // call for, and lets what was made beside them have their names.
 func (a *application) retire(ctx context.Context) error {
 	summaries := make(map[string]container.Summary, len(a.have.containers)) // by id
-	have := make([]berth.Container, 0, len(a.have.containers))
+	have := make([]berth.Instance, 0, len(a.have.containers))
 	for _, c := range a.have.containers {
 		summaries[c.ID] = c
 		seen := labelled(c.ID, nameOf(c), c.Labels)
@@ -164,7 +164,7 @@ func (a *application) retire(ctx context.Context) error {
 
 // usable reports whether a container can become what spec asks for without
 // being made anew.
-func (a *application) usable(c container.Summary, spec berth.ContainerSpec) bool {
+func (a *application) usable(c container.Summary, spec berth.InstanceSpec) bool {
 	if c.Labels[berth.LabelSpecHash] != spec.Hash || c.State == container.StateDead || c.State == container.StateRemoving {
 		return false
 	}
@@ -246,7 +246,7 @@ func (a *application) build(ctx context.Context) error {
 }
 
 // create makes one container and returns its id.
-func (a *application) create(ctx context.Context, spec berth.ContainerSpec, networkMade <-chan struct{}) (string, error) {
+func (a *application) create(ctx context.Context, spec berth.InstanceSpec, networkMade <-chan struct{}) (string, error) {
 	name := a.nameFor(spec)
 	body, err := a.body(a.stack, spec, name, a.facts)
 	if err != nil {
@@ -289,7 +289,7 @@ func (a *application) create(ctx context.Context, spec berth.ContainerSpec, netw
 // adopt looks who has the name under which a container could not be made. It
 // returns its id if it is what spec asks for, and "" if the name may be free
 // by now.
-func (a *application) adopt(ctx context.Context, s step, spec berth.ContainerSpec, name string) (string, error) {
+func (a *application) adopt(ctx context.Context, s step, spec berth.InstanceSpec, name string) (string, error) {
 	h, err := a.look(ctx, a.stack.OrganizationID, byName)
 	if err != nil {
 		return "", err
@@ -346,7 +346,7 @@ func (a *application) limit(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (a *application) update(ctx context.Context, spec berth.ContainerSpec, want container.Resources) error {
+func (a *application) update(ctx context.Context, spec berth.InstanceSpec, want container.Resources) error {
 	s := step{"change limits of container " + spec.Name, a.stack.OrganizationID}
 	err := a.do(ctx, s, a.ChangeTimeout, func(ctx context.Context) error {
 		// Memory and swap go together: the Engine refuses a memory limit
@@ -376,9 +376,9 @@ func (a *application) run(ctx context.Context) error {
 	return nil
 }
 
-func (a *application) runWave(ctx context.Context, wave []berth.ContainerSpec) error {
+func (a *application) runWave(ctx context.Context, wave []berth.InstanceSpec) error {
 	g := bounded()
-	var bear map[string][]berth.ContainerSpec // by volume: those that start together
+	var bear map[string][]berth.InstanceSpec // by volume: those that start together
 	for _, spec := range wave {
 		c := a.kept[spec.Name] // the zero value for a new one: created
 		c.ID = a.ids[spec.Name]
@@ -389,7 +389,7 @@ func (a *application) runWave(ctx context.Context, wave []berth.ContainerSpec) e
 			// It did what it was made for. What came of it is the loop's to judge.
 		case a.stack.Run && !isUp(c.State) && len(spec.Service.Secrets) > 0:
 			if bear == nil {
-				bear = map[string][]berth.ContainerSpec{}
+				bear = map[string][]berth.InstanceSpec{}
 			}
 			name := secretsVolume(a.stack, spec)
 			bear[name] = append(bear[name], spec)
@@ -408,7 +408,7 @@ func (a *application) runWave(ctx context.Context, wave []berth.ContainerSpec) e
 	return g.Wait()
 }
 
-func (a *application) start(ctx context.Context, spec berth.ContainerSpec) error {
+func (a *application) start(ctx context.Context, spec berth.InstanceSpec) error {
 	defer a.forget(spec.Name)
 	return a.do(ctx, step{"start container " + spec.Name, a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
 		_, err := a.api.ContainerStart(ctx, a.ids[spec.Name], client.ContainerStartOptions{})
@@ -416,7 +416,7 @@ func (a *application) start(ctx context.Context, spec berth.ContainerSpec) error
 	})
 }
 
-func (a *application) resume(ctx context.Context, spec berth.ContainerSpec) error {
+func (a *application) resume(ctx context.Context, spec berth.InstanceSpec) error {
 	defer a.forget(spec.Name)
 	return a.do(ctx, step{"resume container " + spec.Name, a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
 		_, err := a.api.ContainerUnpause(ctx, a.ids[spec.Name], client.ContainerUnpauseOptions{})
@@ -452,7 +452,7 @@ func (a *application) observed(ctx context.Context) (berth.Observed, error) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			o.Containers = append(o.Containers, inspected(known, a.facts))
+			o.Instances = append(o.Instances, inspected(known, a.facts))
 			return nil
 		})
 	}
@@ -465,7 +465,7 @@ func (a *application) observed(ctx context.Context) (berth.Observed, error) {
 	if err := g.Wait(); err != nil {
 		return berth.Observed{}, err
 	}
-	slices.SortFunc(o.Containers, func(x, y berth.Container) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortFunc(o.Instances, func(x, y berth.Instance) int { return strings.Compare(x.Name, y.Name) })
 	return o, nil
 }
 

@@ -44,7 +44,7 @@ func (a *application) rename(ctx context.Context, c container.Summary, name stri
 }
 
 // nameFor is what a container that is made now is called.
-func (a *application) nameFor(spec berth.ContainerSpec) string {
+func (a *application) nameFor(spec berth.InstanceSpec) string {
 	if a.stays[spec.Name] == "" {
 		return spec.Name
 	}
@@ -75,7 +75,7 @@ func (a *application) name(ctx context.Context) error {
 }
 
 // reconnect connects a running container to the tenant's network anew.
-func (a *application) reconnect(ctx context.Context, spec berth.ContainerSpec, end *network.EndpointSettings) error {
+func (a *application) reconnect(ctx context.Context, spec berth.InstanceSpec, end *network.EndpointSettings) error {
 	id := a.ids[spec.Name]
 	return a.do(ctx, step{"name container " + spec.Name, a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
 		if _, err := a.api.NetworkDisconnect(ctx, a.networkID, client.NetworkDisconnectOptions{Container: id}); err != nil {

@@ -45,7 +45,7 @@ func TestARunningContainerIsRenamedBeforeAnythingGoes(t *testing.T) {
 	s.Services[0].Beside = false
 	got, err := e.Apply(t.Context(), s)
 	must(t, err)
-	if len(got.Containers) != 1 || got.Containers[0].Name != berth.ContainerName(s.OrganizationID) || len(got.Foreign) != 0 {
+	if len(got.Instances) != 1 || got.Instances[0].Name != berth.ContainerName(s.OrganizationID) || len(got.Foreign) != 0 {
 		t.Errorf("alone: %+v", got)
 	}
 	mu.Lock()
@@ -84,7 +84,7 @@ func TestAContainerThatGaveItsNameUpIsStillOurs(t *testing.T) {
 	seen, err := open(t, options()).Observe(t.Context(), s.OrganizationID)
 	must(t, err)
 	var names []string
-	for _, c := range seen.Containers {
+	for _, c := range seen.Instances {
 		names = append(names, c.Name)
 	}
 	want := []string{berth.ContainerName(s.OrganizationID), berth.StagedName(s.OrganizationID, s.Generation, "app", 1)}
@@ -94,7 +94,7 @@ func TestAContainerThatGaveItsNameUpIsStillOurs(t *testing.T) {
 	// The way back: what gave its name up takes it again.
 	s.Generation += 2
 	back, err := e.Apply(t.Context(), s)
-	if err != nil || len(back.Containers) != 1 || back.Containers[0].Name != want[0] || back.Containers[0].Image != shared.images.App {
+	if err != nil || len(back.Instances) != 1 || back.Instances[0].Name != want[0] || back.Instances[0].Image != shared.images.App {
 		t.Errorf("back: %+v, %v", back, err)
 	}
 }

@@ -109,7 +109,7 @@ func TestAChangeThatHangsEndsByItsDeadlineAndIsRepeated(t *testing.T) {
 		wantError(t, err, berth.CodeEngineUnavailable, "did not answer within 300ms")
 		p.breakWith(nil)
 		o, err := patient.Apply(t.Context(), s)
-		if err != nil || len(o.Containers) != 1 || o.Containers[0].State != berth.ContainerRunning {
+		if err != nil || len(o.Instances) != 1 || o.Instances[0].State != berth.InstanceRunning {
 			t.Errorf("after %s hung: %+v, %v", path, o, err)
 		}
 	}
@@ -126,7 +126,7 @@ func TestAContainerWhoseInspectHangsCostsOnlyItsTenant(t *testing.T) {
 	_, err = e.Apply(t.Context(), well)
 	must(t, err)
 	p.hang(func(r *http.Request) bool {
-		return strings.HasSuffix(r.URL.Path, "/containers/"+bad.Containers[0].ID+"/json")
+		return strings.HasSuffix(r.URL.Path, "/containers/"+bad.Instances[0].ID+"/json")
 	})
 
 	_, err = e.Observe(t.Context(), sick.OrganizationID)
@@ -135,7 +135,7 @@ func TestAContainerWhoseInspectHangsCostsOnlyItsTenant(t *testing.T) {
 		t.Errorf("the error names tenant %q", e.Tenant)
 	}
 	got, err := e.Observe(t.Context(), well.OrganizationID)
-	if err != nil || len(got.Containers) != 1 {
+	if err != nil || len(got.Instances) != 1 {
 		t.Errorf("the other tenant: %+v, %v", got, err)
 	}
 	inv, err := e.List(t.Context())
@@ -234,15 +234,15 @@ func TestAPausedContainerIsResumedAndCanBeStopped(t *testing.T) {
 		s := stack(t)
 		o, err := e.Apply(t.Context(), s)
 		must(t, err)
-		_, err = shared.api.ContainerPause(t.Context(), o.Containers[0].ID, client.ContainerPauseOptions{})
+		_, err = shared.api.ContainerPause(t.Context(), o.Instances[0].ID, client.ContainerPauseOptions{})
 		must(t, err)
 		seen, err := e.Observe(t.Context(), s.OrganizationID)
-		if err != nil || seen.Containers[0].State != berth.ContainerUnknown {
+		if err != nil || seen.Instances[0].State != berth.InstanceUnknown {
 			t.Errorf("paused: %+v, %v", seen, err)
 		}
 		s.Run = run
 		o, err = e.Apply(t.Context(), s)
-		if err != nil || (o.Containers[0].State == berth.ContainerRunning) != run {
+		if err != nil || (o.Instances[0].State == berth.InstanceRunning) != run {
 			t.Errorf("run %t: %+v, %v", run, o, err)
 		}
 	}
@@ -262,14 +262,14 @@ func TestASecondNetworkOfOursIsRemoved(t *testing.T) {
 	}
 	s.Run = true
 	o, err = e.Apply(t.Context(), s)
-	if err != nil || !s.Subnet.Contains(o.Containers[0].Address.Addr()) {
+	if err != nil || !s.Subnet.Contains(o.Instances[0].Address.Addr()) {
 		t.Errorf("observed %+v, %v", o, err)
 	}
 	// While it runs, the network that is there is the truth.
 	now := s.Subnet
 	s.Subnet = subnet()
 	o, err = e.Apply(t.Context(), s)
-	if err != nil || o.Subnet != now || o.Containers[0].State != berth.ContainerRunning {
+	if err != nil || o.Subnet != now || o.Instances[0].State != berth.InstanceRunning {
 		t.Errorf("observed %+v, %v", o, err)
 	}
 }
@@ -339,7 +339,7 @@ func TestAContainerIsAsHardAsItShouldBe(t *testing.T) {
 	s := stack(t)
 	o, err := e.Apply(t.Context(), s)
 	must(t, err)
-	got, err := shared.api.ContainerInspect(t.Context(), o.Containers[0].ID, client.ContainerInspectOptions{})
+	got, err := shared.api.ContainerInspect(t.Context(), o.Instances[0].ID, client.ContainerInspectOptions{})
 	must(t, err)
 	h := got.Container.HostConfig
 	if h.Privileged || !h.ReadonlyRootfs || len(h.CapDrop) != 1 || h.CapDrop[0] != "ALL" || len(h.CapAdd) != 0 ||

@@ -97,7 +97,7 @@ func TestAnImageIsPulledWithProgressAndPinnedByItsDigest(t *testing.T) {
 	s := stack(t)
 	s.Services[0].Image = pin
 	o, err := e.Apply(t.Context(), s)
-	if err != nil || o.Containers[0].Image != pin {
+	if err != nil || o.Instances[0].Image != pin {
 		t.Errorf("applied %+v, %v", o, err)
 	}
 	hands{}.Sweep(t, s.OrganizationID) // its image is removed before it otherwise

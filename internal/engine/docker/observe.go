@@ -245,10 +245,10 @@ func (h holding) observed(organizationID string, f *facts) berth.Observed {
 	for _, c := range h.containers {
 		seen := labelled(c.ID, nameOf(c), c.Labels)
 		seen.Image, seen.State, seen.Writes = c.Image, stateOf(c.State), writes(c.Mounts)
-		if seen.State == berth.ContainerRunning {
+		if seen.State == berth.InstanceRunning {
 			seen.Address = listedAddress(c, f)
 		}
-		o.Containers = append(o.Containers, seen)
+		o.Instances = append(o.Instances, seen)
 	}
 	return o
 }
@@ -256,10 +256,10 @@ func (h holding) observed(organizationID string, f *facts) berth.Observed {
 // inspectAll fills in what a list does not tell. A container that has gone in
 // the meantime is dropped.
 func (e *Engine) inspectAll(ctx context.Context, o *berth.Observed, f *facts) error {
-	seen := make([]*berth.Container, len(o.Containers))
+	seen := make([]*berth.Instance, len(o.Instances))
 	var g errgroup.Group
 	g.SetLimit(atOnce)
-	for i, c := range o.Containers {
+	for i, c := range o.Instances {
 		g.Go(func() error {
 			got, err := e.inspect(ctx, o.OrganizationID, c.ID)
 			if errdefs.IsNotFound(err) {
@@ -276,10 +276,10 @@ func (e *Engine) inspectAll(ctx context.Context, o *berth.Observed, f *facts) er
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	o.Containers = nil
+	o.Instances = nil
 	for _, c := range seen {
 		if c != nil {
-			o.Containers = append(o.Containers, *c)
+			o.Instances = append(o.Instances, *c)
 		}
 	}
 	return nil
@@ -295,7 +295,7 @@ func (e *Engine) inspect(ctx context.Context, tenant, id string) (out container.
 }
 
 // inspected puts an inspected container in Berth's words.
-func inspected(i container.InspectResponse, f *facts) berth.Container {
+func inspected(i container.InspectResponse, f *facts) berth.Instance {
 	c := labelled(i.ID, strings.TrimPrefix(i.Name, "/"), i.Config.Labels)
 	c.Image = i.Config.Image
 	if strings.HasPrefix(c.Image, "sha256:") {
@@ -314,7 +314,7 @@ func inspected(i container.InspectResponse, f *facts) berth.Container {
 		c.CPU = float64(i.HostConfig.NanoCPUs/10_000_000) / 100
 		c.MemoryMB = int(i.HostConfig.Memory / berth.BytesPerMB)
 	}
-	if c.State == berth.ContainerRunning {
+	if c.State == berth.InstanceRunning {
 		c.Address = inspectedAddress(i, f)
 	}
 	return c
@@ -331,12 +331,12 @@ func writes(mounts []container.MountPoint) (names []string) {
 	return names
 }
 
-func labelled(id, name string, labels map[string]string) berth.Container {
+func labelled(id, name string, labels map[string]string) berth.Instance {
 	number := func(label string) int {
 		n, _ := strconv.Atoi(labels[label]) // sealed or checked on the way in; 0 if it is not there
 		return n
 	}
-	return berth.Container{
+	return berth.Instance{
 		ID: id, Name: name, Service: labels[berth.LabelService], Replica: number(berth.LabelReplica),
 		Generation: number(berth.LabelGeneration), Hash: labels[berth.LabelSpecHash],
 		Unattended: labels[labelSecrets] != "",
@@ -344,34 +344,34 @@ func labelled(id, name string, labels map[string]string) berth.Container {
 }
 
 // stateOf maps the Engine's state. Paused, removing and dead are none of ours.
-func stateOf(s container.ContainerState) berth.ContainerState {
+func stateOf(s container.ContainerState) berth.InstanceState {
 	switch s {
 	case container.StateCreated:
-		return berth.ContainerCreated
+		return berth.InstanceCreated
 	case container.StateRunning:
-		return berth.ContainerRunning
+		return berth.InstanceRunning
 	case container.StateRestarting:
-		return berth.ContainerRestarting
+		return berth.InstanceRestarting
 	case container.StateExited:
-		return berth.ContainerExited
+		return berth.InstanceExited
 	default:
-		return berth.ContainerUnknown
+		return berth.InstanceUnknown
 	}
 }
 
-func healthOf(h *container.Health) berth.ContainerHealth {
+func healthOf(h *container.Health) berth.InstanceHealth {
 	if h == nil {
-		return berth.ContainerUnchecked
+		return berth.InstanceUnchecked
 	}
 	switch h.Status {
 	case container.Starting:
-		return berth.ContainerStarting
+		return berth.InstanceStarting
 	case container.Healthy:
-		return berth.ContainerHealthy
+		return berth.InstanceHealthy
 	case container.Unhealthy:
-		return berth.ContainerUnhealthy
+		return berth.InstanceUnhealthy
 	default:
-		return berth.ContainerUnchecked
+		return berth.InstanceUnchecked
 	}
 }
 

@@ -88,7 +88,7 @@ type fakeContainer struct {
 	fakeObject
 	service  berth.Service
 	replica  int
-	state    berth.ContainerState
+	state    berth.InstanceState
 	exit     int
 	oom      bool
 	restarts int
@@ -302,11 +302,11 @@ func (f *Fake) List(ctx context.Context) (inv berth.Inventory, err error) {
 		})
 		for _, org := range slices.Sorted(maps.Keys(orgs)) {
 			o := f.observed(org)
-			for i := range o.Containers {
-				c := &o.Containers[i]
+			for i := range o.Instances {
+				c := &o.Instances[i]
 				c.CPU, c.MemoryMB = 0, 0
 			}
-			if o.Network || len(o.Containers)+len(o.Volumes) > 0 {
+			if o.Network || len(o.Instances)+len(o.Volumes) > 0 {
 				inv.Tenants = append(inv.Tenants, o)
 			} else {
 				inv.Foreign = append(inv.Foreign, o.Foreign...)
@@ -391,7 +391,7 @@ func (f *Fake) ours(kind string, o fakeObject) bool {
 	}
 	generation, _ := strconv.Atoi(l[berth.LabelGeneration])
 	replica, _ := strconv.Atoi(l[berth.LabelReplica])
-	names := berth.NamesOf(l[berth.LabelTenantID], berth.Container{Generation: generation, Service: l[berth.LabelService], Replica: replica})
+	names := berth.NamesOf(l[berth.LabelTenantID], berth.Instance{Generation: generation, Service: l[berth.LabelService], Replica: replica})
 	return fits(o.name) || slices.Contains(names, o.name) && slices.ContainsFunc(names, fits)
 }
 
@@ -421,13 +421,13 @@ func (f *Fake) observed(org string) berth.Observed {
 	}
 	for _, c := range f.sortedContainers() {
 		if concerns(c.fakeObject, org) && f.ours(kindContainer, c.fakeObject) {
-			o.Containers = append(o.Containers, f.seen(c))
+			o.Instances = append(o.Instances, f.seen(c))
 		}
 	}
 	return o
 }
 
-func (f *Fake) seen(c *fakeContainer) berth.Container {
+func (f *Fake) seen(c *fakeContainer) berth.Instance {
 	generation, _ := strconv.Atoi(c.labels[berth.LabelGeneration]) // the fake wrote it
 	var writes []string
 	for _, m := range c.service.Mounts {
@@ -436,7 +436,7 @@ func (f *Fake) seen(c *fakeContainer) berth.Container {
 		}
 	}
 	slices.Sort(writes)
-	return berth.Container{
+	return berth.Instance{
 		ID: c.id, Name: c.name, Service: c.service.Name, Replica: c.replica, Generation: generation,
 		Hash: c.labels[berth.LabelSpecHash], Image: c.service.Image, State: c.state, Health: f.health(c), ExitCode: c.exit, OOMKilled: c.oom,
 		Unattended: len(c.service.Secrets) > 0, Restarts: c.restarts, StartedAt: c.started, Address: f.addressOf(c), Writes: writes, CPU: c.limits.CPU, MemoryMB: c.limits.MemoryMB,
@@ -444,16 +444,16 @@ func (f *Fake) seen(c *fakeContainer) berth.Container {
 }
 
 // health is what the container's own health check says. The lock is held.
-func (f *Fake) health(c *fakeContainer) berth.ContainerHealth {
-	if c.service.HealthProbe == nil || c.state != berth.ContainerRunning {
-		return berth.ContainerUnchecked
+func (f *Fake) health(c *fakeContainer) berth.InstanceHealth {
+	if c.service.HealthProbe == nil || c.state != berth.InstanceRunning {
+		return berth.InstanceUnchecked
 	}
 	code, _ := exitCode(c.service.HealthProbe.Test)
 	switch {
 	case f.images[c.service.Image].Unwell || code != 0:
-		return berth.ContainerStarting
+		return berth.InstanceStarting
 	default:
-		return berth.ContainerHealthy
+		return berth.InstanceHealthy
 	}
 }
 
@@ -466,7 +466,7 @@ func (f *Fake) Starts(name string) int {
 
 func (f *Fake) addressOf(c *fakeContainer) netip.AddrPort {
 	switch {
-	case c.state != berth.ContainerRunning || c.service.Port == 0:
+	case c.state != berth.InstanceRunning || c.service.Port == 0:
 		return netip.AddrPort{}
 	case f.unrouted:
 		if c.port == 0 {

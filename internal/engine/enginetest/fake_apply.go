@@ -14,7 +14,7 @@ import (
 // Apply takes the same steps as the real engine, one after another.
 func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, error) {
 	org := stack.OrganizationID
-	specs := stack.Containers()
+	specs := stack.Instances()
 	if err := f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error { return f.check(stack, specs) }); err != nil {
 		return berth.Observed{}, err
 	}
@@ -65,7 +65,7 @@ func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, er
 }
 
 // check refuses what must not be done at all. The lock is held.
-func (f *Fake) check(stack berth.Stack, specs []berth.ContainerSpec) error {
+func (f *Fake) check(stack berth.Stack, specs []berth.InstanceSpec) error {
 	wanted := map[[2]string]bool{{kindNetwork, stack.Network}: true}
 	for _, spec := range specs {
 		if u := strings.Split(spec.Service.User, ":")[0]; u == "root" || strings.Trim(u, "0") == "" {
@@ -92,11 +92,11 @@ func (f *Fake) check(stack berth.Stack, specs []berth.ContainerSpec) error {
 // retire removes the containers that the stack does not call for, and gives
 // those that were made beside them their names. It returns what is there of
 // each spec, by its name.
-func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.ContainerSpec) (map[string]*fakeContainer, error) {
+func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.InstanceSpec) (map[string]*fakeContainer, error) {
 	org := stack.OrganizationID
 	f.mu.Lock()
 	byID := map[string]*fakeContainer{}
-	var have []berth.Container
+	var have []berth.Instance
 	for _, c := range f.sortedContainers() {
 		if concerns(c.fakeObject, org) && f.ours(kindContainer, c.fakeObject) {
 			byID[c.id] = c
@@ -109,8 +109,8 @@ func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.Cont
 		c := byID[kept[spec.Name].ID]
 		switch {
 		case c == nil:
-		case c.network != "" && f.networks[c.network] == nil && c.state != berth.ContainerRunning,
-			f.unrouted && c.service.Main && c.port == 0 && c.state == berth.ContainerRunning:
+		case c.network != "" && f.networks[c.network] == nil && c.state != berth.InstanceRunning,
+			f.unrouted && c.service.Main && c.port == 0 && c.state == berth.InstanceRunning:
 			old = append(old, c)
 		default:
 			there[spec.Name] = c
@@ -146,7 +146,7 @@ type renaming struct {
 
 // swaps gives what was made beside others the names that those have, and those
 // their generation's. The lock is held.
-func swaps(org string, specs []berth.ContainerSpec, there map[string]*fakeContainer, old []*fakeContainer) (list []renaming) {
+func swaps(org string, specs []berth.InstanceSpec, there map[string]*fakeContainer, old []*fakeContainer) (list []renaming) {
 	for _, spec := range specs {
 		c := there[spec.Name]
 		if c == nil || c.name == spec.Name {
@@ -230,7 +230,7 @@ func (f *Fake) named(name string) *fakeContainer {
 }
 
 // create makes one container, under its staged name if its own is taken.
-func (f *Fake) create(ctx context.Context, stack berth.Stack, spec berth.ContainerSpec) (c *fakeContainer, err error) {
+func (f *Fake) create(ctx context.Context, stack berth.Stack, spec berth.InstanceSpec) (c *fakeContainer, err error) {
 	name := spec.Name
 	if f.taken(name) {
 		name = berth.StagedName(stack.OrganizationID, stack.Generation, spec.Service.Name, spec.Replica)
@@ -249,7 +249,7 @@ func (f *Fake) create(ctx context.Context, stack berth.Stack, spec berth.Contain
 			fakeObject: fakeObject{
 				id: f.nextID(kindContainer), name: name, labels: f.sealed(labels, kindContainer, name, stack, spec.Hash),
 			},
-			service: *spec.Service, replica: spec.Replica, state: berth.ContainerCreated, limits: f.effective(spec.Service.Limits),
+			service: *spec.Service, replica: spec.Replica, state: berth.InstanceCreated, limits: f.effective(spec.Service.Limits),
 			named: !spec.Service.Unnamed,
 		}
 		f.containers[c.id] = c
@@ -264,7 +264,7 @@ func (f *Fake) create(ctx context.Context, stack berth.Stack, spec berth.Contain
 }
 
 // nameInside lets a container be found by its service's name in the network.
-func (f *Fake) nameInside(ctx context.Context, stack berth.Stack, c *fakeContainer, spec berth.ContainerSpec) error {
+func (f *Fake) nameInside(ctx context.Context, stack berth.Stack, c *fakeContainer, spec berth.InstanceSpec) error {
 	if spec.Service.Unnamed || c.named {
 		return nil
 	}
@@ -280,14 +280,14 @@ func (f *Fake) effective(l berth.Limits) berth.Limits {
 }
 
 // ensureState connects, limits, starts or stops one container.
-func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContainer, spec berth.ContainerSpec) error {
+func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContainer, spec berth.InstanceSpec) error {
 	f.mu.Lock()
 	if f.containers[c.id] == nil { // removed by hand in the meantime
 		f.mu.Unlock()
 		return asError(berth.Errorf(berth.CodeEngineUnavailable, "container %s has gone meanwhile", spec.Name).WithHint("try again"),
 			Step{Op: "look at container", Tenant: stack.OrganizationID})
 	}
-	up := c.state == berth.ContainerRunning || c.state == berth.ContainerRestarting
+	up := c.state == berth.InstanceRunning || c.state == berth.InstanceRestarting
 	adrift := up && f.networks[c.network] == nil
 	limits := f.effective(spec.Service.Limits)
 	limit := c.limits != limits
@@ -307,7 +307,7 @@ func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContai
 		}
 	}
 	switch {
-	case stack.Run && spec.Service.Once && c.state == berth.ContainerExited:
+	case stack.Run && spec.Service.Once && c.state == berth.InstanceExited:
 		return nil
 	case stack.Run && !up:
 		return take("start", func() error { return f.start(c, stack.OrganizationID) })
@@ -352,7 +352,7 @@ func (f *Fake) start(c *fakeContainer, org string) error {
 	if f.unrouted && c.service.Main {
 		c.port = 40000 + f.last%20000
 	}
-	c.state, c.exit, c.oom = berth.ContainerRunning, 0, false
+	c.state, c.exit, c.oom = berth.InstanceRunning, 0, false
 	f.starts[c.name]++
 	code := f.images[c.service.Image].ExitCode
 	if n, ok := exitCode(c.service.Command); ok {
@@ -360,11 +360,11 @@ func (f *Fake) start(c *fakeContainer, org string) error {
 	}
 	switch {
 	case c.service.Once: // it ends at once
-		c.state, c.exit, c.address = berth.ContainerExited, code, netip.Addr{}
+		c.state, c.exit, c.address = berth.InstanceExited, code, netip.Addr{}
 	case code != 0 && len(c.service.Secrets) > 0: // nothing starts it again
-		c.state, c.exit, c.address = berth.ContainerExited, code, netip.Addr{}
+		c.state, c.exit, c.address = berth.InstanceExited, code, netip.Addr{}
 	case code != 0:
-		c.state, c.exit, c.restarts = berth.ContainerRestarting, code, c.restarts+1
+		c.state, c.exit, c.restarts = berth.InstanceRestarting, code, c.restarts+1
 	}
 	f.hint(c.fakeObject)
 	return nil
@@ -389,8 +389,8 @@ func exitCode(command []string) (code int, asked bool) {
 
 // halt ends a container's process. The lock is held.
 func (f *Fake) halt(c *fakeContainer, code int) {
-	if c.state == berth.ContainerRunning || c.state == berth.ContainerRestarting {
-		c.state, c.exit, c.port, c.address = berth.ContainerExited, code, 0, netip.Addr{}
+	if c.state == berth.InstanceRunning || c.state == berth.InstanceRestarting {
+		c.state, c.exit, c.port, c.address = berth.InstanceExited, code, 0, netip.Addr{}
 		f.hint(c.fakeObject)
 	}
 }

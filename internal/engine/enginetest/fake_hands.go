@@ -45,7 +45,7 @@ func (f FakeHands) Crash(t testing.TB, containerID string, code int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.containers[containerID]
-	if c == nil || c.state != berth.ContainerRunning {
+	if c == nil || c.state != berth.InstanceRunning {
 		return
 	}
 	if len(c.service.Secrets) > 0 {
@@ -104,7 +104,7 @@ func (f FakeHands) Add(t testing.TB, kind, name string, labels map[string]string
 	o := fakeObject{id: f.nextID(kind), name: name, labels: maps.Clone(labels)}
 	switch kind {
 	case kindContainer:
-		f.containers[o.id] = &fakeContainer{fakeObject: o, state: berth.ContainerCreated}
+		f.containers[o.id] = &fakeContainer{fakeObject: o, state: berth.InstanceCreated}
 	case kindNetwork:
 		// Outside every pool of the tests.
 		f.networks[o.id] = &fakeNetwork{fakeObject: o, subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, byte(f.last >> 4), byte(f.last&15) << 4}), 28)}
@@ -185,7 +185,7 @@ func (f *Fake) answer(c *fakeContainer, u *url.URL) (string, bool) {
 	case "/lookup":
 		var addrs []string
 		for _, other := range f.sortedContainers() {
-			if other.network == c.network && other.named && other.service.Name == u.Query().Get("name") && other.state == berth.ContainerRunning {
+			if other.network == c.network && other.named && other.service.Name == u.Query().Get("name") && other.state == berth.InstanceRunning {
 				addrs = append(addrs, other.address.String())
 			}
 		}
@@ -233,7 +233,7 @@ func (f *Fake) hold(c *fakeContainer) {
 		}
 		for _, other := range f.containers {
 			writes := slices.ContainsFunc(other.service.Mounts, func(o berth.Mount) bool { return o.Volume == m.Volume && !o.ReadOnly })
-			if other.id != c.id && other.labels[berth.LabelGeneration] != c.labels[berth.LabelGeneration] && writes && other.state == berth.ContainerRunning {
+			if other.id != c.id && other.labels[berth.LabelGeneration] != c.labels[berth.LabelGeneration] && writes && other.state == berth.InstanceRunning {
 				f.writers = append(f.writers, m.Volume+": "+other.name+" and "+c.name)
 			}
 		}

@@ -118,7 +118,7 @@ func TestAProgramThatIsSickOrDeafIsNotHealthy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := f.Healthy(o.Containers[0].Address); got != (name == "well") {
+		if got := f.Healthy(o.Instances[0].Address); got != (name == "well") {
 			t.Errorf("%s: healthy is %t", name, got)
 		}
 	}

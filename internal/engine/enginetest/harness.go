@@ -144,11 +144,11 @@ func (x *tenant) observe() berth.Observed {
 // runs waits until a container answers, and checks that it is this tenant's.
 func (x *tenant) runs(o berth.Observed) {
 	x.t.Helper()
-	if len(o.Containers) == 0 {
+	if len(o.Instances) == 0 {
 		x.t.Fatal("there is no container")
 	}
-	for _, c := range o.Containers {
-		if c.State != berth.ContainerRunning || !c.Address.IsValid() || c.StartedAt.IsZero() {
+	for _, c := range o.Instances {
+		if c.State != berth.InstanceRunning || !c.Address.IsValid() || c.StartedAt.IsZero() {
 			x.t.Fatalf("container %s is %s at %v, started %v", c.Name, c.State, c.Address, c.StartedAt)
 		}
 		if got := x.get(c, "/env?name=TENANT_ID"); got != x.org {
@@ -158,7 +158,7 @@ func (x *tenant) runs(o berth.Observed) {
 }
 
 // get asks a container until it answers.
-func (x *tenant) get(c berth.Container, path string) (body string) {
+func (x *tenant) get(c berth.Instance, path string) (body string) {
 	x.t.Helper()
 	eventually(x.t, "container "+c.Name+" answers "+path, func() (ok bool) {
 		body, ok = x.Hands.Get(x.t, c.Address, path)
@@ -199,7 +199,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 }
 
 func ids(o berth.Observed) (list []string) {
-	for _, c := range o.Containers {
+	for _, c := range o.Instances {
 		list = append(list, c.ID)
 	}
 	return list

@@ -83,10 +83,10 @@ func freshStack(t *testing.T, h Harness) {
 	if !slices.Equal(o.Volumes, []string{x.stack.Volumes[0].Name}) {
 		t.Errorf("volumes %v", o.Volumes)
 	}
-	c, svc := o.Containers[0], x.stack.Services[0]
-	want := berth.Container{
+	c, svc := o.Instances[0], x.stack.Services[0]
+	want := berth.Instance{
 		ID: c.ID, Name: berth.ContainerName(x.org), Service: "app", Replica: 1, Generation: 1, Hash: svc.Hash(), Image: svc.Image,
-		State: berth.ContainerRunning, StartedAt: c.StartedAt, Address: c.Address, CPU: 0.5, MemoryMB: 256, Writes: []string{x.stack.Volumes[0].Name},
+		State: berth.InstanceRunning, StartedAt: c.StartedAt, Address: c.Address, CPU: 0.5, MemoryMB: 256, Writes: []string{x.stack.Volumes[0].Name},
 	}
 	if diff := cmp.Diff(want, c, cmp.Comparer(sameAddress)); diff != "" {
 		t.Error(diff)
@@ -118,7 +118,7 @@ func stopAndStart(t *testing.T, h Harness) {
 	first := x.apply(x.stack)
 	x.runs(first)
 	stopped := x.apply(x.next(func(s *berth.Stack) { s.Run = false }))
-	if c := stopped.Containers[0]; c.State != berth.ContainerExited || c.Address.IsValid() {
+	if c := stopped.Instances[0]; c.State != berth.InstanceExited || c.Address.IsValid() {
 		t.Errorf("container is %s at %v", c.State, c.Address)
 	}
 	again := x.apply(x.next(func(s *berth.Stack) { s.Run = true }))
@@ -131,7 +131,7 @@ func stopAndStart(t *testing.T, h Harness) {
 func madeStopped(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	o := x.apply(x.next(func(s *berth.Stack) { s.Run = false }))
-	if c := o.Containers[0]; c.State != berth.ContainerCreated || c.Address.IsValid() || !c.StartedAt.IsZero() {
+	if c := o.Instances[0]; c.State != berth.InstanceCreated || c.Address.IsValid() || !c.StartedAt.IsZero() {
 		t.Errorf("container is %s at %v, started %v", c.State, c.Address, c.StartedAt)
 	}
 	o2 := x.apply(x.next(func(s *berth.Stack) { s.Run = true }))
@@ -145,15 +145,15 @@ func changedSpec(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	first := x.apply(x.stack)
 	x.runs(first)
-	x.get(first.Containers[0], "/put?v=bread")
+	x.get(first.Instances[0], "/put?v=bread")
 	second := x.apply(x.next(func(s *berth.Stack) {
 		s.Services[0].Image = h.Images.Next
 		s.Volumes[0].Recorded = true
 	}))
 	x.runs(second)
-	c := second.Containers[0]
-	if c.ID == first.Containers[0].ID || c.Image != h.Images.Next || c.Generation != 2 || len(second.Containers) != 1 {
-		t.Errorf("after a new image: %+v", second.Containers)
+	c := second.Instances[0]
+	if c.ID == first.Instances[0].ID || c.Image != h.Images.Next || c.Generation != 2 || len(second.Instances) != 1 {
+		t.Errorf("after a new image: %+v", second.Instances)
 	}
 	if got := x.get(c, "/get"); got != "bread" {
 		t.Errorf("the volume holds %q", got)
@@ -167,7 +167,7 @@ func replicas(t *testing.T, h Harness) {
 	x.runs(three)
 	name := berth.ContainerName(x.org)
 	var names []string
-	for i, c := range three.Containers {
+	for i, c := range three.Instances {
 		names = append(names, c.Name)
 		if c.Replica != i+1 {
 			t.Errorf("container %s is replica %d", c.Name, c.Replica)
@@ -177,29 +177,29 @@ func replicas(t *testing.T, h Harness) {
 		t.Errorf("containers %v", names)
 	}
 	back := x.apply(x.next(func(s *berth.Stack) { s.Services[0].Replicas = 1 }))
-	if !slices.Equal(ids(one), ids(back)) || three.Containers[0].ID != one.Containers[0].ID {
+	if !slices.Equal(ids(one), ids(back)) || three.Instances[0].ID != one.Instances[0].ID {
 		t.Errorf("the first replica was touched: %v, %v, %v", ids(one), ids(three), ids(back))
 	}
 }
 
 func liveLimits(t *testing.T, h Harness) {
 	x := h.tenant(t)
-	first := x.apply(x.stack).Containers[0]
+	first := x.apply(x.stack).Instances[0]
 	for _, l := range []berth.Limits{{CPU: 1, MemoryMB: 1024}, {CPU: 0.25, MemoryMB: 256}, {CPU: 0.25, MemoryMB: 512}} {
-		c := x.apply(x.next(func(s *berth.Stack) { s.Services[0].Limits = l })).Containers[0]
+		c := x.apply(x.next(func(s *berth.Stack) { s.Services[0].Limits = l })).Instances[0]
 		if c.CPU != l.CPU || c.MemoryMB != l.MemoryMB {
 			t.Errorf("limits in force are %v and %v, not %+v", c.CPU, c.MemoryMB, l)
 		}
-		if c.ID != first.ID || !c.StartedAt.Equal(first.StartedAt) || c.State != berth.ContainerRunning {
+		if c.ID != first.ID || !c.StartedAt.Equal(first.StartedAt) || c.State != berth.InstanceRunning {
 			t.Errorf("the container was restarted: %+v", c)
 		}
-		if seen := x.observe().Containers[0]; seen.CPU != l.CPU || seen.MemoryMB != l.MemoryMB {
+		if seen := x.observe().Instances[0]; seen.CPU != l.CPU || seen.MemoryMB != l.MemoryMB {
 			t.Errorf("observed %v and %v", seen.CPU, seen.MemoryMB)
 		}
 	}
 	x.runs(x.observe())
 	stopped := x.apply(x.next(func(s *berth.Stack) { s.Run, s.Services[0].Limits = false, berth.Limits{CPU: 0.75, MemoryMB: 300} }))
-	if c := stopped.Containers[0]; c.ID != first.ID || c.CPU != 0.75 || c.MemoryMB != 300 {
+	if c := stopped.Instances[0]; c.ID != first.ID || c.CPU != 0.75 || c.MemoryMB != 300 {
 		t.Errorf("stopped and limited: %+v", c)
 	}
 }
@@ -207,7 +207,7 @@ func liveLimits(t *testing.T, h Harness) {
 func environment(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	o := x.apply(x.stack)
-	if got, want := x.get(o.Containers[0], "/env?name=ODD"), x.stack.Services[0].Environment[0].Value; got != want {
+	if got, want := x.get(o.Instances[0], "/env?name=ODD"), x.stack.Services[0].Environment[0].Value; got != want {
 		t.Errorf("the container has %q, not %q", got, want)
 	}
 }
@@ -215,15 +215,15 @@ func environment(t *testing.T, h Harness) {
 func halfMade(t *testing.T, h Harness) {
 	for name, unmake := range map[string]func(*tenant, berth.Observed){
 		"network only": func(x *tenant, o berth.Observed) {
-			for _, c := range o.Containers {
+			for _, c := range o.Instances {
 				h.Hands.Remove(x.t, kindContainer, c.Name)
 			}
 		},
 		"containers that never started": func(*tenant, berth.Observed) {},
 		"containers without a network":  func(x *tenant, _ berth.Observed) { h.Hands.Remove(x.t, kindNetwork, x.stack.Network) },
-		"one of two replicas":           func(x *tenant, o berth.Observed) { h.Hands.Remove(x.t, kindContainer, o.Containers[0].Name) },
+		"one of two replicas":           func(x *tenant, o berth.Observed) { h.Hands.Remove(x.t, kindContainer, o.Instances[0].Name) },
 		"volume only": func(x *tenant, o berth.Observed) {
-			for _, c := range o.Containers {
+			for _, c := range o.Instances {
 				h.Hands.Remove(x.t, kindContainer, c.Name)
 			}
 			h.Hands.Remove(x.t, kindNetwork, x.stack.Network)
@@ -235,7 +235,7 @@ func halfMade(t *testing.T, h Harness) {
 			x.stack.Volumes[0].Recorded = true
 			o := x.apply(x.next(func(s *berth.Stack) { s.Run = true }))
 			x.runs(o)
-			if len(o.Containers) != 2 || !o.Network || o.Subnet != x.stack.Subnet {
+			if len(o.Instances) != 2 || !o.Network || o.Subnet != x.stack.Subnet {
 				t.Errorf("observed %+v", o)
 			}
 		})
@@ -265,7 +265,7 @@ func cutAnywhere(t *testing.T, h Harness) {
 			reached()
 			o = x.apply(changed)
 			x.runs(o)
-			if len(o.Containers) != 1 || len(o.Foreign) != 0 || len(o.Volumes) != 1 || o.Subnet != changed.Subnet {
+			if len(o.Instances) != 1 || len(o.Foreign) != 0 || len(o.Volumes) != 1 || o.Subnet != changed.Subnet {
 				t.Errorf("cut at call %d: %+v", n, o)
 			}
 			if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: o.Volumes}); err != nil {
@@ -288,7 +288,7 @@ func contextEnds(t *testing.T, h Harness) {
 		}
 		o := x.apply(x.stack)
 		x.runs(o)
-		if len(o.Containers) != 1 || len(o.Foreign) != 0 || o.Subnet != x.stack.Subnet {
+		if len(o.Instances) != 1 || len(o.Foreign) != 0 || o.Subnet != x.stack.Subnet {
 			t.Errorf("ended after %d ms: %+v", after, o)
 		}
 		if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: o.Volumes}); err != nil {
@@ -321,7 +321,7 @@ func removeCutAnywhere(t *testing.T, h Harness) {
 			if err := h.Engine.Remove(x.ctx, r); err != nil {
 				t.Fatalf("cut at call %d, then: %v", n, err)
 			}
-			if o := x.observe(); o.Network || len(o.Containers)+len(o.Volumes) != 0 {
+			if o := x.observe(); o.Network || len(o.Instances)+len(o.Volumes) != 0 {
 				t.Errorf("cut at call %d: %+v", n, o)
 			}
 			if done {
@@ -335,23 +335,23 @@ func removeKeepsVolumes(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	volume := x.stack.Volumes[0].Name
 	o := x.apply(x.stack)
-	x.get(o.Containers[0], "/put?v=kept")
+	x.get(o.Instances[0], "/put?v=kept")
 	if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org}); err != nil {
 		t.Fatal(err)
 	}
-	if o := x.observe(); o.Network || len(o.Containers) != 0 || !slices.Equal(o.Volumes, []string{volume}) {
+	if o := x.observe(); o.Network || len(o.Instances) != 0 || !slices.Equal(o.Volumes, []string{volume}) {
 		t.Errorf("after removal: %+v", o)
 	}
 	// Provisioned again, the tenant finds its data.
 	x.stack.Volumes[0].Recorded = true
 	o = x.apply(x.stack)
-	if got := x.get(o.Containers[0], "/get"); got != "kept" {
+	if got := x.get(o.Instances[0], "/get"); got != "kept" {
 		t.Errorf("the volume holds %q", got)
 	}
 	if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: []string{volume}}); err != nil {
 		t.Fatal(err)
 	}
-	if o := x.observe(); o.Network || len(o.Containers)+len(o.Volumes) != 0 {
+	if o := x.observe(); o.Network || len(o.Instances)+len(o.Volumes) != 0 {
 		t.Errorf("after removal: %+v", o)
 	}
 }
@@ -361,7 +361,7 @@ func removeNothing(t *testing.T, h Harness) {
 	if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: []string{berth.VolumeName(x.org, "data")}}); err != nil {
 		t.Error(err)
 	}
-	if o := x.observe(); o.OrganizationID != x.org || o.Network || len(o.Containers) != 0 {
+	if o := x.observe(); o.OrganizationID != x.org || o.Network || len(o.Instances) != 0 {
 		t.Errorf("observed %+v", o)
 	}
 }
@@ -373,7 +373,7 @@ func dataMissing(t *testing.T, h Harness) {
 	h.Hands.Remove(t, kindVolume, x.stack.Volumes[0].Name)
 	x.stack.Volumes[0].Recorded = true
 	x.fails(berth.CodeDataMissing, x.stack)
-	if o := x.observe(); len(o.Containers) != 0 || len(o.Volumes) != 0 {
+	if o := x.observe(); len(o.Instances) != 0 || len(o.Volumes) != 0 {
 		t.Errorf("something was made: %+v", o)
 	}
 }
@@ -392,7 +392,7 @@ func cantStart(t *testing.T, h Harness) {
 	broken := x.next(func(s *berth.Stack) { s.Services[0].User = "no-such-user" })
 	x.fails(berth.CodeEngineRefused, broken)
 	x.fails(berth.CodeEngineRefused, broken)
-	if o := x.observe(); len(o.Containers) != 1 || o.Containers[0].State == berth.ContainerRunning {
+	if o := x.observe(); len(o.Instances) != 1 || o.Instances[0].State == berth.InstanceRunning {
 		t.Errorf("the container is not there to be looked at: %+v", o)
 	}
 	x.runs(x.apply(x.next(func(s *berth.Stack) { s.Services[0].User = "65532" })))
@@ -405,8 +405,8 @@ func diesAtOnce(t *testing.T, h Harness) {
 		wantCode(t, err, berth.CodeEngineRefused)
 	}
 	eventually(t, "the container is seen to have failed", func() bool {
-		c := x.observe().Containers[0]
-		return c.State != berth.ContainerRunning && c.ExitCode != 0 && !c.Address.IsValid()
+		c := x.observe().Instances[0]
+		return c.State != berth.InstanceRunning && c.ExitCode != 0 && !c.Address.IsValid()
 	})
 	x.runs(x.apply(x.next(func(s *berth.Stack) { s.Services[0].Image = h.Images.App })))
 }
@@ -415,7 +415,7 @@ func runsAsRoot(t *testing.T, h Harness) {
 	for _, user := range []string{"", "0", "root", "0:65532", "00"} {
 		x := h.tenant(t)
 		x.fails(berth.CodeEngineRefused, x.next(func(s *berth.Stack) { s.Services[0].User = user }))
-		if o := x.observe(); len(o.Containers) != 0 {
+		if o := x.observe(); len(o.Instances) != 0 {
 			t.Errorf("user %q: %+v", user, o)
 		}
 	}
@@ -438,7 +438,7 @@ func manyAtOnce(t *testing.T, h Harness) {
 				t.Errorf("apply: %v", err)
 				return
 			}
-			if len(o.Containers) != 1 || o.Containers[0].State != berth.ContainerRunning || o.Subnet != x.stack.Subnet {
+			if len(o.Instances) != 1 || o.Instances[0].State != berth.InstanceRunning || o.Subnet != x.stack.Subnet {
 				t.Errorf("observed %+v", o)
 			}
 			if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: o.Volumes}); err != nil {

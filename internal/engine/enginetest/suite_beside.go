@@ -30,23 +30,23 @@ func alone(s berth.Stack) berth.Stack {
 	return s
 }
 
-func byImage(o berth.Observed, image string) berth.Container {
-	i := slices.IndexFunc(o.Containers, func(c berth.Container) bool { return c.Image == image })
+func byImage(o berth.Observed, image string) berth.Instance {
+	i := slices.IndexFunc(o.Instances, func(c berth.Instance) bool { return c.Image == image })
 	if i < 0 {
-		return berth.Container{}
+		return berth.Instance{}
 	}
-	return o.Containers[i]
+	return o.Instances[i]
 }
 
 func besideThenAlone(t *testing.T, h Harness) {
 	x := h.tenant(t)
-	first := x.apply(x.stack).Containers[0]
+	first := x.apply(x.stack).Instances[0]
 	stack := x.beside()
 	both := x.apply(stack)
 	x.runs(both)
 	old, staged := byImage(both, h.Images.App), byImage(both, h.Images.Next)
-	if len(both.Containers) != 2 || old.ID != first.ID || !old.StartedAt.Equal(first.StartedAt) || old.Name != first.Name {
-		t.Fatalf("beside each other: %+v, before: %+v", both.Containers, first)
+	if len(both.Instances) != 2 || old.ID != first.ID || !old.StartedAt.Equal(first.StartedAt) || old.Name != first.Name {
+		t.Fatalf("beside each other: %+v, before: %+v", both.Instances, first)
 	}
 	if want := berth.StagedName(x.org, stack.Generation, "app", 1); staged.Name != want || staged.Generation != stack.Generation {
 		t.Errorf("the next one is %s of generation %d, want %s", staged.Name, staged.Generation, want)
@@ -57,9 +57,9 @@ func besideThenAlone(t *testing.T, h Harness) {
 	x.get(staged, "/health")
 	o := x.apply(alone(stack))
 	x.runs(o)
-	c := o.Containers[0]
-	if len(o.Containers) != 1 || c.ID != staged.ID || !c.StartedAt.Equal(staged.StartedAt) || c.Name != berth.ContainerName(x.org) || len(o.Foreign) != 0 {
-		t.Errorf("alone: %+v and %+v, staged: %+v", o.Containers, o.Foreign, staged)
+	c := o.Instances[0]
+	if len(o.Instances) != 1 || c.ID != staged.ID || !c.StartedAt.Equal(staged.StartedAt) || c.Name != berth.ContainerName(x.org) || len(o.Foreign) != 0 {
+		t.Errorf("alone: %+v and %+v, staged: %+v", o.Instances, o.Foreign, staged)
 	}
 	if diff := cmp.Diff(o, x.observe(), cmp.Comparer(sameAddress), cmp.Comparer(samePrefix)); diff != "" {
 		t.Errorf("apply and observe differ:\n%s", diff)
@@ -74,8 +74,8 @@ func besideThenGone(t *testing.T, h Harness) {
 	before.Generation += 2
 	back := x.apply(before)
 	x.runs(back)
-	if !slices.Equal(ids(first), ids(back)) || !back.Containers[0].StartedAt.Equal(first.Containers[0].StartedAt) {
-		t.Errorf("the way back touched what ran: %+v, was %+v", back.Containers, first.Containers)
+	if !slices.Equal(ids(first), ids(back)) || !back.Instances[0].StartedAt.Equal(first.Instances[0].StartedAt) {
+		t.Errorf("the way back touched what ran: %+v, was %+v", back.Instances, first.Instances)
 	}
 }
 
@@ -83,19 +83,19 @@ func besideReplicas(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	x.stack.Services[0].Replicas = 3
 	first := x.apply(x.stack)
-	h.Hands.Kill(t, first.Containers[2].ID)
-	eventually(t, "one is down", func() bool { return x.observe().Containers[2].State != berth.ContainerRunning })
+	h.Hands.Kill(t, first.Instances[2].ID)
+	eventually(t, "one is down", func() bool { return x.observe().Instances[2].State != berth.InstanceRunning })
 	stack := x.beside()
 	both := x.apply(stack)
-	if len(both.Containers) != 6 {
-		t.Fatalf("%d containers", len(both.Containers))
+	if len(both.Instances) != 6 {
+		t.Fatalf("%d containers", len(both.Instances))
 	}
 	stack.Services = slices.Clone(stack.Services)
 	stack.Services[0].Replicas = 2
 	o := x.apply(alone(stack))
 	x.runs(o)
 	var names []string
-	for _, c := range o.Containers {
+	for _, c := range o.Instances {
 		names = append(names, c.Name)
 		if c.Image != h.Images.Next {
 			t.Errorf("%s runs %s", c.Name, c.Image)
@@ -109,7 +109,7 @@ func besideReplicas(t *testing.T, h Harness) {
 func oneGenerationNamed(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	old := container(x.apply(x.withService("job", func(*berth.Service) {})), "app")
-	names := func(from berth.Container) []string { return strings.Fields(x.get(from, "/lookup?name=app")) }
+	names := func(from berth.Instance) []string { return strings.Fields(x.get(from, "/lookup?name=app")) }
 	first := names(old)
 	if len(first) != 1 {
 		t.Fatalf("at first the name leads to %v", first)
@@ -155,7 +155,7 @@ func moveCutAnywhere(t *testing.T, h Harness) {
 				if !s.Services[1].Beside {
 					want = 2
 				}
-				if len(o.Containers) != want || len(o.Foreign) != 0 {
+				if len(o.Instances) != want || len(o.Foreign) != 0 {
 					t.Errorf("cut at call %d: %+v", n, o)
 				}
 			}

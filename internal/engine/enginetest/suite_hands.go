@@ -39,7 +39,7 @@ func foreignInTheWay(t *testing.T, h Harness) {
 				t.Errorf("it was touched: %v %v", labels, ok)
 			}
 			o := x.observe()
-			if len(o.Foreign) != 1 || o.Foreign[0].Name != name || o.Foreign[0].Kind != kind || o.Foreign[0].Reason == "" || len(o.Containers) != 0 {
+			if len(o.Foreign) != 1 || o.Foreign[0].Name != name || o.Foreign[0].Kind != kind || o.Foreign[0].Reason == "" || len(o.Instances) != 0 {
 				t.Errorf("observed %+v", o)
 			}
 			// Taken away, it stands in the way no more.
@@ -61,7 +61,7 @@ func copiedLabels(t *testing.T, h Harness) {
 			copied := "copy_of_" + x.org
 			h.Hands.Add(t, kind, copied, maps.Clone(labels))
 			now := x.observe()
-			if len(now.Foreign) != 1 || now.Foreign[0].Name != copied || len(now.Containers) != len(o.Containers) || len(now.Volumes) != 1 {
+			if len(now.Foreign) != 1 || now.Foreign[0].Name != copied || len(now.Instances) != len(o.Instances) || len(now.Volumes) != 1 {
 				t.Errorf("observed %+v", now)
 			}
 			inv, err := h.Engine.List(x.ctx)
@@ -92,7 +92,7 @@ func forgedLabels(t *testing.T, h Harness) {
 		labels, _ := h.Hands.Labels(t, kind, x.names()[kind])
 		h.Hands.Add(t, kind, berth.ContainerName(x.org)+suffix, labels)
 	}
-	if o := x.observe(); len(o.Foreign) != 3 || len(o.Containers) != 1 || len(o.Volumes) != 1 {
+	if o := x.observe(); len(o.Foreign) != 3 || len(o.Instances) != 1 || len(o.Volumes) != 1 {
 		t.Errorf("observed %+v", o)
 	}
 	x.fails(berth.CodeForeignObject, x.next(func(s *berth.Stack) { s.Services[0].Replicas = 2 }))
@@ -141,7 +141,7 @@ func foreignOutlivesRemoval(t *testing.T, h Harness) {
 	x.apply(x.stack) // it has a name of ours, and is not in the way
 	err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org})
 	wantCode(t, err, berth.CodeForeignObject)
-	if o := x.observe(); o.Network || len(o.Containers) != 0 || len(o.Foreign) != 1 {
+	if o := x.observe(); o.Network || len(o.Instances) != 0 || len(o.Foreign) != 1 {
 		t.Errorf("observed %+v", o)
 	}
 	if _, ok := h.Hands.Labels(t, kindContainer, extra); !ok {
@@ -153,9 +153,9 @@ func killed(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	first := x.apply(x.stack)
 	x.runs(first)
-	h.Hands.Kill(t, first.Containers[0].ID)
-	eventually(t, "the container is down", func() bool { return x.observe().Containers[0].State == berth.ContainerExited })
-	if c := x.observe().Containers[0]; c.ExitCode != 137 || c.Address.IsValid() {
+	h.Hands.Kill(t, first.Instances[0].ID)
+	eventually(t, "the container is down", func() bool { return x.observe().Instances[0].State == berth.InstanceExited })
+	if c := x.observe().Instances[0]; c.ExitCode != 137 || c.Address.IsValid() {
 		t.Errorf("observed %+v", c)
 	}
 	again := x.apply(x.stack)
@@ -168,12 +168,12 @@ func killed(t *testing.T, h Harness) {
 func removedContainer(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	first := x.apply(x.stack)
-	x.get(first.Containers[0], "/put?v=still")
-	h.Hands.Remove(t, kindContainer, first.Containers[0].Name)
+	x.get(first.Instances[0], "/put?v=still")
+	h.Hands.Remove(t, kindContainer, first.Instances[0].Name)
 	x.stack.Volumes[0].Recorded = true
 	o := x.apply(x.stack)
 	x.runs(o)
-	if got := x.get(o.Containers[0], "/get"); got != "still" {
+	if got := x.get(o.Instances[0], "/get"); got != "still" {
 		t.Errorf("the volume holds %q", got)
 	}
 }
@@ -218,15 +218,15 @@ func listed(t *testing.T, h Harness) {
 		of[o.OrganizationID] = o
 	}
 	now := run.observe()
-	if o := of[run.org]; len(o.Containers) != 1 || o.Containers[0].State != berth.ContainerRunning || !o.Network ||
-		o.Subnet != run.stack.Subnet || o.Containers[0].Address != now.Containers[0].Address || o.Containers[0].Image != now.Containers[0].Image ||
-		o.Containers[0].Hash != now.Containers[0].Hash || !slices.Equal(o.Volumes, now.Volumes) {
+	if o := of[run.org]; len(o.Instances) != 1 || o.Instances[0].State != berth.InstanceRunning || !o.Network ||
+		o.Subnet != run.stack.Subnet || o.Instances[0].Address != now.Instances[0].Address || o.Instances[0].Image != now.Instances[0].Image ||
+		o.Instances[0].Hash != now.Instances[0].Hash || !slices.Equal(o.Volumes, now.Volumes) {
 		t.Errorf("running: %+v, observed %+v", o, now)
 	}
-	if o := of[stopped.org]; len(o.Containers) != 1 || o.Containers[0].State != berth.ContainerCreated {
+	if o := of[stopped.org]; len(o.Instances) != 1 || o.Instances[0].State != berth.InstanceCreated {
 		t.Errorf("stopped: %+v", o)
 	}
-	if o := of[volume.org]; len(o.Containers) != 0 || o.Network || len(o.Volumes) != 1 {
+	if o := of[volume.org]; len(o.Instances) != 0 || o.Network || len(o.Volumes) != 1 {
 		t.Errorf("volume only: %+v", o)
 	}
 	if _, ok := of[foreign.org]; ok || !slices.ContainsFunc(inv.Foreign, func(f berth.Foreign) bool {
@@ -252,8 +252,8 @@ func watched(t *testing.T, h Harness) {
 	}()
 	// Hints may be lost, and watching takes a moment to begin: kill until one comes.
 	eventually(t, "there is a hint", func() bool {
-		if s := x.observe().Containers; len(s) == 1 && s[0].State == berth.ContainerRunning {
-			h.Hands.Kill(t, o.Containers[0].ID)
+		if s := x.observe().Instances; len(s) == 1 && s[0].State == berth.InstanceRunning {
+			h.Hands.Kill(t, o.Instances[0].ID)
 		} else {
 			x.apply(x.stack)
 		}

@@ -20,7 +20,7 @@ func withSecrets(s berth.Stack, version, value string) berth.Stack {
 func (x *tenant) gets(o berth.Observed, want string) {
 	x.t.Helper()
 	x.runs(o)
-	for _, c := range o.Containers {
+	for _, c := range o.Instances {
 		if got := x.get(c, "/secret?name=key"); got != "0400 65532:65532 "+want {
 			x.t.Errorf("%s: the secret was %q", c.Name, got)
 		}
@@ -38,12 +38,12 @@ func secretFiles(t *testing.T, h Harness) {
 	one := withSecrets(x.stack, "v1", "hunter2")
 	first := x.apply(one)
 	x.gets(first, "hunter2")
-	if !slices.Equal(first.Volumes, []string{x.stack.Volumes[0].Name}) || len(first.Containers) != 1 || len(first.Foreign) != 0 {
+	if !slices.Equal(first.Volumes, []string{x.stack.Volumes[0].Name}) || len(first.Instances) != 1 || len(first.Foreign) != 0 {
 		t.Errorf("how they are delivered is seen: %+v", first)
 	}
 	// Whatever ended the process: they are there again before the next one.
-	h.Hands.Kill(t, first.Containers[0].ID)
-	eventually(t, "the container is down", func() bool { return x.observe().Containers[0].State == berth.ContainerExited })
+	h.Hands.Kill(t, first.Instances[0].ID)
+	eventually(t, "the container is down", func() bool { return x.observe().Instances[0].State == berth.InstanceExited })
 	again := x.apply(one)
 	x.gets(again, "hunter2")
 	if !slices.Equal(ids(first), ids(again)) {
@@ -57,8 +57,8 @@ func secretFiles(t *testing.T, h Harness) {
 	one.Services[0].Replicas = 3
 	three := x.apply(one)
 	x.gets(three, "hunter2")
-	if len(three.Containers) != 3 {
-		t.Errorf("containers: %+v", three.Containers)
+	if len(three.Instances) != 3 {
+		t.Errorf("containers: %+v", three.Instances)
 	}
 	one.Services[0].Replicas = 1
 	x.apply(one)
@@ -74,13 +74,13 @@ func secretFiles(t *testing.T, h Harness) {
 	none := x.next(func(s *berth.Stack) { s.Services[0].Secrets = nil })
 	last := x.apply(none)
 	x.runs(last)
-	if got := x.get(last.Containers[0], "/secret?name=key"); got != "" {
+	if got := x.get(last.Instances[0], "/secret?name=key"); got != "" {
 		t.Errorf("the secret is still there: %q", got)
 	}
 	if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: last.Volumes}); err != nil {
 		t.Fatal(err)
 	}
-	if o := x.observe(); len(o.Containers)+len(o.Volumes)+len(o.Foreign) != 0 {
+	if o := x.observe(); len(o.Instances)+len(o.Volumes)+len(o.Foreign) != 0 {
 		t.Errorf("left: %+v", o)
 	}
 }
@@ -103,7 +103,7 @@ func secretsCutAnywhere(t *testing.T, h Harness) {
 			}
 			o = x.apply(stack)
 			x.gets(o, "hunter2")
-			if len(o.Containers) != 1 || len(o.Foreign) != 0 || len(o.Volumes) != 1 {
+			if len(o.Instances) != 1 || len(o.Foreign) != 0 || len(o.Volumes) != 1 {
 				t.Errorf("cut at call %d: %+v", n, o)
 			}
 			if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: o.Volumes}); err != nil {

@@ -21,12 +21,12 @@ func (x *tenant) withService(name string, change func(*berth.Service)) berth.Sta
 	})
 }
 
-func container(o berth.Observed, service string) berth.Container {
-	i := slices.IndexFunc(o.Containers, func(c berth.Container) bool { return c.Service == service })
+func container(o berth.Observed, service string) berth.Instance {
+	i := slices.IndexFunc(o.Instances, func(c berth.Instance) bool { return c.Service == service })
 	if i < 0 {
-		return berth.Container{}
+		return berth.Instance{}
 	}
-	return o.Containers[i]
+	return o.Instances[i]
 }
 
 func runsOnce(t *testing.T, h Harness) {
@@ -36,13 +36,13 @@ func runsOnce(t *testing.T, h Harness) {
 			svc.Once, svc.Release, svc.Command = true, 1, []string{"exit:" + string(rune('0'+code))}
 		})
 		x.apply(s)
-		eventually(t, "it has ended", func() bool { return container(x.observe(), "migrate").State == berth.ContainerExited })
+		eventually(t, "it has ended", func() bool { return container(x.observe(), "migrate").State == berth.InstanceExited })
 		first := container(x.observe(), "migrate")
 		if first.ExitCode != code || first.Restarts != 0 {
 			t.Errorf("it ended with %d after %d restarts, want %d after none", first.ExitCode, first.Restarts, code)
 		}
 		again := container(x.apply(s), "migrate")
-		if again.ID != first.ID || again.State != berth.ContainerExited || !again.StartedAt.Equal(first.StartedAt) {
+		if again.ID != first.ID || again.State != berth.InstanceExited || !again.StartedAt.Equal(first.StartedAt) {
 			t.Errorf("applied again, it is %+v, was %+v", again, first)
 		}
 		next := x.apply(x.next(func(s *berth.Stack) { s.Services[0].Release = 2 }))
@@ -64,8 +64,8 @@ func leavesHeldAndDone(t *testing.T, h Harness) {
 			s.Services[0].Command = []string{"two"}
 			how(&s.Services[0])
 		}))
-		if got := container(o, "job"); got.ID != job.ID || got.State != berth.ContainerRunning || len(o.Containers) != 2 {
-			t.Errorf("it is %+v among %d, was %+v", got, len(o.Containers), job)
+		if got := container(o, "job"); got.ID != job.ID || got.State != berth.InstanceRunning || len(o.Instances) != 2 {
+			t.Errorf("it is %+v among %d, was %+v", got, len(o.Instances), job)
 		}
 	}
 	o := x.apply(x.next(func(s *berth.Stack) { s.Services[0].Done = false }))
@@ -84,12 +84,12 @@ func sayHealth(t *testing.T, h Harness) {
 	}
 	x.apply(x.withService("well", probe("0")))
 	x.apply(x.withService("unwell", probe("1")))
-	eventually(t, "one is healthy", func() bool { return container(x.observe(), "well").Health == berth.ContainerHealthy })
+	eventually(t, "one is healthy", func() bool { return container(x.observe(), "well").Health == berth.InstanceHealthy })
 	o := x.observe()
-	if got := container(o, "unwell").Health; got != berth.ContainerStarting {
+	if got := container(o, "unwell").Health; got != berth.InstanceStarting {
 		t.Errorf("the other one is %q", got)
 	}
-	if got := container(o, "app").Health; got != berth.ContainerUnchecked {
+	if got := container(o, "app").Health; got != berth.InstanceUnchecked {
 		t.Errorf("one without a check is %q", got)
 	}
 }
@@ -101,7 +101,7 @@ func adopts(t *testing.T, h Harness) {
 		t.Fatal("the engine can't adopt")
 	}
 	x := h.tenant(t)
-	name := x.apply(x.stack).Containers[0].Name
+	name := x.apply(x.stack).Instances[0].Name
 	x.stack.Volumes[0].Recorded = true
 	order := berth.Adoption{OrganizationID: x.org, Project: x.stack.Project, Volumes: []string{x.stack.Volumes[0].Name}}
 	labels := map[string]string{berth.LabelTenantID: x.org, "com.docker.compose.project": x.stack.Project}
