@@ -14,19 +14,11 @@ import (
 	"github.com/unite-hub/berth/internal/auth"
 )
 
-// Cookies. A browser takes one with such a name over TLS only (or from its own
-// machine), for this host and for all of its paths.
-const (
-	sessionCookie = "__Host-berth-session"
-	signInCookie  = "__Host-berth-signin"
-	proofCookie   = "__Host-berth-proof"
-)
-
 func securitySchemes() map[string]*huma.SecurityScheme {
 	const which = " A person of several organizations names one in the header Berth-Organization, by its id."
 	return map[string]*huma.SecurityScheme{
 		"token":   {Type: "http", Scheme: "bearer", Description: "A token of Berth's, or a JSON Web Token of the issuer that Berth was told to take." + which},
-		"session": {Type: "apiKey", In: "cookie", Name: sessionCookie, Description: "A sign-in at /auth/oidc/login begins one." + which},
+		"session": {Type: "apiKey", In: "cookie", Name: berth.SessionCookie, Description: "A sign-in at /auth/oidc/login begins one." + which},
 	}
 }
 
@@ -36,7 +28,7 @@ func (s *server) request(hctx huma.Context) auth.Request {
 	id, _ := r.Context().Value(requestKey{}).(string)
 	again, _ := hctx.Context().Value(againKey{}).(bool)
 	return auth.Request{
-		Bearer: bearer(r.Header.Get("Authorization")), Session: cookie(r, sessionCookie), Proof: cookie(r, proofCookie),
+		Bearer: bearer(r.Header.Get("Authorization")), Session: cookie(r, berth.SessionCookie), Proof: cookie(r, berth.ProofCookie),
 		Organization: r.Header.Get("Berth-Organization"), Path: hctx.Param("organizationId"),
 		Address: s.address(r), ID: id, Again: again,
 	}
@@ -128,7 +120,7 @@ func (s *server) signInRoutes() {
 			Method: http.MethodGet, Path: path, OperationID: id, Summary: summary, Tags: []string{"open"}, DefaultStatus: http.StatusSeeOther,
 			Middlewares: huma.Middlewares{func(hctx huma.Context, next func(huma.Context)) {
 				r, _ := humago.Unwrap(hctx)
-				next(huma.WithValue(hctx, actorKey{}, browser{s.request(hctx), cookie(r, signInCookie)}))
+				next(huma.WithValue(hctx, actorKey{}, browser{s.request(hctx), cookie(r, berth.SignInCookie)}))
 			}},
 		}
 	}
@@ -137,7 +129,7 @@ func (s *server) signInRoutes() {
 		if err != nil {
 			return nil, s.problem(ctx, err)
 		}
-		return &redirect{http.StatusSeeOther, b.Location, "no-referrer", []http.Cookie{kept(signInCookie, b.Cookie, auth.SignInLife)}}, nil
+		return &redirect{http.StatusSeeOther, b.Location, "no-referrer", []http.Cookie{kept(berth.SignInCookie, b.Cookie, auth.SignInLife)}}, nil
 	})
 	huma.Register(s.api, op(auth.CallbackPath, "signed-in", "Come back from the provider; begins a session"), func(ctx context.Context, in *callbackInput) (*redirect, error) {
 		from, _ := ctx.Value(actorKey{}).(browser)
@@ -146,12 +138,12 @@ func (s *server) signInRoutes() {
 			s.denyStranger(ctx, from.request, "session.begin", err)
 			return nil, s.problem(ctx, err)
 		}
-		cookies := []http.Cookie{gone(signInCookie)}
+		cookies := []http.Cookie{gone(berth.SignInCookie)}
 		if done.Session != "" {
-			cookies = append(cookies, kept(sessionCookie, done.Session, auth.SessionLife))
+			cookies = append(cookies, kept(berth.SessionCookie, done.Session, auth.SessionLife))
 		}
 		if done.Proof != "" {
-			cookies = append(cookies, kept(proofCookie, done.Proof, auth.ProofLife))
+			cookies = append(cookies, kept(berth.ProofCookie, done.Proof, auth.ProofLife))
 		}
 		return &redirect{http.StatusSeeOther, done.Next, "no-referrer", cookies}, nil
 	})
@@ -203,7 +195,7 @@ func (s *server) sessionRoutes() {
 			return nil, err
 		}
 		if id == c.Session.ID {
-			out.SetCookie = []http.Cookie{gone(sessionCookie), gone(proofCookie)}
+			out.SetCookie = []http.Cookie{gone(berth.SessionCookie), gone(berth.ProofCookie)}
 		}
 		return out, nil
 	})

@@ -20,6 +20,9 @@ type Options struct {
 	Pool       netip.Prefix // Berth's own address pool, default berth.DefaultPool(); no source inside it gets to another tenant
 	Log        *slog.Logger // default: discards
 
+	// TrustedProxies are believed when they say where a request comes from.
+	TrustedProxies []netip.Prefix
+
 	HeaderTimeout  time.Duration // from a request's first byte to the end of its headers; default 10 s
 	IdleTimeout    time.Duration // of a client's connection between two requests; default 75 s
 	MaxHeaderBytes int           // of a request; default 64 KiB
@@ -64,6 +67,7 @@ func orDefault[T ~int | ~int64](field *T, value T) {
 type Edge struct {
 	opts     Options
 	buffers  *bufferPool
+	headers  *headers
 	errorLog *log.Logger // of net/http, at debug: clients cause most of what it says
 
 	subnets subnets // of tenants
@@ -86,6 +90,7 @@ func New(opts Options) *Edge {
 	e := &Edge{
 		opts:     opts,
 		buffers:  newBufferPool(),
+		headers:  newHeaders(),
 		errorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
 		byPort:   make(map[int]*listener),
 		byOrg:    make(map[string]*listener),

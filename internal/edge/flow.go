@@ -12,6 +12,8 @@ import (
 // flow is one request on its way through a listener: which upstream has it, and
 // what came of it. Only the request's own goroutine uses it.
 type flow struct {
+	http.ResponseWriter
+
 	listener *listener
 	began    time.Time
 	held     time.Duration // that it was kept waiting in all
@@ -19,6 +21,17 @@ type flow struct {
 	switched bool          // to another protocol: it may last for ever
 	status   int           // of the answer; 0 while there is none
 	took     time.Duration // from began to the end of the answer's headers
+}
+
+// Unwrap is for http.ResponseController.
+func (f *flow) Unwrap() http.ResponseWriter { return f.ResponseWriter }
+
+// WriteHeader writes the head of an answer, or of one that only informs.
+func (f *flow) WriteHeader(status int) {
+	if status < http.StatusOK && status != http.StatusSwitchingProtocols {
+		dropSetCookies(f.Header(), "")
+	}
+	f.ResponseWriter.WriteHeader(status)
 }
 
 type flowKey struct{} // of a request's context: its *flow

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
@@ -42,8 +43,8 @@ func newTarget(l *listener, r berth.Route) *target {
 		t.hosts = append(t.hosts, u.String())
 	}
 	t.proxy = &httputil.ReverseProxy{
-		Rewrite:        rewrite,
-		ModifyResponse: l.markLast,
+		Rewrite:        t.rewrite,
+		ModifyResponse: l.answerHead,
 		Transport:      &roundRobin{target: t, next: l.transport},
 		FlushInterval:  -1, // whatever the tenant writes is on its way at once
 		ErrorLog:       l.edge.errorLog,
@@ -90,7 +91,7 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler) // net/http closes without a log line
 	}
 	defer l.end()
-	f := &flow{listener: l, began: time.Now()}
+	f := &flow{ResponseWriter: w, listener: l, began: time.Now()}
 	defer f.end(r)
 	r = r.WithContext(context.WithValue(r.Context(), flowKey{}, f))
 	t, late := l.awaitRoute(r.Context(), f)
@@ -111,13 +112,18 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			// means HTTP/1.0 or the like, which has no such thing.
 			_ = http.NewResponseController(w).EnableFullDuplex()
 		}
-		t.proxy.ServeHTTP(w, r)
+		t.proxy.ServeHTTP(f, r)
+		// What is left in the header is the trailer.
+		dropSetCookies(w.Header(), "")
+		dropSetCookies(w.Header(), http.TrailerPrefix)
 	}
 }
 
-// markLast tells the client of a closing listener that this answer is the last on
+// answerHead looks at the head of an answer: it takes out cookies that are not
+// the tenant's, and tells the client of a closing listener that this answer is the last on
 // its connection, however long ago the request came in.
-func (l *listener) markLast(res *http.Response) error {
+func (l *listener) answerHead(res *http.Response) error {
+	dropSetCookies(res.Header, "")
 	if f, ok := res.Request.Context().Value(flowKey{}).(*flow); ok {
 		f.answered(res.StatusCode)
 	}
@@ -127,17 +133,14 @@ func (l *listener) markLast(res *http.Response) error {
 	return nil
 }
 
-// rewrite makes the request that a tenant gets. What it says about the client
-// is ours alone: nothing a client claims about itself gets through. The Host
-// stays the client's. roundRobin sets the address.
-func rewrite(pr *httputil.ProxyRequest) {
-	for name := range pr.Out.Header {
-		if forwards(name) {
-			delete(pr.Out.Header, name)
-		}
-	}
-	pr.SetXForwarded()
-	passTrailers(pr.In, pr.Out)
+// rewrite makes the request that a tenant gets. The Host stays the client's.
+// roundRobin sets the address.
+func (t *target) rewrite(pr *httputil.ProxyRequest) {
+	e := t.listener.edge
+	peer, _ := netip.ParseAddrPort(pr.In.RemoteAddr)
+	e.headers.setForwarding(pr, e.opts.way(pr.In, peer.Addr().Unmap().WithZone("")))
+	dropOwnCookies(pr.Out.Header)
+	e.headers.passTrailers(pr.In, pr.Out)
 	pr.Out.URL.Scheme = "http"
 	pr.Out.URL.Host = "tenant"
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // as it was sent, also where it can't be parsed
