@@ -47,7 +47,11 @@ func Run(ctx context.Context, c Config, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	defer unlock()
-	s := &server{parsed: p, log: log, stdout: stdout, holder: berth.NewID()}
+	limit, err := descriptorLimit()
+	if err != nil {
+		return err
+	}
+	s := &server{parsed: p, descriptors: share(limit), log: log, stdout: stdout, holder: berth.NewID()}
 	// Whatever was opened is closed, in reverse order.
 	defer func() { err = errors.Join(err, s.closers.close()) }()
 	if err := s.open(ctx); err != nil {
@@ -59,9 +63,10 @@ func Run(ctx context.Context, c Config, stdout, stderr io.Writer) (err error) {
 // server is one process's parts.
 type server struct {
 	parsed
-	log     *slog.Logger
-	stdout  io.Writer
-	closers closers
+	descriptors descriptors
+	log         *slog.Logger
+	stdout      io.Writer
+	closers     closers
 
 	holder   string // of leases; another with each process
 	box      *secret.Box
@@ -141,6 +146,7 @@ func (s *server) wire(ctx context.Context) (err error) {
 	})
 	s.handler = api.New(api.Config{
 		Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir, Limits: s.limits, TrustedProxies: s.signIn.proxies,
+		UnderWay: s.descriptors.underWay(),
 	})
 	return nil
 }
@@ -216,8 +222,9 @@ func (s *server) serveAPI(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	ended := make(chan error, 1)
+	bounded := s.descriptors.bounded(s, srv, &netguard.Listener{Listener: s.listener, Pool: s.pool, Inside: s.view.Inside, Log: s.log})
 	go func() {
-		ended <- srv.Serve(&netguard.Listener{Listener: s.listener, Pool: s.pool, Inside: s.view.Inside, Log: s.log})
+		ended <- srv.Serve(bounded)
 	}()
 	if _, err := fmt.Fprintf(s.stdout, "ready http://%s\n", s.listener.Addr()); err != nil {
 		s.log.Warn("standard output can't be written to", "error", err)

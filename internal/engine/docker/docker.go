@@ -52,6 +52,8 @@ type Options struct {
 	LogMaxMB int    // size of one log file of a container, three are kept; 0 means 10
 	Runtime  string // such as "runsc"; "" means the Engine's default
 
+	Followed int // containers whose logs are followed at once; 0 means 500
+
 	// InterfaceAddrs returns the addresses of this host, to find out whether
 	// it reaches containers directly. nil means net.InterfaceAddrs.
 	InterfaceAddrs func() ([]net.Addr, error)
@@ -69,6 +71,9 @@ func (o Options) withDefaults() Options {
 	set(&o.PullTimeout, 10*time.Minute)
 	if o.LogMaxMB == 0 {
 		o.LogMaxMB = 10
+	}
+	if o.Followed == 0 {
+		o.Followed = 500
 	}
 	if o.InterfaceAddrs == nil {
 		o.InterfaceAddrs = net.InterfaceAddrs
@@ -137,7 +142,7 @@ func connect(o Options, more ...client.Opt) (*Engine, error) {
 		return nil, berth.Errorf(berth.CodeEngineUnavailable, "Docker client can't be set up: %w", err).
 			WithHint("check DOCKER_HOST and the other DOCKER_ variables")
 	}
-	return &Engine{Options: o, api: api, tails: newTails()}, nil
+	return &Engine{Options: o, api: api, tails: newTails(o.Followed)}, nil
 }
 
 // Close releases idle connections. Calls under way go on.

@@ -16,9 +16,6 @@ import (
 )
 
 const (
-	// mostFollowed is how many containers' logs are followed at once, each with
-	// one stream of the Engine, whoever reads it.
-	mostFollowed = 500
 	// mostBehind is how much of a container's log waits for one reader, in
 	// bytes; beyond, the reader misses what is oldest.
 	mostBehind = 128 << 10
@@ -41,8 +38,8 @@ type message struct {
 	text   []byte // not to be changed: readers share it
 }
 
-func newTails() *fanout.Hub[string, message] {
-	return &fanout.Hub[string, message]{Sources: mostFollowed, Buffer: mostBehind, Size: func(m message) int { return messageSize + len(m.text) }}
+func newTails(most int) *fanout.Hub[string, message] {
+	return &fanout.Hub[string, message]{Sources: most, Buffer: mostBehind, Size: func(m message) int { return messageSize + len(m.text) }}
 }
 
 // follower reads one container's log: what there is, and then what comes. What
