@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -12,6 +13,7 @@ import (
 	"github.com/moby/moby/api/types/jsonstream"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/versions"
 
 	"github.com/unite-hub/berth"
 )
@@ -33,7 +35,7 @@ func (e *Engine) Resolve(ctx context.Context, ref string, cred *berth.Credential
 	}
 	local, err := e.inspectImage(ctx, s, ref)
 	if err == nil {
-		return pinOf(ref, named, local), nil
+		return pinOf(ref, named, local, e.api.ClientVersion()), nil
 	}
 	if !errdefs.IsNotFound(err) {
 		return "", err
@@ -53,7 +55,7 @@ func (e *Engine) Resolve(ctx context.Context, ref string, cred *berth.Credential
 	if err != nil {
 		return "", err
 	}
-	return pinOf(ref, named, pulled), nil
+	return pinOf(ref, named, pulled, e.api.ClientVersion()), nil
 }
 
 func (e *Engine) inspectImage(ctx context.Context, s step, ref string) (out image.InspectResponse, err error) {
@@ -67,7 +69,7 @@ func (e *Engine) inspectImage(ctx context.Context, s step, ref string) (out imag
 
 // pinOf returns what says exactly which image ref is: the digest that its
 // registry has it under, else the Engine's id. ref itself if it is a pin.
-func pinOf(ref string, named reference.Named, i image.InspectResponse) string {
+func pinOf(ref string, named reference.Named, i image.InspectResponse, api string) string {
 	if named == nil {
 		return i.ID
 	}
@@ -77,12 +79,38 @@ func pinOf(ref string, named reference.Named, i image.InspectResponse) string {
 		}
 		return reference.FamiliarName(named) + "@" + digested.Digest().String()
 	}
+	if !inRegistry(named, i, api) {
+		return i.ID
+	}
 	for _, d := range i.RepoDigests {
 		if got, err := reference.ParseNormalizedNamed(d); err == nil && got.Name() == named.Name() {
 			return d
 		}
 	}
 	return i.ID
+}
+
+// identityAPI is the first version of the API that says where an image came from.
+const identityAPI = "1.53"
+
+// inRegistry reports whether a registry has the image under that name, as far
+// as the Engine can tell. Its older image store names a repository digest only
+// for what was pulled or pushed. The containerd image store, which is the one
+// that describes images by a descriptor, names one for every image, and says
+// where an image came from since API 1.53; before that nobody knows, and the
+// digest is believed: while the Engine has the image, either pin finds it.
+func inRegistry(named reference.Named, i image.InspectResponse, api string) bool {
+	switch {
+	case i.Descriptor == nil, i.Identity == nil && versions.LessThan(api, identityAPI):
+		return true
+	case i.Identity == nil:
+		return false
+	}
+	// The Engine records the registry's host without its port.
+	host, _, _ := strings.Cut(reference.Domain(named), ":")
+	return slices.ContainsFunc(i.Identity.Pull, func(p image.PullIdentity) bool {
+		return p.Repository == host+"/"+reference.Path(named)
+	})
 }
 
 // pull gets an image from its registry. The deadline is on the whole of it.
