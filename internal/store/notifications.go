@@ -41,8 +41,8 @@ type Deliveries interface {
 	InsertDelivery(ctx context.Context, d berth.Delivery) error
 	// UpdateDelivery stores an attempt. CodeNotFound.
 	UpdateDelivery(ctx context.Context, d berth.Delivery) error
-	// DueDeliveries returns of each channel the oldest pending delivery whose
-	// next attempt is due. System only.
+	// DueDeliveries returns of each channel the pending delivery that has been due
+	// for longest. System only.
 	DueDeliveries(ctx context.Context, now time.Time) ([]berth.Delivery, error)
 	// ListDeliveries returns a page of a channel's, newest first, without Body.
 	ListDeliveries(ctx context.Context, channelID string, p Page) (page []berth.Delivery, next string, err error)

@@ -93,6 +93,8 @@ type TenantFilter struct {
 	Status berth.Status
 	Health berth.Health
 	Text   string // in name or slug, case-insensitive
+	// Engine is whose tenants are meant; "" for those that no engine has yet.
+	Engine berth.Maybe[string]
 	Page
 }
 
@@ -211,9 +213,9 @@ type Journal interface {
 	InsertEvent(ctx context.Context, e berth.Event) error
 	// ListEvents returns a page of the events of an organization, or of all if "", newest first.
 	ListEvents(ctx context.Context, organizationID string, p Page) (page []berth.Event, next string, err error)
-	// ForgetEvents drops events from before a time, of the limit oldest, and
-	// returns how many. Those whose notifications were not made yet stay, and the
-	// newest. System only.
+	// ForgetEvents drops up to limit events from before a time, the oldest first,
+	// and returns how many. Those whose notifications were not made yet stay, and
+	// the newest. System only.
 	ForgetEvents(ctx context.Context, before time.Time, limit int) (int, error)
 	InsertProbe(ctx context.Context, p berth.Probe) error
 	// ListProbes returns a page of an organization's probes, newest first.

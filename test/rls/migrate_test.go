@@ -128,7 +128,7 @@ func TestTheWayDownLeavesNothingAndUpAgainIsTheSame(t *testing.T) {
 		db := database(t, "", role)
 		c := connect(t, role, db)
 		c.run(up(t))
-		c.run(`CREATE TABLE berth.schema_migrations (version bigint PRIMARY KEY); INSERT INTO berth.schema_migrations VALUES (43), (44), (45)`)
+		c.run(`CREATE TABLE berth.schema_migrations (version bigint PRIMARY KEY); INSERT INTO berth.schema_migrations VALUES (43), (44), (45), (46)`)
 		c.run(down(t))
 		c.run(down(t)) // harmless
 		if left := rows[string](c, `SELECT oid::regclass::text FROM pg_class WHERE relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'berth', 'auth'))
@@ -182,7 +182,7 @@ func TestFourMigratorsAtOnceLeadToOneSchema(t *testing.T) {
 func TestPsqlRunsTheFilesAsTheyAre(t *testing.T) {
 	db := database(t, "", "")
 	for range 2 {
-		for _, folder := range []string{"043_tenant_infrastructure", "044_control_plane", "045_people"} {
+		for _, folder := range []string{"043_tenant_infrastructure", "044_control_plane", "045_people", "046_plans"} {
 			cmd := exec.CommandContext(t.Context(), "psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1",
 				"--dbname", server.URL(db), "--file", "../../supabase/migrations/"+folder+".sql")
 			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {

@@ -12,19 +12,13 @@ import (
 const auditColumns = `seq, id, organization_id, at, actor_id, actor_name, actor_role, address, request_id,
 	action, target, outcome, code, before, after, prev_hash, hash`
 
-func auditRow(e *berth.AuditEntry) []any {
-	return []any{&e.Seq, &e.ID, text(&e.OrganizationID), instant(&e.At), text(&e.ActorID), text(&e.ActorName), text(&e.ActorRole),
-		text(&e.Address), text(&e.RequestID), &e.Action, text(&e.Target), text(&e.Outcome), text(&e.Code), text(&e.Before), text(&e.After),
-		&e.PrevHash, &e.Hash}
-}
-
 // AppendAudit implements store.Audit. The hash covers what is stored: text that
 // the database can take.
 func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
-	if err := t.writable(); err != nil {
+	if err := t.Writable(); err != nil {
 		return err
 	}
-	if !t.actor.MaySee(e.OrganizationID) {
+	if !t.MaySee(e.OrganizationID) {
 		return row.Forbidden()
 	}
 	next := *e
@@ -66,14 +60,14 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 		return nil, "", err
 	}
 	start, err := from(w)
-	if err != nil || f.Everything && !t.everything() || !f.Everything && !t.actor.MayManage(f.OrganizationID) {
+	if err != nil || f.Everything && !t.Everything() || !f.Everything && !t.Actor.MayManage(f.OrganizationID) {
 		return []berth.AuditEntry{}, "", err
 	}
 	whose := ofChain(f.OrganizationID, "$2")
 	if f.Everything {
 		whose, f.OrganizationID = "$2::uuid IS NULL", ""
 	}
-	return page[berth.AuditEntry]{w, bySeq(auditRow), `SELECT ` + auditColumns + `, ` + place + ` FROM berth.audit_log WHERE ` + whose + `
+	return page[berth.AuditEntry]{w, bySeq(row.AuditEntryColumns), `SELECT ` + auditColumns + `, ` + place + ` FROM berth.audit_log WHERE ` + whose + `
 		AND ($3 = '' OR actor_id = $3)
 		AND ($4 = '' OR action = $4 OR right($4, 1) = '.' AND starts_with(action, $4))
 		AND ($5 = '' OR outcome = $5) AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)

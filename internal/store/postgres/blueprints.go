@@ -13,13 +13,9 @@ import (
 
 const blueprintColumns = `name, version, hash, created_at, created_by`
 
-func blueprintRow(v *berth.BlueprintVersion) []any {
-	return []any{&v.Name, &v.Version, &v.Hash, instant(&v.CreatedAt), text(&v.CreatedBy)}
-}
-
 // InsertBlueprint implements store.Blueprints.
 func (t *tx) InsertBlueprint(ctx context.Context, v berth.BlueprintVersion) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	source := v.Source
@@ -28,7 +24,7 @@ func (t *tx) InsertBlueprint(ctx context.Context, v berth.BlueprintVersion) erro
 	}
 	n, err := t.exec(ctx, `INSERT INTO berth.blueprints (name, version, hash, source, created_at, created_by)
 		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name, version) DO NOTHING`,
-		v.Name, v.Version, v.Hash, source, stamp(v.CreatedAt), orNull(v.CreatedBy))
+		v.Name, v.Version, v.Hash, source, stamp(v.CreatedAt), row.OrNull(v.CreatedBy))
 	if err == nil && n == 0 {
 		return row.Stale("The blueprint")
 	}
@@ -39,9 +35,9 @@ func (t *tx) InsertBlueprint(ctx context.Context, v berth.BlueprintVersion) erro
 func (t *tx) Blueprint(ctx context.Context, name string, version int) (berth.BlueprintVersion, error) {
 	var v berth.BlueprintVersion
 	ok := false
-	if t.anything() {
+	if t.Anything() {
 		var err error
-		ok, err = t.one(ctx, append(blueprintRow(&v), &v.Source), `SELECT `+blueprintColumns+`, source FROM berth.blueprints
+		ok, err = t.one(ctx, append(row.BlueprintColumns(&v), &v.Source), `SELECT `+blueprintColumns+`, source FROM berth.blueprints
 			WHERE name = $1 AND ($2 = 0 OR version = $2) ORDER BY version DESC LIMIT 1`, name, version)
 		if err != nil {
 			return berth.BlueprintVersion{}, fault(ctx, err, "read blueprint")
@@ -56,7 +52,7 @@ func (t *tx) Blueprint(ctx context.Context, name string, version int) (berth.Blu
 // ListBlueprints implements store.Blueprints.
 func (t *tx) ListBlueprints(ctx context.Context, p store.Page) ([]berth.BlueprintVersion, string, error) {
 	w, err := row.OpenWindow("blueprints", p)
-	if err != nil || !t.anything() {
+	if err != nil || !t.Anything() {
 		return []berth.BlueprintVersion{}, "", err
 	}
 	name, version := "", 0
@@ -65,6 +61,6 @@ func (t *tx) ListBlueprints(ctx context.Context, p store.Page) ([]berth.Blueprin
 			return nil, "", w.BadKey()
 		}
 	}
-	return page[berth.BlueprintVersion]{w, byKey(blueprintRow, berth.BlueprintVersion.ID), `SELECT ` + blueprintColumns + ` FROM berth.blueprints
+	return page[berth.BlueprintVersion]{w, byKey(row.BlueprintColumns, berth.BlueprintVersion.ID), `SELECT ` + blueprintColumns + ` FROM berth.blueprints
 		WHERE name COLLATE "C" > $1 OR name = $1 AND version < $2 ORDER BY name COLLATE "C", version DESC LIMIT $3`, []any{name, version}}.read(ctx, t)
 }

@@ -1,14 +1,12 @@
 package postgres
 
 import (
-	"database/sql"
-	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // clean makes text that PostgreSQL takes: UTF-8 without NUL. What containers
@@ -35,15 +33,6 @@ func stamp(at time.Time) any {
 	return at.UTC().Truncate(time.Microsecond)
 }
 
-// orNull stores the zero value, which means unknown or none, as NULL.
-func orNull[T comparable](v T) any {
-	var zero T
-	if v == zero {
-		return nil
-	}
-	return v
-}
-
 // uuidOrNull is an id for a column of UUIDs. What is none matches no row.
 func uuidOrNull(id string) any {
 	if !berth.IsUUID(id) {
@@ -52,44 +41,14 @@ func uuidOrNull(id string) any {
 	return id
 }
 
-// column reads one column into *dst; NULL gives the zero value.
-type column[S, T any] struct {
-	dst   *T
-	parse func(S) (T, error)
-}
+// encoding is how PostgreSQL takes times and JSON.
+var encoding = row.Encoding{Time: stamp, JSON: encodeJSON}
 
-// Scan implements sql.Scanner.
-func (c column[S, T]) Scan(v any) error {
-	var raw sql.Null[S]
-	var got T
-	err := raw.Scan(v)
-	if err == nil && raw.Valid {
-		got, err = c.parse(raw.V)
+// narrowed is the condition, on one parameter, by which a list shows a scope,
+// and the parameter's value. Nobody's is NULL, which equals no row's.
+func narrowed(s row.Scope, column, parameter string) (condition string, value any) {
+	if s.All {
+		return parameter + "::uuid IS NULL", nil
 	}
-	if err != nil {
-		return fmt.Errorf("column of %T: %w", got, err)
-	}
-	*c.dst = got
-	return nil
-}
-
-func text[T ~string](dst *T) any {
-	return column[string, T]{dst, func(s string) (T, error) { return T(s), nil }}
-}
-
-func number(dst *int) any {
-	return column[int64, int]{dst, func(n int64) (int, error) { return int(n), nil }}
-}
-
-func instant(dst *time.Time) any {
-	return column[time.Time, time.Time]{dst, func(at time.Time) (time.Time, error) { return at.UTC(), nil }}
-}
-
-func prefix(dst *netip.Prefix) any {
-	return column[string, netip.Prefix]{dst, netip.ParsePrefix}
-}
-
-// maybe reads a column that may be NULL.
-func maybe[T any](dst *berth.Maybe[T]) any {
-	return column[T, berth.Maybe[T]]{dst, func(v T) (berth.Maybe[T], error) { return berth.Known(v), nil }}
+	return column + " = " + parameter, uuidOrNull(s.OrganizationID)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // fillCommit is how long the server may take to make everything durable.
@@ -36,7 +37,7 @@ func (s *Store) Fill(ctx context.Context, fn func(store.Filling) error) error {
 	if err != nil {
 		return fault(ctx, err, op)
 	}
-	number := &tx{writes: true}
+	number := &tx{Access: row.Access{Writes: true}}
 	err = (filling{t}).run(ctx, fn)
 	if err == nil {
 		err = t.QueryRow(ctx, numbered).Scan(&number.xid, &number.run)

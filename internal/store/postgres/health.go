@@ -33,8 +33,8 @@ func (t *tx) insertProbes(ctx context.Context, probes []berth.Probe) (int64, err
 	rows := make([]probeJSON, 0, len(probes))
 	for _, p := range probes {
 		rows = append(rows, probeJSON{
-			berth.NewHistoryID(p.CheckedAt), p.OrganizationID, p.CheckedAt.UTC().Truncate(time.Microsecond), string(p.Status), orNull(row.Milliseconds(p.ResponseTime)),
-			orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(), orNull(p.Type), orNull(p.Endpoint),
+			berth.NewHistoryID(p.CheckedAt), p.OrganizationID, p.CheckedAt.UTC().Truncate(time.Microsecond), string(p.Status), row.OrNull(row.Milliseconds(p.ResponseTime)),
+			row.OrNull(p.HTTPStatus), row.OrNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(), row.OrNull(p.Type), row.OrNull(p.Endpoint),
 		})
 	}
 	list, err := encodeJSON(rows)
@@ -54,7 +54,7 @@ func (t *tx) insertProbes(ctx context.Context, probes []berth.Probe) (int64, err
 func (t *tx) RecordProbes(ctx context.Context, probes []berth.Probe) error {
 	newest := map[string]time.Time{}
 	for _, p := range probes {
-		if err := t.mayWrite(p.OrganizationID); err != nil {
+		if err := t.MayWrite(p.OrganizationID); err != nil {
 			return err
 		}
 		if at := p.CheckedAt.UTC().Truncate(time.Microsecond); newest[p.OrganizationID].Before(at) {
@@ -82,8 +82,8 @@ const healthColumns = `container_id, organization_id, resolution, period_start, 
 func scanPeriods(list *[]berth.HealthPeriod) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		var h berth.HealthPeriod
-		err := rows.Scan(&h.TenantID, &h.OrganizationID, text(&h.Resolution), instant(&h.Start), &h.Healthy, &h.Unhealthy, &h.Timeouts,
-			inMilliseconds(&h.ResponseTotal), inMilliseconds(&h.ResponseMax))
+		err := rows.Scan(&h.TenantID, &h.OrganizationID, row.Text(&h.Resolution), row.Time(&h.Start), &h.Healthy, &h.Unhealthy, &h.Timeouts,
+			row.InMilliseconds(&h.ResponseTotal), row.InMilliseconds(&h.ResponseMax))
 		*list = append(*list, h)
 		return err
 	}
@@ -92,20 +92,20 @@ func scanPeriods(list *[]berth.HealthPeriod) func(pgx.Rows) error {
 // SumHealth implements store.Health.
 func (t *tx) SumHealth(ctx context.Context, r berth.Resolution, from, to time.Time) ([]berth.HealthPeriod, error) {
 	list := []berth.HealthPeriod{}
-	all, org := t.scope()
+	mine, org := narrowed(t.Scope(), "organization_id", "$3")
 	var err error
 	switch r {
 	case berth.ByHour:
 		err = t.many(ctx, scanPeriods(&list), `SELECT container_id, organization_id, 'hour', NULL::timestamptz,
 			count(*) FILTER (WHERE status = 'healthy'), count(*) FILTER (WHERE status = 'unhealthy'),
 			count(*) FILTER (WHERE status = 'timeout'), sum(coalesce(response_time_ms, 0))::bigint, max(coalesce(response_time_ms, 0))
-			FROM public.tenant_health WHERE checked_at >= $1 AND checked_at < $2 AND ($3 OR organization_id = $4)
-			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), all, org)
+			FROM public.tenant_health WHERE checked_at >= $1 AND checked_at < $2 AND `+mine+`
+			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
 	case berth.ByDay:
 		err = t.many(ctx, scanPeriods(&list), `SELECT container_id, organization_id, 'day', NULL::timestamptz,
 			sum(healthy_count)::bigint, sum(unhealthy_count)::bigint, sum(timeout_count)::bigint, sum(response_time_ms_total)::bigint, max(response_time_ms_max)
-			FROM berth.tenant_health_rollups WHERE resolution = 'hour' AND period_start >= $1 AND period_start < $2 AND ($3 OR organization_id = $4)
-			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), all, org)
+			FROM berth.tenant_health_rollups WHERE resolution = 'hour' AND period_start >= $1 AND period_start < $2 AND `+mine+`
+			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
 	default:
 		return nil, row.NotSummedBy(r)
 	}
@@ -122,7 +122,7 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 	}
 	rows := make([]periodJSON, 0, len(periods))
 	for _, h := range periods {
-		if err := t.mayWrite(h.OrganizationID); err != nil {
+		if err := t.MayWrite(h.OrganizationID); err != nil {
 			return err
 		}
 		rows = append(rows, periodJSON{h.TenantID, h.OrganizationID, string(h.Resolution), h.Start.UTC().Truncate(time.Microsecond),
@@ -153,7 +153,7 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 // ListHealth implements store.Health.
 func (t *tx) ListHealth(ctx context.Context, organizationID string, r berth.Resolution, from, to time.Time) ([]berth.HealthPeriod, error) {
 	list := []berth.HealthPeriod{}
-	if !t.actor.MaySee(organizationID) {
+	if !t.MaySee(organizationID) {
 		return list, nil
 	}
 	err := t.many(ctx, scanPeriods(&list), `SELECT `+healthColumns+` FROM berth.tenant_health_rollups
@@ -164,14 +164,14 @@ func (t *tx) ListHealth(ctx context.Context, organizationID string, r berth.Reso
 
 // HealthSpan implements store.Health.
 func (t *tx) HealthSpan(ctx context.Context, r berth.Resolution, before time.Time) (oldest, newest time.Time, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return oldest, newest, nil
 	}
 	if r == "" {
-		_, err = t.one(ctx, []any{instant(&oldest), instant(&newest)},
+		_, err = t.one(ctx, []any{row.Time(&oldest), row.Time(&newest)},
 			`SELECT min(checked_at), max(checked_at) FROM public.tenant_health WHERE checked_at < $1`, stamp(before))
 	} else {
-		_, err = t.one(ctx, []any{instant(&oldest), instant(&newest)}, `SELECT min(period_start), max(period_start)
+		_, err = t.one(ctx, []any{row.Time(&oldest), row.Time(&newest)}, `SELECT min(period_start), max(period_start)
 			FROM berth.tenant_health_rollups WHERE resolution = $1 AND period_start < $2`, string(r), stamp(before))
 	}
 	return oldest, newest, fault(ctx, err, "read span of health")
@@ -179,7 +179,7 @@ func (t *tx) HealthSpan(ctx context.Context, r berth.Resolution, before time.Tim
 
 // ForgetHealth implements store.Health.
 func (t *tx) ForgetHealth(ctx context.Context, r berth.Resolution, before time.Time, limit int) (int, error) {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return 0, err
 	}
 	var n int64

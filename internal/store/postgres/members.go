@@ -12,13 +12,9 @@ import (
 
 const membershipColumns = `user_id, organization_id, role, created_at`
 
-func membershipRow(m *berth.Membership) []any {
-	return []any{&m.UserID, &m.OrganizationID, text(&m.Role), instant(&m.CreatedAt)}
-}
-
 // PutMembership implements store.Memberships.
 func (t *tx) PutMembership(ctx context.Context, m berth.Membership) error {
-	if err := t.mayManage(m.OrganizationID); err != nil {
+	if err := t.MayManage(m.OrganizationID); err != nil {
 		return err
 	}
 	_, err := t.guarded(ctx, `SELECT berth.put_membership($1, $2, $3, $4)`, uuidOrNull(m.UserID), uuidOrNull(m.OrganizationID), string(m.Role), stamp(m.CreatedAt))
@@ -37,7 +33,7 @@ func (t *tx) PutMembership(ctx context.Context, m berth.Membership) error {
 
 // DeleteMembership implements store.Memberships.
 func (t *tx) DeleteMembership(ctx context.Context, userID, organizationID string) error {
-	if err := t.mayManage(organizationID); err != nil {
+	if err := t.MayManage(organizationID); err != nil {
 		return err
 	}
 	var there bool
@@ -50,15 +46,15 @@ func (t *tx) DeleteMembership(ctx context.Context, userID, organizationID string
 
 // MembershipsOf implements store.Memberships.
 func (t *tx) MembershipsOf(ctx context.Context, userID string) ([]berth.Membership, error) {
-	all, org := t.people()
+	mine, org := narrowed(t.ScopeOfPeople(), "organization_id", "$2")
 	list := []berth.Membership{}
 	err := t.many(ctx, func(rows pgx.Rows) error {
 		var m berth.Membership
-		err := rows.Scan(membershipRow(&m)...)
+		err := rows.Scan(row.MembershipColumns(&m)...)
 		list = append(list, m)
 		return err
-	}, `SELECT `+membershipColumns+` FROM berth.memberships WHERE user_id = $1 AND ($2 OR organization_id = $3)
-		ORDER BY organization_id LIMIT $4`, uuidOrNull(userID), all, org, row.LargestPage)
+	}, `SELECT `+membershipColumns+` FROM berth.memberships WHERE user_id = $1 AND `+mine+`
+		ORDER BY organization_id LIMIT $3`, uuidOrNull(userID), org, row.LargestPage)
 	return list, fault(ctx, err, "list memberships")
 }
 
@@ -69,29 +65,24 @@ func (t *tx) ListMembers(ctx context.Context, organizationID string, p store.Pag
 		return nil, "", err
 	}
 	after, err := afterID(w)
-	if all, org := t.people(); err != nil || !all && org != organizationID {
+	if err != nil || !t.ScopeOfPeople().Shows(organizationID) {
 		return []berth.Membership{}, "", err
 	}
-	return page[berth.Membership]{w, byKey(membershipRow, func(m berth.Membership) string { return m.UserID }),
+	return page[berth.Membership]{w, byKey(row.MembershipColumns, func(m berth.Membership) string { return m.UserID }),
 		`SELECT ` + membershipColumns + ` FROM berth.memberships WHERE organization_id = $1
-		AND ($2::uuid IS NULL OR user_id > $2) ORDER BY user_id LIMIT $3`, []any{uuidOrNull(organizationID), after}}.read(ctx, t)
+		AND user_id > $2 ORDER BY user_id LIMIT $3`, []any{uuidOrNull(organizationID), after}}.read(ctx, t)
 }
 
 const invitationColumns = `id, hash, email, organization_id, role, created_by, created_at, expires_at, accepted_at, accepted_by, revoked_at`
 
-func invitationRow(i *berth.Invitation) []any {
-	return []any{&i.ID, &i.Hash, &i.Email, text(&i.OrganizationID), text(&i.Role), text(&i.CreatedBy), instant(&i.CreatedAt),
-		instant(&i.ExpiresAt), instant(&i.AcceptedAt), text(&i.AcceptedBy), instant(&i.RevokedAt)}
-}
-
 // InsertInvitation implements store.Invitations.
 func (t *tx) InsertInvitation(ctx context.Context, i berth.Invitation) error {
-	if err := t.mayManage(i.OrganizationID); err != nil {
+	if err := t.MayManage(i.OrganizationID); err != nil {
 		return err
 	}
 	_, err := t.guarded(ctx, `INSERT INTO berth.invitations (`+invitationColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		i.ID, i.Hash, i.Email, orNull(i.OrganizationID), string(i.Role), orNull(i.CreatedBy), stamp(i.CreatedAt),
-		stamp(i.ExpiresAt), stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt))
+		i.ID, i.Hash, i.Email, row.OrNull(i.OrganizationID), string(i.Role), row.OrNull(i.CreatedBy), stamp(i.CreatedAt),
+		stamp(i.ExpiresAt), stamp(i.AcceptedAt), row.OrNull(i.AcceptedBy), stamp(i.RevokedAt))
 	if isDangling(err) {
 		return row.NoOrganization(i.OrganizationID)
 	}
@@ -100,24 +91,24 @@ func (t *tx) InsertInvitation(ctx context.Context, i berth.Invitation) error {
 
 // InvitationByHash implements store.Invitations.
 func (t *tx) InvitationByHash(ctx context.Context, hash []byte) (i berth.Invitation, ok bool, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return berth.Invitation{}, false, nil
 	}
-	ok, err = t.one(ctx, invitationRow(&i), `SELECT `+invitationColumns+` FROM berth.invitations WHERE hash = $1`, hash)
+	ok, err = t.one(ctx, row.InvitationColumns(&i), `SELECT `+invitationColumns+` FROM berth.invitations WHERE hash = $1`, hash)
 	return i, ok, fault(ctx, err, "read invitation")
 }
 
 // CloseInvitation implements store.Invitations.
 func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
-	if err := t.writable(); err != nil {
+	if err := t.Writable(); err != nil {
 		return err
 	}
 	var stored berth.Invitation
-	ok, err := t.one(ctx, invitationRow(&stored), `SELECT `+invitationColumns+` FROM berth.invitations WHERE id = $1`, i.ID)
+	ok, err := t.one(ctx, row.InvitationColumns(&stored), `SELECT `+invitationColumns+` FROM berth.invitations WHERE id = $1`, i.ID)
 	if err != nil {
 		return fault(ctx, err, "read invitation")
 	}
-	if !ok || !t.actor.MayManage(stored.OrganizationID) {
+	if !ok || !t.Actor.MayManage(stored.OrganizationID) {
 		return row.NotFound("Invitation")
 	}
 	if i.AcceptedBy != "" {
@@ -131,7 +122,7 @@ func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
 	}
 	n, err := t.exec(ctx, `UPDATE berth.invitations SET accepted_at = $1, accepted_by = $2, revoked_at = $3
 		WHERE id = $4 AND accepted_at IS NULL AND revoked_at IS NULL`,
-		stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt), i.ID)
+		stamp(i.AcceptedAt), row.OrNull(i.AcceptedBy), stamp(i.RevokedAt), i.ID)
 	if err == nil && n == 0 {
 		return row.Stale("The invitation")
 	}
@@ -145,9 +136,9 @@ func (t *tx) ListInvitations(ctx context.Context, organizationID string, p store
 		return nil, "", err
 	}
 	before, err := w.Before()
-	if err != nil || !t.actor.MayManage(organizationID) {
+	if err != nil || !t.Actor.MayManage(organizationID) {
 		return []berth.Invitation{}, "", err
 	}
-	return page[berth.Invitation]{w, bySeq(invitationRow), `SELECT ` + invitationColumns + `, seq FROM berth.invitations
+	return page[berth.Invitation]{w, bySeq(row.InvitationColumns), `SELECT ` + invitationColumns + `, seq FROM berth.invitations
 		WHERE organization_id IS NOT DISTINCT FROM $1 AND seq < $2 ORDER BY seq DESC LIMIT $3`, []any{uuidOrNull(organizationID), before}}.read(ctx, t)
 }

@@ -13,16 +13,10 @@ import (
 
 const channelColumns = `id, organization_id, type, target, ciphertext, kinds, enabled, failing_since, last_error, created_at, created_by`
 
-func channelRow(c *store.StoredChannel) []any {
-	kinds := column[string, []string]{&c.Kinds, row.Parse[[]string]}
-	return []any{&c.ID, text(&c.OrganizationID), text(&c.Type), &c.Target, &c.Ciphertext, kinds, &c.Enabled,
-		instant(&c.FailingSince), text(&c.LastError), instant(&c.CreatedAt), text(&c.CreatedBy)}
-}
-
 // InsertChannel implements store.Channels. Of the events, an actor of one
 // organization sees its own only, and its channel gets no others.
 func (t *tx) InsertChannel(ctx context.Context, c store.StoredChannel) error {
-	if err := t.mayManage(c.OrganizationID); err != nil {
+	if err := t.MayManage(c.OrganizationID); err != nil {
 		return err
 	}
 	kinds, err := encodeJSON(c.Kinds)
@@ -32,19 +26,19 @@ func (t *tx) InsertChannel(ctx context.Context, c store.StoredChannel) error {
 	_, err = t.exec(ctx, `INSERT INTO berth.channels (id, organization_id, type, target, ciphertext, kinds, enabled, failing_since, last_error,
 			created_at, created_by, not_before)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT coalesce(max(seq), 0) FROM berth.events))`,
-		c.ID, orNull(c.OrganizationID), string(c.Type), c.Target, c.Ciphertext, kinds, c.Enabled, stamp(c.FailingSince), orNull(c.LastError),
-		stamp(c.CreatedAt), orNull(c.CreatedBy))
+		c.ID, row.OrNull(c.OrganizationID), string(c.Type), c.Target, c.Ciphertext, kinds, c.Enabled, stamp(c.FailingSince), row.OrNull(c.LastError),
+		stamp(c.CreatedAt), row.OrNull(c.CreatedBy))
 	return fault(ctx, err, "insert channel")
 }
 
 // Channel implements store.Channels.
 func (t *tx) Channel(ctx context.Context, id string) (store.StoredChannel, error) {
 	var c store.StoredChannel
-	ok, err := t.one(ctx, channelRow(&c), `SELECT `+channelColumns+` FROM berth.channels WHERE id = $1`, id)
+	ok, err := t.one(ctx, row.ChannelColumns(&c), `SELECT `+channelColumns+` FROM berth.channels WHERE id = $1`, id)
 	if err != nil {
 		return store.StoredChannel{}, fault(ctx, err, "read channel")
 	}
-	if !ok || !t.actor.MayManage(c.OrganizationID) {
+	if !ok || !t.Actor.MayManage(c.OrganizationID) {
 		return store.StoredChannel{}, row.NotFound("Notification channel")
 	}
 	return c, nil
@@ -57,17 +51,19 @@ func (t *tx) ListChannels(ctx context.Context, p store.Page) ([]store.StoredChan
 		return nil, "", err
 	}
 	after, err := w.After()
-	if err != nil || !t.actor.MayManage(t.actor.OrganizationID) {
+	scope := t.ManagedScopeOf("")
+	if err != nil || scope.None() {
 		return []store.StoredChannel{}, "", err
 	}
-	return page[store.StoredChannel]{w, bySeq(channelRow), `SELECT ` + channelColumns + `, seq FROM berth.channels
-		WHERE ($1 OR organization_id = $2) AND seq > $3 ORDER BY seq LIMIT $4`,
-		[]any{t.everything(), uuidOrNull(t.actor.OrganizationID), after}}.read(ctx, t)
+	mine, org := narrowed(scope, "organization_id", "$1")
+	return page[store.StoredChannel]{w, bySeq(row.ChannelColumns), `SELECT ` + channelColumns + `, seq FROM berth.channels
+		WHERE ` + mine + ` AND seq > $2 ORDER BY seq LIMIT $3`,
+		[]any{org, after}}.read(ctx, t)
 }
 
 // writeChannel returns why the actor must not write a channel that is there.
 func (t *tx) writeChannel(ctx context.Context, id string) error {
-	if err := t.writable(); err != nil {
+	if err := t.Writable(); err != nil {
 		return err
 	}
 	_, err := t.Channel(ctx, id)
@@ -80,7 +76,7 @@ func (t *tx) UpdateChannel(ctx context.Context, c berth.Channel) error {
 		return err
 	}
 	_, err := t.exec(ctx, `UPDATE berth.channels SET enabled = $1, failing_since = $2, last_error = $3 WHERE id = $4`,
-		c.Enabled, stamp(c.FailingSince), orNull(c.LastError), c.ID)
+		c.Enabled, stamp(c.FailingSince), row.OrNull(c.LastError), c.ID)
 	return fault(ctx, err, "update channel")
 }
 
@@ -112,7 +108,7 @@ func (t *tx) UpdateDelivery(ctx context.Context, d berth.Delivery) error {
 	}
 	n, err := t.exec(ctx, `UPDATE berth.deliveries SET attempt = $1, at = $2, status_code = $3, error = $4, duration_ms = $5, next_at = $6, state = $7
 		WHERE id = $8 AND channel_id = $9`,
-		d.Attempt, stamp(d.At), orNull(d.StatusCode), orNull(d.Error), int(d.Duration/time.Millisecond), stamp(d.NextAt), string(d.State), d.ID, d.ChannelID)
+		d.Attempt, stamp(d.At), row.OrNull(d.StatusCode), row.OrNull(d.Error), int(d.Duration/time.Millisecond), stamp(d.NextAt), string(d.State), d.ID, d.ChannelID)
 	if err != nil {
 		return fault(ctx, err, "update delivery")
 	}
@@ -124,24 +120,30 @@ func (t *tx) UpdateDelivery(ctx context.Context, d berth.Delivery) error {
 
 const deliveryColumns = `id, channel_id, event_id, kind, created_at, attempt, at, status_code, error, duration_ms, next_at, state`
 
-func deliveryRow(d *berth.Delivery) []any {
-	return []any{&d.ID, &d.ChannelID, &d.EventID, &d.Kind, instant(&d.CreatedAt), &d.Attempt, instant(&d.At), number(&d.StatusCode),
-		text(&d.Error), inMilliseconds(&d.Duration), instant(&d.NextAt), text(&d.State)}
-}
+// dueDeliveries steps from channel to channel in the index of what is pending,
+// and takes the first that is due of each.
+const dueDeliveries = `WITH RECURSIVE waiting (channel_id) AS (
+	SELECT min(channel_id) FROM berth.deliveries WHERE state = 'pending'
+	UNION ALL
+	SELECT (SELECT min(d.channel_id) FROM berth.deliveries d WHERE d.state = 'pending' AND d.channel_id > w.channel_id)
+	FROM waiting w WHERE w.channel_id IS NOT NULL)
+	SELECT ` + deliveryColumns + `, body FROM berth.deliveries WHERE seq IN (
+		SELECT (SELECT d.seq FROM berth.deliveries d WHERE d.channel_id = w.channel_id AND d.state = 'pending' AND d.next_at <= $1
+			ORDER BY d.next_at, d.seq LIMIT 1)
+		FROM waiting w WHERE w.channel_id IS NOT NULL) ORDER BY next_at, seq`
 
 // DueDeliveries implements store.Deliveries.
 func (t *tx) DueDeliveries(ctx context.Context, now time.Time) ([]berth.Delivery, error) {
 	list := []berth.Delivery{}
-	if !t.everything() {
+	if !t.Everything() {
 		return list, nil
 	}
 	err := t.many(ctx, func(rows pgx.Rows) error {
 		var d berth.Delivery
-		err := rows.Scan(append(deliveryRow(&d), &d.Body)...)
+		err := rows.Scan(append(row.DeliveryColumns(&d), &d.Body)...)
 		list = append(list, d)
 		return err
-	}, `SELECT `+deliveryColumns+`, body FROM berth.deliveries WHERE seq IN
-		(SELECT min(seq) FROM berth.deliveries WHERE state = 'pending' AND next_at <= $1 GROUP BY channel_id) ORDER BY next_at, seq`, stamp(now))
+	}, dueDeliveries, stamp(now))
 	return list, fault(ctx, err, "list due deliveries")
 }
 
@@ -158,13 +160,13 @@ func (t *tx) ListDeliveries(ctx context.Context, channelID string, p store.Page)
 	if _, err := t.Channel(ctx, channelID); err != nil {
 		return nil, "", err
 	}
-	return page[berth.Delivery]{w, bySeq(deliveryRow), `SELECT ` + deliveryColumns + `, seq FROM berth.deliveries
+	return page[berth.Delivery]{w, bySeq(row.DeliveryColumns), `SELECT ` + deliveryColumns + `, seq FROM berth.deliveries
 		WHERE channel_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3`, []any{channelID, before}}.read(ctx, t)
 }
 
 // ForgetDeliveries implements store.Deliveries.
 func (t *tx) ForgetDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return 0, err
 	}
 	n, err := t.exec(ctx, `DELETE FROM berth.deliveries WHERE id IN
@@ -176,12 +178,12 @@ func (t *tx) ForgetDeliveries(ctx context.Context, before time.Time, limit int) 
 func (t *tx) EventsAfter(ctx context.Context, seq int64, limit int) ([]store.NumberedEvent, error) {
 	size, err := row.PageSize(limit)
 	list := []store.NumberedEvent{}
-	if err != nil || !t.everything() {
+	if err != nil || !t.Everything() {
 		return list, err
 	}
 	err = t.many(ctx, func(rows pgx.Rows) error {
 		var e store.NumberedEvent
-		err := rows.Scan(append(eventRow(&e.Event), &e.Seq)...)
+		err := rows.Scan(append(row.EventColumns(&e.Event), &e.Seq)...)
 		list = append(list, e)
 		return err
 	}, `SELECT `+eventColumns+`, seq FROM berth.events WHERE seq > $1 ORDER BY seq LIMIT $2`, seq, size)
@@ -190,7 +192,7 @@ func (t *tx) EventsAfter(ctx context.Context, seq int64, limit int) ([]store.Num
 
 // OutboxSeq implements store.Outbox.
 func (t *tx) OutboxSeq(ctx context.Context) (seq int64, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return 0, row.Forbidden()
 	}
 	_, err = t.one(ctx, []any{&seq}, `SELECT seq FROM berth.outbox`)
@@ -199,7 +201,7 @@ func (t *tx) OutboxSeq(ctx context.Context) (seq int64, err error) {
 
 // SetOutboxSeq implements store.Outbox.
 func (t *tx) SetOutboxSeq(ctx context.Context, seq int64) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `UPDATE berth.outbox SET seq = $1`, seq)

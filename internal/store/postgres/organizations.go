@@ -14,13 +14,9 @@ import (
 
 const organizationColumns = `id, name, self_service, created_at`
 
-func organizationRow(o *berth.Organization) []any {
-	return []any{&o.ID, &o.Name, scopes(&o.SelfService), instant(&o.CreatedAt)}
-}
-
 // PutOrganization implements store.Organizations.
 func (t *tx) PutOrganization(ctx context.Context, o berth.Organization) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `SELECT berth.put_organization($1, $2, $3, $4)`, o.ID, o.Name, int(o.SelfService), stamp(o.CreatedAt))
@@ -36,11 +32,11 @@ func (t *tx) knowOrganization(ctx context.Context, n berth.Tenant) error {
 // Organization implements store.Organizations.
 func (t *tx) Organization(ctx context.Context, id string) (berth.Organization, error) {
 	var o berth.Organization
-	ok, err := t.one(ctx, organizationRow(&o), `SELECT `+organizationColumns+` FROM berth.organizations WHERE id = $1`, uuidOrNull(id))
+	ok, err := t.one(ctx, row.OrganizationColumns(&o), `SELECT `+organizationColumns+` FROM berth.organizations WHERE id = $1`, uuidOrNull(id))
 	if err != nil {
 		return berth.Organization{}, fault(ctx, err, "read organization")
 	}
-	if !ok || !t.actor.MaySee(o.ID) {
+	if !ok || !t.MaySee(o.ID) {
 		return berth.Organization{}, row.NoOrganization(id)
 	}
 	return o, nil
@@ -56,13 +52,8 @@ func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organ
 	if err != nil {
 		return nil, "", err
 	}
-	all, org := t.scope()
-	return page[berth.Organization]{w, byKey(organizationRow, func(o berth.Organization) string { return o.ID }),
-		`SELECT ` + organizationColumns + ` FROM berth.organizations WHERE ($1 OR id = $2) AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4`,
-		[]any{all, org, after}}.read(ctx, t)
-}
-
-// scopes reads a column of scopes.
-func scopes(dst *berth.Scopes) any {
-	return column[int64, berth.Scopes]{dst, func(n int64) (berth.Scopes, error) { return berth.Scopes(n), nil }}
+	mine, org := narrowed(t.Scope(), "id", "$1")
+	return page[berth.Organization]{w, byKey(row.OrganizationColumns, func(o berth.Organization) string { return o.ID }),
+		`SELECT ` + organizationColumns + ` FROM berth.organizations WHERE ` + mine + ` AND id > $2 ORDER BY id LIMIT $3`,
+		[]any{org, after}}.read(ctx, t)
 }

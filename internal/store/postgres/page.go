@@ -9,13 +9,16 @@ import (
 	"github.com/unite-hub/berth/internal/store/row"
 )
 
-// afterID is where a list by UUID goes on; nil, which is NULL, for the first
-// page: "($1::uuid IS NULL OR id > $1)".
-func afterID(w row.Window) (any, error) {
-	if w.Key != "" && !berth.IsUUID(w.Key) {
-		return nil, w.BadKey()
+// afterID is the id after which a list by UUID goes on; for the first page, one
+// before every id that is given.
+func afterID(w row.Window) (string, error) {
+	switch {
+	case w.Key == "":
+		return "00000000-0000-0000-0000-000000000000", nil
+	case !berth.IsUUID(w.Key):
+		return "", w.BadKey()
 	}
-	return uuidOrNull(w.Key), nil
+	return w.Key, nil
 }
 
 // page reads the rows of a window.

@@ -147,7 +147,7 @@ func (s *Store) commit(ctx context.Context, t *tx) (again bool, err error) {
 		return false, nil
 	case err == nil: // of a transaction in which a statement had failed
 		return false, fault(ctx, errors.New("the server answered COMMIT with "+tag.String()), "commit")
-	case !t.writes:
+	case !t.Writes:
 		return false, nil // what was read is read
 	case !lost(err) && late.Err() == nil:
 		return retryable(err), fault(ctx, err, "commit")

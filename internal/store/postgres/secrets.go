@@ -12,7 +12,7 @@ import (
 
 // InsertSecret implements store.Secrets.
 func (t *tx) InsertSecret(ctx context.Context, v store.SecretVersion) error {
-	if err := t.mayManage(v.OrganizationID); err != nil {
+	if err := t.MayManage(v.OrganizationID); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO berth.secret_versions (id, organization_id, name, ciphertext, created_at) VALUES ($1, $2, $3, $4, $5)`,
@@ -27,7 +27,7 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 	if len(wanted) == 0 {
 		return list, nil
 	}
-	if !t.actor.MayManage(organizationID) {
+	if !t.Actor.MayManage(organizationID) {
 		return nil, row.NotFound("Secret")
 	}
 	named, err := encodeJSON(wanted)
@@ -36,11 +36,11 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 	}
 	err = t.many(ctx, func(rows pgx.Rows) error {
 		var v store.SecretVersion
-		err := rows.Scan(&v.ID, &v.OrganizationID, &v.Name, &v.Ciphertext, instant(&v.CreatedAt))
+		err := rows.Scan(&v.ID, &v.OrganizationID, &v.Name, &v.Ciphertext, row.Time(&v.CreatedAt))
 		list = append(list, v)
 		return err
 	}, `SELECT id, organization_id, name, ciphertext, created_at FROM berth.secret_versions
-		WHERE id IN (SELECT jsonb_array_elements_text($1::jsonb)) AND organization_id = $2 ORDER BY id`, named, uuidOrNull(organizationID))
+		WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text($1::jsonb))) AND organization_id = $2`, named, uuidOrNull(organizationID))
 	if err != nil {
 		return nil, fault(ctx, err, "read secrets")
 	}
@@ -57,7 +57,7 @@ const credentialColumns = `registry, username, ciphertext, updated_at`
 
 // PutCredential implements store.Credentials.
 func (t *tx) PutCredential(ctx context.Context, c store.StoredCredential) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO berth.registry_credentials (`+credentialColumns+`) VALUES ($1, $2, $3, $4)
@@ -66,33 +66,29 @@ func (t *tx) PutCredential(ctx context.Context, c store.StoredCredential) error 
 	return fault(ctx, err, "write credential")
 }
 
-func credentialRow(c *store.StoredCredential) []any {
-	return []any{&c.Registry, &c.Username, &c.Ciphertext, instant(&c.UpdatedAt)}
-}
-
 // Credential implements store.Credentials.
 func (t *tx) Credential(ctx context.Context, registry string) (c store.StoredCredential, ok bool, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return store.StoredCredential{}, false, nil
 	}
-	ok, err = t.one(ctx, credentialRow(&c), `SELECT `+credentialColumns+` FROM berth.registry_credentials WHERE registry = $1`, registry)
+	ok, err = t.one(ctx, row.CredentialColumns(&c), `SELECT `+credentialColumns+` FROM berth.registry_credentials WHERE registry = $1`, registry)
 	return c, ok, fault(ctx, err, "read credential")
 }
 
 // ListCredentials implements store.Credentials.
 func (t *tx) ListCredentials(ctx context.Context, p store.Page) ([]store.StoredCredential, string, error) {
 	w, err := row.OpenWindow("credentials", p)
-	if err != nil || !t.everything() {
+	if err != nil || !t.Everything() {
 		return []store.StoredCredential{}, "", err
 	}
-	return page[store.StoredCredential]{w, byKey(credentialRow, func(c store.StoredCredential) string { return c.Registry }),
+	return page[store.StoredCredential]{w, byKey(row.CredentialColumns, func(c store.StoredCredential) string { return c.Registry }),
 		`SELECT ` + credentialColumns + ` FROM berth.registry_credentials
 		WHERE registry COLLATE "C" > $1 ORDER BY registry COLLATE "C" LIMIT $2`, []any{w.Key}}.read(ctx, t)
 }
 
 // DeleteCredential implements store.Credentials.
 func (t *tx) DeleteCredential(ctx context.Context, registry string) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	n, err := t.exec(ctx, `DELETE FROM berth.registry_credentials WHERE registry = $1`, registry)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 const (
@@ -96,7 +97,7 @@ const (
 // start begins a transaction in one round trip.
 func start(ctx context.Context, c *pgx.Conn, o order) (*tx, error) {
 	role, claim := identity(o.actor)
-	t := &tx{conn: c, actor: o.actor, writes: o.writes, store: o.store}
+	t := &tx{Access: row.Access{Actor: o.actor, Writes: o.writes}, conn: c, store: o.store}
 	b := &pgx.Batch{}
 	stops := readerStops
 	if o.writes {

@@ -16,9 +16,8 @@ import (
 // tx is one transaction of one actor. Every row that it reads or writes is
 // checked against the actor, here and by the database.
 type tx struct {
+	row.Access
 	conn   *pgx.Conn
-	actor  berth.Actor
-	writes bool
 	xid    string // number of a write transaction
 	run    string // of the server that gave it
 	store  string // id of the Store
@@ -26,68 +25,6 @@ type tx struct {
 }
 
 var _ store.Tx = (*tx)(nil)
-
-// everything reports whether the actor sees what belongs to the installation,
-// and with it every organization.
-func (t *tx) everything() bool { return t.actor.Installation() }
-
-// anything reports whether the actor sees any organization at all.
-func (t *tx) anything() bool {
-	return t.actor.Everywhere() || t.actor.MaySee(t.actor.OrganizationID)
-}
-
-// scope returns the arguments with which a list is narrowed to the
-// organizations that the actor sees: "($1 OR organization_id = $2)". nil, for
-// the actor who sees all or none, is NULL, which equals no row's.
-func (t *tx) scope() (all bool, organizationID any) {
-	if !t.anything() {
-		return false, nil
-	}
-	return t.actor.Everywhere(), uuidOrNull(t.actor.OrganizationID)
-}
-
-// scopeOf is scope for a list that may be asked of one organization; "" for
-// all.
-func (t *tx) scopeOf(organizationID string) (all bool, narrowed any) {
-	switch {
-	case organizationID == "":
-		return t.scope()
-	case t.actor.MaySee(organizationID):
-		return false, uuidOrNull(organizationID)
-	}
-	return false, nil
-}
-
-// writable returns why this transaction must not write at all.
-func (t *tx) writable() error {
-	if !t.writes {
-		return row.ReadOnly()
-	}
-	return nil
-}
-
-// mayWrite returns why the actor must not write a row of the organization, or
-// with "" of the installation.
-func (t *tx) mayWrite(organizationID string) error {
-	if err := t.writable(); err != nil {
-		return err
-	}
-	if !t.actor.MayWrite(organizationID) {
-		return row.Forbidden()
-	}
-	return nil
-}
-
-// mayManage is mayWrite for tokens, invitations, memberships and channels.
-func (t *tx) mayManage(organizationID string) error {
-	if err := t.writable(); err != nil {
-		return err
-	}
-	if !t.actor.MayManage(organizationID) {
-		return row.Forbidden()
-	}
-	return nil
-}
 
 // note remembers the failure of a statement.
 func (t *tx) note(err error) error {
@@ -164,7 +101,7 @@ func (t *tx) many(ctx context.Context, scan func(pgx.Rows) error, query string, 
 // Installation implements store.Tx.
 func (t *tx) Installation(ctx context.Context) (string, error) {
 	var id string
-	if !t.anything() {
+	if !t.Anything() {
 		return "", row.NotFound("Installation")
 	}
 	ok, err := t.one(ctx, []any{&id}, `SELECT id FROM berth.installation`)

@@ -48,7 +48,7 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 	}
 	rows := make([]usageJSON, 0, len(list))
 	for _, u := range list {
-		if err := t.mayWrite(u.OrganizationID); err != nil {
+		if err := t.MayWrite(u.OrganizationID); err != nil {
 			return err
 		}
 		rows = append(rows, usageJSON{
@@ -82,8 +82,9 @@ var putUsage = `INSERT INTO public.tenant_resource_usage AS r (id, container_id,
 		read bigint, written bigint, requests bigint, errors bigint, took bigint, samples bigint)) WITH ORDINALITY
 		AS u (id, org, start, stop, resolution, cpu_avg, cpu_max, throttled, memory_avg, memory_max, memory_limit, oom, rx, tx, disk,
 		read, written, requests, errors, took, samples, place)
-	JOIN LATERAL (SELECT t.id FROM public.tenant_containers t WHERE t.organization_id = u.org
-		ORDER BY t.deprovisioned_at IS NOT NULL, t.seq DESC LIMIT 1) c ON true
+	JOIN LATERAL (SELECT coalesce(
+		(SELECT t.id FROM public.tenant_containers t WHERE t.organization_id = u.org AND t.deprovisioned_at IS NULL),
+		(SELECT t.id FROM public.tenant_containers t WHERE t.organization_id = u.org ORDER BY t.seq DESC LIMIT 1)) AS id) c ON c.id IS NOT NULL
 	ORDER BY u.org, u.resolution, u.start, u.place DESC
 	ON CONFLICT (organization_id, resolution, period_start) DO UPDATE SET recorded_at = excluded.recorded_at,
 	period_end = excluded.period_end, cpu_usage_percent_avg = excluded.cpu_usage_percent_avg,
@@ -101,15 +102,15 @@ var putUsage = `INSERT INTO public.tenant_resource_usage AS r (id, container_id,
 // ListUsage implements store.Usages.
 func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time, limit int) ([]berth.Usage, error) {
 	list := []berth.Usage{}
-	if !t.actor.MaySee(organizationID) {
+	if !t.MaySee(organizationID) {
 		return list, nil
 	}
 	err := t.many(ctx, func(rows pgx.Rows) error {
 		u := berth.Usage{OrganizationID: organizationID, Resolution: resolution}
 		var limitMB, responseUS berth.Maybe[int64]
-		if err := rows.Scan(instant(&u.Start), instant(&u.End), maybe(&u.CPUPercentAvg), maybe(&u.CPUPercentMax), maybe(&u.Throttled),
-			maybe(&u.MemoryAvg), maybe(&u.MemoryMax), maybe(&limitMB), maybe(&u.OOMKills), maybe(&u.NetworkRx), maybe(&u.NetworkTx),
-			maybe(&u.Disk), maybe(&u.DiskRead), maybe(&u.DiskWritten), maybe(&u.Requests), maybe(&u.Errors), maybe(&responseUS), &u.Samples); err != nil {
+		if err := rows.Scan(row.Time(&u.Start), row.Time(&u.End), row.Maybe(&u.CPUPercentAvg), row.Maybe(&u.CPUPercentMax), row.Maybe(&u.Throttled),
+			row.Maybe(&u.MemoryAvg), row.Maybe(&u.MemoryMax), row.Maybe(&limitMB), row.Maybe(&u.OOMKills), row.Maybe(&u.NetworkRx), row.Maybe(&u.NetworkTx),
+			row.Maybe(&u.Disk), row.Maybe(&u.DiskRead), row.Maybe(&u.DiskWritten), row.Maybe(&u.Requests), row.Maybe(&u.Errors), row.Maybe(&responseUS), &u.Samples); err != nil {
 			return err
 		}
 		u.MemoryLimit = berth.Maybe[int64]{Value: limitMB.Value * berth.BytesPerMB, Known: limitMB.Known}
@@ -126,17 +127,17 @@ func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution be
 
 // UsageOrganizations implements store.Usages.
 func (t *tx) UsageOrganizations(ctx context.Context) ([]string, error) {
-	all, org := t.scope()
+	mine, org := narrowed(t.Scope(), "organization_id", "$1")
 	// From the tenants, who are few: of the periods, each would be looked at.
 	list, err := t.texts(ctx, `SELECT o.organization_id FROM (SELECT DISTINCT organization_id FROM public.tenant_containers
-		WHERE ($1 OR organization_id = $2)) o
-		WHERE EXISTS (SELECT FROM public.tenant_resource_usage u WHERE u.organization_id = o.organization_id) ORDER BY 1`, all, org)
+		WHERE `+mine+`) o
+		WHERE EXISTS (SELECT FROM public.tenant_resource_usage u WHERE u.organization_id = o.organization_id) ORDER BY 1`, org)
 	return list, fault(ctx, err, "list organizations with usage")
 }
 
 // DropUsage implements store.Usages.
 func (t *tx) DropUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time) error {
-	if err := t.mayWrite(organizationID); err != nil {
+	if err := t.MayWrite(organizationID); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `DELETE FROM public.tenant_resource_usage WHERE organization_id = $1 AND resolution = $2 AND period_start >= $3 AND period_start < $4`,
@@ -146,7 +147,7 @@ func (t *tx) DropUsage(ctx context.Context, organizationID string, resolution be
 
 // ForgetUsage implements store.Usages.
 func (t *tx) ForgetUsage(ctx context.Context, resolution berth.Resolution, before time.Time, most int) (int, error) {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return 0, err
 	}
 	n, err := t.exec(ctx, `DELETE FROM public.tenant_resource_usage WHERE id IN (SELECT id FROM public.tenant_resource_usage
@@ -165,7 +166,7 @@ type markJSON struct {
 func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 	last := map[string]markJSON{} // one statement can't change a row twice
 	for _, m := range list {
-		if err := t.mayWrite(m.OrganizationID); err != nil {
+		if err := t.MayWrite(m.OrganizationID); err != nil {
 			return err
 		}
 		last[m.OrganizationID] = markJSON{m.OrganizationID, m.End.UTC().Truncate(time.Microsecond), row.NewCounters(m.Samples)}
@@ -184,12 +185,12 @@ func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 
 // Marks implements store.Usages.
 func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
-	all, org := t.scope()
+	mine, org := narrowed(t.Scope(), "organization_id", "$1")
 	list := []berth.Mark{}
 	err := t.many(ctx, func(rows pgx.Rows) error {
 		var m berth.Mark
 		var text string
-		if err := rows.Scan(&m.OrganizationID, instant(&m.End), &text, maybe(&m.Disk)); err != nil {
+		if err := rows.Scan(&m.OrganizationID, row.Time(&m.End), &text, row.Maybe(&m.Disk)); err != nil {
 			return err
 		}
 		var err error
@@ -203,16 +204,16 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 			ORDER BY period_start DESC LIMIT 1),
 		(SELECT disk_usage_bytes FROM public.tenant_resource_usage u WHERE u.organization_id = m.organization_id AND resolution = 'hour'
 			ORDER BY period_start DESC LIMIT 1))
-		FROM berth.usage_marks m WHERE ($1 OR organization_id = $2) ORDER BY organization_id`, all, org)
+		FROM berth.usage_marks m WHERE `+mine+` ORDER BY organization_id`, org)
 	return list, fault(ctx, err, "read counters")
 }
 
 // ForgetMarks implements store.Usages.
 func (t *tx) ForgetMarks(ctx context.Context) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `DELETE FROM berth.usage_marks WHERE organization_id NOT IN
-		(SELECT organization_id FROM public.tenant_containers WHERE deprovisioned_at IS NULL)`)
+	_, err := t.exec(ctx, `DELETE FROM berth.usage_marks m WHERE NOT EXISTS (SELECT FROM public.tenant_containers c
+		WHERE c.organization_id = m.organization_id AND c.deprovisioned_at IS NULL)`)
 	return fault(ctx, err, "forget counters")
 }

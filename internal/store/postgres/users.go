@@ -10,22 +10,9 @@ import (
 
 const userColumns = `id, email, name, operator, created_at, disabled_at`
 
-func userRow(u *berth.User) []any {
-	return []any{&u.ID, &u.Email, &u.Name, &u.Operator, instant(&u.CreatedAt), instant(&u.DisabledAt)}
-}
-
-// people returns whose users and memberships the actor sees: of one
-// organization, of all, or with nil and all false of none.
-func (t *tx) people() (all bool, organizationID any) {
-	if t.actor.Role == berth.RoleDeployer {
-		return false, nil
-	}
-	return t.scope()
-}
-
 // PutUser implements store.Users.
 func (t *tx) PutUser(ctx context.Context, u berth.User) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.guarded(ctx, `SELECT berth.put_user($1, $2, $3, $4, $5, $6, $7)`,
@@ -36,12 +23,20 @@ func (t *tx) PutUser(ctx context.Context, u berth.User) error {
 	return fault(ctx, err, "write user")
 }
 
-// whoIsSeen narrows users u to those that the actor sees, by $1 and $2.
-const whoIsSeen = `($1 OR EXISTS (SELECT 1 FROM berth.memberships m WHERE m.user_id = u.id AND m.organization_id = $2))`
+// usersSeen selects the users that the actor sees, by $1: all, or the members of
+// one organization.
+func (t *tx) usersSeen() (query string, organizationID any) {
+	s := t.ScopeOfPeople()
+	if s.All {
+		return `SELECT ` + userColumns + ` FROM berth.users u WHERE $1::uuid IS NULL`, nil
+	}
+	return `SELECT ` + userColumns + ` FROM berth.users u
+		WHERE u.id IN (SELECT m.user_id FROM berth.memberships m WHERE m.organization_id = $1)`, uuidOrNull(s.OrganizationID)
+}
 
 func (t *tx) user(ctx context.Context, where string, key any) (u berth.User, ok bool, err error) {
-	all, org := t.people()
-	ok, err = t.one(ctx, userRow(&u), `SELECT `+userColumns+` FROM berth.users u WHERE `+whoIsSeen+` AND `+where+` = $3`, all, org, key)
+	query, org := t.usersSeen()
+	ok, err = t.one(ctx, row.UserColumns(&u), query+` AND `+where+` = $2`, org, key)
 	return u, ok, fault(ctx, err, "read user")
 }
 
@@ -69,15 +64,14 @@ func (t *tx) ListUsers(ctx context.Context, p store.Page) ([]berth.User, string,
 	if err != nil {
 		return nil, "", err
 	}
-	all, org := t.people()
-	return page[berth.User]{w, byKey(userRow, func(u berth.User) string { return u.ID }),
-		`SELECT ` + userColumns + ` FROM berth.users u WHERE ` + whoIsSeen + `
-		AND ($3::uuid IS NULL OR id > $3) ORDER BY id LIMIT $4`, []any{all, org, after}}.read(ctx, t)
+	query, org := t.usersSeen()
+	return page[berth.User]{w, byKey(row.UserColumns, func(u berth.User) string { return u.ID }),
+		query + ` AND id > $2 ORDER BY id LIMIT $3`, []any{org, after}}.read(ctx, t)
 }
 
 // PutIdentity implements store.Users.
 func (t *tx) PutIdentity(ctx context.Context, i berth.Identity) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.guarded(ctx, `INSERT INTO berth.identities (issuer, subject, user_id) VALUES ($1, $2, $3)
@@ -90,10 +84,10 @@ func (t *tx) PutIdentity(ctx context.Context, i berth.Identity) error {
 
 // UserByIdentity implements store.Users.
 func (t *tx) UserByIdentity(ctx context.Context, issuer, subject string) (u berth.User, ok bool, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return berth.User{}, false, nil
 	}
-	ok, err = t.one(ctx, userRow(&u), `SELECT `+userColumns+` FROM berth.users WHERE id =
+	ok, err = t.one(ctx, row.UserColumns(&u), `SELECT `+userColumns+` FROM berth.users WHERE id =
 		(SELECT user_id FROM berth.identities WHERE issuer = $1 AND subject = $2)`, issuer, subject)
 	return u, ok, fault(ctx, err, "read user")
 }

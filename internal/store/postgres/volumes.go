@@ -11,7 +11,7 @@ import (
 // PutVolume implements store.Volumes. It keeps the seed's volume_mounts of the
 // living tenant in step.
 func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
-	if err := t.mayWrite(v.OrganizationID); err != nil {
+	if err := t.MayWrite(v.OrganizationID); err != nil {
 		return err
 	}
 	n, err := t.exec(ctx, `INSERT INTO berth.volumes AS v (name, organization_id, mount, engine_id, created_at, kept_at, deleted_at)
@@ -19,7 +19,7 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 		ON CONFLICT (name) DO UPDATE SET mount = excluded.mount, engine_id = excluded.engine_id,
 		created_at = excluded.created_at, kept_at = excluded.kept_at, deleted_at = excluded.deleted_at
 		WHERE v.organization_id = excluded.organization_id`,
-		v.Name, v.OrganizationID, v.Mount, orNull(v.EngineID), stamp(v.CreatedAt), stamp(v.KeptAt), stamp(v.DeletedAt))
+		v.Name, v.OrganizationID, v.Mount, row.OrNull(v.EngineID), stamp(v.CreatedAt), stamp(v.KeptAt), stamp(v.DeletedAt))
 	if err != nil {
 		return fault(ctx, err, "write volume")
 	}
@@ -37,13 +37,9 @@ func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Pag
 	if err != nil {
 		return nil, "", err
 	}
-	all, org := t.scopeOf(organizationID)
-	return page[berth.VolumeRecord]{w, byKey(volumeRow, func(v berth.VolumeRecord) string { return v.Name }),
+	mine, org := narrowed(t.ScopeOf(organizationID), "organization_id", "$1")
+	return page[berth.VolumeRecord]{w, byKey(row.VolumeColumns, func(v berth.VolumeRecord) string { return v.Name }),
 		`SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM berth.volumes
-		WHERE deleted_at IS NULL AND ($1 OR organization_id = $2) AND name COLLATE "C" > $3 ORDER BY name COLLATE "C" LIMIT $4`,
-		[]any{all, org, w.Key}}.read(ctx, t)
-}
-
-func volumeRow(v *berth.VolumeRecord) []any {
-	return []any{&v.OrganizationID, &v.Name, &v.Mount, text(&v.EngineID), instant(&v.CreatedAt), instant(&v.KeptAt)}
+		WHERE deleted_at IS NULL AND ` + mine + ` AND name COLLATE "C" > $2 ORDER BY name COLLATE "C" LIMIT $3`,
+		[]any{org, w.Key}}.read(ctx, t)
 }

@@ -12,17 +12,12 @@ import (
 const auditColumns = `chain_seq, id, organization_id, occurred_at, actor_id, actor_name, actor_role, address, request_id,
 	action, target, outcome, code, before, after, prev_hash, hash`
 
-func auditRow(e *berth.AuditEntry) []any {
-	return []any{&e.Seq, &e.ID, &e.OrganizationID, instant(&e.At), &e.ActorID, &e.ActorName, text(&e.ActorRole), &e.Address, &e.RequestID,
-		&e.Action, &e.Target, text(&e.Outcome), text(&e.Code), &e.Before, &e.After, &e.PrevHash, &e.Hash}
-}
-
 // AppendAudit implements store.Audit.
 func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
-	if err := t.writable(); err != nil {
+	if err := t.Writable(); err != nil {
 		return err
 	}
-	if !t.actor.MaySee(e.OrganizationID) {
+	if !t.MaySee(e.OrganizationID) {
 		return row.Forbidden()
 	}
 	next := *e
@@ -57,14 +52,14 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 		return nil, "", err
 	}
 	start, err := from(w)
-	if err != nil || f.Everything && !t.everything() || !f.Everything && !t.actor.MayManage(f.OrganizationID) {
+	if err != nil || f.Everything && !t.Everything() || !f.Everything && !t.Actor.MayManage(f.OrganizationID) {
 		return []berth.AuditEntry{}, "", err
 	}
 	whose := "organization_id = ?2"
 	if f.Everything {
 		whose = "?2 IS NOT NULL"
 	}
-	return page[berth.AuditEntry]{w, bySeq(auditRow), `SELECT ` + auditColumns + `, seq FROM audit_log WHERE ` + whose + `
+	return page[berth.AuditEntry]{w, bySeq(row.AuditEntryColumns), `SELECT ` + auditColumns + `, seq FROM audit_log WHERE ` + whose + `
 		AND (?3 = '' OR actor_id = ?3)
 		AND (?4 = '' OR action = ?4 OR substr(?4, -1) = '.' AND substr(action, 1, length(?4)) = ?4)
 		AND (?5 = '' OR outcome = ?5) AND (?6 IS NULL OR occurred_at >= ?6) AND (?7 IS NULL OR occurred_at < ?7)

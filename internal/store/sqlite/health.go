@@ -12,7 +12,7 @@ import (
 // RecordProbes implements store.Health.
 func (t *tx) RecordProbes(ctx context.Context, probes []berth.Probe) error {
 	for _, p := range probes {
-		if err := t.mayWrite(p.OrganizationID); err != nil {
+		if err := t.MayWrite(p.OrganizationID); err != nil {
 			return err
 		}
 	}
@@ -40,7 +40,7 @@ func scanPeriods(list *[]berth.HealthPeriod) func(*sql.Rows) error {
 	return func(rows *sql.Rows) error {
 		var h berth.HealthPeriod
 		var total, most int64
-		err := rows.Scan(&h.TenantID, &h.OrganizationID, text(&h.Resolution), instant(&h.Start), &h.Healthy, &h.Unhealthy, &h.Timeouts, &total, &most)
+		err := rows.Scan(&h.TenantID, &h.OrganizationID, row.Text(&h.Resolution), row.Time(&h.Start), &h.Healthy, &h.Unhealthy, &h.Timeouts, &total, &most)
 		h.ResponseTotal, h.ResponseMax = time.Duration(total)*time.Millisecond, time.Duration(most)*time.Millisecond
 		*list = append(*list, h)
 		return err
@@ -50,20 +50,20 @@ func scanPeriods(list *[]berth.HealthPeriod) func(*sql.Rows) error {
 // SumHealth implements store.Health.
 func (t *tx) SumHealth(ctx context.Context, r berth.Resolution, from, to time.Time) ([]berth.HealthPeriod, error) {
 	list := []berth.HealthPeriod{}
-	all, org := t.scope()
+	mine, org := narrowed(t.Scope(), "organization_id", "?3")
 	var err error
 	switch r {
 	case berth.ByHour:
 		err = t.many(ctx, scanPeriods(&list), `SELECT container_id, organization_id, 'hour', NULL,
 			sum(CASE WHEN status = 'healthy' THEN 1 ELSE 0 END), sum(CASE WHEN status = 'unhealthy' THEN 1 ELSE 0 END),
 			sum(CASE WHEN status = 'timeout' THEN 1 ELSE 0 END), sum(coalesce(response_time_ms, 0)), max(coalesce(response_time_ms, 0))
-			FROM tenant_health WHERE checked_at >= ?1 AND checked_at < ?2 AND (?3 OR organization_id = ?4)
-			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), all, org)
+			FROM tenant_health WHERE checked_at >= ?1 AND checked_at < ?2 AND `+mine+`
+			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
 	case berth.ByDay:
 		err = t.many(ctx, scanPeriods(&list), `SELECT container_id, organization_id, 'day', NULL,
 			sum(healthy_count), sum(unhealthy_count), sum(timeout_count), sum(response_time_ms_total), max(response_time_ms_max)
-			FROM tenant_health_rollups WHERE resolution = 'hour' AND period_start >= ?1 AND period_start < ?2 AND (?3 OR organization_id = ?4)
-			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), all, org)
+			FROM tenant_health_rollups WHERE resolution = 'hour' AND period_start >= ?1 AND period_start < ?2 AND `+mine+`
+			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
 	default:
 		return nil, row.NotSummedBy(r)
 	}
@@ -76,7 +76,7 @@ func (t *tx) SumHealth(ctx context.Context, r berth.Resolution, from, to time.Ti
 // PutHealth implements store.Health.
 func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error {
 	for _, h := range periods {
-		if err := t.mayWrite(h.OrganizationID); err != nil {
+		if err := t.MayWrite(h.OrganizationID); err != nil {
 			return err
 		}
 		_, err := t.exec(ctx, `INSERT INTO tenant_health_rollups (`+healthColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -99,7 +99,7 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 // ListHealth implements store.Health.
 func (t *tx) ListHealth(ctx context.Context, organizationID string, r berth.Resolution, from, to time.Time) ([]berth.HealthPeriod, error) {
 	list := []berth.HealthPeriod{}
-	if !t.actor.MaySee(organizationID) {
+	if !t.MaySee(organizationID) {
 		return list, nil
 	}
 	err := t.many(ctx, scanPeriods(&list), `SELECT `+healthColumns+` FROM tenant_health_rollups
@@ -110,19 +110,19 @@ func (t *tx) ListHealth(ctx context.Context, organizationID string, r berth.Reso
 
 // HealthSpan implements store.Health.
 func (t *tx) HealthSpan(ctx context.Context, r berth.Resolution, before time.Time) (oldest, newest time.Time, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return oldest, newest, nil
 	}
 	// Plain columns: of an expression, the driver guesses whether it is a time.
 	if r == "" {
-		if _, err = t.one(ctx, []any{instant(&oldest)}, `SELECT checked_at FROM tenant_health WHERE checked_at < ? ORDER BY checked_at LIMIT 1`, stamp(before)); err == nil {
-			_, err = t.one(ctx, []any{instant(&newest)}, `SELECT checked_at FROM tenant_health WHERE checked_at < ? ORDER BY checked_at DESC LIMIT 1`, stamp(before))
+		if _, err = t.one(ctx, []any{row.Time(&oldest)}, `SELECT checked_at FROM tenant_health WHERE checked_at < ? ORDER BY checked_at LIMIT 1`, stamp(before)); err == nil {
+			_, err = t.one(ctx, []any{row.Time(&newest)}, `SELECT checked_at FROM tenant_health WHERE checked_at < ? ORDER BY checked_at DESC LIMIT 1`, stamp(before))
 		}
 		return oldest, newest, fault(ctx, err, "read span of probes")
 	}
-	if _, err = t.one(ctx, []any{instant(&oldest)}, `SELECT period_start FROM tenant_health_rollups
+	if _, err = t.one(ctx, []any{row.Time(&oldest)}, `SELECT period_start FROM tenant_health_rollups
 		WHERE resolution = ? AND period_start < ? ORDER BY period_start LIMIT 1`, string(r), stamp(before)); err == nil {
-		_, err = t.one(ctx, []any{instant(&newest)}, `SELECT period_start FROM tenant_health_rollups
+		_, err = t.one(ctx, []any{row.Time(&newest)}, `SELECT period_start FROM tenant_health_rollups
 			WHERE resolution = ? AND period_start < ? ORDER BY period_start DESC LIMIT 1`, string(r), stamp(before))
 	}
 	return oldest, newest, fault(ctx, err, "read span of health")
@@ -130,7 +130,7 @@ func (t *tx) HealthSpan(ctx context.Context, r berth.Resolution, before time.Tim
 
 // ForgetHealth implements store.Health.
 func (t *tx) ForgetHealth(ctx context.Context, r berth.Resolution, before time.Time, limit int) (int, error) {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return 0, err
 	}
 	var n int64

@@ -5,11 +5,12 @@ import (
 	"database/sql"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // PutImage implements store.Images.
 func (t *tx) PutImage(ctx context.Context, i berth.PulledImage) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO pulled_images (engine_id, pin, reference, pulled_at) VALUES (?, ?, ?, ?)
@@ -21,12 +22,12 @@ func (t *tx) PutImage(ctx context.Context, i berth.PulledImage) error {
 // ListImages implements store.Images.
 func (t *tx) ListImages(ctx context.Context, engineID string) ([]berth.PulledImage, error) {
 	list := []berth.PulledImage{}
-	if !t.everything() {
+	if !t.Everything() {
 		return list, nil
 	}
 	err := t.many(ctx, func(rows *sql.Rows) error {
 		i := berth.PulledImage{EngineID: engineID}
-		if err := rows.Scan(&i.Pin, &i.Reference, instant(&i.PulledAt)); err != nil {
+		if err := rows.Scan(&i.Pin, &i.Reference, row.Time(&i.PulledAt)); err != nil {
 			return err
 		}
 		list = append(list, i)
@@ -37,7 +38,7 @@ func (t *tx) ListImages(ctx context.Context, engineID string) ([]berth.PulledIma
 
 // DeleteImage implements store.Images.
 func (t *tx) DeleteImage(ctx context.Context, engineID, pin string) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `DELETE FROM pulled_images WHERE engine_id = ? AND pin = ?`, engineID, pin)

@@ -2,8 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -13,17 +11,13 @@ import (
 
 // InsertEvent implements store.Journal.
 func (t *tx) InsertEvent(ctx context.Context, e berth.Event) error {
-	if err := t.mayWrite(e.OrganizationID); err != nil {
+	if err := t.MayWrite(e.OrganizationID); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO events (id, organization_id, occurred_at, kind, message, deployment_id, seq)
 		VALUES (?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM events))`,
-		e.ID, orNull(e.OrganizationID), stamp(e.At), e.Kind, e.Message, orNull(e.DeploymentID))
+		e.ID, row.OrNull(e.OrganizationID), stamp(e.At), e.Kind, e.Message, row.OrNull(e.DeploymentID))
 	return fault(ctx, err, "write event")
-}
-
-func eventRow(e *berth.Event) []any {
-	return []any{&e.ID, text(&e.OrganizationID), instant(&e.At), &e.Kind, &e.Message, text(&e.DeploymentID)}
 }
 
 // ListEvents implements store.Journal.
@@ -36,15 +30,15 @@ func (t *tx) ListEvents(ctx context.Context, organizationID string, p store.Page
 	if err != nil {
 		return nil, "", err
 	}
-	read := page[berth.Event]{Window: w, scan: bySeq(eventRow)}
-	if all, org := t.scopeOf(organizationID); all {
+	read := page[berth.Event]{Window: w, scan: bySeq(row.EventColumns)}
+	if s := t.ScopeOf(organizationID); s.All {
 		read.query = `SELECT id, organization_id, occurred_at, kind, message, deployment_id, seq FROM events
 			WHERE seq < ? AND (? OR organization_id IS NOT NULL) ORDER BY seq DESC LIMIT ?`
-		read.args = []any{before, t.everything()}
+		read.args = []any{before, t.Everything()}
 	} else {
 		read.query = `SELECT id, organization_id, occurred_at, kind, message, deployment_id, seq FROM events
 			WHERE organization_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?`
-		read.args = []any{org, before}
+		read.args = []any{row.OrNull(s.OrganizationID), before}
 	}
 	return read.read(ctx, t)
 }
@@ -52,19 +46,18 @@ func (t *tx) ListEvents(ctx context.Context, organizationID string, p store.Page
 // ForgetEvents implements store.Journal. The newest row stays because the next
 // one is numbered after it.
 func (t *tx) ForgetEvents(ctx context.Context, before time.Time, limit int) (int, error) {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return 0, err
 	}
-	n, err := t.exec(ctx, `DELETE FROM events WHERE seq IN (SELECT seq FROM
-		(SELECT seq, occurred_at FROM events ORDER BY seq LIMIT ?) WHERE occurred_at < ?)
-		AND seq <= (SELECT seq FROM outbox) AND seq < (SELECT max(seq) FROM events)`, limit, stamp(before))
+	n, err := t.exec(ctx, `DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE occurred_at < ?
+		AND seq <= (SELECT seq FROM outbox) AND seq < (SELECT max(seq) FROM events) ORDER BY occurred_at, seq LIMIT ?)`, stamp(before), limit)
 	return int(n), fault(ctx, err, "forget events")
 }
 
 // InsertProbe implements store.Journal: a row of the organization's living
 // tenant. Response times are kept in milliseconds, rounded up.
 func (t *tx) InsertProbe(ctx context.Context, p berth.Probe) error {
-	if err := t.mayWrite(p.OrganizationID); err != nil {
+	if err := t.MayWrite(p.OrganizationID); err != nil {
 		return err
 	}
 	n, err := t.insertProbe(ctx, p)
@@ -83,18 +76,9 @@ func (t *tx) insertProbe(ctx context.Context, p berth.Probe) (int64, error) {
 		http_status_code, error_message, cpu_usage_percent, memory_usage_mb, disk_usage_mb, check_type, check_endpoint, created_at, seq)
 		SELECT ?1, id, organization_id, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?3, (SELECT coalesce(max(seq), 0) + 1 FROM tenant_health)
 		FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NULL`,
-		berth.NewHistoryID(p.CheckedAt), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), orNull(row.Milliseconds(p.ResponseTime)),
-		orNull(p.HTTPStatus), orNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(),
-		orNull(p.Type), orNull(p.Endpoint))
-}
-
-// maybe reads a column that may be NULL.
-func maybe[T any](dst *berth.Maybe[T]) any {
-	return column[berth.Maybe[T]]{dst, func(v any) (berth.Maybe[T], error) {
-		var n sql.Null[T]
-		err := n.Scan(v)
-		return berth.Maybe[T]{Value: n.V, Known: n.Valid}, err
-	}}
+		berth.NewHistoryID(p.CheckedAt), p.OrganizationID, stamp(p.CheckedAt), string(p.Status), row.OrNull(row.Milliseconds(p.ResponseTime)),
+		row.OrNull(p.HTTPStatus), row.OrNull(p.Cause), p.CPUPercent.Pointer(), p.MemoryMB.Pointer(), p.DiskMB.Pointer(),
+		row.OrNull(p.Type), row.OrNull(p.Endpoint))
 }
 
 // ListProbes implements store.Journal.
@@ -104,26 +88,10 @@ func (t *tx) ListProbes(ctx context.Context, organizationID string, p store.Page
 		return nil, "", err
 	}
 	before, err := w.Before()
-	if err != nil || !t.actor.MaySee(organizationID) {
+	if err != nil || !t.MaySee(organizationID) {
 		return []berth.Probe{}, "", err
 	}
-	return page[berth.Probe]{w, bySeq(probeRow), `SELECT organization_id, checked_at, status, response_time_ms, http_status_code,
+	return page[berth.Probe]{w, bySeq(row.ProbeColumns), `SELECT organization_id, checked_at, status, response_time_ms, http_status_code,
 		error_message, check_type, check_endpoint, cpu_usage_percent, memory_usage_mb, disk_usage_mb, seq
 		FROM tenant_health WHERE organization_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?`, []any{organizationID, before}}.read(ctx, t)
-}
-
-func probeRow(p *berth.Probe) []any {
-	return []any{&p.OrganizationID, instant(&p.CheckedAt), text(&p.Status), inMilliseconds(&p.ResponseTime), number(&p.HTTPStatus),
-		text(&p.Cause), text(&p.Type), text(&p.Endpoint), maybe(&p.CPUPercent), maybe(&p.MemoryMB), maybe(&p.DiskMB)}
-}
-
-// inMilliseconds reads a duration.
-func inMilliseconds(dst *time.Duration) any {
-	return column[time.Duration]{dst, func(v any) (time.Duration, error) {
-		n, ok := v.(int64)
-		if !ok {
-			return 0, fmt.Errorf("integer column holds a %T", v)
-		}
-		return time.Duration(n) * time.Millisecond, nil
-	}}
 }

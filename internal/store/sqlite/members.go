@@ -11,13 +11,9 @@ import (
 
 const membershipColumns = `user_id, organization_id, role, created_at`
 
-func membershipRow(m *berth.Membership) []any {
-	return []any{&m.UserID, &m.OrganizationID, text(&m.Role), instant(&m.CreatedAt)}
-}
-
 // PutMembership implements store.Memberships.
 func (t *tx) PutMembership(ctx context.Context, m berth.Membership) error {
-	if err := t.mayManage(m.OrganizationID); err != nil {
+	if err := t.MayManage(m.OrganizationID); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO memberships (`+membershipColumns+`) VALUES (?, ?, ?, ?)
@@ -38,7 +34,7 @@ func (t *tx) PutMembership(ctx context.Context, m berth.Membership) error {
 
 // DeleteMembership implements store.Memberships.
 func (t *tx) DeleteMembership(ctx context.Context, userID, organizationID string) error {
-	if err := t.mayManage(organizationID); err != nil {
+	if err := t.MayManage(organizationID); err != nil {
 		return err
 	}
 	n, err := t.exec(ctx, `DELETE FROM memberships WHERE user_id = ? AND organization_id = ?`, userID, organizationID)
@@ -50,15 +46,15 @@ func (t *tx) DeleteMembership(ctx context.Context, userID, organizationID string
 
 // MembershipsOf implements store.Memberships.
 func (t *tx) MembershipsOf(ctx context.Context, userID string) ([]berth.Membership, error) {
-	all, org := t.people()
+	mine, org := narrowed(t.ScopeOfPeople(), "organization_id", "?2")
 	list := []berth.Membership{}
 	err := t.many(ctx, func(rows *sql.Rows) error {
 		var m berth.Membership
-		err := rows.Scan(membershipRow(&m)...)
+		err := rows.Scan(row.MembershipColumns(&m)...)
 		list = append(list, m)
 		return err
-	}, `SELECT `+membershipColumns+` FROM memberships WHERE user_id = ? AND (? OR organization_id = ?)
-		ORDER BY organization_id LIMIT ?`, userID, all, org, row.LargestPage)
+	}, `SELECT `+membershipColumns+` FROM memberships WHERE user_id = ?1 AND `+mine+`
+		ORDER BY organization_id LIMIT ?3`, userID, org, row.LargestPage)
 	return list, fault(ctx, err, "list memberships")
 }
 
@@ -68,30 +64,25 @@ func (t *tx) ListMembers(ctx context.Context, organizationID string, p store.Pag
 	if err != nil {
 		return nil, "", err
 	}
-	if all, org := t.people(); !all && org != organizationID {
+	if !t.ScopeOfPeople().Shows(organizationID) {
 		return []berth.Membership{}, "", nil
 	}
-	return page[berth.Membership]{w, byKey(membershipRow, func(m berth.Membership) string { return m.UserID }),
+	return page[berth.Membership]{w, byKey(row.MembershipColumns, func(m berth.Membership) string { return m.UserID }),
 		`SELECT ` + membershipColumns + ` FROM memberships WHERE organization_id = ? AND user_id > ? ORDER BY user_id LIMIT ?`,
 		[]any{organizationID, w.Key}}.read(ctx, t)
 }
 
 const invitationColumns = `id, hash, email, organization_id, role, created_by, created_at, expires_at, accepted_at, accepted_by, revoked_at`
 
-func invitationRow(i *berth.Invitation) []any {
-	return []any{&i.ID, &i.Hash, &i.Email, text(&i.OrganizationID), text(&i.Role), text(&i.CreatedBy), instant(&i.CreatedAt),
-		instant(&i.ExpiresAt), instant(&i.AcceptedAt), text(&i.AcceptedBy), instant(&i.RevokedAt)}
-}
-
 // InsertInvitation implements store.Invitations.
 func (t *tx) InsertInvitation(ctx context.Context, i berth.Invitation) error {
-	if err := t.mayManage(i.OrganizationID); err != nil {
+	if err := t.MayManage(i.OrganizationID); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO invitations (`+invitationColumns+`, seq)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM invitations))`,
-		i.ID, i.Hash, i.Email, orNull(i.OrganizationID), string(i.Role), orNull(i.CreatedBy), stamp(i.CreatedAt),
-		stamp(i.ExpiresAt), stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt))
+		i.ID, i.Hash, i.Email, row.OrNull(i.OrganizationID), string(i.Role), row.OrNull(i.CreatedBy), stamp(i.CreatedAt),
+		stamp(i.ExpiresAt), stamp(i.AcceptedAt), row.OrNull(i.AcceptedBy), stamp(i.RevokedAt))
 	if isDangling(err) {
 		return row.NoOrganization(i.OrganizationID)
 	}
@@ -100,29 +91,29 @@ func (t *tx) InsertInvitation(ctx context.Context, i berth.Invitation) error {
 
 // InvitationByHash implements store.Invitations.
 func (t *tx) InvitationByHash(ctx context.Context, hash []byte) (i berth.Invitation, ok bool, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return berth.Invitation{}, false, nil
 	}
-	ok, err = t.one(ctx, invitationRow(&i), `SELECT `+invitationColumns+` FROM invitations WHERE hash = ?`, hash)
+	ok, err = t.one(ctx, row.InvitationColumns(&i), `SELECT `+invitationColumns+` FROM invitations WHERE hash = ?`, hash)
 	return i, ok, fault(ctx, err, "read invitation")
 }
 
 // CloseInvitation implements store.Invitations.
 func (t *tx) CloseInvitation(ctx context.Context, i berth.Invitation) error {
-	if err := t.writable(); err != nil {
+	if err := t.Writable(); err != nil {
 		return err
 	}
 	var stored berth.Invitation
-	ok, err := t.one(ctx, invitationRow(&stored), `SELECT `+invitationColumns+` FROM invitations WHERE id = ?`, i.ID)
+	ok, err := t.one(ctx, row.InvitationColumns(&stored), `SELECT `+invitationColumns+` FROM invitations WHERE id = ?`, i.ID)
 	if err != nil {
 		return fault(ctx, err, "read invitation")
 	}
-	if !ok || !t.actor.MayManage(stored.OrganizationID) {
+	if !ok || !t.Actor.MayManage(stored.OrganizationID) {
 		return row.NotFound("Invitation")
 	}
 	n, err := t.exec(ctx, `UPDATE invitations SET accepted_at = ?, accepted_by = ?, revoked_at = ?
 		WHERE id = ? AND accepted_at IS NULL AND revoked_at IS NULL`,
-		stamp(i.AcceptedAt), orNull(i.AcceptedBy), stamp(i.RevokedAt), i.ID)
+		stamp(i.AcceptedAt), row.OrNull(i.AcceptedBy), stamp(i.RevokedAt), i.ID)
 	switch {
 	case isDangling(err):
 		return row.NoUser(i.AcceptedBy)
@@ -139,9 +130,9 @@ func (t *tx) ListInvitations(ctx context.Context, organizationID string, p store
 		return nil, "", err
 	}
 	before, err := w.Before()
-	if err != nil || !t.actor.MayManage(organizationID) {
+	if err != nil || !t.Actor.MayManage(organizationID) {
 		return []berth.Invitation{}, "", err
 	}
-	return page[berth.Invitation]{w, bySeq(invitationRow), `SELECT ` + invitationColumns + `, seq FROM invitations
-		WHERE organization_id IS ? AND seq < ? ORDER BY seq DESC LIMIT ?`, []any{orNull(organizationID), before}}.read(ctx, t)
+	return page[berth.Invitation]{w, bySeq(row.InvitationColumns), `SELECT ` + invitationColumns + `, seq FROM invitations
+		WHERE organization_id IS ? AND seq < ? ORDER BY seq DESC LIMIT ?`, []any{row.OrNull(organizationID), before}}.read(ctx, t)
 }

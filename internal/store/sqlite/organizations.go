@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/unite-hub/berth"
@@ -12,13 +11,9 @@ import (
 
 const organizationColumns = `id, name, self_service, created_at`
 
-func organizationRow(o *berth.Organization) []any {
-	return []any{&o.ID, &o.Name, scopes(&o.SelfService), instant(&o.CreatedAt)}
-}
-
 // PutOrganization implements store.Organizations.
 func (t *tx) PutOrganization(ctx context.Context, o berth.Organization) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO organizations (`+organizationColumns+`) VALUES (?, ?, ?, ?)
@@ -37,11 +32,11 @@ func (t *tx) knowOrganization(ctx context.Context, n berth.Tenant) error {
 // Organization implements store.Organizations.
 func (t *tx) Organization(ctx context.Context, id string) (berth.Organization, error) {
 	var o berth.Organization
-	ok, err := t.one(ctx, organizationRow(&o), `SELECT `+organizationColumns+` FROM organizations WHERE id = ?`, id)
+	ok, err := t.one(ctx, row.OrganizationColumns(&o), `SELECT `+organizationColumns+` FROM organizations WHERE id = ?`, id)
 	if err != nil {
 		return berth.Organization{}, fault(ctx, err, "read organization")
 	}
-	if !ok || !t.actor.MaySee(o.ID) {
+	if !ok || !t.MaySee(o.ID) {
 		return berth.Organization{}, row.NoOrganization(id)
 	}
 	return o, nil
@@ -53,21 +48,10 @@ func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organ
 	if err != nil {
 		return nil, "", err
 	}
-	all, org := t.scope()
-	return page[berth.Organization]{w, byKey(organizationRow, func(o berth.Organization) string { return o.ID }),
-		`SELECT ` + organizationColumns + ` FROM organizations WHERE (? OR id = ?) AND id > ? ORDER BY id LIMIT ?`,
-		[]any{all, org, w.Key}}.read(ctx, t)
+	mine, org := narrowed(t.Scope(), "id", "?1")
+	return page[berth.Organization]{w, byKey(row.OrganizationColumns, func(o berth.Organization) string { return o.ID }),
+		`SELECT ` + organizationColumns + ` FROM organizations WHERE ` + mine + ` AND id > ?2 ORDER BY id LIMIT ?3`,
+		[]any{org, w.Key}}.read(ctx, t)
 }
 
 func joinScopes(s berth.Scopes) string { return strings.Join(s.Names(), " ") }
-
-// scopes reads a column of scopes.
-func scopes(dst *berth.Scopes) any {
-	return column[berth.Scopes]{dst, func(v any) (berth.Scopes, error) {
-		s, ok := v.(string)
-		if !ok {
-			return 0, fmt.Errorf("scopes column holds a %T", v)
-		}
-		return berth.ParseScopes(strings.Fields(s))
-	}}
-}

@@ -10,21 +10,21 @@ import (
 
 // Request implements store.Requests.
 func (t *tx) Request(ctx context.Context, key string) (r store.Request, ok bool, err error) {
-	if !t.anything() {
+	if !t.Anything() {
 		return store.Request{}, false, nil
 	}
-	ok, err = t.one(ctx, []any{&r.Key, &r.Fingerprint, text(&r.DeploymentID), number(&r.Status), &r.Answer, instant(&r.CreatedAt)},
+	ok, err = t.one(ctx, []any{&r.Key, &r.Fingerprint, row.Text(&r.DeploymentID), row.Number(&r.Status), &r.Answer, row.Time(&r.CreatedAt)},
 		`SELECT idempotency_key, fingerprint, deployment_id, status, answer, created_at FROM requests
-		WHERE actor_id = ? AND idempotency_key = ?`, t.actor.ID, key)
+		WHERE actor_id = ? AND idempotency_key = ?`, t.Actor.ID, key)
 	return r, ok, fault(ctx, err, "read request")
 }
 
 // mayAsk returns why the actor can't order anything.
 func (t *tx) mayAsk() error {
-	if t.actor.Everywhere() {
-		return t.writable()
+	if t.Actor.Everywhere() {
+		return t.Writable()
 	}
-	return t.mayWrite(t.actor.OrganizationID)
+	return t.MayWrite(t.Actor.OrganizationID)
 }
 
 // PutRequest implements store.Requests.
@@ -40,7 +40,7 @@ func (t *tx) PutRequest(ctx context.Context, r store.Request) error {
 		VALUES (?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (actor_id, idempotency_key) DO UPDATE SET fingerprint = excluded.fingerprint,
 		deployment_id = excluded.deployment_id, status = excluded.status, answer = excluded.answer, created_at = excluded.created_at`,
-		t.actor.ID, r.Key, r.Fingerprint, orNull(r.DeploymentID), orNull(r.Status), answer, stamp(r.CreatedAt))
+		t.Actor.ID, r.Key, r.Fingerprint, row.OrNull(r.DeploymentID), row.OrNull(r.Status), answer, stamp(r.CreatedAt))
 	if isDangling(err) {
 		return row.NoDeployment(r.DeploymentID)
 	}
@@ -57,6 +57,6 @@ func (t *tx) ForgetRequests(ctx context.Context, before time.Time) error {
 		return row.Timeless()
 	}
 	_, err := t.exec(ctx, `DELETE FROM requests WHERE created_at < ?1 AND (?2 OR actor_id = ?3)`,
-		stamp(before), t.everything(), t.actor.ID)
+		stamp(before), t.Everything(), t.Actor.ID)
 	return fault(ctx, err, "forget requests")
 }

@@ -2,49 +2,71 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
+	"slices"
 	"strings"
 
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/row"
 )
 
-// sealedIn is where each kind of sealed value is: table, and column of the id.
-var sealedIn = map[string][2]string{
-	"secret":       {"secret_versions", "id"},
-	"registry":     {"registry_credentials", "registry"},
-	"channel":      {"channels", "id"},
-	"installation": {"installation", "only"},
+// sealedIn is where each kind of sealed value is, by kind: the column of its id,
+// the select of the rest, and the condition that there is one.
+var sealedIn = []sealedPlace{
+	{"channel", "channels", "id", "organization_id, ''", "ciphertext IS NOT NULL"},
+	{"installation", "installation", `CAST(only AS TEXT)`, "NULL, ''", "ciphertext IS NOT NULL"},
+	{"registry", "registry_credentials", "registry", "NULL, ''", "true"},
+	{"secret", "secret_versions", "id", "organization_id, name", "true"},
 }
 
-func sealedRow(s *store.Sealed) []any {
-	return []any{&s.Kind, &s.ID, &s.OrganizationID, &s.Name, &s.Ciphertext}
-}
+type sealedPlace struct{ kind, table, id, rest, there string }
 
-// ListSealed implements store.Sealings.
+// ListSealed implements store.Sealings: kind by kind, each in the order of its
+// primary key.
 func (t *tx) ListSealed(ctx context.Context, p store.Page) ([]store.Sealed, string, error) {
 	w, err := row.OpenWindow("sealed", p)
-	if err != nil || !t.everything() {
+	if err != nil || !t.Everything() {
 		return []store.Sealed{}, "", err
 	}
 	kind, id, _ := strings.Cut(w.Key, ":")
-	return page[store.Sealed]{w, byKey(sealedRow, func(s store.Sealed) string { return s.Kind + ":" + s.ID }), `SELECT * FROM (
-		SELECT 'channel' AS kind, id, coalesce(organization_id, '') AS organization_id, '' AS name, ciphertext FROM channels WHERE ciphertext IS NOT NULL
-		UNION ALL SELECT 'installation', CAST(only AS TEXT), '', '', ciphertext FROM installation WHERE ciphertext IS NOT NULL
-		UNION ALL SELECT 'registry', registry, '', '', ciphertext FROM registry_credentials
-		UNION ALL SELECT 'secret', id, organization_id, name, ciphertext FROM secret_versions)
-		WHERE kind > ?1 OR kind = ?1 AND id > ?2 ORDER BY kind, id LIMIT ?3`, []any{kind, id}}.read(ctx, t)
+	list := []store.Sealed{}
+	for _, in := range sealedIn {
+		if in.kind < kind {
+			continue
+		}
+		after := ""
+		if in.kind == kind {
+			after = id
+		}
+		err := t.many(ctx, func(rows *sql.Rows) error {
+			s := store.Sealed{Kind: in.kind}
+			err := rows.Scan(&s.ID, row.Text(&s.OrganizationID), &s.Name, &s.Ciphertext)
+			list = append(list, s)
+			return err
+		}, `SELECT `+in.id+`, `+in.rest+`, ciphertext FROM `+in.table+` WHERE `+in.there+` AND `+in.id+` > ?1
+			ORDER BY `+in.id+` LIMIT ?2`, after, w.Size+1-len(list))
+		if err != nil {
+			return nil, "", fault(ctx, err, "list sealed")
+		}
+		if len(list) > w.Size { // the row behind the page: there is a next one
+			last := list[w.Size-1]
+			return list[:w.Size], w.Cursor(last.Kind + ":" + last.ID), nil
+		}
+	}
+	return list, "", nil
 }
 
 // Reseal implements store.Sealings.
 func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
-	in, ok := sealedIn[s.Kind]
-	if !ok {
+	at := slices.IndexFunc(sealedIn, func(in sealedPlace) bool { return in.kind == s.Kind })
+	if at < 0 {
 		return row.NeverSealed(s.Kind)
 	}
-	n, err := t.exec(ctx, `UPDATE `+in[0]+` SET ciphertext = ? WHERE `+in[1]+` = ? AND ciphertext = ?`, ciphertext, s.ID, s.Ciphertext)
+	in := sealedIn[at]
+	n, err := t.exec(ctx, `UPDATE `+in.table+` SET ciphertext = ? WHERE `+in.id+` = ? AND ciphertext = ?`, ciphertext, s.ID, s.Ciphertext)
 	if err == nil && n == 0 {
 		return row.Stale("The sealed value")
 	}
@@ -53,7 +75,7 @@ func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) erro
 
 // KeyMark implements store.Tx.
 func (t *tx) KeyMark(ctx context.Context) (sealed []byte, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return nil, row.Forbidden()
 	}
 	_, err = t.one(ctx, []any{&sealed}, `SELECT ciphertext FROM installation`)
@@ -62,7 +84,7 @@ func (t *tx) KeyMark(ctx context.Context) (sealed []byte, err error) {
 
 // SetKeyMark implements store.Tx.
 func (t *tx) SetKeyMark(ctx context.Context, sealed []byte) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `UPDATE installation SET ciphertext = ?`, sealed)

@@ -11,7 +11,7 @@ import (
 
 // InsertSecret implements store.Secrets.
 func (t *tx) InsertSecret(ctx context.Context, v store.SecretVersion) error {
-	if err := t.mayManage(v.OrganizationID); err != nil {
+	if err := t.MayManage(v.OrganizationID); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO secret_versions (id, organization_id, name, ciphertext, created_at) VALUES (?, ?, ?, ?, ?)`,
@@ -26,7 +26,7 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 	if len(wanted) == 0 {
 		return list, nil
 	}
-	if !t.actor.MayManage(organizationID) {
+	if !t.Actor.MayManage(organizationID) {
 		return nil, row.NotFound("Secret")
 	}
 	named, err := encodeJSON(wanted)
@@ -35,13 +35,13 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 	}
 	err = t.many(ctx, func(rows *sql.Rows) error {
 		var v store.SecretVersion
-		if err := rows.Scan(&v.ID, &v.OrganizationID, &v.Name, &v.Ciphertext, instant(&v.CreatedAt)); err != nil {
+		if err := rows.Scan(&v.ID, &v.OrganizationID, &v.Name, &v.Ciphertext, row.Time(&v.CreatedAt)); err != nil {
 			return err
 		}
 		list = append(list, v)
 		return nil
-	}, `SELECT id, organization_id, name, ciphertext, created_at FROM secret_versions
-		WHERE id IN (SELECT value FROM json_each(?)) AND organization_id = ? ORDER BY id`, named, organizationID)
+	}, `SELECT v.id, v.organization_id, v.name, v.ciphertext, v.created_at FROM json_each(?) j
+		CROSS JOIN secret_versions v ON v.id = j.value WHERE v.organization_id = ?`, named, organizationID)
 	if err != nil {
 		return nil, fault(ctx, err, "read secrets")
 	}
@@ -56,7 +56,7 @@ func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) (
 
 // PutCredential implements store.Credentials.
 func (t *tx) PutCredential(ctx context.Context, c store.StoredCredential) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO registry_credentials (registry, username, ciphertext, updated_at) VALUES (?, ?, ?, ?)
@@ -65,33 +65,29 @@ func (t *tx) PutCredential(ctx context.Context, c store.StoredCredential) error 
 	return fault(ctx, err, "write credential")
 }
 
-func credentialRow(c *store.StoredCredential) []any {
-	return []any{&c.Registry, &c.Username, &c.Ciphertext, instant(&c.UpdatedAt)}
-}
-
 // Credential implements store.Credentials.
 func (t *tx) Credential(ctx context.Context, registry string) (c store.StoredCredential, ok bool, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return store.StoredCredential{}, false, nil
 	}
-	ok, err = t.one(ctx, credentialRow(&c), `SELECT registry, username, ciphertext, updated_at FROM registry_credentials WHERE registry = ?`, registry)
+	ok, err = t.one(ctx, row.CredentialColumns(&c), `SELECT registry, username, ciphertext, updated_at FROM registry_credentials WHERE registry = ?`, registry)
 	return c, ok, fault(ctx, err, "read credential")
 }
 
 // ListCredentials implements store.Credentials.
 func (t *tx) ListCredentials(ctx context.Context, p store.Page) ([]store.StoredCredential, string, error) {
 	w, err := row.OpenWindow("credentials", p)
-	if err != nil || !t.everything() {
+	if err != nil || !t.Everything() {
 		return []store.StoredCredential{}, "", err
 	}
-	return page[store.StoredCredential]{w, byKey(credentialRow, func(c store.StoredCredential) string { return c.Registry }),
+	return page[store.StoredCredential]{w, byKey(row.CredentialColumns, func(c store.StoredCredential) string { return c.Registry }),
 		`SELECT registry, username, ciphertext, updated_at FROM registry_credentials WHERE registry > ? ORDER BY registry LIMIT ?`,
 		[]any{w.Key}}.read(ctx, t)
 }
 
 // DeleteCredential implements store.Credentials.
 func (t *tx) DeleteCredential(ctx context.Context, registry string) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	n, err := t.exec(ctx, `DELETE FROM registry_credentials WHERE registry = ?`, registry)

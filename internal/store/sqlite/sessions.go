@@ -11,14 +11,9 @@ import (
 
 const sessionColumns = `id, hash, user_id, address, created_at, expires_at, last_seen_at, revoked_at`
 
-func sessionRow(s *berth.Session) []any {
-	return []any{&s.ID, &s.Hash, &s.UserID, &s.Address, instant(&s.CreatedAt), instant(&s.ExpiresAt),
-		instant(&s.LastSeenAt), instant(&s.RevokedAt)}
-}
-
 // InsertSession implements store.Sessions.
 func (t *tx) InsertSession(ctx context.Context, s berth.Session) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO sessions (`+sessionColumns+`, seq)
@@ -32,16 +27,16 @@ func (t *tx) InsertSession(ctx context.Context, s berth.Session) error {
 
 // SessionByHash implements store.Sessions.
 func (t *tx) SessionByHash(ctx context.Context, hash []byte) (s berth.Session, ok bool, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return berth.Session{}, false, nil
 	}
-	ok, err = t.one(ctx, sessionRow(&s), `SELECT `+sessionColumns+` FROM sessions WHERE hash = ?`, hash)
+	ok, err = t.one(ctx, row.SessionColumns(&s), `SELECT `+sessionColumns+` FROM sessions WHERE hash = ?`, hash)
 	return s, ok, fault(ctx, err, "read session")
 }
 
 // UpdateSession implements store.Sessions.
 func (t *tx) UpdateSession(ctx context.Context, s berth.Session) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	n, err := t.exec(ctx, `UPDATE sessions SET revoked_at = coalesce(revoked_at, ?2),
@@ -56,12 +51,12 @@ func (t *tx) UpdateSession(ctx context.Context, s berth.Session) error {
 // SessionsOf implements store.Sessions.
 func (t *tx) SessionsOf(ctx context.Context, userID string, now time.Time) ([]berth.Session, error) {
 	list := []berth.Session{}
-	if !t.everything() {
+	if !t.Everything() {
 		return list, nil
 	}
 	err := t.many(ctx, func(rows *sql.Rows) error {
 		var s berth.Session
-		err := rows.Scan(sessionRow(&s)...)
+		err := rows.Scan(row.SessionColumns(&s)...)
 		list = append(list, s)
 		return err
 	}, `SELECT `+sessionColumns+` FROM sessions WHERE user_id = ? AND revoked_at IS NULL AND expires_at > ?
@@ -71,7 +66,7 @@ func (t *tx) SessionsOf(ctx context.Context, userID string, now time.Time) ([]be
 
 // ForgetSessions implements store.Sessions.
 func (t *tx) ForgetSessions(ctx context.Context, before time.Time) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `DELETE FROM sessions WHERE expires_at < ?1 OR revoked_at < ?1`, stamp(before))

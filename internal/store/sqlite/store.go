@@ -15,6 +15,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/row"
 )
 
 // Options say where the database is.
@@ -102,12 +103,12 @@ func (s *Store) Close() error {
 // InTx implements store.Store. The context ends the wait for the writer and
 // whatever fn does; once fn has returned nil, the commit is carried through.
 func (s *Store) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
-	return s.run(ctx, s.writer, &tx{actor: actor, writes: true}, fn)
+	return s.run(ctx, s.writer, &tx{Access: row.Access{Actor: actor, Writes: true}}, fn)
 }
 
 // View implements store.Store.
 func (s *Store) View(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
-	return s.run(ctx, s.reader, &tx{actor: actor}, fn)
+	return s.run(ctx, s.reader, &tx{Access: row.Access{Actor: actor}}, fn)
 }
 
 func (s *Store) run(ctx context.Context, p *pool, t *tx, fn func(store.Tx) error) (err error) {
@@ -118,7 +119,7 @@ func (s *Store) run(ctx context.Context, p *pool, t *tx, fn func(store.Tx) error
 	defer func() { p.give(ses) }()
 
 	begin := "BEGIN DEFERRED"
-	if t.writes {
+	if t.Writes {
 		begin = "BEGIN IMMEDIATE"
 	}
 	if err := ses.exec(ctx, begin); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/unite-hub/berth/internal/store/row"
 )
 
-// tenantColumns are what tenantRow scans. container_name follows from the
+// tenantColumns are what row.TenantColumns scans. container_name follows from the
 // organization, volume_mounts from the table volumes.
 const tenantColumns = `id, organization_id, tenant_name, container_id, image_tag, external_port, internal_port, tenant_url,
 	cpu_limit, memory_limit_mb, disk_limit_mb, status, last_started_at, last_stopped_at, health_status, last_health_check_at,
@@ -22,39 +22,6 @@ const tenantColumns = `id, organization_id, tenant_name, container_id, image_tag
 // mountsOf is the volume_mounts of the organization in parameter ?1.
 const mountsOf = `(SELECT json_group_array(json_object('volume', name, 'mount', mount) ORDER BY name)
 	FROM volumes WHERE organization_id = ?1 AND deleted_at IS NULL)`
-
-func tenantRow(t *berth.Tenant) []any {
-	return []any{&t.ID, &t.OrganizationID, &t.Name, text(&t.ContainerID), &t.Spec.ImageTag, number(&t.ExternalPort),
-		number(&t.Spec.InternalPort), &t.URL, &t.Spec.Limits.CPU, &t.Spec.Limits.MemoryMB, &t.Spec.Limits.DiskMB,
-		text(&t.Status), instant(&t.LastStartedAt), instant(&t.LastStoppedAt), text(&t.Health), instant(&t.LastProbedAt),
-		names(&t.Spec.Environment), instant(&t.CreatedAt), instant(&t.UpdatedAt), text(&t.CreatedBy), &t.Slug,
-		text(&t.EngineID), prefix(&t.Subnet), text(&t.Want), &t.Generation, text(&t.Spec.ImageDigest), &t.Spec.Blueprint,
-		&t.Spec.Replicas, text(&t.Cause), instant(&t.DeprovisionedAt), &t.Revision, names(&t.Spec.Images),
-		&t.Spec.Release, &t.Released}
-}
-
-// tenantValues are the columns that both an insert and an update write, in the
-// order of their parameters ?2 … ?33; ?1 is the organization.
-func tenantValues(t berth.Tenant) ([]any, error) {
-	env, err := encodeJSON(row.Names(t.Spec.Environment))
-	if err != nil {
-		return nil, err
-	}
-	pins, err := encodeJSON(row.Names(t.Spec.Images))
-	if err != nil {
-		return nil, err
-	}
-	subnet := ""
-	if t.Subnet.IsValid() {
-		subnet = t.Subnet.String()
-	}
-	return []any{t.OrganizationID, t.ID, t.Name, orNull(t.ContainerID), t.Spec.ImageTag, orNull(t.ExternalPort),
-		orNull(t.Spec.InternalPort), t.URL, t.Spec.Limits.CPU, t.Spec.Limits.MemoryMB, t.Spec.Limits.DiskMB,
-		string(t.Status), stamp(t.LastStartedAt), stamp(t.LastStoppedAt), string(t.Health), stamp(t.LastProbedAt),
-		env, stamp(t.UpdatedAt), t.Slug, row.Fold(t.Name) + "\n" + t.Slug, orNull(t.EngineID), orNull(subnet),
-		string(t.Want), t.Generation, orNull(t.Spec.ImageDigest), t.Spec.Blueprint, t.Spec.Replicas, orNull(t.Cause),
-		stamp(t.DeprovisionedAt), t.Revision, pins, t.Spec.Release, t.Released}, nil
-}
 
 // Tenant implements store.Tenants.
 func (t *tx) Tenant(ctx context.Context, ref string) (berth.Tenant, error) {
@@ -75,11 +42,11 @@ func (t *tx) Tombstone(ctx context.Context, organizationID string) (berth.Tenant
 
 func (t *tx) tenant(ctx context.Context, ref, query string, args ...any) (berth.Tenant, error) {
 	var found berth.Tenant
-	ok, err := t.one(ctx, tenantRow(&found), query, args...)
+	ok, err := t.one(ctx, row.TenantColumns(&found), query, args...)
 	if err != nil {
 		return berth.Tenant{}, fault(ctx, err, "read tenant")
 	}
-	if !ok || !t.actor.MaySee(found.OrganizationID) {
+	if !ok || !t.MaySee(found.OrganizationID) {
 		return berth.Tenant{}, row.NoTenant(ref)
 	}
 	return found, nil
@@ -95,22 +62,26 @@ func (t *tx) ListTenants(ctx context.Context, f store.TenantFilter) ([]berth.Ten
 	if err != nil {
 		return nil, "", err
 	}
-	all, org := t.scope()
-	return page[berth.Tenant]{w, bySeq(tenantRow), `SELECT ` + tenantColumns + `, seq FROM tenant_containers
+	mine, org := narrowed(t.Scope(), "organization_id", "?5")
+	engine := "?6 IS NULL"
+	if f.Engine.Known {
+		engine = "engine_id IS nullif(?6, '')"
+	}
+	return page[berth.Tenant]{w, bySeq(row.TenantColumns), `SELECT ` + tenantColumns + `, seq FROM tenant_containers
 		WHERE deprovisioned_at IS NULL AND seq > ?1
 		AND (?2 = '' OR status = ?2) AND (?3 = '' OR health_status = ?3)
 		AND (?4 = '' OR instr(search_text, ?4) > 0)
-		AND (?5 OR organization_id = ?6)
+		AND ` + mine + ` AND ` + engine + `
 		ORDER BY seq LIMIT ?7`,
-		[]any{after, string(f.Status), string(f.Health), row.Fold(f.Text), all, org}}.read(ctx, t)
+		[]any{after, string(f.Status), string(f.Health), row.Fold(f.Text), org, given(f.Engine)}}.read(ctx, t)
 }
 
 // InsertTenant implements store.Tenants.
 func (t *tx) InsertTenant(ctx context.Context, n berth.Tenant) error {
-	if err := t.mayWrite(n.OrganizationID); err != nil {
+	if err := t.MayWrite(n.OrganizationID); err != nil {
 		return err
 	}
-	values, err := tenantValues(n)
+	values, err := row.TenantValues(encoding, n)
 	if err != nil {
 		return fault(ctx, err, "insert tenant")
 	}
@@ -125,16 +96,16 @@ func (t *tx) InsertTenant(ctx context.Context, n berth.Tenant) error {
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
 		?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, `+mountsOf+`,
 		(SELECT coalesce(max(seq), 0) + 1 FROM tenant_containers))`,
-		append(values, stamp(n.CreatedAt), orNull(n.CreatedBy), n.ContainerName())...)
+		append(values, stamp(n.CreatedAt), row.OrNull(n.CreatedBy), n.ContainerName())...)
 	return t.tenantConflict(ctx, err, n)
 }
 
 // UpdateTenant implements store.Tenants. A tombstone is never changed.
 func (t *tx) UpdateTenant(ctx context.Context, n *berth.Tenant) error {
-	if err := t.mayWrite(n.OrganizationID); err != nil {
+	if err := t.MayWrite(n.OrganizationID); err != nil {
 		return err
 	}
-	values, err := tenantValues(*n)
+	values, err := row.TenantValues(encoding, *n)
 	if err != nil {
 		return fault(ctx, err, "update tenant")
 	}
@@ -174,9 +145,10 @@ func (t *tx) tenantConflict(ctx context.Context, err error, n berth.Tenant) erro
 	}
 	var organization, slug, port, network bool
 	_, asked := t.one(ctx, []any{&organization, &slug, &port, &network}, `SELECT
-		coalesce(max(organization_id = ?2), 0), coalesce(max(slug = ?3), 0),
-		coalesce(max(external_port = ?4), 0), coalesce(max(subnet = ?5), 0)
-		FROM tenant_containers WHERE deprovisioned_at IS NULL AND id <> ?1`,
+		EXISTS (SELECT 1 FROM tenant_containers WHERE deprovisioned_at IS NULL AND id <> ?1 AND organization_id = ?2),
+		EXISTS (SELECT 1 FROM tenant_containers WHERE deprovisioned_at IS NULL AND id <> ?1 AND slug = ?3),
+		EXISTS (SELECT 1 FROM tenant_containers WHERE deprovisioned_at IS NULL AND id <> ?1 AND external_port = ?4),
+		EXISTS (SELECT 1 FROM tenant_containers WHERE deprovisioned_at IS NULL AND id <> ?1 AND subnet = ?5)`,
 		n.ID, n.OrganizationID, n.Slug, n.ExternalPort, subnet)
 	switch {
 	case asked != nil:
@@ -197,7 +169,7 @@ func (t *tx) tenantConflict(ctx context.Context, err error, n berth.Tenant) erro
 // know every port: numbers only, and of no use without the tenants.
 func (t *tx) TakenPorts(ctx context.Context) ([]int, error) {
 	ports := []int{}
-	if !t.anything() {
+	if !t.Anything() {
 		return ports, nil
 	}
 	err := t.many(ctx, func(rows *sql.Rows) error {
@@ -214,12 +186,12 @@ func (t *tx) TakenPorts(ctx context.Context) ([]int, error) {
 // TakenSubnets implements store.Tenants; see TakenPorts.
 func (t *tx) TakenSubnets(ctx context.Context) ([]netip.Prefix, error) {
 	subnets := []netip.Prefix{}
-	if !t.anything() {
+	if !t.Anything() {
 		return subnets, nil
 	}
 	err := t.many(ctx, func(rows *sql.Rows) error {
 		var p netip.Prefix
-		if err := rows.Scan(prefix(&p)); err != nil {
+		if err := rows.Scan(row.Prefix(&p)); err != nil {
 			return err
 		}
 		subnets = append(subnets, p)

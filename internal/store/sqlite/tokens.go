@@ -10,19 +10,14 @@ import (
 
 const tokenColumns = `id, name, prefix, hash, role, organization_id, scopes, created_by, created_at, expires_at, last_used_at, revoked_at`
 
-func tokenRow(t *berth.Token) []any {
-	return []any{&t.ID, &t.Name, &t.Prefix, &t.Hash, text(&t.Role), text(&t.OrganizationID), scopes(&t.Scopes), text(&t.CreatedBy),
-		instant(&t.CreatedAt), instant(&t.ExpiresAt), instant(&t.LastUsedAt), instant(&t.RevokedAt)}
-}
-
 // InsertToken implements store.Tokens.
 func (t *tx) InsertToken(ctx context.Context, k berth.Token) error {
-	if err := t.mayManage(k.OrganizationID); err != nil {
+	if err := t.MayManage(k.OrganizationID); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `INSERT INTO tokens (`+tokenColumns+`, seq)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM tokens))`,
-		k.ID, k.Name, k.Prefix, k.Hash, string(k.Role), orNull(k.OrganizationID), joinScopes(k.Scopes), orNull(k.CreatedBy),
+		k.ID, k.Name, k.Prefix, k.Hash, string(k.Role), row.OrNull(k.OrganizationID), joinScopes(k.Scopes), row.OrNull(k.CreatedBy),
 		stamp(k.CreatedAt), stamp(k.ExpiresAt), stamp(k.LastUsedAt), stamp(k.RevokedAt))
 	if isDangling(err) {
 		return row.NoOrganization(k.OrganizationID)
@@ -32,21 +27,21 @@ func (t *tx) InsertToken(ctx context.Context, k berth.Token) error {
 
 // TokenByHash implements store.Tokens.
 func (t *tx) TokenByHash(ctx context.Context, hash []byte) (k berth.Token, ok bool, err error) {
-	if !t.everything() {
+	if !t.Everything() {
 		return berth.Token{}, false, nil
 	}
-	ok, err = t.one(ctx, tokenRow(&k), `SELECT `+tokenColumns+` FROM tokens WHERE hash = ?`, hash)
+	ok, err = t.one(ctx, row.TokenColumns(&k), `SELECT `+tokenColumns+` FROM tokens WHERE hash = ?`, hash)
 	return k, ok, fault(ctx, err, "read token")
 }
 
 // Token implements store.Tokens.
 func (t *tx) Token(ctx context.Context, id string) (berth.Token, error) {
 	var k berth.Token
-	ok, err := t.one(ctx, tokenRow(&k), `SELECT `+tokenColumns+` FROM tokens WHERE id = ?`, id)
+	ok, err := t.one(ctx, row.TokenColumns(&k), `SELECT `+tokenColumns+` FROM tokens WHERE id = ?`, id)
 	if err != nil {
 		return berth.Token{}, fault(ctx, err, "read token")
 	}
-	if !ok || !t.actor.MayManage(k.OrganizationID) {
+	if !ok || !t.Actor.MayManage(k.OrganizationID) {
 		return berth.Token{}, row.NotFound("Token")
 	}
 	return k, nil
@@ -59,21 +54,19 @@ func (t *tx) ListTokens(ctx context.Context, organizationID string, p store.Page
 		return nil, "", err
 	}
 	after, err := w.After()
-	all := organizationID == "" && t.everything()
-	if organizationID == "" {
-		organizationID = t.actor.OrganizationID
-	}
-	if err != nil || !all && !t.actor.MayManage(organizationID) {
+	scope := t.ManagedScopeOf(organizationID)
+	if err != nil || scope.None() {
 		return []berth.Token{}, "", err
 	}
-	return page[berth.Token]{w, bySeq(tokenRow), `SELECT ` + tokenColumns + `, seq FROM tokens
-		WHERE (? OR organization_id = ?) AND seq > ? ORDER BY seq LIMIT ?`, []any{all, organizationID, after}}.read(ctx, t)
+	mine, org := narrowed(scope, "organization_id", "?1")
+	return page[berth.Token]{w, bySeq(row.TokenColumns), `SELECT ` + tokenColumns + `, seq FROM tokens
+		WHERE ` + mine + ` AND seq > ?2 ORDER BY seq LIMIT ?3`, []any{org, after}}.read(ctx, t)
 }
 
 // UpdateToken implements store.Tokens. A late note of use, written from an
 // older copy, neither takes a revocation back nor moves the last use back.
 func (t *tx) UpdateToken(ctx context.Context, k berth.Token) error {
-	if err := t.writable(); err != nil {
+	if err := t.Writable(); err != nil {
 		return err
 	}
 	if _, err := t.Token(ctx, k.ID); err != nil {

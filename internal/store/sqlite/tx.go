@@ -4,13 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
 
-	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/row"
 )
@@ -18,76 +15,12 @@ import (
 // tx is one transaction of one actor. Every row that it reads or writes is
 // checked against the actor.
 type tx struct {
+	row.Access
 	*session
-	actor  berth.Actor
-	writes bool
 	failed error // of a statement: SQLite may have rolled back, so nothing more may run
 }
 
 var _ store.Tx = (*tx)(nil)
-
-// everything reports whether the actor sees what belongs to the installation,
-// and with it every organization.
-func (t *tx) everything() bool { return t.actor.Installation() }
-
-// anything reports whether the actor sees any organization at all.
-func (t *tx) anything() bool {
-	return t.actor.Everywhere() || t.actor.MaySee(t.actor.OrganizationID)
-}
-
-// scope returns the arguments with which a list is narrowed to the
-// organizations that the actor sees: "(? OR organization_id = ?)". For the
-// actor who sees nothing, no row matches, because no row's organization is
-// empty.
-func (t *tx) scope() (all bool, organizationID string) {
-	if !t.anything() {
-		return false, ""
-	}
-	return t.actor.Everywhere(), t.actor.OrganizationID
-}
-
-// scopeOf is scope for a list that may be asked of one organization; "" for
-// all.
-func (t *tx) scopeOf(organizationID string) (all bool, narrowed string) {
-	switch {
-	case organizationID == "":
-		return t.scope()
-	case t.actor.MaySee(organizationID):
-		return false, organizationID
-	}
-	return false, ""
-}
-
-// writable returns why this transaction must not write at all.
-func (t *tx) writable() error {
-	if !t.writes {
-		return row.ReadOnly()
-	}
-	return nil
-}
-
-// mayWrite returns why the actor must not write a row of the organization, or
-// with "" of the installation.
-func (t *tx) mayWrite(organizationID string) error {
-	if err := t.writable(); err != nil {
-		return err
-	}
-	if !t.actor.MayWrite(organizationID) {
-		return row.Forbidden()
-	}
-	return nil
-}
-
-// mayManage is mayWrite for tokens, invitations, memberships and channels.
-func (t *tx) mayManage(organizationID string) error {
-	if err := t.writable(); err != nil {
-		return err
-	}
-	if !t.actor.MayManage(organizationID) {
-		return row.Forbidden()
-	}
-	return nil
-}
 
 // statement returns query prepared, unless one before it failed: then the
 // transaction may be over already, and what came next would stand alone.
@@ -158,7 +91,7 @@ func (t *tx) many(ctx context.Context, scan func(*sql.Rows) error, query string,
 // Installation implements store.Tx.
 func (t *tx) Installation(ctx context.Context) (string, error) {
 	var id string
-	if !t.anything() {
+	if !t.Anything() {
 		return "", row.NotFound("Installation")
 	}
 	ok, err := t.one(ctx, []any{&id}, `SELECT id FROM installation`)
@@ -177,83 +110,23 @@ func (t *tx) install(ctx context.Context, id string, now time.Time) error {
 	return fault(ctx, err, "name installation")
 }
 
-// timeFormat has a fixed width, so that times sort as text.
-const timeFormat = "2006-01-02T15:04:05.000000Z"
-
-// stamp is a time as it is stored; the zero time is NULL.
+// stamp is a time as it is stored: of a fixed width, so that times sort as text;
+// the zero time is NULL.
 func stamp(at time.Time) any {
 	if at.IsZero() {
 		return nil
 	}
-	return at.UTC().Truncate(time.Microsecond).Format(timeFormat)
+	return at.UTC().Truncate(time.Microsecond).Format(store.CanonicalTime)
 }
 
-// orNull stores the zero value, which means unknown or none, as NULL.
-func orNull[T comparable](v T) any {
-	var zero T
-	if v == zero {
-		return nil
+// encoding is how SQLite takes times and JSON.
+var encoding = row.Encoding{Time: stamp, JSON: encodeJSON}
+
+// narrowed is the condition, on one parameter, by which a list shows a scope,
+// and the parameter's value. Nobody's is NULL, which equals no row's.
+func narrowed(s row.Scope, column, parameter string) (condition string, value any) {
+	if s.All {
+		return parameter + " IS NULL", nil
 	}
-	return v
-}
-
-// column reads one column into *dst; NULL gives the zero value.
-type column[T any] struct {
-	dst   *T
-	parse func(any) (T, error)
-}
-
-// Scan implements sql.Scanner.
-func (c column[T]) Scan(v any) error {
-	var zero T
-	if v == nil {
-		*c.dst = zero
-		return nil
-	}
-	got, err := c.parse(v)
-	if err != nil {
-		return err
-	}
-	*c.dst = got
-	return nil
-}
-
-func text[T ~string](dst *T) any {
-	return column[T]{dst, func(v any) (T, error) {
-		s, ok := v.(string)
-		if !ok {
-			return "", fmt.Errorf("text column holds a %T", v)
-		}
-		return T(s), nil
-	}}
-}
-
-func number(dst *int) any {
-	return column[int]{dst, func(v any) (int, error) {
-		n, ok := v.(int64)
-		if !ok {
-			return 0, fmt.Errorf("integer column holds a %T", v)
-		}
-		return int(n), nil
-	}}
-}
-
-func instant(dst *time.Time) any {
-	return column[time.Time]{dst, func(v any) (time.Time, error) {
-		s, ok := v.(string)
-		if !ok {
-			return time.Time{}, fmt.Errorf("time column holds a %T", v)
-		}
-		return time.Parse(timeFormat, s)
-	}}
-}
-
-func prefix(dst *netip.Prefix) any {
-	return column[netip.Prefix]{dst, func(v any) (netip.Prefix, error) {
-		s, ok := v.(string)
-		if !ok {
-			return netip.Prefix{}, fmt.Errorf("subnet column holds a %T", v)
-		}
-		return netip.ParsePrefix(s)
-	}}
+	return column + " = " + parameter, row.OrNull(s.OrganizationID)
 }

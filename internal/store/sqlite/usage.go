@@ -12,7 +12,7 @@ import (
 // PutUsage implements store.Usages.
 func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 	for _, u := range list {
-		if err := t.mayWrite(u.OrganizationID); err != nil {
+		if err := t.MayWrite(u.OrganizationID); err != nil {
 			return err
 		}
 		_, err := t.exec(ctx, `INSERT INTO tenant_resource_usage (id, container_id, organization_id, recorded_at, period_start, period_end,
@@ -22,8 +22,9 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 			disk_usage_bytes, disk_io_read_bytes, disk_io_write_bytes, avg_response_time_us, samples)
 			SELECT ?1, id, organization_id, ?4, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?4,
 			?21, ?22, ?23, ?24, ?25, ?26, ?27
-			FROM tenant_containers WHERE id = (SELECT id FROM tenant_containers WHERE organization_id = ?2
-			ORDER BY deprovisioned_at IS NOT NULL, seq DESC LIMIT 1)
+			FROM tenant_containers WHERE id = coalesce(
+			(SELECT id FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NULL),
+			(SELECT id FROM tenant_containers WHERE organization_id = ?2 AND deprovisioned_at IS NOT NULL ORDER BY seq DESC LIMIT 1))
 			ON CONFLICT (organization_id, resolution, period_start) DO UPDATE SET recorded_at = excluded.recorded_at,
 			period_end = excluded.period_end, cpu_usage_percent_avg = excluded.cpu_usage_percent_avg,
 			cpu_usage_percent_max = excluded.cpu_usage_percent_max, cpu_throttling_count = excluded.cpu_throttling_count,
@@ -51,15 +52,15 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 // ListUsage implements store.Usages.
 func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time, limit int) ([]berth.Usage, error) {
 	list := []berth.Usage{}
-	if !t.actor.MaySee(organizationID) {
+	if !t.MaySee(organizationID) {
 		return list, nil
 	}
 	err := t.many(ctx, func(rows *sql.Rows) error {
 		u := berth.Usage{OrganizationID: organizationID, Resolution: resolution}
 		var limitMB, responseUS berth.Maybe[int64]
-		if err := rows.Scan(instant(&u.Start), instant(&u.End), maybe(&u.CPUPercentAvg), maybe(&u.CPUPercentMax), maybe(&u.Throttled),
-			maybe(&u.MemoryAvg), maybe(&u.MemoryMax), maybe(&limitMB), maybe(&u.OOMKills), maybe(&u.NetworkRx), maybe(&u.NetworkTx),
-			maybe(&u.Disk), maybe(&u.DiskRead), maybe(&u.DiskWritten), maybe(&u.Requests), maybe(&u.Errors), maybe(&responseUS), &u.Samples); err != nil {
+		if err := rows.Scan(row.Time(&u.Start), row.Time(&u.End), row.Maybe(&u.CPUPercentAvg), row.Maybe(&u.CPUPercentMax), row.Maybe(&u.Throttled),
+			row.Maybe(&u.MemoryAvg), row.Maybe(&u.MemoryMax), row.Maybe(&limitMB), row.Maybe(&u.OOMKills), row.Maybe(&u.NetworkRx), row.Maybe(&u.NetworkTx),
+			row.Maybe(&u.Disk), row.Maybe(&u.DiskRead), row.Maybe(&u.DiskWritten), row.Maybe(&u.Requests), row.Maybe(&u.Errors), row.Maybe(&responseUS), &u.Samples); err != nil {
 			return err
 		}
 		u.MemoryLimit = berth.Maybe[int64]{Value: limitMB.Value * berth.BytesPerMB, Known: limitMB.Known}
@@ -76,7 +77,7 @@ func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution be
 
 // UsageOrganizations implements store.Usages.
 func (t *tx) UsageOrganizations(ctx context.Context) ([]string, error) {
-	all, org := t.scope()
+	mine, org := narrowed(t.Scope(), "id", "?1")
 	list := []string{}
 	err := t.many(ctx, func(rows *sql.Rows) error {
 		var id string
@@ -85,13 +86,13 @@ func (t *tx) UsageOrganizations(ctx context.Context) ([]string, error) {
 		}
 		list = append(list, id)
 		return nil
-	}, `SELECT DISTINCT organization_id FROM tenant_resource_usage WHERE (? OR organization_id = ?) ORDER BY organization_id`, all, org)
+	}, `SELECT id FROM organizations o WHERE EXISTS (SELECT 1 FROM tenant_resource_usage u WHERE u.organization_id = o.id) AND `+mine+` ORDER BY id`, org)
 	return list, fault(ctx, err, "list organizations with usage")
 }
 
 // DropUsage implements store.Usages.
 func (t *tx) DropUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time) error {
-	if err := t.mayWrite(organizationID); err != nil {
+	if err := t.MayWrite(organizationID); err != nil {
 		return err
 	}
 	_, err := t.exec(ctx, `DELETE FROM tenant_resource_usage WHERE organization_id = ? AND resolution = ? AND period_start >= ? AND period_start < ?`,
@@ -101,7 +102,7 @@ func (t *tx) DropUsage(ctx context.Context, organizationID string, resolution be
 
 // ForgetUsage implements store.Usages.
 func (t *tx) ForgetUsage(ctx context.Context, resolution berth.Resolution, before time.Time, most int) (int, error) {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return 0, err
 	}
 	n, err := t.exec(ctx, `DELETE FROM tenant_resource_usage WHERE id IN (SELECT id FROM tenant_resource_usage
@@ -112,7 +113,7 @@ func (t *tx) ForgetUsage(ctx context.Context, resolution berth.Resolution, befor
 // PutMarks implements store.Usages.
 func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 	for _, m := range list {
-		if err := t.mayWrite(m.OrganizationID); err != nil {
+		if err := t.MayWrite(m.OrganizationID); err != nil {
 			return err
 		}
 		text, err := encodeJSON(row.NewCounters(m.Samples))
@@ -130,12 +131,12 @@ func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 
 // Marks implements store.Usages.
 func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
-	all, org := t.scope()
+	mine, org := narrowed(t.Scope(), "organization_id", "?1")
 	list := []berth.Mark{}
 	err := t.many(ctx, func(rows *sql.Rows) error {
 		var m berth.Mark
 		var text string
-		if err := rows.Scan(&m.OrganizationID, instant(&m.End), &text, maybe(&m.Disk)); err != nil {
+		if err := rows.Scan(&m.OrganizationID, row.Time(&m.End), &text, row.Maybe(&m.Disk)); err != nil {
 			return err
 		}
 		var err error
@@ -149,17 +150,17 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 			ORDER BY period_start DESC LIMIT 1),
 		(SELECT disk_usage_bytes FROM tenant_resource_usage u WHERE u.organization_id = m.organization_id AND resolution = 'hour'
 			ORDER BY period_start DESC LIMIT 1))
-		FROM usage_marks m WHERE (? OR organization_id = ?) ORDER BY organization_id`, all, org)
+		FROM usage_marks m WHERE `+mine+` ORDER BY organization_id`, org)
 	return list, fault(ctx, err, "read counters")
 }
 
 // ForgetMarks implements store.Usages.
 func (t *tx) ForgetMarks(ctx context.Context) error {
-	if err := t.mayWrite(""); err != nil {
+	if err := t.MayWrite(""); err != nil {
 		return err
 	}
-	_, err := t.exec(ctx, `DELETE FROM usage_marks WHERE organization_id NOT IN
-		(SELECT organization_id FROM tenant_containers WHERE deprovisioned_at IS NULL)`)
+	_, err := t.exec(ctx, `DELETE FROM usage_marks WHERE NOT EXISTS (SELECT 1 FROM tenant_containers c
+		WHERE c.organization_id = usage_marks.organization_id AND c.deprovisioned_at IS NULL)`)
 	return fault(ctx, err, "forget counters")
 }
 

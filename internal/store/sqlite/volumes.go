@@ -11,7 +11,7 @@ import (
 // PutVolume implements store.Volumes. It keeps the seed's volume_mounts of the
 // living tenant in step.
 func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
-	if err := t.mayWrite(v.OrganizationID); err != nil {
+	if err := t.MayWrite(v.OrganizationID); err != nil {
 		return err
 	}
 	n, err := t.exec(ctx, `INSERT INTO volumes (name, organization_id, mount, engine_id, created_at, kept_at, deleted_at)
@@ -19,7 +19,7 @@ func (t *tx) PutVolume(ctx context.Context, v berth.VolumeRecord) error {
 		ON CONFLICT (name) DO UPDATE SET mount = excluded.mount, engine_id = excluded.engine_id,
 		created_at = excluded.created_at, kept_at = excluded.kept_at, deleted_at = excluded.deleted_at
 		WHERE organization_id = excluded.organization_id`,
-		v.Name, v.OrganizationID, v.Mount, orNull(v.EngineID), stamp(v.CreatedAt), stamp(v.KeptAt), stamp(v.DeletedAt))
+		v.Name, v.OrganizationID, v.Mount, row.OrNull(v.EngineID), stamp(v.CreatedAt), stamp(v.KeptAt), stamp(v.DeletedAt))
 	if err != nil {
 		return fault(ctx, err, "write volume")
 	}
@@ -37,19 +37,15 @@ func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Pag
 	if err != nil {
 		return nil, "", err
 	}
-	read := page[berth.VolumeRecord]{Window: w, scan: byKey(volumeRow, func(v berth.VolumeRecord) string { return v.Name })}
-	if all, org := t.scopeOf(organizationID); all {
+	read := page[berth.VolumeRecord]{Window: w, scan: byKey(row.VolumeColumns, func(v berth.VolumeRecord) string { return v.Name })}
+	if s := t.ScopeOf(organizationID); s.All {
 		read.query = `SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM volumes
 			WHERE deleted_at IS NULL AND name > ? ORDER BY name LIMIT ?`
 		read.args = []any{w.Key}
 	} else {
 		read.query = `SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM volumes
 			WHERE organization_id = ? AND deleted_at IS NULL AND name > ? ORDER BY name LIMIT ?`
-		read.args = []any{org, w.Key}
+		read.args = []any{row.OrNull(s.OrganizationID), w.Key}
 	}
 	return read.read(ctx, t)
-}
-
-func volumeRow(v *berth.VolumeRecord) []any {
-	return []any{&v.OrganizationID, &v.Name, &v.Mount, text(&v.EngineID), instant(&v.CreatedAt), instant(&v.KeptAt)}
 }

@@ -48,6 +48,21 @@ var listTests = []test{
 		}
 		f.same(seen, want)
 	}},
+	{"a list of an engine shows its tenants only, and that of none those that no engine has yet", func(f fixture) {
+		a, b, c, d := tenant(1), tenant(2), tenant(3), tenant(4)
+		b.EngineID, c.EngineID = "engine-2", ""
+		f.insert(a, b, c, d)
+		for engine, want := range map[string][]berth.Tenant{"engine-1": {a, d}, "engine-2": {b}, "": {c}, "engine-3": {}} {
+			page, _ := f.list(operator, store.TenantFilter{Engine: berth.Known(engine)})
+			f.same(page, want)
+		}
+		page, next := f.list(operator, store.TenantFilter{Engine: berth.Known("engine-1"), Page: store.Page{Limit: 1}})
+		f.same(page, []berth.Tenant{a})
+		page, _ = f.list(operator, store.TenantFilter{Engine: berth.Known("engine-1"), Page: store.Page{Limit: 1, Cursor: next}})
+		f.same(page, []berth.Tenant{d})
+		page, _ = f.list(of(b.OrganizationID), store.TenantFilter{Engine: berth.Known("engine-1")})
+		f.same(page, []berth.Tenant{})
+	}},
 	{"a last page that is full has no next one", func(f fixture) {
 		f.insert(tenant(1), tenant(2))
 		page, next := f.list(operator, store.TenantFilter{Page: store.Page{Limit: 2}})

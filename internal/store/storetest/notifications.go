@@ -63,6 +63,32 @@ var notificationTests = []test{
 		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.DeleteChannel(ctx, id(1)) })
 		due(noon)
 	}},
+	{"events that a wrong clock dated ahead keep none of the old ones from going", func(f fixture) {
+		var last int64
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			for _, hours := range []int{900, 901, 902, 0, 1, 2, 3} {
+				e := berth.Event{ID: berth.NewID(), OrganizationID: org(1), At: noon.Add(time.Duration(hours) * time.Hour), Kind: "oom", Message: "m"}
+				if err := tx.InsertEvent(ctx, e); err != nil {
+					return err
+				}
+			}
+			list, err := tx.EventsAfter(ctx, 0, 0)
+			if err == nil {
+				last = list[len(list)-1].Seq
+				err = tx.SetOutboxSeq(ctx, last)
+			}
+			return err
+		})
+		for _, want := range []int{2, 1, 0} { // the newest stays
+			f.tx(func(ctx context.Context, tx store.Tx) error {
+				n, err := tx.ForgetEvents(ctx, noon.Add(500*time.Hour), 2)
+				if n != want {
+					f.Errorf("dropped %d, want %d", n, want)
+				}
+				return err
+			})
+		}
+	}},
 	{"old events go, but neither unread ones nor the newest", func(f fixture) {
 		at := func(n int) berth.Event {
 			return berth.Event{ID: berth.NewID(), OrganizationID: org(1), At: noon.Add(time.Duration(n) * time.Hour), Kind: "oom", Message: "m"}

@@ -1,0 +1,83 @@
+package sqlite_test
+
+import (
+	"maps"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/storetest"
+)
+
+// mayWalk are the statements that walk through a table or sort what they find,
+// each by a part of its text and with the reason.
+var mayWalk = map[string]string{
+	"FROM usage_marks m WHERE ?1 IS NULL":           "the meter's start: one row a tenant, all of them wanted, in the order of the key",
+	"DELETE FROM usage_marks":                       "one row a tenant, and an index step for each; the keeper asks every five minutes",
+	"FROM organizations o WHERE EXISTS":             "one row an organization, and an index step for each; the keeper asks every five minutes",
+	"json_group_array":                              "sorts the volumes of one tenant",
+	"SELECT pin, reference, pulled_at":              "sorts the images of one engine, all of them wanted",
+	"FROM installation WHERE ciphertext":            "one row",
+	"WITH RECURSIVE waiting":                        "sorts at most one delivery a channel",
+	"WHERE name > ?1 OR name = ?1 AND version < ?2": "sorts the versions of one name",
+	"FROM tenant_health WHERE checked_at":           "sorts the probes of the tenants of one batch",
+	"FROM tenant_health_rollups WHERE resolution":   "sorts the hours of one day of the tenants of one batch",
+	"WHERE d.status = 'pending' AND":                "walks the index of open deployments, which holds no other",
+}
+
+// oneRow are what a scan of costs nothing: they have one row, or are no table.
+var oneRow = regexp.MustCompile(`^SCAN (installation|outbox|CONSTANT ROW|json_each|j VIRTUAL|w$|waiting|\(subquery)`)
+
+// SQLite plans without statistics, which Berth never has it gather, as if each
+// table had a million rows: what it plans here is what it does at any size.
+func TestEveryStatementFindsItsRowsByAnIndex(t *testing.T) {
+	var mu sync.Mutex
+	statements := map[string]bool{}
+	t.Run("suite", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) store.Store {
+			s := open(t, filepath.Join(t.TempDir(), "berth.db"))
+			t.Cleanup(func() {
+				mu.Lock()
+				defer mu.Unlock()
+				maps.Copy(statements, s.Statements())
+			})
+			return s
+		})
+	})
+	if len(statements) < 110 {
+		t.Errorf("the suite has only %d statements prepared", len(statements))
+	}
+	s := open(t, filepath.Join(t.TempDir(), "berth.db"))
+	used := map[string]bool{}
+	for _, query := range slices.Sorted(maps.Keys(statements)) {
+		steps, err := s.Explain(t.Context(), query)
+		if err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		for _, step := range steps {
+			walks := strings.HasPrefix(step, "SCAN ") && !oneRow.MatchString(step)
+			if !walks && !strings.Contains(step, "TEMP B-TREE") && !strings.Contains(step, "AUTOMATIC") {
+				continue
+			}
+			reason := ""
+			for part := range mayWalk {
+				if strings.Contains(query, part) {
+					used[part], reason = true, mayWalk[part]
+				}
+			}
+			if reason == "" {
+				t.Errorf("%s, in\n%s", strings.Join(steps, "\n"), query)
+				break
+			}
+		}
+	}
+	for part := range mayWalk {
+		if !used[part] {
+			t.Errorf("mayWalk has %q, which no statement needs", part)
+		}
+	}
+}
