@@ -236,7 +236,7 @@ func (p *plane) service(prober *health.Prober) *tenancy.Service {
 		HostNetworks: func() ([]netip.Prefix, error) { return nil, nil }, ComposePath: func(org string) string { return "/" + org },
 		Now: manyNow, Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
 	}
-	parts := tenancy.Parts{Store: p.db, Secrets: p.box, Files: manyFiles{}, Prober: prober,
+	parts := tenancy.Parts{Store: p.db, Secrets: p.box, Files: manyFiles{}, Health: health.NewSweeper(health.SweeperConfig{Store: p.db, Asker: prober, Now: manyNow}),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) })}
 	if p.loop != nil {
 		parts.Loop, parts.Ports, parts.Meter = p.loop, p.edge, p.meter

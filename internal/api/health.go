@@ -114,7 +114,7 @@ type sweepWire struct {
 	Omitted    int         `json:"omitted" doc:"tenants beyond limit"`
 }
 
-func sweepOf(s tenancy.Sweep) sweepWire {
+func sweepOf(s berth.Sweep) sweepWire {
 	w := sweepWire{
 		CheckedAt: s.At, DurationMs: s.Took.Milliseconds(), Checked: s.Healthy + s.Unhealthy + s.Timeouts,
 		Healthy: s.Healthy, Unhealthy: s.Unhealthy, Timeout: s.Timeouts, Unknown: s.Unknown,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/tenancy"
 )
 
 // keysOf are what GET /api/keys tells.
@@ -53,8 +54,9 @@ func TestKeysAreListedRotatedAndRetired(t *testing.T) {
 		t.Errorf("after: %v", both)
 	}
 	w.wantProblem(w.ask("DELETE", old, ""), http.StatusUnprocessableEntity, "only just rotated")
-	now := w.service.Now
-	w.service.Now = func() time.Time { return now().Add(6 * time.Minute) }
+	w.restart(func(c *tenancy.Config, _ *tenancy.Parts) {
+		c.Now = func() time.Time { return moment().Add(6 * time.Minute) }
+	})
 	if a := w.ask("DELETE", old, ""); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "under this key: 1") {
 		t.Errorf("in use: %d %s", a.status, a.body)
 	}

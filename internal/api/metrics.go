@@ -27,7 +27,7 @@ func (s *server) metricsRoute() {
 			f.Tenants = append(f.Tenants, metrics.Tenant(m))
 		}
 		if actor.OrganizationID == "" {
-			info, up := s.Service.Loop.EngineInfo()
+			info, up := s.Service.EngineInfo()
 			f.Host = &metrics.Host{EngineUp: up, Engine: info.Name, Version: s.Version, Commit: s.Commit}
 		}
 		return &huma.StreamResponse{Body: func(hctx huma.Context) {

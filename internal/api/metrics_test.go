@@ -10,10 +10,10 @@ import (
 
 func TestAScrapeShowsLivingTenantsOnly(t *testing.T) {
 	w := newMeteredWorld(t)
-	w.service.Meter = meter{
+	w.metered(meter{
 		one: {OrganizationID: one, MemoryBytes: berth.Known(int64(5))},
 		two: {OrganizationID: two, MemoryBytes: berth.Known(int64(6))},
-	}
+	})
 	a := w.ask("GET", "/metrics", "")
 	if kind := a.header.Get("Content-Type"); a.status != http.StatusOK || !strings.HasPrefix(kind, "text/plain") {
 		t.Fatalf("%d %s %s", a.status, kind, a.body)
@@ -44,7 +44,7 @@ func TestAScrapeWorksWithoutAMeter(t *testing.T) {
 
 func TestAnActorOfOneOrganizationSeesItsOwnFiguresOnly(t *testing.T) {
 	w := newMeteredWorld(t)
-	w.service.Meter = meter{one: {OrganizationID: one}, two: {OrganizationID: two}}
+	w.metered(meter{one: {OrganizationID: one}, two: {OrganizationID: two}})
 	own := berth.Actor{ID: "x", Role: berth.RoleOperator, OrganizationID: two}
 	fleet, err := w.service.Fleet(t.Context(), own)
 	if err != nil || len(fleet) != 1 || fleet[0].Tenant.OrganizationID != two || !fleet[0].Read {

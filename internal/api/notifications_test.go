@@ -14,6 +14,7 @@ import (
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/notify"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/tenancy"
 	"github.com/unite-hub/berth/internal/testbed"
 )
 
@@ -72,7 +73,7 @@ func TestAMailAddressThatBreaksARuleIsRefused(t *testing.T) {
 	if p := w.ask("POST", "/api/notifications", `{"type":"email","address":"ops@example.com"}`).json(t); !strings.Contains(p["hint"].(string), "--smtp") {
 		t.Errorf("hint %v", p["hint"])
 	}
-	w.service.Mail = true
+	w.restart(func(c *tenancy.Config, _ *tenancy.Parts) { c.Mail = true })
 	for _, address := range []string{
 		"", "ops", "@example.com", "ops@", "ops@example.com, b@example.com", "ops@example.com,b@example.com", "Ops <ops@example.com>", "<ops@example.com>",
 		`ops@example.com\r\nBcc: x@example.com`, `ops@exa\u0000mple.com`, "ops @example.com", "ops@[127.0.0.1]", strings.Repeat("a", 243) + "@example.com", "(c)ops@example.com",
@@ -109,7 +110,7 @@ func (w *world) dispatch(p *testbed.Post) (stop func()) {
 
 func TestMailComesToTheAddressThatWasGiven(t *testing.T) {
 	w := newWorld(t)
-	w.service.Mail = true
+	w.restart(func(c *tenancy.Config, _ *tenancy.Parts) { c.Mail = true })
 	p := &testbed.Post{User: "berth", Password: "s3cret-of-mail"}
 	w.must(p.Start())
 	defer func() { w.must(p.Close()) }()
@@ -159,7 +160,7 @@ func TestMailComesToTheAddressThatWasGiven(t *testing.T) {
 	if strings.Contains(w.log.String(), "s3cret-of-mail") {
 		t.Error("the password is in the log")
 	}
-	w.service.Mail = false // berth serve was started anew without --smtp
+	w.restart(func(c *tenancy.Config, _ *tenancy.Parts) { c.Mail = false }) // berth serve was started anew without --smtp
 	w.wantProblem(w.ask("POST", "/api/notifications/"+id+"/test", ""), 422, "a test without a mail server")
 	if a := w.ask("DELETE", "/api/notifications/"+id, ""); a.status != 204 {
 		t.Errorf("%d %s", a.status, a.body)

@@ -29,15 +29,14 @@ func (s *server) openRoutes() {
 		next(huma.WithValue(hctx, actorKey{}, err == nil))
 	}}
 	huma.Register(s.api, op, func(ctx context.Context, _ *none) (*body[ownHealth], error) {
-		info, up := s.Service.Loop.EngineInfo()
+		info, up := s.Service.EngineInfo()
 		out := ownHealth{Status: "ok"}
 		if !up {
 			out.Status = "degraded"
 		}
 		if known, _ := ctx.Value(actorKey{}).(bool); known {
 			out.Version, out.EngineReachable = &s.Version, &up
-			if s.Service.Members != nil {
-				_, leading := s.Service.Members()
+			if leading, known := s.Service.Leading(); known {
 				out.Leading = &leading
 			}
 			if info.ID != "" {

@@ -136,7 +136,7 @@ func (s *server) historyRoutes() {
 			return nil, err
 		}
 		out := deploymentOf(d)
-		if p, ok := s.Service.Loop.Progress(d.ID); ok && !d.Over() {
+		if p, ok := s.Service.Progress(d); ok {
 			out.Step, out.ProgressDone, out.ProgressTotal = orNull(p.Step), p.Done, p.Total
 		}
 		return &body[deploymentWire]{out}, nil

@@ -3,6 +3,8 @@ package api_test
 import (
 	"net/http"
 	"testing"
+
+	"github.com/unite-hub/berth/internal/tenancy"
 )
 
 type traces map[string]string
@@ -12,7 +14,7 @@ func (t traces) Link(deploymentID, traceparent string) { t[deploymentID] = trace
 func TestTheCallersTraceGoesWithTheOrder(t *testing.T) {
 	w := newWorld(t)
 	links := traces{}
-	w.service.Traces = links
+	w.restart(func(_ *tenancy.Config, p *tenancy.Parts) { p.Traces = links })
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	a := w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1"}`, "traceparent", parent)
 	if id, _ := a.json(t)["deploymentId"].(string); a.status != http.StatusCreated || links[id] != parent {

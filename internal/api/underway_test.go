@@ -46,10 +46,8 @@ type streaming struct {
 func newStreaming(t *testing.T, change func(*api.Config)) *streaming {
 	t.Helper()
 	s := &streaming{logs: &endless{}}
-	s.tableWorld = newTableWorldWith(t, func(_ *auth.Config, c *api.Config) {
-		c.Service.Parts.Logs = s.logs
-		change(c)
-	})
+	s.tableWorld = newTableWorldWith(t, func(_ *auth.Config, c *api.Config) { change(c) })
+	s.restart(func(_ *tenancy.Config, p *tenancy.Parts) { p.Logs = s.logs })
 	return s
 }
 
@@ -209,7 +207,7 @@ func TestAStreamEndsOnceItsReaderMayNotReadAnyMore(t *testing.T) {
 // A reader who takes nothing must not keep what it may not have.
 func TestAStreamThatIsNotReadEndsToo(t *testing.T) {
 	s := newStreaming(t, func(c *api.Config) { c.Recheck = 20 * time.Millisecond })
-	s.service.Parts.Logs = flood{&s.logs.open}
+	s.restart(func(_ *tenancy.Config, p *tenancy.Parts) { p.Logs = flood{&s.logs.open} })
 	text, tok, err := s.auth.Create(t.Context(), berth.System(), auth.NewToken{Name: "watched", Role: berth.RoleMember, OrganizationID: one})
 	s.must(err)
 	s.follow(text, one)
@@ -232,8 +230,8 @@ func (f *flooding) Close() error               { f.open.Add(-1); return nil }
 
 func TestAWaitEndsOnceWhoWaitsMayNotAskAnyMore(t *testing.T) {
 	s := newStreaming(t, func(c *api.Config) { c.Recheck = 20 * time.Millisecond })
-	w := &waiting{Loop: s.service.Parts.Loop, begun: make(chan struct{}, 1)}
-	s.service.Parts.Loop = w
+	w := &waiting{Loop: s.parts.Loop, begun: make(chan struct{}, 1)}
+	s.restart(func(_ *tenancy.Config, p *tenancy.Parts) { p.Loop = w })
 	text, tok, err := s.auth.Create(t.Context(), berth.System(), auth.NewToken{Name: "watched"})
 	s.must(err)
 	answered := make(chan answer, 1)

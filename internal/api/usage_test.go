@@ -57,10 +57,10 @@ func TestWhatIsNotMeasuredIsRefusedNotMadeUp(t *testing.T) {
 
 func TestUnknownFiguresAreNull(t *testing.T) {
 	w := newMeteredWorld(t)
-	w.service.Meter = meter{one: {
+	w.metered(meter{one: {
 		OrganizationID: one, At: time.Now(), Containers: 2, CPUPercent: berth.Known(12.345), MemoryBytes: berth.Known(int64(3 << 19)),
 		NetworkRx: berth.Known(int64(0)), Traffic: berth.Traffic{Requests: 4, Errors: 1, Time: 10 * time.Millisecond},
-	}}
+	}})
 	m := w.ask("GET", "/api/tenants/t1/metrics", "").json(t)
 	for name, want := range map[string]any{
 		"cpuPercent": 12.35, "memoryUsageMb": 1.5, "memoryLimitMb": nil, "networkRxBytes": 0.0, "networkTxBytes": nil, "containers": 2.0,
@@ -80,10 +80,10 @@ func TestUnknownFiguresAreNull(t *testing.T) {
 
 func TestTheFleetIsSortedAndPaged(t *testing.T) {
 	w := newMeteredWorld(t)
-	w.service.Meter = meter{
+	w.metered(meter{
 		one: {OrganizationID: one, CPUPercent: berth.Known(5.0), MemoryBytes: berth.Known(int64(9))},
 		two: {OrganizationID: two, CPUPercent: berth.Known(50.0)},
-	}
+	})
 	for sort, want := range map[string][]string{"": {two, one}, "cpu": {two, one}, "memory": {one, two}, "network": {one, two}, "name": {one, two}} {
 		var got []string
 		cursor := ""

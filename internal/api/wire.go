@@ -144,7 +144,7 @@ func (s *server) tenantWireOf(t berth.Tenant, behind map[string]bool) tenantWire
 		mounts = append(mounts, mountWire{v.Name, v.Mount})
 	}
 	var effective *float64
-	if info, _ := s.Service.Loop.EngineInfo(); info.Cores > 0 {
+	if info, _ := s.Service.EngineInfo(); info.Cores > 0 {
 		cores := t.Spec.Limits.EffectiveCPU(info.Cores)
 		effective = &cores
 	}

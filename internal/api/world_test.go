@@ -22,6 +22,7 @@ import (
 	"github.com/unite-hub/berth/internal/auth"
 	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/health"
 	"github.com/unite-hub/berth/internal/reconcile"
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
@@ -45,16 +46,18 @@ type world struct {
 	auth    *auth.Auth
 	box     *secret.Box
 	handler *api.API
+	api     api.Config
+	config  tenancy.Config
+	parts   tenancy.Parts
 	service *tenancy.Service
 	token   string
 	log     *syncBuffer
 	dir     string
-	config  api.Config
 }
 
 // again is the API anew, with another configuration.
 func (w *world) again(change func(*api.Config)) *api.API {
-	c := w.config
+	c := w.api
 	change(&c)
 	return api.New(c)
 }
@@ -103,24 +106,34 @@ func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 		Store: w.store, Engine: w.engine, Edge: noEdge{}, Prober: prober{w.engine}, Files: noEdge{}, Secrets: box, Log: log,
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
-	service := tenancy.New(tenancy.Config{
+	catalog := store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) })
+	w.config = tenancy.Config{
 		FirstPort: 3001, LastPort: 3004, ReservedPorts: []int{3003}, Pool: berth.DefaultPool(), PublicHost: "localhost", HostNetworks: networks,
 		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
-		ComposePath: func(org string) string { return "/compose/" + org }, Now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
-	}, tenancy.Parts{
-		Store: w.store, Loop: loop, Ports: noEdge{}, Secrets: box, Keys: box, Files: noEdge{}, Prober: prober{w.engine},
-		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
-	})
-	w.service = service
-	_, _, err = service.ApplyBlueprint(t.Context(), berth.System(), blueprint.BuiltinSource())
+		ComposePath: func(org string) string { return "/compose/" + org }, Now: moment,
+	}
+	w.parts = tenancy.Parts{
+		Store: w.store, Loop: loop, Ports: noEdge{}, Secrets: box, Keys: box, Files: noEdge{}, Catalog: catalog,
+		Health: health.NewSweeper(health.SweeperConfig{
+			Store: w.store, Asker: prober{w.engine}, Now: moment, Look: loop.Look,
+			Check: func(ctx context.Context, tx store.Tx, id string) (berth.HealthCheck, error) {
+				b, err := catalog.Get(ctx, tx, id)
+				if err != nil {
+					return berth.HealthCheck{}, err
+				}
+				return b.Defaults().Health, nil
+			},
+		}),
+	}
+	w.service = tenancy.New(w.config, w.parts)
+	_, _, err = w.service.ApplyBlueprint(t.Context(), berth.System(), blueprint.BuiltinSource())
 	w.must(err)
 	ac := auth.Config{Store: w.store, Failures: auth.Failures{Burst: 1_000_000}, Log: log}
-	c := api.Config{Service: service, Log: log, Version: "test", StateDir: dir}
+	c := api.Config{Service: w.service, Log: log, Version: "test", StateDir: dir}
 	change(&ac, &c)
 	w.auth = auth.New(ac)
 	c.Auth, w.dir = w.auth, dir
-	w.config = c
-	w.handler = api.New(c)
+	w.handler, w.api = api.New(c), c
 	w.token, _, err = w.auth.Create(t.Context(), berth.System(), auth.NewToken{Name: "test"})
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -137,6 +150,19 @@ func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 		}
 	})
 	return w
+}
+
+// restart is what an operator does to change how Berth runs. The loop goes on.
+func (w *world) restart(change func(*tenancy.Config, *tenancy.Parts)) {
+	change(&w.config, &w.parts)
+	w.service = tenancy.New(w.config, w.parts)
+	w.api.Service = w.service
+	w.handler = api.New(w.api)
+}
+
+// metered has the API show what a meter read.
+func (w *world) metered(m meter) {
+	w.restart(func(_ *tenancy.Config, p *tenancy.Parts) { p.Meter = m })
 }
 
 func (w *world) must(err error) {

@@ -169,6 +169,9 @@ func (v *View) Members() (list []berth.Member, ok bool) {
 	return nil, false
 }
 
+// Leading reports whether this control plane runs the engine.
+func (v *View) Leading() bool { return v.term.Load() != nil }
+
 // Now implements tenancy.Meter.
 func (v *View) Now(organizationID string) (r berth.Reading, ok bool) {
 	if t := v.term.Load(); t != nil {

@@ -76,6 +76,18 @@ func (p *Prober) Probe(ctx context.Context, addr netip.AddrPort, check berth.Hea
 	return a.Probe
 }
 
+// ask asks one container in the way that its check names: the container, or the
+// engine's verdict on it. ok is false if there is no answer to be had yet.
+func ask(ctx context.Context, asker Asker, c berth.Instance, check berth.HealthCheck) (p berth.Probe, ok bool) {
+	switch {
+	case check.Kind == berth.ProbeEngine:
+		return berth.EngineProbe(c, time.Now())
+	case !c.Address.IsValid():
+		return berth.Probe{}, false
+	}
+	return asker.Probe(ctx, c.Address, check), true
+}
+
 // asking is one probe under way.
 type asking struct {
 	berth.Probe

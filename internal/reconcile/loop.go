@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -150,46 +151,14 @@ func (l *Loop) Progress(deploymentID string) (berth.Progress, bool) {
 // not answer.
 func (l *Loop) EngineInfo() (info berth.EngineInfo, ok bool) { return l.breaker.get() }
 
-// Look observes one tenant now. If what is seen contradicts what was last
-// recorded, it is recorded, and the loop is rung.
+// Look observes one tenant now. It writes nothing: if nothing runs any more of
+// what the last pass saw to run, with no deployment at work, a pass comes soon.
 func (l *Loop) Look(ctx context.Context, organizationID string) (berth.Observed, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.LookDeadline)
 	defer cancel()
 	seen, err := l.Engine.Observe(ctx, organizationID)
-	if err != nil {
-		return seen, err
+	if err == nil && len(upstreams(seen)) == 0 && slices.ContainsFunc(l.fleet.of(organizationID), func(m berth.Member) bool { return m.Settled }) {
+		l.queue.addAfter(organizationID, 0)
 	}
-	return seen, l.note(ctx, seen)
-}
-
-// note records that a tenant thought to run does not. Everything else is left
-// to a pass; so is a tenant with a deployment under way, which may have been
-// stopped for it.
-func (l *Loop) note(ctx context.Context, seen berth.Observed) error {
-	contradicted := false
-	err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-		t, err := tx.Tenant(ctx, seen.OrganizationID)
-		if err != nil {
-			return err
-		}
-		_, busy, err := tx.OpenDeployment(ctx, seen.OrganizationID)
-		contradicted = err == nil && !busy && t.Status == berth.StatusRunning && len(upstreams(seen)) == 0
-		return err
-	})
-	if err != nil || !contradicted {
-		return err
-	}
-	err = l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
-		t, err := tx.Tenant(ctx, seen.OrganizationID)
-		if err != nil || t.Status != berth.StatusRunning {
-			return err
-		}
-		t.Status, t.Health, t.Cause = berth.StatusFailed, berth.HealthUnhealthy, "found not running; being repaired"
-		if err := tx.UpdateTenant(ctx, &t); err != nil {
-			return err
-		}
-		return tx.InsertEvent(ctx, event(t.OrganizationID, berth.EventDrift, "found not running; being repaired"))
-	})
-	l.queue.addAfter(seen.OrganizationID, 0)
-	return err
+	return seen, err
 }

@@ -308,7 +308,8 @@ func TestAnEngineThatHangsLeavesTheAPIAnsweringAndNothingDestroyed(t *testing.T)
 // Seed fault 8.
 func TestATenantsURLNamesThePublicHost(t *testing.T) {
 	inBubble(t, func(w *world) {
-		w.service.PublicHost = "tenants.example.com"
+		w.publicHost = "tenants.example.com"
+		w.wire()
 		w.run()
 		w.completed(w.provision(1, "app:1", false))
 		if got := w.tenant(1).URL; got != "http://tenants.example.com:3001" {

@@ -17,6 +17,7 @@ import (
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/health"
 	"github.com/unite-hub/berth/internal/reconcile"
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
@@ -46,6 +47,8 @@ type world struct {
 	hangs   bool           // what is unwell gives no answer
 	left    func()         // told of who left the fleet
 	stop    func()
+
+	publicHost string // of tenants' URLs
 }
 
 const (
@@ -56,7 +59,7 @@ const (
 
 func newWorld(t testing.TB, dir string) *world {
 	w := &world{t: t, engine: enginetest.NewFake(), edge: &recorder{}, actor: berth.Actor{ID: "op", Role: berth.RoleOperator},
-		config: reconcile.Config{Patience: 20 * time.Second}, vitals: &vitals{byID: map[string]berth.Vital{}}}
+		publicHost: "localhost", config: reconcile.Config{Patience: 20 * time.Second}, vitals: &vitals{byID: map[string]berth.Vital{}}}
 	w.hands = w.engine.Hands()
 	for ref, image := range map[string]struct {
 		pin string
@@ -96,11 +99,12 @@ func (w *world) wire() {
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
 	w.service = tenancy.New(tenancy.Config{
-		FirstPort: 3001, LastPort: 3999, ReservedPorts: []int{3008}, Pool: berth.DefaultPool(), PublicHost: "localhost",
+		FirstPort: 3001, LastPort: 3999, ReservedPorts: []int{3008}, Pool: berth.DefaultPool(), PublicHost: w.publicHost,
 		HostNetworks: noNetworks, ComposePath: func(org string) string { return "/" + org }, Now: func() time.Time { return time.Now().UTC() },
 		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
 	}, tenancy.Parts{
-		Store: w.turns, Loop: w.loop, Ports: w.edge, Secrets: w.box, Files: noFiles{}, Prober: prober{w.engine, w},
+		Store: w.turns, Loop: w.loop, Ports: w.edge, Secrets: w.box, Files: noFiles{},
+		Health:  health.NewSweeper(health.SweeperConfig{Store: w.turns, Asker: prober{w.engine, w}, Now: time.Now}),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
 	w.apply(blueprint.BuiltinSource())

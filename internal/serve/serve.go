@@ -135,20 +135,35 @@ func (s *server) wire(ctx context.Context) (err error) {
 	s.view = control.NewView(s.store, s.engine, edge.New(s.edgeOptions()), s.shared != nil)
 	s.control = s.newControl()
 	s.rekeyer = rekey.New(s.store, s.box, s.log)
+	catalog := store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) })
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
 		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil, Shared: s.shared != nil,
 	}, tenancy.Parts{
-		Store: s.store, Loop: s.view, Ports: s.view, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Prober: s.prober, Logs: s.view,
-		Members: s.view.Members, Meter: s.view, Traces: s.tracer.links(),
-		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
+		Store: s.store, Loop: s.view, Ports: s.view, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Health: s.sweeper(catalog), Logs: s.view,
+		Leading: s.view.Leading, Meter: s.view, Traces: s.tracer.links(),
+		Catalog: catalog,
 	})
 	s.handler = api.New(api.Config{
 		Service: s.service, Auth: s.auth, Log: s.log, Version: s.Version, StateDir: s.StateDir, Limits: s.limits, TrustedProxies: s.signIn.proxies,
 		UnderWay: s.descriptors.underWay(),
 	})
 	return nil
+}
+
+// sweeper asks tenants because somebody wants to know now.
+func (s *server) sweeper(catalog *store.Catalog[tenancy.Blueprint]) *health.Sweeper {
+	return health.NewSweeper(health.SweeperConfig{
+		Store: s.store, Asker: s.prober, Now: now, Members: s.view.Members, Look: s.view.Look,
+		Check: func(ctx context.Context, tx store.Tx, id string) (berth.HealthCheck, error) {
+			b, err := catalog.Get(ctx, tx, id)
+			if err != nil {
+				return berth.HealthCheck{}, err
+			}
+			return b.Defaults().Health, nil
+		},
+	})
 }
 
 // applyBlueprints stores the blueprint that comes with Berth, and the one that

@@ -13,7 +13,7 @@ const auditPage = 500
 // Audit returns a page of the audit. An actor of one organization reads that
 // one's chain.
 func (s *Service) Audit(ctx context.Context, actor berth.Actor, f store.AuditFilter) (page []berth.AuditEntry, next string, err error) {
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		if err := auditOf(ctx, tx, actor, &f); err != nil {
 			return err
 		}
@@ -80,8 +80,8 @@ func (s *Service) VerifyAudit(ctx context.Context, actor berth.Actor, organizati
 // "" in the installation's. One that is not there, which whoever sees all can
 // name, has no chain: nobody could read it.
 func (s *Service) Deny(ctx context.Context, e berth.AuditEntry) error {
-	e.ID, e.At, e.Outcome = berth.NewID(), s.Now(), berth.AuditDenied
-	return s.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+	e.ID, e.At, e.Outcome = berth.NewID(), s.now(), berth.AuditDenied
+	return s.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
 		if e.OrganizationID != "" {
 			_, err := tx.Organization(ctx, e.OrganizationID)
 			if berth.Is(err, berth.CodeOrganizationNotFound) {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestADeployThatChangesTheEnvironmentTakesWhatConfiguringTakes(t *testing.T) {
-	service, s := fleet(t, 1, nil)
+	service, s := fleet(t, 1)
 	err := s.InTx(t.Context(), operator, func(tx store.Tx) error {
 		return tx.PutOrganization(t.Context(), berth.Organization{ID: org(1), Name: "One", SelfService: berth.ScopeDeploy, CreatedAt: noon})
 	})
@@ -62,8 +62,7 @@ func (u unaskedTx) Organization(ctx context.Context, id string) (berth.Organizat
 }
 
 func TestToReadAsksTheDatabaseNothingMore(t *testing.T) {
-	service, s := fleet(t, 3, nil)
-	service.Store = unasked{s, t}
+	service, _ := fleet(t, 3, func(_ *tenancy.Config, p *tenancy.Parts) { p.Store = unasked{p.Store, t} })
 	ctx := t.Context()
 	for _, actor := range []berth.Actor{
 		operator, {ID: "a", Role: berth.RoleAdmin, OrganizationID: org(1)}, {ID: "m", Role: berth.RoleMember, OrganizationID: org(1)},

@@ -21,7 +21,7 @@ func (s *Service) ApplyBlueprint(ctx context.Context, actor berth.Actor, source 
 	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return v, false, err
 	}
-	name, refused := s.Examine(source)
+	name, refused := s.config.Examine(source)
 	if name == "" {
 		return v, false, refused
 	}
@@ -29,14 +29,14 @@ func (s *Service) ApplyBlueprint(ctx context.Context, actor berth.Actor, source 
 		return v, false, berth.Errorf(berth.CodeInvalidRequest, "The name %s belongs to the blueprint that comes with Berth", name).
 			WithField("name").WithHint("give the file another name: in its first line")
 	}
-	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		newest, err := tx.Blueprint(ctx, name, 0)
 		if err != nil && !berth.Is(err, berth.CodeBlueprintNotFound) {
 			return err
 		}
 		v = berth.BlueprintVersion{
 			Name: name, Version: newest.Version + 1, Hash: berth.BlueprintHash(source), Source: source,
-			CreatedAt: s.Now(), CreatedBy: actor.ID,
+			CreatedAt: s.now(), CreatedBy: actor.ID,
 		}
 		if created = newest.Hash != v.Hash; !created {
 			v = newest
@@ -68,7 +68,7 @@ func (s *Service) Blueprints(ctx context.Context, actor berth.Actor, p store.Pag
 	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
 		return nil, "", err
 	}
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		var versions []berth.BlueprintVersion
 		if versions, next, err = tx.ListBlueprints(ctx, p); err != nil {
 			return err
@@ -132,7 +132,7 @@ func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id st
 	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
 		return u, err
 	}
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		v, err := findBlueprint(ctx, tx, id)
 		if err != nil {
 			return err
@@ -158,7 +158,7 @@ func findBlueprint(ctx context.Context, tx store.Tx, id string) (berth.Blueprint
 // their blueprint than the newest.
 func (s *Service) Behind(ctx context.Context, tenants []berth.Tenant) (behind map[string]bool, err error) {
 	behind = make(map[string]bool, len(tenants))
-	err = s.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+	err = s.store.View(ctx, berth.System(), func(tx store.Tx) error {
 		versions, _, err := tx.ListBlueprints(ctx, store.Page{Limit: store.Unbounded})
 		newest := newestVersions(versions)
 		for _, t := range tenants {
@@ -177,13 +177,13 @@ func (s *Service) choose(ctx context.Context, tx store.Tx, id string) (Blueprint
 	if err != nil {
 		return nil, "", err
 	}
-	b, err := s.Catalog.Read(v)
+	b, err := s.catalog.Read(v)
 	return b, v.ID(), err
 }
 
 // checkSpec checks what an order made of a tenant against its blueprint.
 func (s *Service) checkSpec(ctx context.Context, tx store.Tx, t berth.Tenant, values map[string]string) error {
-	b, err := s.Catalog.Get(ctx, tx, t.Spec.Blueprint)
+	b, err := s.catalog.Get(ctx, tx, t.Spec.Blueprint)
 	if err != nil {
 		return err
 	}
@@ -203,7 +203,7 @@ func (s *Service) upgrade(ctx context.Context, tx store.Tx, t *berth.Tenant, ask
 	if err != nil {
 		return nil, err
 	}
-	if before, err := s.Catalog.Get(ctx, tx, t.Spec.Blueprint); err == nil && t.Spec.ImageTag == before.Defaults().ImageTag {
+	if before, err := s.catalog.Get(ctx, tx, t.Spec.Blueprint); err == nil && t.Spec.ImageTag == before.Defaults().ImageTag {
 		t.Spec.ImageTag = next.Defaults().ImageTag
 	}
 	t.Spec.Blueprint, t.Spec.InternalPort = nextID, next.Defaults().Port
@@ -213,11 +213,11 @@ func (s *Service) upgrade(ctx context.Context, tx store.Tx, t *berth.Tenant, ask
 // Mounts are the volumes that a tenant's blueprint gives it. There are none of
 // a blueprint that this Berth can't read: what became of the tenant says so.
 func (s *Service) Mounts(ctx context.Context, t berth.Tenant) (mounts []berth.VolumeRecord) {
-	if b, ok := s.Catalog.Known(t.Spec.Blueprint); ok { // no transaction for each tenant of a list
+	if b, ok := s.catalog.Known(t.Spec.Blueprint); ok { // no transaction for each tenant of a list
 		return b.Volumes(t.OrganizationID)
 	}
-	_ = s.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-		b, err := s.Catalog.Get(ctx, tx, t.Spec.Blueprint)
+	_ = s.store.View(ctx, berth.System(), func(tx store.Tx) error {
+		b, err := s.catalog.Get(ctx, tx, t.Spec.Blueprint)
 		if err == nil {
 			mounts = b.Volumes(t.OrganizationID)
 		}

@@ -127,7 +127,7 @@ func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, re
 		}
 		d.Type, d.RollbackOf = berth.DeployRollback, target.ID
 		now := t.Spec
-		b, err := s.Catalog.Get(ctx, tx, target.New.Blueprint)
+		b, err := s.catalog.Get(ctx, tx, target.New.Blueprint)
 		if err != nil {
 			return err
 		}

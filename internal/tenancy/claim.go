@@ -34,14 +34,14 @@ func claimant(actor berth.Actor) berth.Actor {
 func (s *Service) Claim(ctx context.Context, actor berth.Actor, c Claim) (*Answer, error) {
 	var first store.Request
 	var used bool
-	err := s.Store.InTx(ctx, claimant(actor), func(tx store.Tx) (err error) {
+	err := s.store.InTx(ctx, claimant(actor), func(tx store.Tx) (err error) {
 		if first, used, err = tx.Request(ctx, c.Key); err != nil {
 			return err
 		}
 		if used = used && !first.Released(); used {
 			return nil
 		}
-		return tx.PutRequest(ctx, store.Request{Key: c.Key, Fingerprint: c.Fingerprint, CreatedAt: s.Now()})
+		return tx.PutRequest(ctx, store.Request{Key: c.Key, Fingerprint: c.Fingerprint, CreatedAt: s.now()})
 	})
 	switch {
 	case err != nil || !used:
@@ -54,7 +54,7 @@ func (s *Service) Claim(ctx context.Context, actor berth.Actor, c Claim) (*Answe
 	}
 	a := &Answer{Status: first.Status, Body: first.Answer}
 	if c.Sealed {
-		if a.Body, err = s.Secrets.Open(first.Answer, berth.RequestContext(actor.ID, c.Key)); err != nil {
+		if a.Body, err = s.secrets.Open(first.Answer, berth.RequestContext(actor.ID, c.Key)); err != nil {
 			return nil, berth.Errorf(berth.CodeUnanswered, "The first answer can't be opened any more: %w", err).WithField("Idempotency-Key").
 				WithHint("what it asked for was done; look for it, and revoke or remove it if its secret is lost")
 		}
@@ -67,18 +67,18 @@ func (s *Service) Claim(ctx context.Context, actor berth.Actor, c Claim) (*Answe
 func (s *Service) Settle(ctx context.Context, actor berth.Actor, c Claim, a Answer) (err error) {
 	body := a.Body
 	if c.Sealed {
-		if body, err = s.Secrets.Seal(a.Body, berth.RequestContext(actor.ID, c.Key)); err != nil {
+		if body, err = s.secrets.Seal(a.Body, berth.RequestContext(actor.ID, c.Key)); err != nil {
 			return err
 		}
 	}
-	return s.put(ctx, actor, store.Request{Key: c.Key, Fingerprint: c.Fingerprint, Status: a.Status, Answer: body, CreatedAt: s.Now()})
+	return s.put(ctx, actor, store.Request{Key: c.Key, Fingerprint: c.Fingerprint, Status: a.Status, Answer: body, CreatedAt: s.now()})
 }
 
 // Release frees the key of a claimed request that was refused.
 func (s *Service) Release(ctx context.Context, actor berth.Actor, c Claim) error {
-	return s.put(ctx, actor, store.Request{Key: c.Key, Fingerprint: []byte{}, CreatedAt: s.Now()})
+	return s.put(ctx, actor, store.Request{Key: c.Key, Fingerprint: []byte{}, CreatedAt: s.now()})
 }
 
 func (s *Service) put(ctx context.Context, actor berth.Actor, r store.Request) error {
-	return s.Store.InTx(ctx, claimant(actor), func(tx store.Tx) error { return tx.PutRequest(ctx, r) })
+	return s.store.InTx(ctx, claimant(actor), func(tx store.Tx) error { return tx.PutRequest(ctx, r) })
 }

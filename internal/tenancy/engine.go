@@ -11,7 +11,7 @@ import (
 // database: the one that holds what an earlier tenant left, else this control
 // plane's. Alone, the loop writes it down when it first applies the tenant.
 func (s *Service) settle(ctx context.Context, tx store.Tx, t *berth.Tenant) error {
-	if !s.Shared {
+	if !s.config.Shared {
 		return nil
 	}
 	kept, _, err := tx.ListVolumes(ctx, t.OrganizationID, store.Page{Limit: store.Unbounded})
@@ -24,7 +24,7 @@ func (s *Service) settle(ctx context.Context, tx store.Tx, t *berth.Tenant) erro
 			return nil
 		}
 	}
-	info, _ := s.Loop.EngineInfo()
+	info, _ := s.loop.EngineInfo()
 	if info.ID == "" {
 		return berth.Errorf(berth.CodeEngineUnavailable, "The engine has not answered yet").
 			WithHint("try again when it does; which engine a tenant belongs to is decided when it is provisioned")

@@ -14,9 +14,9 @@ import (
 func (s *Service) sealEnvironment(organizationID string, env map[string]string) (map[string]string, []store.SecretVersion, error) {
 	refs := make(map[string]string, len(env))
 	versions := make([]store.SecretVersion, 0, len(env))
-	now := s.Now()
+	now := s.now()
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		sealed, err := s.Secrets.Seal([]byte(env[name]), berth.SecretContext(organizationID, name))
+		sealed, err := s.secrets.Seal([]byte(env[name]), berth.SecretContext(organizationID, name))
 		if err != nil {
 			return nil, nil, err
 		}

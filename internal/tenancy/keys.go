@@ -34,14 +34,14 @@ func (s *Service) ListKeys(ctx context.Context, actor berth.Actor) ([]berth.KeyU
 		return nil, err
 	}
 	var sealed map[uint32]int
-	err := s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
+	err := s.store.View(ctx, actor, func(tx store.Tx) (err error) {
 		sealed, err = s.sealedUnder(ctx, tx)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	keys, err := s.Keys.Keys()
+	keys, err := s.keys.Keys()
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (s *Service) sealedUnder(ctx context.Context, tx store.Tx) (map[uint32]int,
 			return nil, err
 		}
 		for _, v := range page {
-			id, _ := s.Keys.KeyOf(v.Ciphertext)
+			id, _ := s.keys.KeyOf(v.Ciphertext)
 			counts[id]++
 		}
 		cursor = next
@@ -79,7 +79,7 @@ func (s *Service) RotateKey(ctx context.Context, actor berth.Actor) (berth.Key, 
 	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return berth.Key{}, err
 	}
-	keys, err := s.Keys.Keys()
+	keys, err := s.keys.Keys()
 	if err != nil {
 		return berth.Key{}, err
 	}
@@ -87,12 +87,12 @@ func (s *Service) RotateKey(ctx context.Context, actor berth.Actor) (berth.Key, 
 		return berth.Key{}, berth.Errorf(berth.CodeInvalidRequest, "There are %d keys already", len(keys)).
 			WithHint("retire those that nothing is sealed under: berth key ls, berth key retire ID")
 	}
-	k, err := s.Keys.Rotate(ctx, s.Now())
+	k, err := s.keys.Rotate(ctx, s.now())
 	if err != nil {
 		return berth.Key{}, err
 	}
-	if s.Rotated != nil {
-		s.Rotated()
+	if s.rotated != nil {
+		s.rotated()
 	}
 	return k, s.auditKey(ctx, actor, "key.rotate", k.ID, `{"primary":true}`)
 }
@@ -103,19 +103,19 @@ func (s *Service) RetireKey(ctx context.Context, actor berth.Actor, id uint32) e
 	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return err
 	}
-	keys, err := s.Keys.Keys()
+	keys, err := s.keys.Keys()
 	if err != nil {
 		return err
 	}
 	for _, k := range keys {
 		// The file refuses to lose the primary key, and to retire what is not there.
-		if until := k.CreatedAt.Add(retireAfter); k.Primary && k.ID != id && s.Now().Before(until) {
+		if until := k.CreatedAt.Add(retireAfter); k.Primary && k.ID != id && s.now().Before(until) {
 			return berth.Errorf(berth.CodeInvalidRequest, "The keys were rotated only just now").
-				WithHint("try again in %s: by then whatever was sealed before is stored and counted", until.Sub(s.Now()).Round(time.Second))
+				WithHint("try again in %s: by then whatever was sealed before is stored and counted", until.Sub(s.now()).Round(time.Second))
 		}
 	}
 	// In a write transaction, what is read is current.
-	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		sealed, err := s.sealedUnder(ctx, tx)
 		if err == nil && sealed[id] > 0 {
 			err = berth.Errorf(berth.CodeInvalidRequest, "Stored values are still sealed under this key: %d", sealed[id]).
@@ -126,7 +126,7 @@ func (s *Service) RetireKey(ctx context.Context, actor berth.Actor, id uint32) e
 	if err != nil {
 		return err
 	}
-	if err := s.Keys.Retire(ctx, id); err != nil {
+	if err := s.keys.Retire(ctx, id); err != nil {
 		return err
 	}
 	return s.auditKey(ctx, actor, "key.retire", id, "")
@@ -135,9 +135,9 @@ func (s *Service) RetireKey(ctx context.Context, actor berth.Actor, id uint32) e
 // auditKey records what was done to the key file, which is no part of the
 // transaction.
 func (s *Service) auditKey(ctx context.Context, actor berth.Actor, action string, id uint32, after string) error {
-	err := s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	err := s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		return tx.AppendAudit(ctx, &berth.AuditEntry{
-			ID: berth.NewID(), At: s.Now(), ActorID: actor.ID, ActorName: actor.Name, ActorRole: actor.Role, Address: actor.Address,
+			ID: berth.NewID(), At: s.now(), ActorID: actor.ID, ActorName: actor.Name, ActorRole: actor.Role, Address: actor.Address,
 			RequestID: actor.RequestID, Action: action, Target: strconv.FormatUint(uint64(id), 10), Outcome: berth.AuditDone, After: after,
 		})
 	})
@@ -152,14 +152,14 @@ func (s *Service) auditKey(ctx context.Context, actor berth.Actor, action string
 // new values would be sealed that no other control plane could open.
 func (s *Service) CheckKeys(ctx context.Context) error {
 	var page []store.Sealed
-	err := s.Store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
+	err := s.store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
 		page, _, err = tx.ListSealed(ctx, store.Page{Limit: 100})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	keys, err := s.Keys.Keys()
+	keys, err := s.keys.Keys()
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (s *Service) CheckKeys(ctx context.Context) error {
 		known[k.ID] = true
 	}
 	for _, v := range page {
-		if id, ok := s.Keys.KeyOf(v.Ciphertext); ok && known[id] {
+		if id, ok := s.keys.KeyOf(v.Ciphertext); ok && known[id] {
 			return nil
 		}
 	}

@@ -48,18 +48,18 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 	slices.Sort(n.Kinds)
 	c = berth.Channel{
 		ID: berth.NewID(), OrganizationID: n.OrganizationID, Type: n.Type, Target: target, Kinds: slices.Compact(n.Kinds),
-		Enabled: true, CreatedAt: s.Now(), CreatedBy: actor.ID,
+		Enabled: true, CreatedAt: s.now(), CreatedBy: actor.ID,
 	}
 	var sealed []byte
 	if c.Type == berth.ChannelWebhook {
 		var key [32]byte
 		_, _ = rand.Read(key[:]) // never fails: it crashes the program instead
 		secret = "whsec_" + base64.StdEncoding.EncodeToString(key[:])
-		if sealed, err = s.Secrets.Seal([]byte(secret), berth.ChannelContext(c.ID)); err != nil {
+		if sealed, err = s.secrets.Seal([]byte(secret), berth.ChannelContext(c.ID)); err != nil {
 			return berth.Channel{}, "", err
 		}
 	}
-	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		if n.OrganizationID != "" {
 			t, err := find(ctx, tx, actor, berth.ScopePeople, n.OrganizationID)
 			if err != nil {
@@ -131,7 +131,7 @@ func (s *Service) target(n *NewChannel) (string, error) {
 }
 
 func (s *Service) checkMail() error {
-	if s.Mail {
+	if s.config.Mail {
 		return nil
 	}
 	return berth.Errorf(berth.CodeInvalidRequest, "Berth was started without a mail server").WithField("type").
@@ -162,7 +162,7 @@ func (s *Service) checkReceiver(text string) error {
 		return bad("it must not hold a user or a password")
 	case u.Fragment != "":
 		return bad("it must not have a fragment")
-	case u.Scheme != "https" && (u.Scheme != "http" || !s.NotifyHTTP):
+	case u.Scheme != "https" && (u.Scheme != "http" || !s.config.NotifyHTTP):
 		return bad("it must begin with https://")
 	}
 	return nil
@@ -194,7 +194,7 @@ func (s *Service) Channels(ctx context.Context, actor berth.Actor, p store.Page)
 	if err := authoriseOwn(actor, berth.ScopePeople); err != nil {
 		return nil, "", err
 	}
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		page = nil
 		var stored []store.StoredChannel
 		stored, next, err = tx.ListChannels(ctx, p)
@@ -220,7 +220,7 @@ func findChannel(ctx context.Context, tx store.Tx, actor berth.Actor, id string)
 
 // DeleteChannel forgets a channel and its deliveries.
 func (s *Service) DeleteChannel(ctx context.Context, actor berth.Actor, id string) error {
-	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	return s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		c, err := findChannel(ctx, tx, actor, id)
 		if err != nil {
 			return err
@@ -234,7 +234,7 @@ func (s *Service) DeleteChannel(ctx context.Context, actor berth.Actor, id strin
 
 // ChannelDeliveries returns a page of what a channel was sent, newest first.
 func (s *Service) ChannelDeliveries(ctx context.Context, actor berth.Actor, id string, p store.Page) (page []berth.Delivery, next string, err error) {
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		if _, err := findChannel(ctx, tx, actor, id); err != nil {
 			return err
 		}
@@ -247,7 +247,7 @@ func (s *Service) ChannelDeliveries(ctx context.Context, actor berth.Actor, id s
 // TestChannel has a channel sent something that says that it is a test. A
 // channel that was disabled by its receiver is enabled again.
 func (s *Service) TestChannel(ctx context.Context, actor berth.Actor, id string) (d berth.Delivery, err error) {
-	now := s.Now()
+	now := s.now()
 	event := berth.NewID()
 	body, err := json.Marshal(map[string]any{
 		"type": "test", "timestamp": now, "data": map[string]string{"message": "This is a test.", "eventId": event},
@@ -258,7 +258,7 @@ func (s *Service) TestChannel(ctx context.Context, actor berth.Actor, id string)
 	d = berth.Delivery{
 		ID: berth.NewID(), ChannelID: id, EventID: event, Kind: "test", Body: body, CreatedAt: now, NextAt: now, State: berth.DeliveryPending,
 	}
-	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		c, err := findChannel(ctx, tx, actor, id)
 		if err != nil {
 			return err

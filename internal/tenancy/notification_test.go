@@ -1,7 +1,6 @@
 package tenancy_test
 
 import (
-	"net/netip"
 	"testing"
 
 	"github.com/unite-hub/berth"
@@ -16,8 +15,7 @@ func (seal) Seal(plain []byte, _ string) ([]byte, error)  { return plain, nil }
 func (seal) Open(sealed []byte, _ string) ([]byte, error) { return sealed, nil }
 
 func TestAnActorOfOneOrganizationHandlesItsOwnChannelsOnly(t *testing.T) {
-	service, s := fleet(t, 2, func(netip.AddrPort) berth.Probe { return berth.Probe{} })
-	service.Secrets, service.Mail = seal{}, true
+	service, s := fleet(t, 2, func(c *tenancy.Config, p *tenancy.Parts) { p.Secrets, c.Mail = seal{}, true })
 	one := berth.Actor{ID: "of one", Role: berth.RoleOperator, OrganizationID: org(1)}
 	add := func(actor berth.Actor, n tenancy.NewChannel) berth.Channel {
 		t.Helper()

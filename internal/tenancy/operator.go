@@ -40,17 +40,17 @@ func (s *Service) PutCredential(ctx context.Context, actor berth.Actor, c berth.
 		return berth.Errorf(berth.CodeInvalidRequest, "A credential needs a username and a password").WithField("password").
 			WithHint("give both; registries that take a token take it as the password")
 	}
-	sealed, err := s.Secrets.Seal([]byte(c.Password), berth.RegistryContext(c.Registry))
+	sealed, err := s.secrets.Seal([]byte(c.Password), berth.RegistryContext(c.Registry))
 	if err != nil {
 		return err
 	}
-	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	return s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		old, replaced, err := tx.Credential(ctx, c.Registry)
 		if err != nil {
 			return err
 		}
 		err = tx.PutCredential(ctx, store.StoredCredential{
-			Registry: c.Registry, Username: c.Username, Ciphertext: sealed, UpdatedAt: s.Now(),
+			Registry: c.Registry, Username: c.Username, Ciphertext: sealed, UpdatedAt: s.now(),
 		})
 		if err != nil {
 			return err
@@ -75,7 +75,7 @@ func (s *Service) Credentials(ctx context.Context, actor berth.Actor, p store.Pa
 	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return nil, "", err
 	}
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		page, next, err = tx.ListCredentials(ctx, p)
 		return err
 	})
@@ -87,7 +87,7 @@ func (s *Service) DeleteCredential(ctx context.Context, actor berth.Actor, regis
 	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return err
 	}
-	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	return s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		old, _, err := tx.Credential(ctx, registry)
 		if err != nil {
 			return err
@@ -106,11 +106,11 @@ func (s *Service) Backup(ctx context.Context, actor berth.Actor, path string) er
 	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 		return err
 	}
-	err := s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	err := s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		return s.audit(ctx, tx, actor, changed{action: "backup.read"})
 	})
 	if err != nil {
 		return err
 	}
-	return s.Store.Backup(ctx, path)
+	return s.store.Backup(ctx, path)
 }

@@ -31,11 +31,12 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		return Receipt{}, err
 	}
 	o := what.order
-	if err := s.refresh(ctx, actor, ref, what); err != nil {
+	now, err := s.refresh(ctx, actor, ref, what)
+	if err != nil {
 		return Receipt{}, err
 	}
 	var r Receipt
-	err := s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		var err error
 		if r, err = s.earlier(ctx, tx, call); err != nil || r.Earlier {
 			if err == nil { // to repeat an answer takes what the order took
@@ -56,8 +57,15 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 			r = s.receipt(t, open)
 			return nil
 		}
+		t, down := now.of(t, busy)
 		if err := t.Status.Refusal(o); err != nil {
 			return err
+		}
+		if down { // no pass will find it down any more once it was ordered to change
+			err := tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), OrganizationID: t.OrganizationID, At: s.now(), Kind: berth.EventDrift, Message: foundDown})
+			if err != nil {
+				return err
+			}
 		}
 		if busy {
 			if err := s.override(ctx, tx, &t, open, o); err != nil {
@@ -77,39 +85,32 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		return Receipt{}, err
 	}
 	s.link(call, r)
-	s.Loop.Enqueue(r.Tenant.OrganizationID)
+	s.loop.Enqueue(r.Tenant.OrganizationID)
 	return r, nil
 }
 
 // link has the caller's trace show the deployment, before the loop gets there.
 func (s *Service) link(call Call, r Receipt) {
-	if s.Traces != nil && call.Traceparent != "" && !r.Earlier {
-		s.Traces.Link(r.Deployment.ID, call.Traceparent)
+	if s.traces != nil && call.Traceparent != "" && !r.Earlier {
+		s.traces.Link(r.Deployment.ID, call.Traceparent)
 	}
 }
 
 // refresh asks the engine before an order is refused for what a tenant was
 // last seen to be: a container that died since is not "already running".
-func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, what ordered) error {
+func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, what ordered) (look, error) {
 	var t berth.Tenant
-	err := s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
+	err := s.store.View(ctx, actor, func(tx store.Tx) (err error) {
 		t, err = find(ctx, tx, actor, what.scope, ref)
 		return err
 	})
 	if berth.Is(err, berth.CodeContainerNotFound) {
-		return nil // the transaction decides: the call may repeat an earlier one
+		return look{}, nil // the transaction decides: the call may repeat an earlier one
 	}
-	if err != nil {
-		return err
+	if err != nil || t.Status.Refusal(what.order) == nil {
+		return look{}, err
 	}
-	if t.Status.Refusal(what.order) == nil {
-		return nil
-	}
-	look, cancel := context.WithTimeout(ctx, lookDeadline)
-	defer cancel()
-	// What can't be seen now leaves the stored status in force.
-	_, _ = s.Loop.Look(look, t.OrganizationID)
-	return ctx.Err()
+	return s.look(ctx, t.OrganizationID, lookDeadline), ctx.Err()
 }
 
 // override ends a deployment that another order replaces, or refuses the order.
@@ -123,7 +124,7 @@ func (s *Service) override(ctx context.Context, tx store.Tx, t *berth.Tenant, op
 	}
 	open.Status = berth.DeploymentSuperseded
 	open.Error = "replaced by an order to " + string(o) + " before it was over"
-	open.CompletedAt = s.Now()
+	open.CompletedAt = s.now()
 	return tx.UpdateDeployment(ctx, open)
 }
 
@@ -140,7 +141,7 @@ func (s *Service) newDeployment(actor berth.Actor, call Call, t berth.Tenant) be
 		Volumes:        berth.VolumesKeep,
 		By:             actor.ID,
 		Notes:          call.Notes,
-		CreatedAt:      s.Now(),
+		CreatedAt:      s.now(),
 	}
 }
 
@@ -160,7 +161,7 @@ func (s *Service) record(ctx context.Context, tx store.Tx, call Call, t berth.Te
 }
 
 func (s *Service) receipt(t berth.Tenant, d berth.Deployment) Receipt {
-	return Receipt{Tenant: t, Deployment: d, ComposePath: s.ComposePath(t.OrganizationID)}
+	return Receipt{Tenant: t, Deployment: d, ComposePath: s.config.ComposePath(t.OrganizationID)}
 }
 
 // earlier returns the receipt of the call that used the same idempotency key
@@ -214,7 +215,7 @@ func (s *Service) claim(ctx context.Context, tx store.Tx, call Call, d berth.Dep
 // Answered stores the final answer to a call with an idempotency key, to be
 // repeated byte for byte.
 func (s *Service) Answered(ctx context.Context, actor berth.Actor, key string, status int, body []byte) error {
-	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	return s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		r, ok, err := tx.Request(ctx, key)
 		if err != nil || !ok || r.Status != 0 {
 			return err
@@ -228,14 +229,14 @@ func (s *Service) Answered(ctx context.Context, actor berth.Actor, key string, s
 // first, with a receipt that is current. That ctx ended is not an error.
 func (s *Service) Await(ctx context.Context, actor berth.Actor, r Receipt) (Receipt, error) {
 	if !r.Deployment.Over() {
-		if err := s.Loop.Await(ctx, r.Deployment.ID); err != nil && ctx.Err() == nil {
+		if err := s.loop.Await(ctx, r.Deployment.ID); err != nil && ctx.Err() == nil {
 			return r, err
 		}
 	}
 	// The answer is due even if the time to wait for it is over.
 	ctx = context.WithoutCancel(ctx)
 	next := r
-	err := s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err := s.store.View(ctx, actor, func(tx store.Tx) error {
 		var err error
 		next, err = s.revisit(ctx, tx, r.Deployment.ID)
 		return err

@@ -25,7 +25,7 @@ func (s *Service) Organizations(ctx context.Context, actor berth.Actor, p store.
 	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
 		return nil, "", err
 	}
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		page, next, err = tx.ListOrganizations(ctx, p)
 		return err
 	})
@@ -37,7 +37,7 @@ func (s *Service) Organization(ctx context.Context, actor berth.Actor, id string
 	if id, err = berth.ParseOrganizationID(id); err != nil {
 		return o, err
 	}
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		if o, err = tx.Organization(ctx, id); err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func (s *Service) PutOrganization(ctx context.Context, actor berth.Actor, id str
 				WithHint("it may hold %s", inWords(berth.SelfService))
 		}
 	}
-	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		old, err := tx.Organization(ctx, id)
 		missing := berth.Is(err, berth.CodeOrganizationNotFound)
 		if err != nil && (!missing || !actor.MaySee(id)) {
@@ -81,7 +81,7 @@ func (s *Service) PutOrganization(ctx context.Context, actor berth.Actor, id str
 			if in.Name == nil {
 				return berth.Errorf(berth.CodeInvalidRequest, "A new organization needs a name").WithField("name").WithHint("give one of 1-100 characters")
 			}
-			o = berth.Organization{ID: id, CreatedAt: s.Now()}
+			o = berth.Organization{ID: id, CreatedAt: s.now()}
 		} else {
 			put.before = organizationEntry{old.Name, old.SelfService.Names()}
 		}

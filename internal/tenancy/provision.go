@@ -32,12 +32,12 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 	if err := b.Check(t.Spec, p.Environment); err != nil {
 		return Receipt{}, err
 	}
-	host, err := s.HostNetworks()
+	host, err := s.config.HostNetworks()
 	if err != nil {
 		return Receipt{}, berth.Errorf(berth.CodeInternal, "list the host's networks: %w", err)
 	}
 	var r Receipt
-	err = s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		var err error
 		if r, err = s.earlier(ctx, tx, call); err != nil || r.Earlier {
 			return err
@@ -74,16 +74,16 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		return Receipt{}, err
 	}
 	s.link(call, r)
-	s.Loop.Enqueue(t.OrganizationID)
+	s.loop.Enqueue(t.OrganizationID)
 	return r, nil
 }
 
 // chosen finds the blueprint that a new tenant asks for.
 func (s *Service) chosen(ctx context.Context, actor berth.Actor, asked string) (b Blueprint, id string, err error) {
 	if asked == "" {
-		asked = s.Config.Blueprint
+		asked = s.config.Blueprint
 	}
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		b, id, err = s.choose(ctx, tx, asked)
 		return err
 	})
@@ -136,7 +136,7 @@ func (s *Service) newTenant(actor berth.Actor, p Provision, b Blueprint) (berth.
 	if p.Start {
 		want = berth.WantRunning
 	}
-	now := s.Now()
+	now := s.now()
 	return berth.Tenant{
 		ID: berth.NewID(), OrganizationID: org, Name: p.Name, Slug: slug,
 		Want: want, Generation: 1, Status: berth.StatusProvisioning, Health: berth.HealthUnknown,
@@ -156,12 +156,12 @@ func (s *Service) place(ctx context.Context, tx store.Tx, t *berth.Tenant, host 
 	if t.ExternalPort, err = s.freePort(taken); err != nil {
 		return err
 	}
-	t.URL = "http://" + s.PublicHost + ":" + strconv.Itoa(t.ExternalPort)
+	t.URL = "http://" + s.config.PublicHost + ":" + strconv.Itoa(t.ExternalPort)
 	subnets, err := tx.TakenSubnets(ctx)
 	if err != nil {
 		return err
 	}
-	if t.Subnet, err = berth.FreeSubnet(s.Pool, append(subnets, host...)); err != nil {
+	if t.Subnet, err = berth.FreeSubnet(s.config.Pool, append(subnets, host...)); err != nil {
 		return err
 	}
 	if !makeSlug {
@@ -183,17 +183,17 @@ func (s *Service) place(ctx context.Context, tx store.Tx, t *berth.Tenant, host 
 // freePort returns the smallest port in range that no tenant has, that is not
 // reserved, and that the host has not in use. taken is ascending.
 func (s *Service) freePort(taken []int) (int, error) {
-	used := make(map[int]bool, len(taken)+len(s.ReservedPorts))
-	for _, p := range append(taken, s.ReservedPorts...) {
+	used := make(map[int]bool, len(taken)+len(s.config.ReservedPorts))
+	for _, p := range append(taken, s.config.ReservedPorts...) {
 		used[p] = true
 	}
-	for port := s.FirstPort; port <= s.LastPort; port++ {
-		if !used[port] && s.Ports.PortFree(port) {
+	for port := s.config.FirstPort; port <= s.config.LastPort; port++ {
+		if !used[port] && s.ports.PortFree(port) {
 			return port, nil
 		}
 	}
 	return 0, berth.Errorf(berth.CodeNoPorts, "No available ports in valid range").
-		WithHint("%d-%d are all taken by tenants, reserved, or in use on the host; deprovision a tenant, or serve with a wider --ports", s.FirstPort, s.LastPort)
+		WithHint("%d-%d are all taken by tenants, reserved, or in use on the host; deprovision a tenant, or serve with a wider --ports", s.config.FirstPort, s.config.LastPort)
 }
 
 // recordVolumes writes down the volumes that the tenant will have before they

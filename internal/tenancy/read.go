@@ -16,7 +16,7 @@ const stateDeadline = 5 * time.Second
 
 // Tenant returns a living tenant by organization id or slug.
 func (s *Service) Tenant(ctx context.Context, actor berth.Actor, ref string) (t berth.Tenant, err error) {
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		t, err = find(ctx, tx, actor, berth.ScopeRead, ref)
 		return err
 	})
@@ -28,7 +28,7 @@ func (s *Service) Tenants(ctx context.Context, actor berth.Actor, f store.Tenant
 	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
 		return nil, "", err
 	}
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		page, next, err = tx.ListTenants(ctx, f)
 		return err
 	})
@@ -37,7 +37,7 @@ func (s *Service) Tenants(ctx context.Context, actor berth.Actor, f store.Tenant
 
 // Deployment returns one deployment of an organization, tombstones included.
 func (s *Service) Deployment(ctx context.Context, actor berth.Actor, ref, id string) (d berth.Deployment, err error) {
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		org, err := findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
 		if err != nil {
 			return err
@@ -54,7 +54,7 @@ func (s *Service) Deployment(ctx context.Context, actor berth.Actor, ref, id str
 // Deployments returns a page of an organization's deployments, newest first,
 // tombstones included.
 func (s *Service) Deployments(ctx context.Context, actor berth.Actor, ref string, p store.Page) (page []berth.Deployment, next string, err error) {
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		org, err := findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
 		if err != nil {
 			return err
@@ -85,29 +85,27 @@ func (s *Service) State(ctx context.Context, actor berth.Actor, ref string) (Sta
 	if err != nil {
 		return State{}, err
 	}
-	look, cancel := context.WithTimeout(ctx, stateDeadline)
-	defer cancel()
-	seen, lookErr := s.Loop.Look(look, t.OrganizationID)
-	st := State{Tenant: t, EngineReachable: lookErr == nil, Observed: seen}
-	if lookErr == nil {
+	now := s.look(ctx, t.OrganizationID, stateDeadline)
+	st := State{Tenant: t, EngineReachable: now.ok, Observed: now.seen}
+	if now.ok {
 		if err := s.probe(ctx, &st); err != nil {
 			return State{}, err
 		}
 	}
-	info, _ := s.Loop.EngineInfo()
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	info, _ := s.loop.EngineInfo()
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		fresh, err := tx.Tenant(ctx, t.OrganizationID)
 		if err != nil {
 			return err
 		}
-		st.Tenant = fresh
 		open, busy, err := tx.OpenDeployment(ctx, t.OrganizationID)
 		if err == nil && busy {
 			st.OpenDeployment = &open
-			if p, ok := s.Loop.Progress(open.ID); ok {
+			if p, ok := s.loop.Progress(open.ID); ok {
 				st.Progress = &p
 			}
 		}
+		st.Tenant, _ = now.of(fresh, busy)
 		return err
 	})
 	if !st.EngineReachable {
@@ -118,40 +116,22 @@ func (s *Service) State(ctx context.Context, actor berth.Actor, ref string) (Sta
 	return st, err
 }
 
-// probe asks every running replica of the service that answers requests and
-// records the worst answer.
+// probe asks every running replica of the service that answers requests.
 func (s *Service) probe(ctx context.Context, st *State) error {
-	running := 0
 	var b Blueprint
-	err := s.Store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
-		b, err = s.Catalog.Get(ctx, tx, st.Tenant.Spec.Blueprint)
+	err := s.store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
+		b, err = s.catalog.Get(ctx, tx, st.Tenant.Spec.Blueprint)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	check := b.Defaults().Health
-	for _, c := range st.Observed.Instances {
-		if c.State != berth.InstanceRunning || !c.Address.IsValid() || c.Staged(st.Tenant.OrganizationID) {
-			continue
-		}
-		running++
-		p, ok := s.ask(ctx, c, check)
-		if !ok {
-			continue
-		}
-		p.OrganizationID = st.Tenant.OrganizationID
-		if st.Probe == nil || st.Probe.Status == berth.ProbeHealthy {
-			st.Probe = &p
-		}
-	}
-	st.Running = running > 0 && running >= st.Tenant.Spec.Replicas
-	if st.Probe == nil || !s.asked.take(*st.Probe) {
-		return nil
-	}
-	// One answer is put on record and decides nothing: whether the tenant is
-	// well follows from several in a row. Whoever may ask may cause that.
-	return s.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, []berth.Probe{*st.Probe}) })
+	running := slices.DeleteFunc(slices.Clone(st.Observed.Instances), func(c berth.Instance) bool {
+		return c.State != berth.InstanceRunning || !c.Address.IsValid() || c.Staged(st.Tenant.OrganizationID)
+	})
+	st.Running = len(running) > 0 && len(running) >= st.Tenant.Spec.Replicas
+	st.Probe, err = s.health.Ask(ctx, st.Tenant.OrganizationID, running, b.Defaults().Health)
+	return err
 }
 
 // Logs returns what the tenant's containers wrote.
@@ -160,23 +140,23 @@ func (s *Service) Logs(ctx context.Context, actor berth.Actor, ref string, o ber
 	if err != nil {
 		return nil, err
 	}
-	if s.Parts.Logs == nil {
+	if s.logs == nil {
 		return nil, berth.Errorf(berth.CodeNotSupportedYet, "This engine does not show logs").
 			WithHint("read them with the engine's own tools")
 	}
-	return s.Parts.Logs.Logs(ctx, t.OrganizationID, o)
+	return s.logs.Logs(ctx, t.OrganizationID, o)
 }
 
 // Compose renders the tenant's compose file. It holds no values of the
 // tenant's own environment.
 func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) (data []byte, err error) {
-	info, _ := s.Loop.EngineInfo()
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	info, _ := s.loop.EngineInfo()
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		t, err := find(ctx, tx, actor, berth.ScopeRead, ref)
 		if err != nil {
 			return err
 		}
-		b, err := s.Catalog.Get(ctx, tx, t.Spec.Blueprint)
+		b, err := s.catalog.Get(ctx, tx, t.Spec.Blueprint)
 		if err != nil {
 			return err
 		}
@@ -193,11 +173,11 @@ func (s *Service) WriteComposeEnv(ctx context.Context, actor berth.Actor, ref st
 	var t berth.Tenant
 	var b Blueprint
 	var sealed []store.SecretVersion
-	err = s.Store.InTx(ctx, actor, func(tx store.Tx) (err error) {
+	err = s.store.InTx(ctx, actor, func(tx store.Tx) (err error) {
 		if t, err = find(ctx, tx, actor, berth.ScopeInstallation, ref); err != nil {
 			return err
 		}
-		if b, err = s.Catalog.Get(ctx, tx, t.Spec.Blueprint); err != nil {
+		if b, err = s.catalog.Get(ctx, tx, t.Spec.Blueprint); err != nil {
 			return err
 		}
 		if sealed, err = tx.Secrets(ctx, t.OrganizationID, slices.Collect(maps.Values(t.Spec.Environment))); err != nil {
@@ -210,20 +190,20 @@ func (s *Service) WriteComposeEnv(ctx context.Context, actor berth.Actor, ref st
 	}
 	values := make(map[string]string, len(sealed))
 	for _, v := range sealed {
-		value, err := s.Secrets.Open(v.Ciphertext, berth.SecretContext(v.OrganizationID, v.Name))
+		value, err := s.secrets.Open(v.Ciphertext, berth.SecretContext(v.OrganizationID, v.Name))
 		if err != nil {
 			return "", "", err
 		}
 		values[v.Name] = string(value)
 	}
-	envPath, err = s.Files.WriteEnv(t.OrganizationID, b.Env(t.OrganizationID, values))
-	return s.ComposePath(t.OrganizationID), envPath, err
+	envPath, err = s.files.WriteEnv(t.OrganizationID, b.Env(t.OrganizationID, values))
+	return s.config.ComposePath(t.OrganizationID), envPath, err
 }
 
 // Volumes returns a page of the volumes of an organization; with "" of all,
 // for who sees everything.
 func (s *Service) Volumes(ctx context.Context, actor berth.Actor, ref string, p store.Page) (page []berth.VolumeRecord, next string, err error) {
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		org, err := ofOneOrAll(ctx, tx, actor, ref)
 		if err != nil {
 			return err
@@ -237,7 +217,7 @@ func (s *Service) Volumes(ctx context.Context, actor berth.Actor, ref string, p 
 // Events returns a page of what happened to a tenant outside orders, newest
 // first; with "" to all of them, for who sees everything.
 func (s *Service) Events(ctx context.Context, actor berth.Actor, ref string, p store.Page) (page []berth.Event, next string, err error) {
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		org, err := ofOneOrAll(ctx, tx, actor, ref)
 		if err != nil {
 			return err

@@ -32,7 +32,7 @@ func (s *Service) audit(ctx context.Context, tx store.Tx, actor berth.Actor, c c
 		return err
 	}
 	return tx.AppendAudit(ctx, &berth.AuditEntry{
-		ID: berth.NewID(), OrganizationID: c.organization, At: s.Now(),
+		ID: berth.NewID(), OrganizationID: c.organization, At: s.now(),
 		ActorID: actor.ID, ActorName: actor.Name, ActorRole: actor.Role, Address: actor.Address, RequestID: actor.RequestID,
 		Action: c.action, Target: c.target, Outcome: berth.AuditDone, Before: before, After: after,
 	})

@@ -20,7 +20,8 @@ type Loop interface {
 	Enqueue(organizationID string)
 	// Await returns when the deployment is over, or with ctx's error.
 	Await(ctx context.Context, deploymentID string) error
-	// Look observes one tenant now and records what is seen.
+	// Look observes one tenant now. It changes nothing; what contradicts what was
+	// last seen is looked into soon.
 	Look(ctx context.Context, organizationID string) (berth.Observed, error)
 	// Progress tells how far a deployment under way has come.
 	Progress(deploymentID string) (p berth.Progress, ok bool)
@@ -62,9 +63,14 @@ type Secrets interface {
 	Open(ciphertext []byte, ad string) (plaintext []byte, err error)
 }
 
-// Prober asks a container whether it is well.
-type Prober interface {
-	Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe
+// Health asks containers whether they are well, and puts what they answer on
+// record.
+type Health interface {
+	// Ask asks containers of one tenant and returns the worst answer; nil if there
+	// is none to be had.
+	Ask(ctx context.Context, organizationID string, list []berth.Instance, check berth.HealthCheck) (*berth.Probe, error)
+	// Sweep asks every running tenant once and lists up to limit of them.
+	Sweep(ctx context.Context, limit int) (berth.Sweep, error)
 }
 
 // Logs is the engine's capability to show what containers wrote.
@@ -113,28 +119,63 @@ type Parts struct {
 	Keys    Keys
 	Catalog *store.Catalog[Blueprint]
 	Files   Files
-	Prober  Prober
+	Health  Health
 	Logs    Logs
-	// Members are what runs, as the loop last saw it; ok is false while none runs
-	// here. Without it, a sweep asks the engine for each tenant.
-	Members func() (list []berth.Member, ok bool)
 	Meter   Meter
 	Traces  Traces
 	// Rotated hears of a new key. It never blocks.
 	Rotated func()
+	// Leading reports whether this control plane runs the engine. May be nil.
+	Leading func() bool
 }
 
 // Service holds the use cases. Its methods may be called concurrently.
 type Service struct {
-	Config
-	Parts
-	sweeping chan struct{} // holds one while a sweep goes on
-	asked    rows
+	config  Config
+	store   store.Store
+	loop    Loop
+	ports   Ports
+	secrets Secrets
+	keys    Keys
+	catalog *store.Catalog[Blueprint]
+	files   Files
+	health  Health
+	logs    Logs
+	meter   Meter
+	traces  Traces
+	rotated func()
+	leading func() bool
+	now     func() time.Time
 }
 
 // New returns a Service.
 func New(c Config, p Parts) *Service {
-	return &Service{Config: c, Parts: p, sweeping: make(chan struct{}, 1)}
+	return &Service{
+		config: c, store: p.Store, loop: p.Loop, ports: p.Ports, secrets: p.Secrets, keys: p.Keys, catalog: p.Catalog, files: p.Files,
+		health: p.Health, logs: p.Logs, meter: p.Meter, traces: p.Traces, rotated: p.Rotated, leading: p.Leading, now: c.Now,
+	}
+}
+
+// EngineInfo is what was last known of the engine; up is false before the first
+// contact, and while it does not answer. Everybody may know.
+func (s *Service) EngineInfo() (info berth.EngineInfo, up bool) { return s.loop.EngineInfo() }
+
+// Progress tells how far a deployment under way has come, for who may see it;
+// ok is false if it is not under way here.
+func (s *Service) Progress(d berth.Deployment) (p berth.Progress, ok bool) {
+	if d.Over() {
+		return p, false
+	}
+	return s.loop.Progress(d.ID)
+}
+
+// Leading reports whether this control plane runs the engine; known is false
+// where no other one could.
+func (s *Service) Leading() (leading, known bool) {
+	if s.leading == nil {
+		return false, false
+	}
+	return s.leading(), true
 }
 
 // Call says how an order came.

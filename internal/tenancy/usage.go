@@ -69,10 +69,10 @@ func (s *Service) Metrics(ctx context.Context, actor berth.Actor, ref string) (M
 	if err != nil {
 		return Metered{}, err
 	}
-	if s.Meter == nil {
+	if s.meter == nil {
 		return Metered{}, unmetered()
 	}
-	r, ok := s.Meter.Now(t.OrganizationID)
+	r, ok := s.meter.Now(t.OrganizationID)
 	r.OrganizationID = t.OrganizationID
 	return Metered{t, r, ok}, nil
 }
@@ -84,7 +84,7 @@ func (s *Service) Fleet(ctx context.Context, actor berth.Actor) ([]Metered, erro
 		return nil, err
 	}
 	var tenants []berth.Tenant
-	err := s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err := s.store.View(ctx, actor, func(tx store.Tx) error {
 		tenants = nil
 		f := store.TenantFilter{Page: store.Page{Limit: 1000}}
 		for {
@@ -102,8 +102,8 @@ func (s *Service) Fleet(ctx context.Context, actor berth.Actor) ([]Metered, erro
 		return nil, err
 	}
 	read := map[string]berth.Reading{}
-	if s.Meter != nil {
-		for _, r := range s.Meter.Readings() {
+	if s.meter != nil {
+		for _, r := range s.meter.Readings() {
 			read[r.OrganizationID] = r
 		}
 	}
@@ -123,7 +123,7 @@ func (s *Service) FleetPage(ctx context.Context, actor berth.Actor, by UsageSort
 	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
 		return nil, "", err
 	}
-	if s.Meter == nil {
+	if s.meter == nil {
 		return nil, "", unmetered()
 	}
 	if by == "" {
@@ -229,7 +229,7 @@ func (s *Service) Usage(ctx context.Context, actor berth.Actor, ref string, span
 		return UsageReport{}, berth.Errorf(berth.CodeInvalidRequest, "The span has more than %d periods of one %s", mostPeriods, out.Resolution).
 			WithField("resolution").WithHint("ask for a shorter span or a coarser resolution")
 	}
-	err = s.Store.View(ctx, actor, func(tx store.Tx) error {
+	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		org, err := findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
 		if err != nil {
 			return err
@@ -260,7 +260,7 @@ func (s *Service) periods(ctx context.Context, actor berth.Actor, organizationID
 	if len(by) == 0 || !from.Before(to) {
 		return nil, nil
 	}
-	err = s.Store.View(ctx, actor, func(tx store.Tx) (err error) {
+	err = s.store.View(ctx, actor, func(tx store.Tx) (err error) {
 		list, err = tx.ListUsage(ctx, organizationID, by[0], from, to, mostPeriods+1)
 		return err
 	})
@@ -289,7 +289,7 @@ func (s *Service) bounds(span UsageSpan) (from, to time.Time, err error) {
 	}
 	to = span.To
 	if to.IsZero() {
-		to = s.Now()
+		to = s.now()
 	}
 	from = span.From
 	if from.IsZero() {
