@@ -13,13 +13,14 @@ const (
 	EventRecovered        = "recovered"         // it was not well, and is again
 	EventOOM              = "oom"               // the kernel killed a process for want of memory
 	EventDisk             = "disk"              // it holds more than its limit, or nearly
+	EventCrashed          = "crashed"           // a container ended by itself that should run
 	EventGaveUp           = "gave_up"           // it crashed too often to be started again
 	EventChanged          = "changed"           // by a client of the database, not through Berth
 )
 
 // NotifiedKinds are the kinds that a channel gets which asks for none.
 func NotifiedKinds() []string {
-	return []string{EventDeploymentFailed, EventUnhealthy, EventRecovered, EventOOM, EventDisk, EventGaveUp}
+	return []string{EventDeploymentFailed, EventUnhealthy, EventRecovered, EventOOM, EventDisk, EventCrashed, EventGaveUp}
 }
 
 // EventKinds are all kinds that a channel can ask for.

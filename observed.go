@@ -129,4 +129,7 @@ type Hint struct {
 	OrganizationID string
 	OOM            bool   // the kernel killed a process for want of memory
 	Service        string // in which that was; "" if not known
+	InstanceID     string // that it is about; "" if not known
+	Ended          bool   // that one ended, with ExitCode, whatever it does now
+	ExitCode       int
 }

@@ -49,6 +49,8 @@ func happened(kind string) string {
 		return "ran out of memory"
 	case berth.EventDisk:
 		return "needs disk space"
+	case berth.EventCrashed:
+		return "crashed"
 	case berth.EventGaveUp:
 		return "crashed too often and was given up"
 	case berth.EventDrift:

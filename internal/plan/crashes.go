@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/unite-hub/berth"
 )
@@ -15,29 +17,156 @@ const MaxCrashes = 8
 // Berth that begins anew knows it by that.
 const GivenUp = "given up: "
 
+// MaxDeploymentCrashes is how often instances of one service of a new version
+// may crash before the deployment has failed.
+const MaxDeploymentCrashes = 2
+
 // Life is how a container that is wanted has fared.
 type Life struct {
-	Crashes int
-	Exit    int    // code with which it last ended badly; 0 if that was not seen
-	Dead    string // why it is to be restarted now; "" if it is not
+	Crashes int           // in a row, without a good time in between
+	Last    *End          // how it last crashed; nil if that was not seen
+	Up      time.Duration // for how long it runs without a new start; 0 if it does not
+	Untold  int           // crashes that were not told yet
+	TellIn  time.Duration // until they may be told; 0 for now
+	Dead    string        // why it is to be restarted now; "" if it is not
+}
+
+// End is how a run of a container ended.
+type End struct {
+	ExitCode int
+	OOM      bool
+	Lines    []string // that it wrote last, made fit to be shown
+}
+
+// How tells how a run ended, in words.
+func (e *End) How() string {
+	if e == nil {
+		return "ended, and was started again before its exit code could be seen"
+	}
+	how := fmt.Sprintf("ended with exit code %d", e.ExitCode)
+	if e.OOM {
+		how = fmt.Sprintf("was killed for using more than its limit of memory (exit code %d)", e.ExitCode)
+	}
+	if len(e.Lines) > 0 {
+		how += "; its last lines: " + strings.Join(e.Lines, " | ")
+	}
+	return how
+}
+
+// tellCrashes puts what crashed before everything else that a plan does: the
+// engine may have started it again already.
+func tellCrashes(s Situation, p Plan) Plan {
+	var told []Step
+	for _, c := range s.Seen.Instances {
+		l := s.Lives[c.ID]
+		switch {
+		case l.Untold == 0 || !s.Stack.Run || endsByItself(s.Stack, c.Service):
+		case l.TellIn > 0:
+			if p.Then == Done {
+				p.Then, p.After = Wait, l.TellIn
+			} else if p.Then == Wait && p.After > 0 {
+				p.After = min(p.After, l.TellIn)
+			}
+		default:
+			times := ""
+			if l.Untold > 1 {
+				times = fmt.Sprintf("crashed %d times, and last ", l.Untold)
+			}
+			told = append(told, Step{Kind: StepCrash, Container: c.ID, Reason: "service " + c.Service + " " + times + l.Last.How()})
+		}
+	}
+	if len(told) > 0 {
+		p.Steps = append(told, p.Steps...)
+	}
+	return p
 }
 
 // crashed returns the wanted containers that crashed too often.
 func (t transition) crashed(s Situation) (list []berth.Instance) {
 	for _, want := range t.stack.Instances() {
-		if c, ok := t.kept[want.Name]; ok && s.Lives[c.ID].Crashes >= MaxCrashes {
+		if c, ok := t.kept[want.Name]; ok && !want.Service.Once && s.Lives[c.ID].Crashes >= MaxCrashes {
 			list = append(list, c)
 		}
 	}
 	return list
 }
 
-// ended tells that a container which the engine started again ended badly
-// before: that says more than the probe of a run that has only begun.
-func (t transition) ended(s Situation) string {
-	for _, c := range t.main() {
-		if code := s.Lives[c.ID].Exit; code != 0 {
-			return fmt.Sprintf("it ended with exit code %d before; ", code)
+// endsByItself reports whether a service runs once per release: that it ends is
+// no crash, and how it ended has rules of its own.
+func endsByItself(stack berth.Stack, service string) bool {
+	return slices.ContainsFunc(stack.Services, func(svc berth.Service) bool { return svc.Name == service && svc.Once })
+}
+
+// Fresh reports whether a container was made or started for the deployment
+// under way.
+func Fresh(s Situation, c berth.Instance) bool {
+	d := s.Deployment
+	return d != nil && (d.Type == berth.DeployRestart || d.Type == berth.DeployProvision || c.Generation >= s.Tenant.Generation)
+}
+
+// unfit says which service of a new version crashed too often for the
+// deployment to succeed, "" if none did.
+func (t transition) unfit(s Situation) string {
+	crashes := map[string]int{}
+	for _, want := range t.stack.Instances() {
+		c, ok := t.kept[want.Name]
+		if !ok || want.Service.Once || !Fresh(s, c) {
+			continue
+		}
+		crashes[c.Service] += s.Lives[c.ID].Crashes
+		if n := crashes[c.Service]; n >= MaxDeploymentCrashes {
+			return fmt.Sprintf("service %s crashed %d times since it was started, and last %s", c.Service, n, s.Lives[c.ID].Last.How())
+		}
+	}
+	return ""
+}
+
+// unobserved is how much longer a new version has to be well before it is
+// believed, 0 if it was for long enough. Beside the version before it, all of
+// it is observed. Otherwise only what has no health check is: to be up for all
+// that time is the only sign that it is well.
+func (t transition) unobserved(s Situation) (left time.Duration) {
+	if s.Deployment == nil || s.Deployment.Type == berth.DeployRestart {
+		return 0
+	}
+	if t.beside {
+		left = s.Observe - s.Well
+	}
+	for _, want := range t.alone.Instances() {
+		c, ok := t.kept[want.Name]
+		if !ok || want.Service.Once || !Fresh(s, c) {
+			continue
+		}
+		if t.beside || !want.Service.Main && c.Health == berth.InstanceUnchecked {
+			left = max(left, s.Observe-s.Lives[c.ID].Up)
+		}
+	}
+	return max(left, 0)
+}
+
+// crashing reports whether the first thing that is missing is a container that
+// crashed, which is told as such and is no drift.
+func (t transition) crashing(s Situation) bool {
+	if !t.seen.Network {
+		return false
+	}
+	for _, want := range t.stack.Instances() {
+		c, ok := t.kept[want.Name]
+		if containerDifference(want, c, ok, t.stack.Run) == "" {
+			continue
+		}
+		return ok && (c.State == berth.InstanceRestarting || c.State == berth.InstanceExited && c.Unattended && s.Lives[c.ID].Crashes > 0)
+	}
+	return false
+}
+
+// howEnded tells how containers that are wanted crashed, "" if none did: that
+// says more than a probe of a run that has only begun, or an error of the
+// engine.
+func (t transition) howEnded(s Situation) string {
+	for _, want := range t.alone.Instances() {
+		if c, ok := t.kept[want.Name]; ok && !want.Service.Once && s.Lives[c.ID].Crashes > 0 {
+			return "service " + c.Service + " " + s.Lives[c.ID].Last.How() + "; "
 		}
 	}
 	return ""
@@ -57,7 +186,7 @@ func (t transition) lifeless(s Situation) (c berth.Instance, cause string) {
 // down until somebody orders otherwise. The tenant's others are tended as ever.
 func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Instance) Plan {
 	c := crashed[0]
-	reason := fmt.Sprintf("service %s crashed %d times in a row; read its logs, then start or deploy again", c.Service, s.Lives[c.ID].Crashes)
+	reason := fmt.Sprintf("service %s crashed %d times in a row, and last %s; read its logs, then start or deploy again", c.Service, s.Lives[c.ID].Crashes, s.Lives[c.ID].Last.How())
 	if s.Deployment != nil {
 		return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
 	}
@@ -78,6 +207,9 @@ func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Ins
 	}
 	rest := newTransition(stack, s)
 	given := Step{Kind: StepRecord, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: GivenUp + reason, Event: berth.EventGaveUp}
+	if strings.HasPrefix(s.Tenant.Cause, GivenUp+"service "+c.Service+" ") {
+		given.Reason = s.Tenant.Cause // told before, maybe by a Berth that knew more
+	}
 	if rest.missing() == "" && !mainLeft {
 		s.Holding = false
 		return Plan{Steps: []Step{t.route(s), given}, Then: Wait, After: Hopeless}

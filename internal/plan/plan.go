@@ -30,14 +30,17 @@ type Situation struct {
 	Proven    map[string]bool   // containers that were found well since they started, by id
 	Unready   map[string]string // containers that are not well now, by id, each with its cause
 	Lives     map[string]Life   // how containers fared, by id
+	Failure   *Failure          // nil while nothing went wrong in this pass
 
 	Probe    *berth.Probe  // the worst of this pass's last round of probes; nil before the first
 	Well     time.Duration // for which all were, round after round, for Deployment
 	Relapses int           // rounds in a row since then in which not all were
 	Observe  time.Duration // how long a new generation must be well before traffic moves to it
 	Waited   time.Duration // since patience with Deployment began, not counting Observe
-	Arrived  time.Duration // since traffic moved to what Deployment made
+	Arrived  time.Duration // since traffic moved to what Deployment made; 0 if it has not
 	Patience time.Duration // how long a deployment may wait for a healthy answer
+
+	MoveDrain time.Duration // how long requests with an earlier generation are waited for
 }
 
 // StepKind is what a step does.
@@ -58,6 +61,8 @@ const (
 	StepStop    StepKind = "stop"    // stop one container for good
 	StepRecord  StepKind = "record"  // record what is seen, and the deployment's success
 	StepFail    StepKind = "fail"    // record the deployment's failure
+	StepMark    StepKind = "mark"    // record why the tenant is not as it should be
+	StepCrash   StepKind = "crash"   // tell that a container crashed
 	StepRemove  StepKind = "remove"  // remove the tenant from the engine, and check
 	StepBury    StepKind = "bury"    // turn the row into a tombstone
 )
@@ -91,6 +96,7 @@ type Plan struct {
 	Steps []Step
 	Then  Then
 	After time.Duration
+	By    time.Duration // with Retry: however long back-off would be, for a deployment ends at its deadline; 0 for no bound
 }
 
 // Hopeless is how long a tenant is left alone whose trouble only an order can
@@ -108,6 +114,17 @@ const (
 // Decide is pure and deterministic: the same situation gives the same plan,
 // for a dry run as for the real one.
 func Decide(s Situation) Plan {
+	p := decide(s)
+	if s.Deployment != nil {
+		p.By = max(s.Patience-s.Waited, 0)
+	}
+	return tellCrashes(s, p)
+}
+
+func decide(s Situation) Plan {
+	if s.Failure != nil {
+		return failed(s)
+	}
 	switch d := s.Deployment; {
 	case d != nil && d.StartedAt.IsZero():
 		return Plan{Steps: []Step{{Kind: StepBegin}}}
@@ -138,6 +155,9 @@ func Decide(s Situation) Plan {
 	if s.Stack.Run {
 		if list := t.crashed(s); len(list) > 0 {
 			return surrender(s, stack, t, list)
+		}
+		if reason := t.unfit(s); reason != "" {
+			return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
 		}
 	}
 	return tend(s, t, waits)
@@ -181,7 +201,7 @@ func giveUp(s Situation, reason string) Plan {
 // serving meanwhile.
 func await(s Situation, t transition, reason string) Plan {
 	if s.Deployment != nil && s.Waited >= s.Patience {
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not ready in time: " + reason}}, Then: Wait}
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not ready in time: " + t.howEnded(s) + reason}}, Then: Wait}
 	}
 	record := Step{Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: reason}
 	if s.Deployment != nil {
@@ -213,7 +233,7 @@ func repair(s Situation, t transition, reason string) Plan {
 		return Plan{Steps: []Step{{Kind: StepRoute, Route: berth.RouteHolding}, {Kind: StepDrain}}}
 	}
 	var steps []Step
-	if s.Deployment == nil && settled(s.Tenant) {
+	if s.Deployment == nil && settled(s.Tenant) && !t.crashing(s) {
 		steps = append(steps, Step{Kind: StepDrift, Reason: reason})
 	}
 	switch {
@@ -230,7 +250,7 @@ func unrepaired(s Situation, t transition, reason string) Plan {
 	record := Step{Kind: StepRecord, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: reason}
 	if s.Deployment != nil {
 		if s.Waited >= s.Patience {
-			return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
+			return Plan{Steps: []Step{{Kind: StepFail, Reason: t.howEnded(s) + reason}}, Then: Wait}
 		}
 		record.Status, record.Health = s.Tenant.Status, berth.HealthStarting
 		return Plan{Steps: []Step{record}, Then: Retry}
@@ -251,7 +271,7 @@ func verify(s Situation, t transition) Plan {
 		running.Health, running.Reason = t.health(s)
 		return Plan{Steps: []Step{t.route(s), running}, Then: Done}
 	case s.Deployment != nil && s.Relapses >= MaxRelapses:
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: "was well and got sick again: " + cause(s.Probe)}}, Then: Wait}
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: "was well and got sick again: " + t.howEnded(s) + cause(s.Probe)}}, Then: Wait}
 	case s.Deployment == nil && t.proven(s.Proven) && t.surplus() != "":
 		return arrive(s, t)
 	case s.Probe == nil:
@@ -262,13 +282,26 @@ func verify(s Situation, t transition) Plan {
 	if unwellInside != "" {
 		return await(s, t, unwellInside)
 	}
-	if s.Deployment != nil && t.beside && s.Well < s.Observe {
-		if s.Waited >= s.Patience+s.Observe {
-			return Plan{Steps: []Step{{Kind: StepFail, Reason: "was never well for " + s.Observe.String() + " on end"}}, Then: Wait}
-		}
-		return Plan{Then: Wait, After: min(observePause, s.Observe-s.Well)}
+	if left := t.unobserved(s); left > 0 {
+		return observe(s, t, left)
 	}
 	return arrive(s, t)
+}
+
+// observe waits until a new version was well for as long as it has to be. While
+// nothing of the version before it is left to serve, requests go to it at once.
+func observe(s Situation, t transition, left time.Duration) Plan {
+	if s.Waited >= s.Patience+s.Observe {
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: "was never well for " + s.Observe.String() + " on end; " + t.howEnded(s)}}, Then: Wait}
+	}
+	p := Plan{Then: Wait, After: min(observePause, left)}
+	if !t.beside {
+		p.Steps = []Step{
+			{Kind: StepRoute, Route: berth.RouteServing, Upstreams: addresses(t.main())},
+			{Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: "being observed"},
+		}
+	}
+	return p
 }
 
 // arrive moves traffic to a generation that was found well, and lets the one
@@ -294,7 +327,7 @@ func arrive(s Situation, t transition) Plan {
 // unwell is what follows a probe that failed.
 func unwell(s Situation, t transition) Plan {
 	if s.Deployment != nil && s.Waited >= s.Patience {
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not healthy in time: " + t.ended(s) + s.Probe.Cause}}, Then: Wait}
+		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not healthy in time: " + t.howEnded(s) + s.Probe.Cause}}, Then: Wait}
 	}
 	if s.Deployment != nil && t.beside {
 		return Plan{Then: Wait, After: ProbePause} // the one before it serves, and is well

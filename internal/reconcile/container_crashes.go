@@ -2,7 +2,9 @@ package reconcile
 
 import (
 	"context"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/plan"
@@ -11,6 +13,10 @@ import (
 // How fast a container without a sign of life is restarted, and how long a good
 // time is that makes up for all crashes before. As in Cloud Foundry's Diego.
 const (
+	tellPause  = time.Minute     // between two events about one service's crashes
+	exitWait   = 2 * time.Second // for the engine's event that tells an exit code
+	lineWait   = 2 * time.Second // for what a container wrote last
+	lastLines  = 5
 	goodTime   = 5 * time.Minute
 	reviveBase = time.Second
 	reviveMost = 5 * time.Minute
@@ -24,54 +30,144 @@ type life struct {
 	since    time.Time // when it was first seen with that start
 	ended    time.Time // start of the last run that was seen to end without the engine's starting it again
 	crashes  int       // since the last good time
-	exit     int       // code of the last run that was seen to end badly; 0 for none
+	last     *plan.End // how the latest crash ended; nil while that was not seen
+	asked    bool      // for what it wrote last
+	untold   int       // crashes that were not told yet
+	noticed  time.Time // when the first of these was
 	dead     string    // why it is to be restarted; "" if it is not
 	due      time.Time // when it may be restarted at the soonest
 }
 
 // lives counts the crashes of what is seen, and forgets those of containers
-// that have run well for long enough.
-func (s *histories) lives(organizationID string, seen berth.Observed) map[string]plan.Life {
+// that have run well for long enough. What a container went through before it
+// was first seen is not held against it, unless it is fresh.
+func (s *histories) lives(organizationID string, seen berth.Observed, fresh func(berth.Instance) bool) map[string]plan.Life {
 	out := make(map[string]plan.Life, len(seen.Instances))
 	s.update(organizationID, func(it *history) {
 		for _, c := range seen.Instances {
 			l := it.lives[c.ID]
 			if l == nil {
-				// What it went through before it was first seen is not held
-				// against it.
-				l = &life{restarts: c.Restarts, started: c.StartedAt, since: time.Now()}
-				if c.State == berth.InstanceExited {
-					l.ended = c.StartedAt
-				}
+				l = firstSeen(c, fresh(c))
 				it.lives[c.ID] = l
 			}
-			// A tenant that is well is not looked at for long: a good time may
-			// show only once it is over.
-			if time.Since(l.since) >= goodTime && l.dead == "" && (c.State == berth.InstanceRunning || !l.started.Equal(c.StartedAt)) {
-				l.crashes = 0
+			l.see(c)
+			if end, ok := it.ends[c.ID]; ok && l.last == nil && l.untold > 0 {
+				l.last = &end
+				delete(it.ends, c.ID)
 			}
-			if c.Restarts > l.restarts {
-				l.crashes += c.Restarts - l.restarts
+			life := plan.Life{Crashes: l.crashes, Last: l.last, Untold: l.untold}
+			if c.State == berth.InstanceRunning {
+				life.Up = time.Since(l.since)
 			}
-			if c.Unattended && c.State == berth.InstanceExited && !l.ended.Equal(c.StartedAt) {
-				l.crashes++
-				l.ended = c.StartedAt
+			if !time.Now().Before(l.due) {
+				life.Dead = l.dead
 			}
-			if c.State != berth.InstanceRunning && c.ExitCode != 0 {
-				l.exit = c.ExitCode
+			if l.untold > 0 {
+				life.TellIn = max(time.Until(it.toldAt[c.Service].Add(tellPause)), 0)
+				if l.last == nil {
+					life.TellIn = max(life.TellIn, time.Until(l.noticed.Add(exitWait)))
+				}
 			}
-			l.restarts = c.Restarts
-			if !l.started.Equal(c.StartedAt) {
-				l.started, l.since = c.StartedAt, time.Now()
-			}
-			dead := l.dead
-			if time.Now().Before(l.due) {
-				dead = ""
-			}
-			out[c.ID] = plan.Life{Crashes: l.crashes, Exit: l.exit, Dead: dead}
+			out[c.ID] = life
 		}
 	})
 	return out
+}
+
+func firstSeen(c berth.Instance, fresh bool) *life {
+	l := &life{started: c.StartedAt, since: time.Now()}
+	if !fresh {
+		l.restarts = c.Restarts
+		if c.State == berth.InstanceExited {
+			l.ended = c.StartedAt
+		}
+	}
+	return l
+}
+
+// see takes in what a look showed.
+func (l *life) see(c berth.Instance) {
+	// A tenant that is well is not looked at for long: a good time may show
+	// only once it is over.
+	if time.Since(l.since) >= goodTime && l.dead == "" && (c.State == berth.InstanceRunning || !l.started.Equal(c.StartedAt)) {
+		l.crashes = 0
+	}
+	news := max(c.Restarts-l.restarts, 0)
+	if c.Unattended && c.State == berth.InstanceExited && !l.ended.Equal(c.StartedAt) {
+		news++
+		l.ended = c.StartedAt
+	}
+	if news > 0 {
+		if l.untold == 0 {
+			l.noticed = time.Now()
+		}
+		l.crashes += news
+		l.untold += news
+		l.last, l.asked = nil, false
+	}
+	if l.last == nil && l.crashes > 0 && (c.State == berth.InstanceRestarting || c.State == berth.InstanceExited) {
+		l.last = &plan.End{ExitCode: c.ExitCode, OOM: c.OOMKilled}
+	}
+	l.restarts = c.Restarts
+	if !l.started.Equal(c.StartedAt) {
+		l.started, l.since = c.StartedAt, time.Now()
+	}
+}
+
+// hintEnd notes how a container ended, as the engine's events tell it: the next
+// look may find it running again.
+func (s *histories) hintEnd(h berth.Hint) {
+	s.update(h.OrganizationID, func(it *history) {
+		end := it.ends[h.InstanceID]
+		if h.Ended {
+			end.ExitCode = h.ExitCode
+		}
+		end.OOM = h.OOM || end.OOM && h.Ended
+		it.ends[h.InstanceID] = end
+	})
+}
+
+// stopped notes that containers were stopped by us: that is no crash.
+func (s *histories) stopped(organizationID string, seen berth.Observed) {
+	s.update(organizationID, func(it *history) {
+		for _, c := range seen.Instances {
+			if l := it.lives[c.ID]; l != nil && c.State == berth.InstanceExited {
+				l.ended = c.StartedAt
+			}
+		}
+	})
+}
+
+// told notes that what happened to a container until now was told.
+func (s *histories) told(organizationID string, c berth.Instance) {
+	s.update(organizationID, func(it *history) {
+		if l := it.lives[c.ID]; l != nil {
+			l.untold = 0
+		}
+		it.toldAt[c.Service] = time.Now()
+	})
+}
+
+// unheard returns the containers whose last lines nobody asked for since they
+// crashed, and takes them as asked.
+func (s *histories) unheard(organizationID string) (ids []string) {
+	s.update(organizationID, func(it *history) {
+		for id, l := range it.lives {
+			if l.last != nil && !l.asked {
+				l.asked = true
+				ids = append(ids, id)
+			}
+		}
+	})
+	return ids
+}
+
+func (s *histories) heard(organizationID, id string, lines []string) {
+	s.update(organizationID, func(it *history) {
+		if l := it.lives[id]; l != nil && l.last != nil {
+			l.last = &plan.End{ExitCode: l.last.ExitCode, OOM: l.last.OOM, Lines: lines}
+		}
+	})
 }
 
 // died notes that a container gives no sign of life.
@@ -96,7 +192,11 @@ func (s *histories) revived(organizationID, containerID string) {
 
 // pardon forgets all crashes: an order may have mended their cause.
 func (s *histories) pardon(organizationID string) {
-	s.update(organizationID, func(it *history) { clear(it.lives) })
+	s.update(organizationID, func(it *history) {
+		for _, l := range it.lives {
+			l.crashes, l.dead, l.due = 0, "", time.Time{}
+		}
+	})
 }
 
 // oom reports whether a kill for want of memory is news: one a minute is told.
@@ -128,6 +228,62 @@ func (p *pass) revive(ctx context.Context, s plan.Step) error {
 	return p.observe(ctx)
 }
 
+// tellCrash records that a container crashed, and how.
+func (p *pass) tellCrash(ctx context.Context, s plan.Step) error {
+	if err := p.journal(ctx, berth.EventCrashed, s.Reason); err != nil {
+		return err
+	}
+	for _, c := range p.Seen.Instances {
+		if c.ID == s.Container {
+			p.histories.told(p.Tenant.OrganizationID, c)
+		}
+	}
+	return nil
+}
+
+// hear asks what containers that crashed wrote last. That it can't be known is
+// no error: how they ended is told without it. news tells that something was
+// heard.
+func (p *pass) hear(ctx context.Context) (news bool) {
+	engine, ok := p.Engine.(LastWriter)
+	if !ok {
+		return false
+	}
+	for _, id := range p.histories.unheard(p.Tenant.OrganizationID) {
+		var lines []string
+		err := p.call(ctx, p.lanes.look, lineWait, func(ctx context.Context) (err error) {
+			lines, err = engine.LastLines(ctx, p.Tenant.OrganizationID, id, lastLines)
+			return err
+		})
+		if err == nil && len(lines) > 0 {
+			p.histories.heard(p.Tenant.OrganizationID, id, presentable(lines))
+			news = true
+		}
+	}
+	return news
+}
+
+// presentable makes what a container wrote fit to be shown in a sentence.
+func presentable(lines []string) []string {
+	const longest = 200
+	out := make([]string, 0, len(lines))
+	for _, line := range lines {
+		line = strings.TrimSpace(strings.Map(func(r rune) rune {
+			if !unicode.IsPrint(r) {
+				return -1
+			}
+			return r
+		}, strings.ToValidUTF8(line, "")))
+		if r := []rune(line); len(r) > longest {
+			line = string(r[:longest]) + "…"
+		}
+		if line != "" {
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
 // stop stops one container and leaves it down.
 func (p *pass) stop(ctx context.Context, s plan.Step) error {
 	engine, ok := p.Engine.(Reviver)
@@ -140,5 +296,9 @@ func (p *pass) stop(ctx context.Context, s plan.Step) error {
 	if err != nil {
 		return err
 	}
-	return p.observe(ctx)
+	if err := p.observe(ctx); err != nil {
+		return err
+	}
+	p.histories.stopped(p.Tenant.OrganizationID, p.Seen)
+	return nil
 }

@@ -26,6 +26,19 @@ func (w *world) events(n int) (kinds []string) {
 	return kinds
 }
 
+func (w *world) messages(n int) (list []string) {
+	w.t.Helper()
+	w.must(w.store.View(ctx, w.actor, func(tx store.Tx) error {
+		all, _, err := tx.ListEvents(ctx, orgID(n), store.Page{Limit: 100})
+		for _, e := range all {
+			list = append(list, e.Kind+": "+e.Message)
+		}
+		slices.Reverse(list)
+		return err
+	}))
+	return list
+}
+
 func (w *world) state(n int) berth.RouteState {
 	r, _ := w.edge.route(n)
 	return r.State
@@ -62,12 +75,33 @@ func TestAContainerThatCrashesTooOftenIsGivenUpUntilItIsStartedAgain(t *testing.
 		w.wire()
 		w.run()
 		<-time.After(10 * time.Minute)
-		if w.running(1) || len(w.events(1)) != 1 {
+		if w.running(1) || strings.Join(w.events(1), " ") != "crashed crashed gave_up" {
 			t.Errorf("another Berth started it again: %v", w.events(1))
 		}
 		w.completed(w.service.Start(ctx, w.actor, tenancy.Call{}, orgID(1)))
 		w.crash(1, 3)
 		w.eventually(time.Minute, "it is well again", func() bool { return w.running(1) && w.tenant(1).Health == berth.HealthHealthy })
+	})
+}
+
+// However fast the engine starts it again.
+func TestACrashIsToldWithExitCodeAndLastLinesAndIsNoDrift(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		<-time.After(2 * time.Minute)
+		for _, code := range []int{3, 4, 5} {
+			w.hands.Crash(w.t, w.observed(1).Instances[0].ID, code)
+			<-time.After(5 * time.Second)
+		}
+		w.eventually(3*time.Minute, "all are told", func() bool { return len(w.messages(1)) == 2 })
+		want := []string{
+			"crashed: service app ended with exit code 3; its last lines: exit code 3",
+			"crashed: service app crashed 2 times, and last ended with exit code 5; its last lines: exit code 5",
+		}
+		if got := w.messages(1); !slices.Equal(got, want) {
+			t.Errorf("told as %q", got)
+		}
 	})
 }
 

@@ -35,6 +35,9 @@ func (l *Loop) followEvents(ctx context.Context) error {
 // known from the hint alone: the next look may find everything running again.
 func (l *Loop) onHint(ctx context.Context, h berth.Hint) {
 	l.queue.addAfter(h.OrganizationID, hintDelay)
+	if h.InstanceID != "" {
+		l.histories.hintEnd(h)
+	}
 	if h.OOM && l.Killed != nil {
 		l.Killed(h.OrganizationID)
 	}

@@ -51,18 +51,10 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 		v, err = p.advance(ctx)
 		p.publish()
 		if err == nil {
-			return p.punctual(v)
+			return v
 		}
 	}
-	return p.punctual(p.failed(ctx, organizationID, err))
-}
-
-// punctual has a deployment that is tried again end at its deadline.
-func (p *pass) punctual(v verdict) verdict {
-	if p.Deployment != nil {
-		v.by = max(p.Loop.Patience-p.Waited, 0)
-	}
-	return v
+	return p.failed(ctx, organizationID, err)
 }
 
 // reachable reports whether the engine is thought to answer.
@@ -80,20 +72,26 @@ func (p *pass) advance(ctx context.Context) (verdict, error) {
 		return verdict{}, err
 	}
 	for range rounds {
-		if err := p.prepare(); err != nil {
+		if err := p.prepare(ctx); err != nil {
 			return verdict{}, err
 		}
-		next := plan.Decide(p.Situation)
-		for _, step := range next.Steps {
-			if err := p.do(ctx, step); err != nil {
-				return verdict{}, err
-			}
-		}
-		if next.Then != plan.Again {
-			return verdict{then: next.Then, after: next.After}, nil
+		v, err := p.act(ctx)
+		if err != nil || v.then != plan.Again {
+			return v, err
 		}
 	}
 	return verdict{then: plan.Retry}, nil
+}
+
+// act decides once and takes the steps.
+func (p *pass) act(ctx context.Context) (verdict, error) {
+	next := plan.Decide(p.Situation)
+	for _, step := range next.Steps {
+		if err := p.do(ctx, step); err != nil {
+			return verdict{}, err
+		}
+	}
+	return verdict{then: next.Then, after: next.After, by: next.By}, nil
 }
 
 // load reads the tenant and all that belongs to it in one snapshot.
@@ -117,7 +115,7 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 		}
 		volumes, _, err := tx.ListVolumes(ctx, organizationID, store.Page{Limit: store.Unbounded})
 		p.situation = situation{secrets: secrets, volumes: volumes}
-		p.Tenant, p.Situation.Patience, p.Situation.Observe = t, p.Loop.Patience, p.Loop.Observe
+		p.Tenant, p.Situation.Patience, p.Situation.Observe, p.Situation.MoveDrain = t, p.Loop.Patience, p.Loop.Observe, p.Loop.MoveDrain
 		p.Adopted = !ok || !d.Adopt || p.memory.recall(&d).adopted
 		if ok {
 			p.Deployment = &d
@@ -177,7 +175,17 @@ func (p *pass) checkEngine() error {
 }
 
 // prepare brings the parts of the situation that follow from others up to date.
-func (p *pass) prepare() error {
+func (p *pass) prepare(ctx context.Context) error {
+	p.recall(ctx)
+	if p.Stack.Services != nil || p.Tenant.Want == berth.WantGone || unresolved(p.Tenant.Spec, p.blueprint) {
+		return nil
+	}
+	return p.makeStack()
+}
+
+// recall brings what is remembered of the deployment and of the containers into
+// the situation.
+func (p *pass) recall(ctx context.Context) {
 	if p.Deployment != nil {
 		r := p.memory.recall(p.Deployment)
 		p.Restarted, p.Relapses, p.Waited, p.Well, p.Arrived = r.restarted, r.relapses, r.waited(p.Loop.Observe), 0, 0
@@ -186,17 +194,24 @@ func (p *pass) prepare() error {
 			p.Well = time.Since(r.well)
 		}
 		if !r.arrived.IsZero() {
-			p.Arrived = time.Since(r.arrived)
+			p.Arrived = max(time.Since(r.arrived), 1) // 0 is for what has not
 		}
 	}
 	p.Proven = p.histories.recall(p.Tenant, p.Deployment != nil, p.Seen)
 	long, _, held := p.routes.held(p.Tenant.OrganizationID)
 	p.Holding = held && (p.Deployment != nil || long < p.Loop.Patience)
 	p.Unready = p.unready()
-	p.Lives = p.histories.lives(p.Tenant.OrganizationID, p.Seen)
-	if p.Stack.Services != nil || p.Tenant.Want == berth.WantGone || unresolved(p.Tenant.Spec, p.blueprint) {
-		return nil
+	fresh := func(c berth.Instance) bool {
+		return p.Deployment != nil && p.Deployment.Type != berth.DeployRestart && plan.Fresh(p.Situation, c)
 	}
+	p.Lives = p.histories.lives(p.Tenant.OrganizationID, p.Seen, fresh)
+	if p.hear(ctx) {
+		p.Lives = p.histories.lives(p.Tenant.OrganizationID, p.Seen, fresh)
+	}
+}
+
+// makeStack makes what should be out of the tenant and its blueprint.
+func (p *pass) makeStack() error {
 	env := make(map[string]string, len(p.secrets))
 	for _, v := range p.secrets {
 		value, err := p.Secrets.Open(v.Ciphertext, berth.SecretContext(v.OrganizationID, v.Name))
@@ -307,50 +322,33 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	if p.Tenant.OrganizationID == "" || code == berth.CodeStorageUnavailable {
 		return verdict{then: plan.Retry}
 	}
-	again, err := p.recordFailure(ctx, err)
-	if err != nil && ctx.Err() == nil {
-		p.Log.Warn("failure could not be recorded", "tenant", organizationID, "error", err)
+	if p.Deployment != nil && p.Tenant.Want != berth.WantGone {
+		p.memory.impatient(p.Deployment)
+		p.lookAgain(ctx)
+	}
+	p.recall(ctx)
+	p.Failure = &plan.Failure{Code: code, Reason: err.Error()}
+	again, err := p.act(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			p.Log.Warn("failure could not be recorded", "tenant", organizationID, "error", err)
+		}
+		return verdict{then: plan.Retry}
 	}
 	return again
 }
 
-// recordFailure fails the deployment if err is final or patience is over, and
-// marks the tenant as failed.
-func (p *pass) recordFailure(ctx context.Context, err error) (verdict, error) {
-	final := isFinal(err)
-	if p.Deployment != nil && p.Tenant.Want != berth.WantGone {
-		p.memory.impatient(p.Deployment)
-		r := p.memory.recall(p.Deployment)
-		p.Waited = r.waited(p.Loop.Observe)
-		switch {
-		case !r.arrived.IsZero() && time.Since(r.arrived) >= p.Loop.Patience+p.MoveDrain:
-			// What was ordered runs. That what was before can't be removed is
-			// the next pass's trouble.
-			return verdict{then: plan.Wait}, p.recordSeen(ctx, plan.Step{Status: berth.StatusRunning, Health: berth.HealthHealthy, Reason: err.Error()})
-		case r.arrived.IsZero() && (final || p.Waited >= p.Loop.Patience):
-			return verdict{then: plan.Wait}, p.fail(ctx, err.Error())
+// lookAgain sees what became of the containers, so that an error of the engine
+// does not hide that one ended. What can't be seen now is left as it was.
+func (p *pass) lookAgain(ctx context.Context) {
+	if p.blueprint == nil || p.fresh() {
+		return
+	}
+	_ = p.call(ctx, p.lanes.look, lineWait, func(ctx context.Context) error {
+		seen, err := p.Engine.Observe(ctx, p.Tenant.OrganizationID)
+		if err == nil {
+			p.see(seen)
 		}
-	}
-	if p.Holding && p.Deployment == nil {
-		// Requests would wait for what fails again and again.
-		if err := p.route(ctx, plan.Step{Kind: plan.StepRoute, Route: berth.RouteStarting}); err != nil {
-			return verdict{then: plan.Retry}, err
-		}
-	}
-	retry := verdict{then: plan.Retry}
-	if final {
-		retry.after = plan.Hopeless
-	}
-	return retry, p.mark(ctx, err.Error())
-}
-
-// isFinal reports whether trying again is pointless until an operator acts.
-func isFinal(err error) bool {
-	switch berth.CodeOf(err) {
-	case berth.CodeImageNotFound, berth.CodeRegistryDenied, berth.CodeEngineRefused, berth.CodeForeignObject,
-		berth.CodeDataMissing, berth.CodeEngineMismatch, berth.CodeInvalidImage, berth.CodeNoSubnets:
-		return true
-	default:
-		return false
-	}
+		return err
+	})
 }

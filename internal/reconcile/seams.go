@@ -82,6 +82,11 @@ type Reviver interface {
 	Rest(ctx context.Context, organizationID, containerID string) error
 }
 
+// LastWriter is the capability of an engine to say what a container wrote last.
+type LastWriter interface {
+	LastLines(ctx context.Context, organizationID, containerID string, n int) (lines []string, err error)
+}
+
 // Adopter is the capability of an engine to take back what compose made of a
 // tenant's rendered file.
 type Adopter interface {

@@ -86,6 +86,10 @@ func (p *pass) take(ctx context.Context, s plan.Step) error {
 		return p.recordSeen(ctx, s)
 	case plan.StepFail:
 		return p.fail(ctx, s.Reason)
+	case plan.StepMark:
+		return p.mark(ctx, s.Reason)
+	case plan.StepCrash:
+		return p.tellCrash(ctx, s)
 	case plan.StepRemove:
 		return p.remove(ctx)
 	case plan.StepBury:
@@ -248,7 +252,7 @@ func (p *pass) at(upstreams []netip.AddrPort) []berth.Instance {
 // sick while the generation before them is still there, it can take over again.
 // It ends early when the tenant is rung.
 func (p *pass) drain() {
-	limit := p.MoveDrain
+	limit := p.Loop.MoveDrain
 	if p.Holding {
 		limit = p.HoldDrain
 	}
@@ -281,6 +285,7 @@ func (p *pass) halt(ctx context.Context) error {
 		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
 			p.see(seen)
+			p.histories.stopped(p.Tenant.OrganizationID, seen)
 			p.memory.update(p.Deployment, func(r *remembered) { r.restarted = true })
 		}
 		return err
@@ -299,6 +304,9 @@ func (p *pass) apply(ctx context.Context, stack berth.Stack) error {
 		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
 			p.see(seen)
+			if !stack.Run {
+				p.histories.stopped(p.Tenant.OrganizationID, seen)
+			}
 			p.Applied, p.Drained, p.Probe = plan.Shape(stack), false, nil
 			p.Named = !slices.ContainsFunc(stack.Services, func(s berth.Service) bool { return s.Unnamed })
 		}

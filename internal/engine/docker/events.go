@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func (e *Engine) Watch(ctx context.Context, hint func(berth.Hint)) error {
 		select {
 		case m := <-got.Messages:
 			if org := tenantOf(m); org != "" {
-				hint(berth.Hint{OrganizationID: org, OOM: m.Action == events.ActionOOM, Service: m.Actor.Attributes[berth.LabelService]})
+				hint(hintOf(org, m))
 			}
 		case err := <-got.Err:
 			if ctx.Err() == nil {
@@ -39,6 +40,18 @@ func (e *Engine) Watch(ctx context.Context, hint func(berth.Hint)) error {
 			return e.explain(ctx, stream, e.ReadTimeout, err).WithOp(s.op, "")
 		}
 	}
+}
+
+func hintOf(organizationID string, m events.Message) berth.Hint {
+	h := berth.Hint{OrganizationID: organizationID, OOM: m.Action == events.ActionOOM, Service: m.Actor.Attributes[berth.LabelService]}
+	if m.Type != events.ContainerEventType || m.Action != events.ActionDie && !h.OOM {
+		return h
+	}
+	h.InstanceID = m.Actor.ID
+	if code, err := strconv.Atoi(m.Actor.Attributes["exitCode"]); err == nil && m.Action == events.ActionDie {
+		h.Ended, h.ExitCode = true, code
+	}
+	return h
 }
 
 // watched are the events that may mean drift. There is no filter by label: the

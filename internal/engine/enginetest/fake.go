@@ -65,13 +65,13 @@ type machine struct {
 	containers map[string]*fakeContainer
 	networks   map[string]*fakeNetwork
 	volumes    map[string]*fakeVolume
-	images     map[string]Program       // by pin
-	local      map[string]string        // reference to pin
-	remote     map[string]remoteImage   // reference to what its registry says
-	watchers   map[chan string]struct{} // of hints
-	data       map[string]string        // "volume path" to content, as /put wrote it
-	starts     map[string]int           // how often a container of this name was started
-	writers    []string                 // volumes that two generations held at the same time, and must not
+	images     map[string]Program     // by pin
+	local      map[string]string      // reference to pin
+	remote     map[string]remoteImage // reference to what its registry says
+	watchers   map[chan berth.Hint]struct{}
+	data       map[string]string // "volume path" to content, as /put wrote it
+	starts     map[string]int    // how often a container of this name was started
+	writers    []string          // volumes that two generations held at the same time, and must not
 }
 
 type remoteImage struct {
@@ -92,6 +92,7 @@ type fakeContainer struct {
 	exit     int
 	oom      bool
 	restarts int
+	last     int // exit code of its latest end
 	started  time.Time
 	network  string     // id; "" while not connected
 	address  netip.Addr // while it runs
@@ -116,7 +117,7 @@ func NewFake() *Fake {
 		id: "fake-engine", cores: 2,
 		containers: map[string]*fakeContainer{}, networks: map[string]*fakeNetwork{}, volumes: map[string]*fakeVolume{},
 		images: map[string]Program{}, local: map[string]string{}, remote: map[string]remoteImage{},
-		watchers: map[chan string]struct{}{}, data: map[string]string{}, starts: map[string]int{},
+		watchers: map[chan berth.Hint]struct{}{}, data: map[string]string{}, starts: map[string]int{},
 	}}
 }
 
@@ -228,15 +229,24 @@ func (f *Fake) nextID(kind string) string {
 
 // hint tells the watchers that something happened to whom an object belongs
 // to. The lock is held.
-func (f *Fake) hint(o fakeObject) {
+func (f *Fake) hint(o fakeObject) { f.hintOf(o, berth.Hint{}) }
+
+// hintEnd tells that a container ended. The lock is held.
+func (f *Fake) hintEnd(c *fakeContainer, code int) {
+	c.last = code
+	f.hintOf(c.fakeObject, berth.Hint{Service: c.service.Name, InstanceID: c.id, Ended: true, ExitCode: code})
+}
+
+func (f *Fake) hintOf(o fakeObject, h berth.Hint) {
 	org := o.labels[berth.LabelTenantID]
 	if org == "" {
 		rest, _ := strings.CutPrefix(o.name, berth.ContainerName(""))
 		org, _, _ = strings.Cut(rest, "_")
 	}
+	h.OrganizationID = org
 	for w := range f.watchers {
 		select {
-		case w <- org:
+		case w <- h:
 		default: // a slow watcher loses hints
 		}
 	}
@@ -291,6 +301,18 @@ func (f *Fake) Observe(ctx context.Context, organizationID string) (o berth.Obse
 	return o, err
 }
 
+// LastLines returns the one line that each program of the fake's writes at its
+// end.
+func (f *Fake) LastLines(ctx context.Context, organizationID, containerID string, _ int) (lines []string, err error) {
+	err = f.step(ctx, Step{Op: "last lines", Tenant: organizationID, Read: true}, func() error {
+		if c := f.containers[containerID]; c != nil {
+			lines = []string{"exit code " + strconv.Itoa(c.last)}
+		}
+		return nil
+	})
+	return lines, err
+}
+
 // List looks at everything.
 func (f *Fake) List(ctx context.Context) (inv berth.Inventory, err error) {
 	err = f.step(ctx, Step{Op: "list", Read: true}, func() error {
@@ -319,7 +341,7 @@ func (f *Fake) List(ctx context.Context) (inv berth.Inventory, err error) {
 
 // Watch passes hints on until ctx ends or the engine goes down.
 func (f *Fake) Watch(ctx context.Context, hint func(berth.Hint)) error {
-	hints := make(chan string, 64)
+	hints := make(chan berth.Hint, 64)
 	s := Step{Op: "watch", Read: true}
 	if err := f.step(ctx, s, func() error {
 		f.watchers[hints] = struct{}{}
@@ -334,11 +356,11 @@ func (f *Fake) Watch(ctx context.Context, hint func(berth.Hint)) error {
 	}()
 	for {
 		select {
-		case org, ok := <-hints:
+		case h, ok := <-hints:
 			if !ok {
 				return asError(fmt.Errorf("the stream ended"), s)
 			}
-			hint(berth.Hint{OrganizationID: org})
+			hint(h)
 		case <-ctx.Done():
 			return asError(ctx.Err(), s)
 		}

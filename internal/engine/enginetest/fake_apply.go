@@ -366,6 +366,10 @@ func (f *Fake) start(c *fakeContainer, org string) error {
 	case code != 0:
 		c.state, c.exit, c.restarts = berth.InstanceRestarting, code, c.restarts+1
 	}
+	if c.state != berth.InstanceRunning {
+		f.hintEnd(c, code)
+		return nil
+	}
 	f.hint(c.fakeObject)
 	return nil
 }
@@ -391,7 +395,7 @@ func exitCode(command []string) (code int, asked bool) {
 func (f *Fake) halt(c *fakeContainer, code int) {
 	if c.state == berth.InstanceRunning || c.state == berth.InstanceRestarting {
 		c.state, c.exit, c.port, c.address = berth.InstanceExited, code, 0, netip.Addr{}
-		f.hint(c.fakeObject)
+		f.hintEnd(c, code)
 	}
 }
 

@@ -52,8 +52,8 @@ func (f FakeHands) Crash(t testing.TB, containerID string, code int) {
 		f.halt(c, code)
 		return
 	}
-	c.restarts, c.exit, c.started = c.restarts+1, code, f.tick()
-	f.hint(c.fakeObject)
+	c.restarts, c.exit, c.started = c.restarts+1, 0, f.tick() // as an engine shows what runs
+	f.hintEnd(c, code)
 }
 
 // Remove removes an object by name, whatever still uses it.
