@@ -7,6 +7,7 @@ import (
 	"log"
 	"log/slog"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -26,11 +27,40 @@ type Options struct {
 	HeaderTimeout  time.Duration // from a request's first byte to the end of its headers; default 10 s
 	IdleTimeout    time.Duration // of a client's connection between two requests; default 75 s
 	MaxHeaderBytes int           // of a request; default 64 KiB
+	StallTimeout   time.Duration // for which a client may take nothing of what is sent to it; default 60 s
 
-	// MaxConnections bounds the open client connections of one tenant; further
-	// ones are closed at accept. Default 1024: a tenant that is flooded uses
-	// at most two descriptors for each and leaves the rest to others.
+	// A request's body must come at MinBodyRate bytes a second, counted over the
+	// time that the tenant waits for it, after BodyGrace, and until the answer
+	// begins: from then on it is a conversation. Defaults 512 and 20 s.
+	MinBodyRate int
+	BodyGrace   time.Duration
+
+	// Bounds of one tenant. MaxConnections of its clients are open at a time,
+	// default 4096; MaxPerClient of one address among them, default 1024, and
+	// never more than are left to others. Idle ones make room for those that
+	// come. MaxUpgraded of them speak another protocol; default half of
+	// MaxConnections.
 	MaxConnections int
+	MaxPerClient   int
+	MaxUpgraded    int
+
+	// Bounds of a tenant's answers: bytes of the head, and of all heads before
+	// it that only inform, default 128 KiB; the time from the first byte of a
+	// head to its end, default 10 s; and how many inform, default 128.
+	MaxAnswerHeaderBytes int
+	AnswerHeaderTimeout  time.Duration
+	MaxInforming         int
+
+	// Memory is what connections and requests under way may hold in all, in
+	// bytes: default 512 MiB, and no more than a quarter of the process's memory
+	// limit (GOMEMLIMIT). TenantMemory is what one tenant's may, default a
+	// quarter of that, and never more than is left to the others.
+	Memory, TenantMemory int64
+
+	// Descriptors is how many of the process's are for connections and ports of
+	// tenants. Default: its limit less a quarter, at least 64 and at most 1024,
+	// which are left to the API, the database and the engine.
+	Descriptors int64
 
 	DialTimeout   time.Duration // of one upstream; default 2 s
 	HoldDeadline  time.Duration // a request that is held longer is answered 503; default 30 s
@@ -50,7 +80,19 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.HeaderTimeout, 10*time.Second)
 	orDefault(&o.IdleTimeout, 75*time.Second)
 	orDefault(&o.MaxHeaderBytes, 64<<10)
-	orDefault(&o.MaxConnections, 1024)
+	orDefault(&o.StallTimeout, time.Minute)
+	orDefault(&o.MinBodyRate, 512)
+	orDefault(&o.BodyGrace, 20*time.Second)
+	orDefault(&o.MaxConnections, 4096)
+	orDefault(&o.MaxPerClient, 1024)
+	orDefault(&o.MaxUpgraded, max(o.MaxConnections/2, 1))
+	orDefault(&o.MaxAnswerHeaderBytes, 128<<10)
+	orDefault(&o.AnswerHeaderTimeout, 10*time.Second)
+	orDefault(&o.MaxInforming, 128)
+	orDefault(&o.Memory, min(512<<20, debug.SetMemoryLimit(-1)/4))
+	orDefault(&o.TenantMemory, o.Memory/4)
+	limit := descriptorLimit()
+	orDefault(&o.Descriptors, limit-min(max(limit/4, 64), 1024))
 	orDefault(&o.DialTimeout, 2*time.Second)
 	orDefault(&o.HoldDeadline, 30*time.Second)
 	orDefault(&o.DrainDeadline, 10*time.Second)
@@ -71,6 +113,8 @@ type Edge struct {
 	errorLog *log.Logger // of net/http, at debug: clients cause most of what it says
 
 	subnets subnets // of tenants
+
+	memory, descriptors budget // of all tenants
 
 	mu            sync.Mutex // held while listeners open and close
 	byPort        map[int]*listener
@@ -98,6 +142,7 @@ func New(opts Options) *Edge {
 		subnets:  subnets{routes: make(map[netip.Prefix]int)},
 		ending:   make(chan struct{}),
 	}
+	e.memory.most, e.descriptors.most = opts.Memory, opts.Descriptors
 	return e
 }
 

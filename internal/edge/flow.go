@@ -10,31 +10,104 @@ import (
 )
 
 // flow is one request on its way through a listener: which upstream has it, and
-// what came of it. Only the request's own goroutine uses it.
+// what came of it. Only the request's own goroutine uses it, but for WriteHeader
+// before the answer, and begun.
 type flow struct {
 	http.ResponseWriter
 
 	listener *listener
+	conn     *conn
 	began    time.Time
+	way      way
+	client   *source       // of a request that a trusted proxy brought
+	account  *budget       // what its memory is charged to
+	memory   int64         // that it holds
 	held     time.Duration // that it was kept waiting in all
 	host     string        // the upstream that has it; "" while none does
+	upstream *upstream     // the connection it went out on; nil: none
 	switched bool          // to another protocol: it may last for ever
+	upgraded bool          // likewise, and it is counted as such
+	informed int           // answers that only inform
 	status   int           // of the answer; 0 while there is none
 	took     time.Duration // from began to the end of the answer's headers
+	begun    atomic.Bool   // the answer
+	paced    bool          // the request has a body that must come at some rate
+}
+
+// enter counts a request in, and says why it is not taken: its client, or its
+// tenant, has too much under way. f is given back by end all the same.
+func (f *flow) enter(r *http.Request) (refused *problem) {
+	l := f.listener
+	f.account = f.conn.account()
+	f.way = l.edge.opts.way(r, f.conn.peer())
+	if f.way.trusted && !l.edge.opts.trusts(f.way.client) {
+		l.mu.Lock()
+		s := l.sourceOf(f.way.client)
+		if !s.requests.take(1) {
+			l.leave(s)
+			l.mu.Unlock()
+			return clientBusy()
+		}
+		f.client, f.account = s, &s.memory
+		l.mu.Unlock()
+	}
+	need := int64(requestMemory)
+	if r.ContentLength != 0 {
+		need += copyMemory
+	}
+	if !f.hold(need) {
+		return tenantBusy()
+	}
+	return nil
+}
+
+// hold charges memory to the request until it ends.
+func (f *flow) hold(n int64) bool {
+	if !f.account.take(n) {
+		return false
+	}
+	f.memory += n
+	return true
 }
 
 // Unwrap is for http.ResponseController.
 func (f *flow) Unwrap() http.ResponseWriter { return f.ResponseWriter }
 
-// WriteHeader writes the head of an answer, or of one that only informs.
+// WriteHeader writes the head of an answer, or of one that only informs: those
+// come from the goroutine that reads the upstream, before the answer.
 func (f *flow) WriteHeader(status int) {
-	if status < http.StatusOK && status != http.StatusSwitchingProtocols {
-		dropSetCookies(f.Header(), "")
+	if status >= http.StatusOK || status == http.StatusSwitchingProtocols {
+		f.ResponseWriter.WriteHeader(status)
+		return
 	}
+	if f.informed++; f.informed > f.listener.edge.opts.MaxInforming {
+		f.upstream.fail(errInforming)
+		return
+	}
+	dropSetCookies(f.Header(), "")
+	f.upstream.paused()
 	f.ResponseWriter.WriteHeader(status)
 }
 
-type flowKey struct{} // of a request's context: its *flow
+// headDone says that an upstream has answered, or will not. It returns why the
+// connection to it was cut off, if it was.
+func (f *flow) headDone() error {
+	if f.upstream == nil {
+		return nil
+	}
+	held, cause := f.upstream.headDone()
+	f.memory += held
+	return cause
+}
+
+// flowOf returns the flow of a request, or of one that was made from it.
+func flowOf(ctx context.Context) *flow {
+	c, ok := ctx.Value(connKey{}).(*conn)
+	if !ok {
+		return nil
+	}
+	return c.flow
+}
 
 // counters are read while requests write them.
 type counters struct {
@@ -46,7 +119,7 @@ func (l *listener) traffic() berth.Traffic {
 	defer l.mu.Unlock()
 	return berth.Traffic{
 		Requests: l.count.requests.Load(), Errors: l.count.errors.Load(),
-		Time: time.Duration(l.count.nanoseconds.Load()), UnderWay: int64(l.requests), Held: l.count.held.Load(),
+		Time: time.Duration(l.count.nanoseconds.Load()), UnderWay: int64(l.underWay), Held: l.count.held.Load(),
 	}
 }
 
@@ -56,6 +129,9 @@ func (f *flow) answered(status int) {
 		return
 	}
 	f.status, f.took = status, time.Since(f.began)
+	if !f.begun.Swap(true) && f.paced { // from here on the body may come when it likes
+		_ = f.conn.SetReadDeadline(time.Time{})
+	}
 	if status == http.StatusSwitchingProtocols && f.host != "" {
 		f.listener.mu.Lock()
 		defer f.listener.mu.Unlock()
@@ -69,6 +145,16 @@ func (f *flow) answered(status int) {
 // before there was an answer is no error of the tenant's.
 func (f *flow) end(r *http.Request) {
 	f.release()
+	f.account.give(f.memory)
+	if f.upgraded {
+		f.listener.upgraded.give(1)
+	}
+	if f.client != nil {
+		f.client.requests.give(1)
+		f.listener.mu.Lock()
+		f.listener.leave(f.client)
+		f.listener.mu.Unlock()
+	}
 	if f.status == 0 {
 		f.took = time.Since(f.began)
 	}

@@ -1,13 +1,10 @@
 package edge
 
 import (
-	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"net/url"
 	"slices"
 	"sync"
@@ -61,39 +58,35 @@ func (t *target) forwards() bool {
 // leadsTo reports whether host is one of t's upstreams.
 func (t *target) leadsTo(host string) bool { return t.forwards() && slices.Contains(t.hosts, host) }
 
-func newTransport(opts Options) *http.Transport {
-	dialer := &net.Dialer{Timeout: opts.DialTimeout, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		// A failed dial is marked: it is the one failure of which nothing
-		// reached the tenant.
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, &dialError{err}
-			}
-			return c, nil
-		},
-		DisableCompression:    true, // bodies pass as they are
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       upstreamIdle,
-		ExpectContinueTimeout: time.Second,
-	}
-}
-
-type dialError struct{ err error }
-
-func (e *dialError) Error() string { return e.err.Error() }
-func (e *dialError) Unwrap() error { return e.err }
-
 // ServeHTTP takes one request that came in by the listener.
 func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !l.begin(r) {
+	c, open := l.begin(r)
+	if !open {
 		panic(http.ErrAbortHandler) // net/http closes without a log line
 	}
 	defer l.end()
-	f := &flow{ResponseWriter: w, listener: l, began: time.Now()}
+	f := &flow{ResponseWriter: w, listener: l, conn: c, began: time.Now()}
+	c.flow = f
 	defer f.end(r)
-	r = r.WithContext(context.WithValue(r.Context(), flowKey{}, f))
+	answered := false // where it panics, nobody waits
+	if r.ContentLength != 0 {
+		// Else the first byte of the answer would end the upload, and one of
+		// ours would wait for it. An error means that there is no such thing.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		paced := &pacedBody{ReadCloser: r.Body, flow: f}
+		r.Body, f.paced = paced, true
+		defer func() { paced.leave(answered) }()
+	}
+	l.serveFlow(f, r)
+	answered = true
+}
+
+func (l *listener) serveFlow(f *flow, r *http.Request) {
+	w := f.ResponseWriter
+	if refused := f.enter(r); refused != nil {
+		l.answer(w, r, *refused)
+		return
+	}
 	t, late := l.awaitRoute(r.Context(), f)
 	switch {
 	case t == nil:
@@ -107,27 +100,40 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case t.route.State == berth.RouteStopped:
 		l.answer(w, r, t.stopped())
 	default:
-		if r.ContentLength != 0 {
-			// Else the first byte of the answer would end the upload. An error
-			// means HTTP/1.0 or the like, which has no such thing.
-			_ = http.NewResponseController(w).EnableFullDuplex()
-		}
-		t.proxy.ServeHTTP(f, r)
-		// What is left in the header is the trailer.
-		dropSetCookies(w.Header(), "")
-		dropSetCookies(w.Header(), http.TrailerPrefix)
+		t.forward(f, r)
 	}
 }
 
+func (t *target) forward(f *flow, r *http.Request) {
+	t.proxy.ServeHTTP(f, r)
+	// What is left in the header is the trailer.
+	dropSetCookies(f.Header(), "")
+	dropSetCookies(f.Header(), http.TrailerPrefix)
+}
+
 // answerHead looks at the head of an answer: it takes out cookies that are not
-// the tenant's, and tells the client of a closing listener that this answer is the last on
-// its connection, however long ago the request came in.
+// the tenant's, makes sure of what passing it on takes, and tells the client of
+// a closing listener that this answer is the last on its connection, however
+// long ago the request came in.
 func (l *listener) answerHead(res *http.Response) error {
 	dropSetCookies(res.Header, "")
-	if f, ok := res.Request.Context().Value(flowKey{}).(*flow); ok {
+	f := flowOf(res.Request.Context())
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		if !l.upgraded.take(1) {
+			return errUpgraded
+		}
+		f.upgraded = true
+		if !f.hold(2 * copyMemory) {
+			return errMemory
+		}
 		f.answered(res.StatusCode)
+		return nil
 	}
-	if l.closing.Load() && res.StatusCode != http.StatusSwitchingProtocols {
+	if !f.hold(copyMemory) {
+		return errMemory
+	}
+	f.answered(res.StatusCode)
+	if l.closing.Load() {
 		res.Header.Set("Connection", "close")
 	}
 	return nil
@@ -137,8 +143,7 @@ func (l *listener) answerHead(res *http.Response) error {
 // roundRobin sets the address.
 func (t *target) rewrite(pr *httputil.ProxyRequest) {
 	e := t.listener.edge
-	peer, _ := netip.ParseAddrPort(pr.In.RemoteAddr)
-	e.headers.setForwarding(pr, e.opts.way(pr.In, peer.Addr().Unmap().WithZone("")))
+	e.headers.setForwarding(pr, flowOf(pr.In.Context()).way)
 	dropOwnCookies(pr.Out.Header)
 	e.headers.passTrailers(pr.In, pr.Out)
 	pr.Out.URL.Scheme = "http"
@@ -164,7 +169,7 @@ func (rt *roundRobin) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody {
 		req.Body = &unreadBody{ReadCloser: req.Body}
 	}
-	f := req.Context().Value(flowKey{}).(*flow)
+	f := flowOf(req.Context())
 	for t := rt.target; ; {
 		res, err := rt.once(req, t, f)
 		_, undialled := errors.AsType[*dialError](err)
@@ -205,6 +210,9 @@ func (rt *roundRobin) once(req *http.Request, t *target, f *flow) (*http.Respons
 		attempt.URL.Host = host
 		var res *http.Response
 		res, err = rt.next.RoundTrip(attempt)
+		if cause := f.headDone(); err != nil && cause != nil {
+			err = cause
+		}
 		if err == nil {
 			return res, nil
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -56,34 +57,58 @@ func TestBigHeadersAreRefused(t *testing.T) {
 	}
 }
 
+// loopback is trusted, so that the bounds of one client are out of the way.
+func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
 func TestATenantsConnectionLimitTouchesNoOther(t *testing.T) {
-	up := backend(t, says("ok"))
+	release := make(chan struct{})
+	up := backend(t, func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		if r.URL.Path == "/wait" {
+			<-release
+		}
+	})
 	full, other := freePort(t), freePort(t)
-	e, _ := running(t, edge.Options{MaxConnections: 2})
+	e, _ := running(t, edge.Options{MaxConnections: 2, TrustedProxies: loopback()})
 	apply(t, e, route(full, up), route(other, up))
-	ask := func(c net.Conn) error {
-		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	ask := func(c net.Conn, path string) error {
+		io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n")
 		_, err := io.ReadFull(c, make([]byte, len("HTTP/1.1 200")))
 		return err
 	}
 	first, second := dial(t, full), dial(t, full)
 	for _, c := range []net.Conn{first, second} {
-		if err := ask(c); err != nil {
+		if err := ask(c, "/wait"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := ask(dial(t, full)); err == nil {
+	if err := ask(dial(t, full), "/"); err == nil {
 		t.Error("a third connection was served")
 	}
-	if err := ask(dial(t, other)); err != nil {
+	if err := ask(dial(t, other), "/"); err != nil {
 		t.Errorf("the other tenant: %v", err)
 	}
 	first.Close()
+	close(release)
 	until(t, "a place is free again", func() bool {
 		c := dial(t, full)
 		defer c.Close()
-		return ask(c) == nil
+		return ask(c, "/") == nil
 	})
+}
+
+func TestAnIdleConnectionMakesRoomForOneThatComes(t *testing.T) {
+	up := backend(t, says("ok"))
+	port := freePort(t)
+	e, _ := running(t, edge.Options{MaxConnections: 2, TrustedProxies: loopback()})
+	apply(t, e, route(port, up))
+	for range 10 {
+		c := dial(t, port) // and stays open
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if res, _ := read(t, c); res.StatusCode != 200 {
+			t.Fatalf("status %d", res.StatusCode)
+		}
+	}
 }
 
 func TestOnlyATenantItselfComesInFromBerthsPool(t *testing.T) {

@@ -1,12 +1,11 @@
 package edge
 
 import (
+	"container/list"
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +43,9 @@ type listener struct {
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
-	requests int            // handlers that run, upgraded connections included
+	idle     list.List // of them, those without a request, the longest idle first
+	sources  map[netip.Addr]*source
+	underWay int            // handlers that run, upgraded connections included
 	sealed   bool           // the accept loop has ended: nothing comes in any more
 	quiet    chan struct{}  // closed once sealed, and nothing is left
 	flows    map[string]int // requests under way, by upstream
@@ -52,27 +53,35 @@ type listener struct {
 	spoke    chan struct{}  // closed when a connection brought its first request, or went; nil while nobody waits for that
 	moved    chan struct{}  // closed when one of them ends; nil while nobody waits for that
 
+	connections, requests, upgraded, memory, descriptors budget
+
 	count counters
 }
 
 func newListener(e *Edge, r berth.Route, raw *net.TCPListener) *listener {
 	l := &listener{
-		edge:      e,
-		org:       r.OrganizationID,
-		port:      r.Port,
-		raw:       raw,
-		transport: newTransport(e.opts),
-		conns:     make(map[*conn]struct{}),
-		quiet:     make(chan struct{}),
-		flows:     make(map[string]int), switched: make(map[string]int),
+		edge:    e,
+		org:     r.OrganizationID,
+		port:    r.Port,
+		raw:     raw,
+		conns:   make(map[*conn]struct{}),
+		sources: make(map[netip.Addr]*source),
+		quiet:   make(chan struct{}),
+		flows:   make(map[string]int), switched: make(map[string]int),
 	}
+	l.transport = l.newTransport()
+	most := int64(e.opts.MaxConnections)
+	l.connections.most, l.requests.most, l.upgraded.most = most, most, int64(e.opts.MaxUpgraded)
+	l.memory.of, l.memory.most = &e.memory, e.opts.TenantMemory
+	l.descriptors.of, l.descriptors.most = &e.descriptors, 2*most
 	requests, cut := context.WithCancel(context.Background())
 	l.cut = cut
 	l.server = http.Server{
 		BaseContext:                  func(net.Listener) context.Context { return requests },
 		Handler:                      l,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the tenant's to answer
-		ConnContext:                  func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ConnContext:                  contextOf,
+		ConnState:                    changed,
 		ReadHeaderTimeout:            e.opts.HeaderTimeout,
 		IdleTimeout:                  e.opts.IdleTimeout,
 		MaxHeaderBytes:               e.opts.MaxHeaderBytes,
@@ -216,31 +225,33 @@ type connKey struct{} // of a request's context: the *conn it came in by
 // begin counts a request in. It says no where the connection has been closed
 // since the request was read: net/http closes what it takes for idle, and a
 // tenant must not act on a request that nobody can answer any more.
-func (l *listener) begin(r *http.Request) bool {
-	c, _ := r.Context().Value(connKey{}).(*conn)
+func (l *listener) begin(r *http.Request) (c *conn, open bool) {
+	c, _ = r.Context().Value(connKey{}).(*conn)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, open := l.conns[c]; !open {
-		return false
+	if _, open = l.conns[c]; !open {
+		return nil, false
 	}
+	c.reading.Store(false)
+	c.work()
 	if !c.asked {
 		c.asked = true
 		l.announce()
 	}
-	l.requests++
-	return true
+	l.underWay++
+	return c, true
 }
 
 func (l *listener) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.requests--
+	l.underWay--
 	l.checkQuiet()
 }
 
 // checkQuiet is called with l.mu held.
 func (l *listener) checkQuiet() {
-	if !l.sealed || l.requests > 0 || len(l.conns) > 0 {
+	if !l.sealed || l.underWay > 0 || len(l.conns) > 0 {
 		return
 	}
 	select {
@@ -250,55 +261,6 @@ func (l *listener) checkQuiet() {
 	}
 }
 
-// admit registers a connection, unless the tenant has too many.
-func (l *listener) admit(raw net.Conn) (*conn, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.conns) >= l.edge.opts.MaxConnections {
-		return nil, false
-	}
-	c := &conn{Conn: raw, listener: l}
-	l.conns[c] = struct{}{}
-	return c, true
-}
-
-// counted is the net.Listener that its server sees: it counts connections.
-type counted struct {
-	net.Listener
-	listener *listener
-}
-
-func (c *counted) Accept() (net.Conn, error) {
-	l := c.listener
-	for {
-		raw, err := c.Listener.Accept()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			if l.waiting() > 0 && time.Now().Before(l.lastAccept) {
-				_ = l.raw.SetDeadline(time.Now().Add(backlog))
-				continue
-			}
-			_ = l.raw.Close()         // at once: what comes from here on is reset
-			return nil, net.ErrClosed // a time-out would be tried again
-		}
-		if err != nil {
-			return nil, err
-		}
-		if admitted, ok := l.admit(raw); ok {
-			return admitted, nil
-		}
-		l.edge.opts.Log.Debug("connection over the tenant's limit closed", "tenant", l.org, "port", l.port)
-		_ = raw.Close()
-	}
-}
-
-// conn is a client's connection, counted until it is closed.
-type conn struct {
-	net.Conn
-	listener *listener
-	once     sync.Once
-	asked    bool // it brought a request; listener.mu guards it
-}
-
 // announce tells who waits that a connection brought its first request, or was
 // closed. l.mu is held.
 func (l *listener) announce() {
@@ -306,24 +268,4 @@ func (l *listener) announce() {
 		close(l.spoke)
 		l.spoke = nil
 	}
-}
-
-func (c *conn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(func() {
-		c.listener.mu.Lock()
-		defer c.listener.mu.Unlock()
-		delete(c.listener.conns, c)
-		c.listener.announce()
-		c.listener.checkQuiet()
-	})
-	return err
-}
-
-// CloseWrite lets an upgraded connection be closed one way.
-func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
 }

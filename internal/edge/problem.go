@@ -22,6 +22,10 @@ const (
 	CodeTenantStopped       berth.Code = "tenant_stopped"
 	CodeUpstreamUnreachable berth.Code = "upstream_unreachable"
 	CodeUpstreamFailed      berth.Code = "upstream_failed"
+	CodeUpstreamOverLimit   berth.Code = "upstream_over_limit"
+	CodeTenantBusy          berth.Code = "tenant_busy"
+	CodeClientBusy          berth.Code = "client_busy"
+	CodeRequestTooSlow      berth.Code = "request_too_slow"
 )
 
 // problem is an RFC 9457 body with the fields that Berth's API adds.
@@ -74,6 +78,31 @@ func (t *target) broken() problem {
 		Hint:   "the request may have taken effect: check before sending it again"}
 }
 
+// overLimit is a tenant's answer that takes more than it may.
+func (t *target) overLimit(what string) problem {
+	return problem{Status: http.StatusBadGateway, Code: CodeUpstreamOverLimit,
+		Detail: fmt.Sprintf("Tenant %s was cut off: %s", berth.Quote(t.route.Name), what),
+		Hint:   "the request may have taken effect; its operator has to make the answer smaller, or raise the limit"}
+}
+
+func tenantBusy() *problem {
+	return &problem{Status: http.StatusServiceUnavailable, Code: CodeTenantBusy, retryAfter: 1,
+		Detail: "This tenant has too much under way",
+		Hint:   "try again in a second"}
+}
+
+func clientBusy() *problem {
+	return &problem{Status: http.StatusTooManyRequests, Code: CodeClientBusy, retryAfter: 1,
+		Detail: "This client has too many requests under way",
+		Hint:   "wait until some of them are answered"}
+}
+
+func tooSlow() problem {
+	return problem{Status: http.StatusRequestTimeout, Code: CodeRequestTooSlow,
+		Detail: "The body of the request came too slowly",
+		Hint:   "send it again over a faster connection"}
+}
+
 func noRoute(port int) problem {
 	return problem{Status: http.StatusNotFound, Code: berth.CodeNotFound,
 		Detail: fmt.Sprintf("No tenant is behind port %d any more", port),
@@ -92,18 +121,37 @@ func (t *target) answerError(w http.ResponseWriter, r *http.Request, err error) 
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // the client has gone; net/http closes without a log line
 	}
-	_, dialling := errors.AsType[*dialError](err)
-	p := t.broken()
-	switch {
-	case err == errHeld:
-		p = t.heldTooLong()
-	case dialling && t.route.State == berth.RouteStarting:
-		p = t.starting()
-	case dialling:
-		p = t.unreachable()
-	}
+	p := t.problemOf(err)
 	t.listener.edge.opts.Log.Debug("request not forwarded", "tenant", t.route.OrganizationID, "code", p.Code, "error", err)
 	t.listener.answer(w, r, p)
+}
+
+func (t *target) problemOf(err error) problem {
+	opts := &t.listener.edge.opts
+	_, dialling := errors.AsType[*dialError](err)
+	switch {
+	case err == errHeld:
+		return t.heldTooLong()
+	case dialling && t.route.State == berth.RouteStarting:
+		return t.starting()
+	case dialling:
+		return t.unreachable()
+	case errors.Is(err, errHeadSize):
+		return t.overLimit(fmt.Sprintf("the headers of its answer are longer than %d bytes", opts.MaxAnswerHeaderBytes))
+	case errors.Is(err, errHeadTime):
+		return t.overLimit(fmt.Sprintf("the headers of its answer took longer than %s", opts.AnswerHeaderTimeout))
+	case errors.Is(err, errInforming):
+		return t.overLimit(fmt.Sprintf("it sent more than %d answers that only inform", opts.MaxInforming))
+	case errors.Is(err, errAnswer):
+		return t.overLimit("the answers it has under way hold more memory than they may")
+	case errors.Is(err, errUpgraded):
+		return t.overLimit(fmt.Sprintf("more than %d of its connections speak another protocol", opts.MaxUpgraded))
+	case errors.Is(err, errMemory), errors.Is(err, errDescriptors):
+		return *tenantBusy()
+	case errors.Is(err, errSlowBody):
+		return tooSlow()
+	}
+	return t.broken()
 }
 
 // answer is the edge's own answer to a request.
@@ -122,11 +170,13 @@ func (l *listener) answer(w http.ResponseWriter, r *http.Request, p problem) {
 		contentType, body = "text/plain; charset=utf-8", fmt.Appendf(nil, "%s (%s): %s", p.Detail, p.Code, p.Hint)
 	}
 	h.Set("Content-Type", contentType)
-	if f, ok := r.Context().Value(flowKey{}).(*flow); ok {
+	if f := flowOf(r.Context()); f != nil {
 		f.answered(p.Status)
 	}
+	body = append(body, '\n')
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(body, '\n')) // the client's connection; nobody else to tell
+	_, _ = w.Write(body) // the client's connection; nobody else to tell
 }
 
 func (p problem) json() []byte {

@@ -82,6 +82,7 @@ func (e *Edge) remove(l *listener) {
 		return // named twice
 	}
 	l.close()
+	e.descriptors.give(1)
 	delete(e.byPort, l.port)
 	delete(e.byOrg, l.org)
 	if t := l.target(); t != nil {
@@ -124,6 +125,7 @@ func (e *Edge) put(r berth.Route) error {
 	l = newListener(e, r, raw)
 	e.byPort[r.Port], e.byOrg[r.OrganizationID] = l, l
 	e.subnets.add(r.Subnet)
+	e.descriptors.used.Add(1) // whoever is known has a port
 	l.lead(newTarget(l, r))
 	l.serve()
 	return nil

@@ -1,0 +1,112 @@
+package edge
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// What is left of a body that nobody wants is read, so that the connection
+	// can go on, up to so many bytes and for so long.
+	leftoverBytes = 256 << 10
+	leftoverTime  = 2 * time.Second
+
+	// linger is how long a connection that is over still takes what its client
+	// sends: closing at once would take back the answer.
+	linger = 500 * time.Millisecond
+)
+
+// pacedBody is a request's body that must come at some rate, until the answer
+// begins. Only the time counts in which somebody waits for it.
+type pacedBody struct {
+	io.ReadCloser
+	flow *flow
+
+	left atomic.Bool // the request is over
+
+	mu     sync.Mutex // held while somebody reads
+	waited time.Duration
+	came   int64
+	ended  bool // nothing more comes
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.left.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	conn, opts := b.flow.conn, &b.flow.listener.edge.opts
+	if b.flow.begun.Load() {
+		return b.read(p)
+	}
+	rest := opts.BodyGrace + time.Duration(b.came)*time.Second/time.Duration(opts.MinBodyRate) - b.waited
+	began := time.Now()
+	_ = conn.SetReadDeadline(began.Add(rest))
+	if b.flow.begun.Load() { // meanwhile, and before this deadline was set
+		_ = conn.SetReadDeadline(time.Time{})
+	}
+	if b.left.Load() { // likewise
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.read(p)
+	b.waited += time.Since(began)
+	if errors.Is(err, os.ErrDeadlineExceeded) && !b.left.Load() {
+		return n, errSlowBody
+	}
+	return n, err
+}
+
+// read is called with b.mu held.
+func (b *pacedBody) read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.came += int64(n)
+	if err == io.EOF {
+		b.ended = true
+		// net/http reads on, to see whether the client goes away.
+		_ = b.flow.conn.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// leave is called when the request is over. Whoever still reads the body is woken:
+// net/http waits for that, and must not be in its way. What is left is read, or
+// the connection is over with this answer. answered is false where there is none
+// to wait for.
+func (b *pacedBody) leave(answered bool) {
+	conn := b.flow.conn
+	b.left.Store(true)
+	_ = conn.SetReadDeadline(time.Unix(1, 0))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.ended && answered {
+		_ = http.NewResponseController(b.flow.ResponseWriter).Flush()
+		_ = conn.SetReadDeadline(time.Now().Add(leftoverTime))
+		_, _ = io.CopyN(io.Discard, readerFunc(b.read), leftoverBytes)
+	}
+	if b.ended {
+		_ = conn.SetReadDeadline(time.Time{})
+		return
+	}
+	conn.over.Store(true)
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// end reads what the client still sends on a connection that is over, for a
+// moment, and says that nothing comes.
+func (c *conn) end() (int, error) {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = c.Conn.SetReadDeadline(time.Now().Add(linger))
+	_, _ = io.CopyN(io.Discard, c.Conn, leftoverBytes)
+	return 0, io.EOF
+}

@@ -1,0 +1,328 @@
+package edge
+
+import (
+	"container/list"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// conn is a client's connection, counted until it is closed.
+type conn struct {
+	net.Conn
+	listener *listener
+	source   *source // nil: the peer is a trusted proxy
+	trace    httptrace.ClientTrace
+	flow     *flow // of the request under way; its own goroutine sets it
+
+	reading atomic.Bool  // the head of a request is awaited: what comes is charged
+	held    atomic.Int64 // of memory, for that head
+	closed  atomic.Bool
+	over    atomic.Bool // nothing is read any more, once the answer is written
+	once    sync.Once
+
+	asked bool          // it brought a request; listener.mu guards it and what follows
+	idle  *list.Element // in listener.idle, while it has no request under way
+	own   *list.Element // in source.idle, likewise
+}
+
+// source is where a tenant's clients come from: an address, or a network that
+// one subscriber has. It is kept as long as something of it is under way.
+type source struct {
+	key         netip.Addr
+	connections budget // a share of the tenant's
+	requests    budget // likewise, of those that trusted proxies bring
+	memory      budget // likewise
+	idle        list.List
+	refs        int
+}
+
+// subscriber is how much of an IPv6 address tells one subscriber from another.
+const subscriber = 64
+
+// sourceOf returns the source that an address belongs to, with one reference
+// more. l.mu is held.
+func (l *listener) sourceOf(a netip.Addr) *source {
+	if a.Is6() {
+		p, _ := a.Prefix(subscriber)
+		a = p.Addr()
+	}
+	s := l.sources[a]
+	if s == nil {
+		most := int64(l.edge.opts.MaxPerClient)
+		s = &source{key: a, connections: budget{of: &l.connections, most: most}, requests: budget{of: &l.requests, most: most},
+			memory: budget{of: &l.memory, most: l.memory.most}}
+		l.sources[a] = s
+	}
+	s.refs++
+	return s
+}
+
+// leave gives a reference back. l.mu is held.
+func (l *listener) leave(s *source) {
+	if s.refs--; s.refs == 0 {
+		delete(l.sources, s.key)
+	}
+}
+
+func (c *conn) peer() netip.Addr {
+	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// places is what the connection is counted in.
+func (c *conn) places() *budget {
+	if c.source == nil {
+		return &c.listener.connections
+	}
+	return &c.source.connections
+}
+
+// account is what the memory that the connection causes is charged to.
+func (c *conn) account() *budget {
+	if c.source == nil {
+		return &c.listener.memory
+	}
+	return &c.source.memory
+}
+
+// take takes what the connection needs, or nothing.
+func (c *conn) take() bool {
+	if !c.places().take(1) {
+		return false
+	}
+	if !c.listener.descriptors.take(1) {
+		c.places().give(1)
+		return false
+	}
+	if !c.account().take(clientMemory) {
+		c.places().give(1)
+		c.listener.descriptors.give(1)
+		return false
+	}
+	return true
+}
+
+// victimsMost bounds how many idle connections are closed for one that comes.
+const victimsMost = 4
+
+// admit registers a connection. Where there is no room for it, idle ones make
+// room: those of its own source, if that has more than its share, or else of
+// whoever has the most.
+func (l *listener) admit(raw net.Conn) (*conn, bool) {
+	c := &conn{Conn: raw, listener: l}
+	c.trace.GotConn = c.gotUpstream
+	c.reading.Store(true)
+	peer := c.peer()
+	var victims []*conn
+	defer func() {
+		for _, v := range victims {
+			_ = v.Conn.Close()
+		}
+	}()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.edge.opts.trusts(peer) {
+		c.source = l.sourceOf(peer)
+	}
+	for !c.take() {
+		v := l.victim(c.source)
+		if v == nil || len(victims) == victimsMost {
+			if c.source != nil {
+				l.leave(c.source)
+			}
+			return nil, false
+		}
+		v.closed.Store(true)
+		l.forget(v)
+		victims = append(victims, v)
+	}
+	l.conns[c] = struct{}{}
+	c.rest()
+	return c, true
+}
+
+// victimsLooked bounds the search for one.
+const victimsLooked = 64
+
+// victim is an idle connection that makes room for one of a source, nil if
+// there is none. Of those that have been idle for longest, it is one of the
+// source with the most connections; nobody's makes room for a source that has
+// more. l.mu is held.
+func (l *listener) victim(s *source) *conn {
+	own := func() *conn {
+		if s == nil || s.idle.Len() == 0 {
+			return nil
+		}
+		return s.idle.Front().Value.(*conn)
+	}
+	if s != nil && s.connections.used.Load() >= s.connections.most {
+		return own()
+	}
+	var best *conn
+	most := int64(0)
+	for at, n := l.idle.Front(), 0; at != nil && n < victimsLooked; at, n = at.Next(), n+1 {
+		c := at.Value.(*conn)
+		has := int64(1) // a trusted proxy's count as everybody's
+		if c.source != nil {
+			has = c.source.connections.used.Load()
+		}
+		if has > most {
+			best, most = c, has
+		}
+	}
+	if s != nil && most <= s.connections.used.Load() {
+		return own()
+	}
+	return best
+}
+
+// rest marks the connection idle. listener.mu is held.
+func (c *conn) rest() {
+	if c.idle != nil {
+		return
+	}
+	c.idle = c.listener.idle.PushBack(c)
+	if c.source != nil {
+		c.own = c.source.idle.PushBack(c)
+	}
+}
+
+// work is the opposite of rest. listener.mu is held.
+func (c *conn) work() {
+	if c.idle == nil {
+		return
+	}
+	c.listener.idle.Remove(c.idle)
+	if c.own != nil {
+		c.source.idle.Remove(c.own)
+	}
+	c.idle, c.own = nil, nil
+}
+
+// forget takes a connection out of everything that counts it. l.mu is held.
+func (l *listener) forget(c *conn) {
+	if _, open := l.conns[c]; !open {
+		return
+	}
+	delete(l.conns, c)
+	c.work()
+	c.places().give(1)
+	l.descriptors.give(1)
+	c.account().give(clientMemory)
+	if c.source != nil {
+		l.leave(c.source)
+	}
+	l.announce()
+	l.checkQuiet()
+}
+
+// changed follows what net/http does with a connection.
+func changed(nc net.Conn, state http.ConnState) {
+	c, ok := nc.(*conn)
+	if !ok || state != http.StateIdle {
+		return
+	}
+	c.account().give(c.held.Swap(0))
+	c.reading.Store(true)
+	c.listener.mu.Lock()
+	defer c.listener.mu.Unlock()
+	if _, open := c.listener.conns[c]; open {
+		c.rest()
+	}
+}
+
+// contextOf is the context of a connection's requests.
+func contextOf(ctx context.Context, nc net.Conn) context.Context {
+	c, ok := nc.(*conn)
+	if !ok {
+		return ctx
+	}
+	return httptrace.WithClientTrace(context.WithValue(ctx, connKey{}, c), &c.trace)
+}
+
+// Read charges what comes as the head of a request.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.over.Load() {
+		return c.end()
+	}
+	n, err := c.Conn.Read(p)
+	if n == 0 || !c.reading.Load() {
+		return n, err
+	}
+	need := headMemory(p[:n])
+	if !c.account().take(need) {
+		return 0, errMemory
+	}
+	c.held.Add(need)
+	if c.closed.Load() {
+		c.account().give(c.held.Swap(0))
+	}
+	return n, err
+}
+
+// Write gives up on a client that takes nothing for a while.
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.listener.edge.opts.StallTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() {
+		c.closed.Store(true)
+		c.account().give(c.held.Swap(0))
+		c.listener.mu.Lock()
+		defer c.listener.mu.Unlock()
+		c.listener.forget(c)
+	})
+	return err
+}
+
+// CloseWrite lets an upgraded connection be closed one way.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// counted is the net.Listener that the server sees: it counts connections.
+type counted struct {
+	net.Listener
+	listener *listener
+}
+
+func (c *counted) Accept() (net.Conn, error) {
+	l := c.listener
+	for {
+		raw, err := c.Listener.Accept()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if l.waiting() > 0 && time.Now().Before(l.lastAccept) {
+				_ = l.raw.SetDeadline(time.Now().Add(backlog))
+				continue
+			}
+			_ = l.raw.Close()         // at once: what comes from here on is reset
+			return nil, net.ErrClosed // a time-out would be tried again
+		}
+		if err != nil {
+			return nil, err
+		}
+		if admitted, ok := l.admit(raw); ok {
+			return admitted, nil
+		}
+		l.edge.opts.Log.Debug("connection over the tenant's limit closed", "tenant", l.org, "port", l.port)
+		_ = raw.Close()
+	}
+}
