@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,7 +22,12 @@ import (
 	"github.com/unite-hub/berth/internal/edge"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(floodedRole) != "" {
+		os.Exit(flooded())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const patience = 20 * time.Second
 

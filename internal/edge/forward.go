@@ -210,8 +210,11 @@ func (rt *roundRobin) once(req *http.Request, t *target, f *flow) (*http.Respons
 		attempt.URL.Host = host
 		var res *http.Response
 		res, err = rt.next.RoundTrip(attempt)
-		if cause := f.headDone(); err != nil && cause != nil {
-			err = cause
+		if cause := f.headDone(); cause != nil {
+			if err == nil {
+				_ = res.Body.Close()
+			}
+			return nil, cause
 		}
 		if err == nil {
 			return res, nil
