@@ -77,6 +77,10 @@ tenants' containers run on.`,
 	number(&c.RateLimits.Requests, "rate-limit", "BERTH_RATE_LIMIT", "requests a second that one token or person of an organization may make; 0 for no limit")
 	number(&c.RateLimits.Changes, "rate-limit-changes", "BERTH_RATE_LIMIT_CHANGES", "of those, what changes something")
 	number(&c.RateLimits.Operator, "rate-limit-operator", "BERTH_RATE_LIMIT_OPERATOR", "the same for operators, of any kind")
+	number(&c.EdgeLimits.Connections, "tenant-connections", "BERTH_TENANT_CONNECTIONS", "connections that the clients of one tenant may have open")
+	number(&c.EdgeLimits.PerClient, "client-connections", "BERTH_CLIENT_CONNECTIONS", "of those, the ones of one client's address; behind a trusted proxy, its requests under way")
+	number(&c.EdgeLimits.Memory, "edge-memory", "BERTH_EDGE_MEMORY", "MiB that requests to all tenants may hold while they are under way, one tenant's a quarter; 0 for 512, or a quarter of GOMEMLIMIT")
+	number(&c.EdgeLimits.MinBodyRate, "min-body-rate", "BERTH_MIN_BODY_RATE", "bytes a second at which the body of a request to a tenant must come")
 	envErr := firstError(envErrs...)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if envErr != nil {
@@ -99,7 +103,7 @@ func (a *app) signInFlags(cmd *cobra.Command, text func(to *string, flag, env, u
 	text(&c.JWTIssuer, "jwt-issuer", "BERTH_JWT_ISSUER", "iss of the JSON Web Tokens that are taken, such as Supabase's")
 	text(&c.JWKSURL, "jwks-url", "BERTH_JWKS_URL", "where the keys of those tokens are; the secret of HS256 is in BERTH_SUPABASE_JWT_SECRET, or in the file that BERTH_SUPABASE_JWT_SECRET_FILE names")
 	cmd.Flags().BoolVar(&c.JWTConfirmed, "jwt-emails-confirmed", a.Getenv("BERTH_JWT_EMAILS_CONFIRMED") == "true", "the issuer signs nobody in before they proved their address (BERTH_JWT_EMAILS_CONFIRMED=true)")
-	text(&c.TrustedProxies, "trusted-proxies", "BERTH_TRUSTED_PROXIES", "prefixes of the proxies in front, separated by commas; their X-Forwarded-For is believed")
+	text(&c.TrustedProxies, "trusted-proxies", "BERTH_TRUSTED_PROXIES", "prefixes of the proxies in front of the API and of tenants, separated by commas; their X-Forwarded-For is believed")
 	c.OIDCSecret, c.OIDCSecretFile = a.Getenv("BERTH_OIDC_CLIENT_SECRET"), a.Getenv("BERTH_OIDC_CLIENT_SECRET_FILE")
 	c.JWTSecret, c.JWTSecretFile = a.Getenv("BERTH_SUPABASE_JWT_SECRET"), a.Getenv("BERTH_SUPABASE_JWT_SECRET_FILE")
 }

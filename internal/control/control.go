@@ -44,9 +44,9 @@ type Config struct {
 
 	// NewTerm makes the parts of a term; nothing of it runs yet. The store refuses
 	// writes once the term is over, and so does check, which goes before each
-	// request to the engine. engineID is set where other control planes may lead
-	// other engines.
-	NewTerm func(st store.Store, engineID string, check func() error) (*Term, error)
+	// request to the engine. The lease is empty where nobody else has the
+	// database.
+	NewTerm func(st store.Store, lease store.Lease, check func() error) (*Term, error)
 
 	// Chores are what one control plane does for all engines: each runs until its
 	// ctx ends.
@@ -79,7 +79,7 @@ func (c *Control) Wait() { c.edges.Wait() }
 
 // leadAlone leads for as long as the process lives: nobody else has the database.
 func (c *Control) leadAlone(ctx context.Context, ready func()) error {
-	t, err := c.NewTerm(c.Store, "", func() error { return nil })
+	t, err := c.NewTerm(c.Store, store.Lease{}, func() error { return nil })
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (c *Control) contendForEngine(ctx context.Context, ready func()) error {
 		}
 		whileSame, stop := context.WithCancel(ctx)
 		candidate := c.candidate(info.ID, func(ctx context.Context, l *lead.Term) error {
-			t, err := c.NewTerm(c.Shared.Under(l.Lease), info.ID, l.Check)
+			t, err := c.NewTerm(c.Shared.Under(l.Lease), l.Lease, l.Check)
 			if err != nil {
 				return err
 			}

@@ -48,6 +48,7 @@ type Config struct {
 	SignIn       SignIn
 	Keys         Keys
 	RateLimits   RateLimits
+	EdgeLimits   EdgeLimits
 	Version      string
 }
 
@@ -57,7 +58,7 @@ func Default() Config {
 		Listen: "127.0.0.1:3008", DatabaseURL: "sqlite:", Engine: "docker", Ports: "3001-32767",
 		TenantListen: "0.0.0.0", PublicHost: "localhost", Blueprint: berth.BuiltinBlueprint, Pool: berth.DefaultPool().String(),
 		KeepChecks: 24 * time.Hour, KeepMinutes: 48 * time.Hour, KeepHours: 90 * 24 * time.Hour, KeepDays: 3 * 365 * 24 * time.Hour,
-		SMTP: SMTP{TLS: notify.StartTLS}, RateLimits: DefaultRateLimits(),
+		SMTP: SMTP{TLS: notify.StartTLS}, RateLimits: DefaultRateLimits(), EdgeLimits: DefaultEdgeLimits(),
 		Patience: time.Minute, Observe: 3 * time.Second, MoveDrain: 30 * time.Second, Hold: 30 * time.Second, Drain: 25 * time.Second, LogFormat: "text", LogLevel: "info",
 	}
 }
@@ -102,6 +103,9 @@ func (c Config) parse() (parsed, error) {
 		return p, err
 	}
 	if p.kms, err = c.Keys.kms(); err != nil {
+		return p, err
+	}
+	if err := c.EdgeLimits.check(); err != nil {
 		return p, err
 	}
 	if p.limits, err = c.RateLimits.parse(); err != nil {

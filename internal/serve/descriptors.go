@@ -19,6 +19,7 @@ type descriptors struct {
 	api      int // connections of the API
 	streams  int // of the API's, those that stream; each may have one of the engine's besides
 	followed int // containers whose logs are followed
+	tenants  int // what is left: ports, connections of clients and of the edge to containers
 }
 
 const (
@@ -33,13 +34,8 @@ const (
 func share(limit int) descriptors {
 	d := descriptors{own: min(limit/8, 512), api: min(limit/8, mostAPI), followed: min(limit/32, 500)}
 	d.streams = min(limit/32, d.api/4, 400)
+	d.tenants = limit - d.own - d.api - d.streams - d.followed
 	return d
-}
-
-// tenants is how many connections of tenants' are left: each takes two
-// descriptors.
-func (d descriptors) tenants(limit int) int {
-	return max(0, limit-d.own-d.api-d.streams-d.followed) / 2
 }
 
 // descriptorLimit is how many descriptors this process may have: the Go runtime

@@ -6,10 +6,10 @@ func TestDescriptorsAreSharedSoThatEachPartHasSome(t *testing.T) {
 	for _, limit := range []int{fewestDescriptors, 1024, 4096, 65536, 1 << 20, 1 << 30} {
 		d := share(limit)
 		u := d.underWay()
-		if d.own < 64 || d.api < 64 || d.streams < 4 || d.followed < 16 || d.tenants(limit) < 100 {
-			t.Errorf("of %d: %+v, %d connections of tenants'", limit, d, d.tenants(limit))
+		if d.own < 64 || d.api < 64 || d.streams < 4 || d.followed < 16 || d.tenants < 200 {
+			t.Errorf("of %d: %+v, %d of tenants'", limit, d, d.tenants)
 		}
-		if sum := d.own + d.api + d.streams + d.followed + 2*d.tenants(limit); sum > limit {
+		if sum := d.own + d.api + d.streams + d.followed + d.tenants; sum > limit {
 			t.Errorf("of %d, %d are given away", limit, sum)
 		}
 		if u.Requests.All > d.api || u.Streams.All > u.Requests.All || u.Streams.Actor < 1 || u.Streams.Actor > u.Streams.Organization || u.Requests.Actor > u.Requests.Organization {

@@ -28,7 +28,7 @@ func (s *server) newControl() *control.Control {
 type vitals struct{ *health.Monitor }
 
 // newTerm makes the parts of a term, as control.Config says.
-func (s *server) newTerm(st store.Store, engineID string, check func() error) (*control.Term, error) {
+func (s *server) newTerm(st store.Store, lease store.Lease, check func() error) (*control.Term, error) {
 	engine, err := s.engine.Fenced(check)
 	if err != nil {
 		return nil, err
@@ -36,7 +36,8 @@ func (s *server) newTerm(st store.Store, engineID string, check func() error) (*
 	var m *meter.Meter
 	edge, vitals := edge.New(s.edgeOptions()), &vitals{}
 	loop := reconcile.New(reconcile.Config{
-		Patience: s.Patience, Observe: s.Observe, MoveDrain: s.MoveDrain, Pool: s.pool, HostNetworks: hostNetworks, EngineID: engineID,
+		Patience: s.Patience, Observe: s.Observe, MoveDrain: s.MoveDrain, Pool: s.pool, HostNetworks: hostNetworks,
+		EngineID: lease.EngineID, Term: lease.Fence,
 	}, reconcile.Parts{
 		Store: st, Engine: engine, Edge: edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log,
 		Ended: s.tracer.record, Left: func() { vitals.Poke() }, Killed: func(organizationID string) { m.Killed(organizationID) },
@@ -53,10 +54,6 @@ func (s *server) newTerm(st store.Store, engineID string, check func() error) (*
 		},
 	})
 	return &control.Term{Loop: loop, Edge: edge, Meter: m, Monitor: vitals.Monitor, Close: engine.Close}, nil
-}
-
-func (s *server) edgeOptions() edge.Options {
-	return edge.Options{ListenHost: s.TenantListen, Pool: s.pool, Log: s.log, HoldDeadline: s.Hold, DrainDeadline: s.Drain}
 }
 
 // chores notify, and sum up and forget what was recorded, of all engines.
