@@ -24,6 +24,7 @@ type conn struct {
 
 	reading atomic.Bool  // the head of a request is awaited: what comes is charged
 	held    atomic.Int64 // of memory, for that head
+	lasts   atomic.Int64 // until when the deadline of writes does, counted from edge.born
 	closed  atomic.Bool
 	over    atomic.Bool // nothing is read any more, once the answer is written
 	once    sync.Once
@@ -270,12 +271,24 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write gives up on a client that takes nothing for a while.
+// Write gives up on a client that takes nothing for a while. A deadline serves
+// the writes of a quarter of that time: setting one costs more than most of them.
 func (c *conn) Write(p []byte) (int, error) {
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(c.listener.edge.opts.StallTimeout)); err != nil {
-		return 0, err
+	stall := c.listener.edge.opts.StallTimeout
+	if now := int64(time.Since(c.listener.edge.born)); c.lasts.Load() < now+int64(stall)*3/4 {
+		c.lasts.Store(now + int64(stall))
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
+			return 0, err
+		}
 	}
 	return c.Conn.Write(p)
+}
+
+// SetDeadline is called where a connection changes hands: the next write sets its
+// own.
+func (c *conn) SetDeadline(t time.Time) error {
+	c.lasts.Store(0)
+	return c.Conn.SetDeadline(t)
 }
 
 func (c *conn) Close() error {

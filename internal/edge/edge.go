@@ -110,6 +110,7 @@ type Edge struct {
 	opts     Options
 	buffers  *bufferPool
 	headers  *headers
+	born     time.Time   // monotonic
 	errorLog *log.Logger // of net/http, at debug: clients cause most of what it says
 
 	subnets subnets // of tenants
@@ -135,6 +136,7 @@ func New(opts Options) *Edge {
 		opts:     opts,
 		buffers:  newBufferPool(),
 		headers:  newHeaders(),
+		born:     time.Now(),
 		errorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
 		byPort:   make(map[int]*listener),
 		byOrg:    make(map[string]*listener),

@@ -233,11 +233,7 @@ func TestABodyMayRestWhileTheTenantDoesOrOnceItAnswers(t *testing.T) {
 func TestABodyThatNobodyWantsHoldsNothing(t *testing.T) {
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
-	r := route(port, backend(t, func(w http.ResponseWriter, _ *http.Request) {
-		_ = http.NewResponseController(w).EnableFullDuplex() // or it would wait for the body
-		w.WriteHeader(404)
-		w.(http.Flusher).Flush()
-	}))
+	r := route(port, hostile(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") }))
 	apply(t, e, r)
 	c := dial(t, port)
 	io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n")

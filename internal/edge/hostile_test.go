@@ -41,6 +41,9 @@ func hostile(t testing.TB, say func(c net.Conn)) netip.AddrPort {
 						continue
 					}
 					say(c)
+					if req.ContentLength != 0 {
+						return // the rest is no request
+					}
 				}
 			}()
 		}

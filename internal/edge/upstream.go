@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -76,6 +77,7 @@ type upstream struct {
 	once     sync.Once
 
 	head    atomic.Bool // of an answer is awaited
+	timed   atomic.Bool // there is a deadline for it
 	account atomic.Pointer[budget]
 	held    atomic.Int64 // of memory, for the head
 	cause   atomic.Pointer[error]
@@ -108,7 +110,9 @@ func (c *conn) gotUpstream(info httptrace.GotConnInfo) {
 // holds, which is the request's from here on, and why the connection was cut off.
 func (u *upstream) headDone() (held int64, cause error) {
 	u.head.Store(false)
-	_ = u.Conn.SetReadDeadline(time.Time{})
+	if u.timed.Swap(false) {
+		_ = u.Conn.SetReadDeadline(time.Time{})
+	}
 	if err := u.cause.Load(); err != nil {
 		cause = *err
 	}
@@ -124,7 +128,9 @@ func (u *upstream) fail(err error) {
 // calls it.
 func (u *upstream) paused() {
 	u.began = false
-	_ = u.Conn.SetReadDeadline(time.Time{})
+	if u.timed.Swap(false) {
+		_ = u.Conn.SetReadDeadline(time.Time{})
+	}
 }
 
 func (u *upstream) Read(p []byte) (int, error) {
@@ -150,8 +156,9 @@ func (u *upstream) Read(p []byte) (int, error) {
 // came counts a part of a head.
 func (u *upstream) came(b []byte) error {
 	opts := &u.listener.edge.opts
-	if !u.began {
+	if !u.began && !bytes.Contains(b, []byte("\r\n\r\n")) { // most heads come at once
 		u.began = true
+		u.timed.Store(true)
 		_ = u.Conn.SetReadDeadline(time.Now().Add(opts.AnswerHeaderTimeout))
 		if !u.head.Load() { // RoundTrip has returned meanwhile
 			_ = u.Conn.SetReadDeadline(time.Time{})
