@@ -93,6 +93,16 @@ type EngineInfo struct {
 	// Routed tells whether the host reaches container addresses directly. If
 	// not, the engine publishes each service on the loopback address.
 	Routed bool
+	// Findings are what an operator should know of this engine.
+	Findings []EngineFinding
+}
+
+// EngineFinding is one thing about an engine that matters to tenants.
+type EngineFinding struct {
+	Check  string // what was looked at, such as "cgroups"
+	OK     bool   // false where something is to be mended
+	Detail string
+	Hint   string // how to mend it; "" where nothing is
 }
 
 // Credential opens a registry.

@@ -19,6 +19,16 @@ type ServerHealth struct {
 	EngineID        *string `json:"engineId"`
 	EngineVersion   *string `json:"engineVersion"`
 	EngineRouted    *bool   `json:"engineRouted"`
+
+	EngineFindings []EngineFinding `json:"engineFindings"`
+}
+
+// EngineFinding is one thing about the engine that matters to tenants.
+type EngineFinding struct {
+	Check  string `json:"check"` // what was looked at
+	OK     bool   `json:"ok"`    // false where something is to be mended
+	Detail string `json:"detail"`
+	Hint   string `json:"hint"`
 }
 
 // ServerHealth asks Berth how it is.

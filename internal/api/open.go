@@ -12,13 +12,22 @@ import (
 
 // ownHealth is minimal for those without a token.
 type ownHealth struct {
-	Status          string  `json:"status" enum:"ok,degraded"`
-	Version         *string `json:"version,omitempty" doc:"for those with a token, as all that follows"`
-	EngineReachable *bool   `json:"engineReachable,omitempty"`
-	EngineID        *string `json:"engineId,omitempty"`
-	EngineVersion   *string `json:"engineVersion,omitempty"`
-	EngineRouted    *bool   `json:"engineRouted,omitempty" doc:"whether the host reaches containers directly"`
-	Leading         *bool   `json:"leading,omitempty" doc:"whether this control plane runs the engine; false while another one does"`
+	Status          string          `json:"status" enum:"ok,degraded"`
+	Version         *string         `json:"version,omitempty" doc:"for those with a token, as all that follows"`
+	EngineReachable *bool           `json:"engineReachable,omitempty"`
+	EngineID        *string         `json:"engineId,omitempty"`
+	EngineVersion   *string         `json:"engineVersion,omitempty"`
+	EngineRouted    *bool           `json:"engineRouted,omitempty" doc:"whether the host reaches containers directly"`
+	EngineFindings  []engineFinding `json:"engineFindings,omitempty" doc:"what an operator should know of this engine"`
+	Leading         *bool           `json:"leading,omitempty" doc:"whether this control plane runs the engine; false while another one does"`
+}
+
+// engineFinding is one thing about the engine that matters to tenants.
+type engineFinding struct {
+	Check  string `json:"check" doc:"what was looked at"`
+	OK     bool   `json:"ok" doc:"false where something is to be mended"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty" doc:"how to mend it"`
 }
 
 // openRoutes need no token.
@@ -41,6 +50,9 @@ func (s *server) openRoutes() {
 			}
 			if info.ID != "" {
 				out.EngineID, out.EngineVersion, out.EngineRouted = &info.ID, &info.Version, &info.Routed
+				for _, f := range info.Findings {
+					out.EngineFindings = append(out.EngineFindings, engineFinding(f))
+				}
 			}
 		}
 		return &body[ownHealth]{out}, nil

@@ -79,6 +79,9 @@ func (a *app) serverFindings(ctx context.Context) []finding {
 	default:
 		list = append(list, finding{Check: "engine", OK: true, Detail: "answers, version " + orDash(h.EngineVersion)})
 	}
+	for _, f := range h.EngineFindings {
+		list = append(list, finding(f))
+	}
 	if h.EngineRouted != nil && !*h.EngineRouted {
 		list = append(list, finding{Check: "routes", OK: true, Detail: "this host can't reach containers: their ports are published on 127.0.0.1"})
 	}

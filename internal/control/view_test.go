@@ -1,6 +1,7 @@
 package control
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/unite-hub/berth"
@@ -18,7 +19,7 @@ func TestATermThatHasJustBegunKnowsItsEngine(t *testing.T) {
 	want := berth.EngineInfo{ID: "e", Cores: 2}
 	v.heard(want, nil)
 	v.term.Store(&Term{Loop: newLoop{}})
-	if got, up := v.EngineInfo(); !up || got != want {
+	if got, up := v.EngineInfo(); !up || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, up)
 	}
 }

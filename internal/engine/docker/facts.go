@@ -5,10 +5,10 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 
 	"github.com/unite-hub/berth"
@@ -37,7 +37,7 @@ func (e *Engine) facts(ctx context.Context) (*facts, error) {
 	}
 	s := step{op: "ask the engine what it is"}
 	f := &facts{}
-	rootless := false
+	var asked system.Info
 	err := e.do(ctx, s, e.ReadTimeout, func(ctx context.Context) error {
 		got, err := e.api.Info(ctx, client.InfoOptions{})
 		if err != nil {
@@ -48,13 +48,14 @@ func (e *Engine) facts(ctx context.Context) (*facts, error) {
 		f.machine = i.Architecture
 		// "N/A" is what the Engine says when the program is not there.
 		f.hasInit = i.InitBinary != "" && i.InitCommit.ID != "N/A"
-		rootless = slices.ContainsFunc(i.SecurityOptions, func(o string) bool { return strings.HasPrefix(o, "name=rootless") })
+		asked = i
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if !rootless {
+	f.info.Findings = findings(asked, e.api.ClientVersion())
+	if !isRootless(asked) {
 		// The bridges of a rootless Engine are in a network namespace of
 		// its own, and may have the addresses of a bridge of this host.
 		if f.info.Routed, err = e.routed(ctx, s); err != nil {
