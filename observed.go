@@ -23,6 +23,7 @@ const (
 	InstanceRunning    InstanceState = "running"
 	InstanceRestarting InstanceState = "restarting" // died; the engine waits before it starts it again
 	InstanceExited     InstanceState = "exited"
+	InstancePaused     InstanceState = "paused"  // its processes are frozen; nobody answers
 	InstanceUnknown    InstanceState = "unknown" // nothing destructive happens on it
 )
 
@@ -61,6 +62,13 @@ type Instance struct {
 
 	// Writes names the volumes that it may write to, sorted.
 	Writes []string
+
+	// Differs says in words how it is unlike what it was made as, for as far as
+	// an engine lets that be changed by hand. Applying the stack mends it.
+	Differs []string
+
+	// StopGrace is how long it may take to stop.
+	StopGrace time.Duration
 
 	// CPU (cores) and MemoryMB are the limits in force; 0 where they were not
 	// looked at, as in a list of everything.

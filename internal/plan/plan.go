@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -373,6 +374,8 @@ func containerDifference(want berth.InstanceSpec, c berth.Instance, ok, run bool
 		return "was made from another spec"
 	case c.Image != "" && c.Image != want.Service.Image:
 		return "runs the image " + c.Image + ", not " + want.Service.Image
+	case run && c.State == berth.InstancePaused:
+		return "is paused"
 	case run && c.State == berth.InstanceUnknown:
 		return "is in a state that Berth does not know"
 	case run && want.Service.Once && completed(c):
@@ -383,6 +386,8 @@ func containerDifference(want berth.InstanceSpec, c berth.Instance, ok, run bool
 		return "is not started"
 	case run && !running:
 		return fmt.Sprintf("is not running (exit code %d)", c.ExitCode)
+	case run && len(c.Differs) > 0:
+		return strings.Join(c.Differs, ", ")
 	case run && !c.Address.IsValid() && want.Service.Main:
 		return "has no address"
 	case !run && (running || c.State == berth.InstanceRestarting):

@@ -282,7 +282,7 @@ func addresses(list []berth.Instance) []netip.AddrPort {
 }
 
 func IsUp(c berth.Instance) bool {
-	return c.State == berth.InstanceRunning || c.State == berth.InstanceRestarting
+	return c.State == berth.InstanceRunning || c.State == berth.InstanceRestarting || c.State == berth.InstancePaused
 }
 
 // Shape tells stacks apart that are applied one after the other in one transition.

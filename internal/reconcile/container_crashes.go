@@ -219,7 +219,7 @@ func (p *pass) revive(ctx context.Context, s plan.Step) error {
 	if err := p.journal(ctx, berth.EventDrift, "a container gave no sign of life and is restarted: "+s.Reason); err != nil {
 		return err
 	}
-	err := p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error {
+	err := p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error {
 		return engine.Revive(ctx, p.Tenant.OrganizationID, s.Container)
 	})
 	if err != nil {
@@ -290,7 +290,7 @@ func (p *pass) stop(ctx context.Context, s plan.Step) error {
 	if !ok {
 		return nil
 	}
-	err := p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error {
+	err := p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error {
 		return engine.Rest(ctx, p.Tenant.OrganizationID, s.Container)
 	})
 	if err != nil {

@@ -36,7 +36,7 @@ type act struct {
 
 var actKinds = []string{
 	"provision", "provision", "provision", "start", "stop", "restart", "scale", "deploy", "deploy", "rollback", "configure",
-	"deprovision-keep", "deprovision-delete", "kill", "remove-container", "remove-network", "engine-down", "fail-step",
+	"deprovision-keep", "deprovision-delete", "kill", "remove-container", "remove-network", "cut-off", "join", "unlimit", "pause", "engine-down", "fail-step",
 	"crash-at-step", "crash-now", "wait", "calm", "calm",
 }
 
@@ -234,6 +234,8 @@ func (m *model) disturb(a act) {
 		}
 	case "remove-network":
 		m.hands.TryRemove("network", berth.NetworkName(org))
+	case "cut-off", "join", "unlimit", "pause":
+		m.hands.TryChange(berth.ContainerName(org), a.Kind)
 	case "engine-down":
 		m.down = !m.down
 		m.engine.SetDown(m.down)

@@ -69,7 +69,7 @@ func (p *pass) take(ctx context.Context, s plan.Step) error {
 	case plan.StepAdopt:
 		return p.adopt(ctx)
 	case plan.StepApply:
-		return p.apply(ctx, s.Stack)
+		return p.apply(ctx, s.Stack, false)
 	case plan.StepRelease:
 		return p.release(ctx)
 	case plan.StepProbe:
@@ -281,7 +281,7 @@ func (p *pass) halt(ctx context.Context) error {
 	stack := p.Stack
 	stack.Run = false
 	p.progress("stop")
-	return p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error {
+	return p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error {
 		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
 			p.see(seen)
@@ -293,15 +293,20 @@ func (p *pass) halt(ctx context.Context) error {
 }
 
 // apply makes the engine hold the stack. The engine that does it is recorded
-// first: from then on the tenant's data may lie there.
-func (p *pass) apply(ctx context.Context, stack berth.Stack) error {
+// first: from then on the tenant's data may lie there. again tells that images
+// which were missing were pulled already.
+func (p *pass) apply(ctx context.Context, stack berth.Stack, again bool) error {
 	lane := p.lanes.start
 	if !stack.Run {
 		lane = p.lanes.end
 	}
 	p.progress("apply")
-	err := p.call(ctx, lane, p.CallDeadline, func(ctx context.Context) error {
+	missing := false
+	err := p.call(ctx, lane, p.changeDeadline(), func(ctx context.Context) error {
 		seen, err := p.Engine.Apply(ctx, stack)
+		if berth.Is(err, berth.CodeImageNotFound) {
+			missing = true
+		}
 		if err == nil {
 			p.see(seen)
 			if !stack.Run {
@@ -312,6 +317,13 @@ func (p *pass) apply(ctx context.Context, stack berth.Stack) error {
 		}
 		return err
 	})
+	if missing && !again {
+		// Someone pruned an image that only a registry has now.
+		if err := p.resolve(ctx); err != nil {
+			return err
+		}
+		return p.apply(ctx, stack, true)
+	}
 	if err != nil {
 		return err
 	}
@@ -347,7 +359,7 @@ func (p *pass) adopt(ctx context.Context) error {
 	for _, v := range p.volumes {
 		a.Volumes = append(a.Volumes, v.Name)
 	}
-	if err := p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error { return adopter.Adopt(ctx, a) }); err != nil {
+	if err := p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error { return adopter.Adopt(ctx, a) }); err != nil {
 		return err
 	}
 	if err := p.Files.Forget(p.Tenant.OrganizationID); err != nil {
@@ -452,6 +464,10 @@ func (p *pass) ask(c berth.Instance) (pr berth.Probe) {
 // volumes if the order says so.
 func (p *pass) remove(ctx context.Context) error {
 	p.routes.drop(p.Tenant.OrganizationID)
+	deadline, err := p.removalDeadline(ctx)
+	if err != nil {
+		return err
+	}
 	p.leave(p.Tenant.OrganizationID)
 	p.histories.forget(p.Tenant.OrganizationID)
 	r := berth.Removal{OrganizationID: p.Tenant.OrganizationID}
@@ -460,8 +476,7 @@ func (p *pass) remove(ctx context.Context) error {
 			r.Volumes = append(r.Volumes, v.Name)
 		}
 	}
-	err := p.call(ctx, p.lanes.end, p.CallDeadline, func(ctx context.Context) error { return p.Engine.Remove(ctx, r) })
-	if err != nil {
+	if err := p.call(ctx, p.lanes.end, deadline, func(ctx context.Context) error { return p.Engine.Remove(ctx, r) }); err != nil {
 		return err
 	}
 	return p.Files.Remove(p.Tenant.OrganizationID)

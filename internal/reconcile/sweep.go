@@ -42,7 +42,7 @@ func (l *Loop) sweep(ctx context.Context, f snapshot) {
 			continue
 		}
 		l.Log.Info("sweeping", "tenant", o.OrganizationID, "containers", len(o.Instances))
-		if err := l.removeStray(ctx, o.OrganizationID); err != nil {
+		if err := l.removeStray(ctx, o); err != nil {
 			l.Log.Warn("sweep failed", "tenant", o.OrganizationID, "error", err)
 		}
 	}
@@ -71,15 +71,15 @@ func (l *Loop) buried(ctx context.Context, o berth.Observed) bool {
 	return true
 }
 
-func (l *Loop) removeStray(ctx context.Context, organizationID string) error {
+func (l *Loop) removeStray(ctx context.Context, o berth.Observed) error {
 	leave, err := acquire(ctx, l.lanes.end)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, l.CallDeadline)
+	ctx, cancel := context.WithTimeout(ctx, l.CallDeadline+graces(o.Instances))
 	defer cancel()
-	return l.Engine.Remove(ctx, berth.Removal{OrganizationID: organizationID})
+	return l.Engine.Remove(ctx, berth.Removal{OrganizationID: o.OrganizationID})
 }
 
 // report records a foreign object once for as long as it is there.

@@ -59,7 +59,7 @@ func (e *Engine) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, 
 	// Stop-first, but for services that are to be made beside: nothing new is
 	// made before what it replaces is gone, so two generations never write to
 	// one volume.
-	for _, next := range []func(context.Context) error{a.check, a.retire, a.build, a.limit, a.name, a.run, a.tidy} {
+	for _, next := range []func(context.Context) error{a.check, a.retire, a.guard, a.build, a.limit, a.name, a.run, a.tidy} {
 		if err := next(ctx); err != nil {
 			return berth.Observed{}, err
 		}
@@ -170,6 +170,9 @@ func (a *application) usable(c container.Summary, spec berth.InstanceSpec) bool 
 	}
 	if published(spec.Service, a.facts) && c.Labels[labelPublished] == "" {
 		return false
+	}
+	if c.Labels[labelPublished] != "" && c.NetworkSettings != nil && len(others(c.NetworkSettings.Networks, a.stack.Network)) > 0 {
+		return false // disconnected from the others, it would be published no more
 	}
 	if a.connected(c) {
 		return true
@@ -316,49 +319,6 @@ func (a *application) adopt(ctx context.Context, s step, spec berth.InstanceSpec
 		return "", a.explain(ctx, ctx, a.ChangeTimeout, err).WithOp(s.op, s.tenant)
 	}
 	return "", nil
-}
-
-// limit puts changed limits in force on the containers that were kept.
-func (a *application) limit(ctx context.Context) error {
-	g := bounded()
-	for _, spec := range a.specs {
-		if _, ok := a.kept[spec.Name]; !ok {
-			continue
-		}
-		g.Go(func() error {
-			now, err := a.inspect(ctx, a.stack.OrganizationID, a.ids[spec.Name])
-			if err != nil {
-				return err
-			}
-			want := resources(spec.Service.Limits, a.facts.info.Cores)
-			if h := now.HostConfig; h != nil && (h.Memory != want.Memory || h.MemorySwap != want.MemorySwap || h.NanoCPUs != want.NanoCPUs) {
-				if err := a.update(ctx, spec, want); err != nil {
-					return err
-				}
-				h.Memory, h.MemorySwap, h.NanoCPUs = want.Memory, want.MemorySwap, want.NanoCPUs
-			}
-			if !a.adrift[spec.Name] {
-				a.remember(spec.Name, now)
-			}
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
-func (a *application) update(ctx context.Context, spec berth.InstanceSpec, want container.Resources) error {
-	s := step{"change limits of container " + spec.Name, a.stack.OrganizationID}
-	err := a.do(ctx, s, a.ChangeTimeout, func(ctx context.Context) error {
-		// Memory and swap go together: the Engine refuses a memory limit
-		// above the swap limit in force.
-		_, err := a.api.ContainerUpdate(ctx, a.ids[spec.Name], client.ContainerUpdateOptions{Resources: &want})
-		return err
-	})
-	if berth.Is(err, berth.CodeEngineRefused) {
-		return berth.Errorf(berth.CodeEngineRefused, "The limits of service %s can't be changed: %w", spec.Service.Name, err).
-			WithHint("the kernel takes no memory limit below what is in use: choose a higher one, or restart the tenant first").WithOp(s.op, s.tenant)
-	}
-	return err
 }
 
 // run starts or stops containers, as the stack says: each after those that it

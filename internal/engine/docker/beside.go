@@ -63,7 +63,7 @@ func (a *application) name(ctx context.Context) error {
 			continue
 		}
 		end := now.NetworkSettings.Networks[a.stack.Network]
-		if end == nil || slices.Contains(end.Aliases, spec.Service.Name) {
+		if end == nil || !misnamed(end, spec) {
 			continue
 		}
 		if err := a.reconnect(ctx, spec, endpoint(spec)); err != nil {

@@ -52,7 +52,7 @@ func (e *Engine) body(s berth.Stack, spec berth.InstanceSpec, name string, f *fa
 	pids := svc.PidsLimit
 	host := &container.HostConfig{
 		NetworkMode:    container.NetworkMode(s.Network),
-		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyUnlessStopped},
+		RestartPolicy:  container.RestartPolicy{Name: restartPolicy(svc)},
 		CapDrop:        []string{"ALL"},
 		CapAdd:         svc.Capabilities,
 		ShmSize:        int64(svc.ShmMB) * berth.BytesPerMB,
@@ -66,9 +66,6 @@ func (e *Engine) body(s berth.Stack, spec berth.InstanceSpec, name string, f *fa
 			"max-size": strconv.Itoa(e.LogMaxMB) + "m", "max-file": "3",
 		}},
 		Resources: resources(svc.Limits, f.info.Cores),
-	}
-	if svc.Once {
-		host.RestartPolicy.Name = container.RestartPolicyDisabled
 	}
 	host.PidsLimit = &pids
 	host.Ulimits = []*container.Ulimit{{Name: "nofile", Soft: openFiles, Hard: openFiles}}
@@ -87,8 +84,6 @@ func (e *Engine) body(s berth.Stack, spec berth.InstanceSpec, name string, f *fa
 		})
 	}
 	if len(svc.Secrets) > 0 {
-		// The Engine would start it on an empty directory: the loop starts it.
-		host.RestartPolicy.Name = container.RestartPolicyDisabled
 		host.Mounts = append(host.Mounts, e.secretsMount(s, spec, true))
 	}
 	if published(svc, f) {
@@ -96,10 +91,21 @@ func (e *Engine) body(s berth.Stack, spec berth.InstanceSpec, name string, f *fa
 		cfg.ExposedPorts = network.PortSet{port: {}}
 		host.PortBindings = network.PortMap{port: {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}}}
 	}
+	cfg.Labels[labelMade] = made{Restart: host.RestartPolicy.Name, Pids: pids, Aliases: aliases(spec)}.label()
 	return client.ContainerCreateOptions{
 		Name: name, Config: cfg, HostConfig: host,
 		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{s.Network: endpoint(spec)}},
 	}, nil
+}
+
+// restartPolicy says whether the Engine starts a container again when it ends.
+// One that gets secrets as files would find an empty directory: the loop starts
+// it.
+func restartPolicy(svc *berth.Service) container.RestartPolicyMode {
+	if svc.Once || len(svc.Secrets) > 0 {
+		return container.RestartPolicyDisabled
+	}
+	return container.RestartPolicyUnlessStopped
 }
 
 // healthcheck is the command that the Engine runs inside the container; nil
@@ -159,9 +165,12 @@ func endpoint(spec berth.InstanceSpec) *network.EndpointSettings {
 	if spec.Service.Unnamed {
 		return &network.EndpointSettings{}
 	}
-	return &network.EndpointSettings{Aliases: append([]string{
-		spec.Service.Name, spec.Service.Name + "-" + strconv.Itoa(spec.Replica),
-	}, spec.Service.Aliases...)}
+	return &network.EndpointSettings{Aliases: aliases(spec)}
+}
+
+// aliases are the names by which a container is found inside the network.
+func aliases(spec berth.InstanceSpec) []string {
+	return append([]string{spec.Service.Name, spec.Service.Name + "-" + strconv.Itoa(spec.Replica)}, spec.Service.Aliases...)
 }
 
 // resources are the limits that can be changed on a living container. Memory
@@ -250,8 +259,10 @@ func isUp(s container.ContainerState) bool {
 }
 
 // graceOf is how long a container of ours may take to stop, in seconds.
-func graceOf(c container.Summary) int {
-	n, err := strconv.Atoi(c.Labels[labelGrace])
+func graceOf(c container.Summary) int { return grace(c.Labels) }
+
+func grace(labels map[string]string) int {
+	n, err := strconv.Atoi(labels[labelGrace])
 	if err != nil {
 		return 10 // the Engine's default
 	}

@@ -237,7 +237,7 @@ func TestAPausedContainerIsResumedAndCanBeStopped(t *testing.T) {
 		_, err = shared.api.ContainerPause(t.Context(), o.Instances[0].ID, client.ContainerPauseOptions{})
 		must(t, err)
 		seen, err := e.Observe(t.Context(), s.OrganizationID)
-		if err != nil || seen.Instances[0].State != berth.InstanceUnknown {
+		if err != nil || seen.Instances[0].State != berth.InstancePaused {
 			t.Errorf("paused: %+v, %v", seen, err)
 		}
 		s.Run = run

@@ -248,6 +248,9 @@ func (h holding) observed(organizationID string, f *facts) berth.Observed {
 		if seen.State == berth.InstanceRunning {
 			seen.Address = listedAddress(c, f)
 		}
+		if c.NetworkSettings != nil {
+			seen.Differs = networkDifferences(c.NetworkSettings.Networks, organizationID)
+		}
 		o.Instances = append(o.Instances, seen)
 	}
 	return o
@@ -314,6 +317,7 @@ func inspected(i container.InspectResponse, f *facts) berth.Instance {
 		c.CPU = float64(i.HostConfig.NanoCPUs/10_000_000) / 100
 		c.MemoryMB = int(i.HostConfig.Memory / berth.BytesPerMB)
 	}
+	c.Differs = differences(i)
 	if c.State == berth.InstanceRunning {
 		c.Address = inspectedAddress(i, f)
 	}
@@ -339,11 +343,11 @@ func labelled(id, name string, labels map[string]string) berth.Instance {
 	return berth.Instance{
 		ID: id, Name: name, Service: labels[berth.LabelService], Replica: number(berth.LabelReplica),
 		Generation: number(berth.LabelGeneration), Hash: labels[berth.LabelSpecHash],
-		Unattended: labels[labelSecrets] != "",
+		Unattended: labels[labelSecrets] != "", StopGrace: seconds(grace(labels)),
 	}
 }
 
-// stateOf maps the Engine's state. Paused, removing and dead are none of ours.
+// stateOf maps the Engine's state. Removing and dead are none of ours.
 func stateOf(s container.ContainerState) berth.InstanceState {
 	switch s {
 	case container.StateCreated:
@@ -354,6 +358,8 @@ func stateOf(s container.ContainerState) berth.InstanceState {
 		return berth.InstanceRestarting
 	case container.StateExited:
 		return berth.InstanceExited
+	case container.StatePaused:
+		return berth.InstancePaused
 	default:
 		return berth.InstanceUnknown
 	}

@@ -22,6 +22,7 @@ const (
 const (
 	labelGrace     = "com.unite-hub.berth.grace"     // seconds; how long a stop may take
 	labelSecrets   = "com.unite-hub.berth.secrets"   // a container gets secrets as files; a volume or a container delivers them
+	labelMade      = "com.unite-hub.berth.made"      // what a person can change on a living container, as it was made
 	labelPublished = "com.unite-hub.berth.published" // the port is published on the loopback address
 )
 

@@ -97,6 +97,8 @@ type fakeContainer struct {
 	address  netip.Addr // while it runs
 	port     int        // on the loopback address, if the engine is not routed
 	named    bool       // found by its service's name inside the network
+	besides  []string   // networks that someone connected it to
+	pids     int64      // limit of processes in force
 	limits   berth.Limits
 }
 
@@ -381,36 +383,6 @@ func (f *Fake) observed(org string) berth.Observed {
 		}
 	}
 	return o
-}
-
-func (f *Fake) seen(c *fakeContainer) berth.Instance {
-	generation, _ := strconv.Atoi(c.labels[berth.LabelGeneration]) // the fake wrote it
-	var writes []string
-	for _, m := range c.service.Mounts {
-		if !m.ReadOnly {
-			writes = append(writes, m.Volume)
-		}
-	}
-	slices.Sort(writes)
-	return berth.Instance{
-		ID: c.id, Name: c.name, Service: c.service.Name, Replica: c.replica, Generation: generation,
-		Hash: c.labels[berth.LabelSpecHash], Image: c.service.Image, State: c.state, Health: f.health(c), ExitCode: c.exit, OOMKilled: c.oom,
-		Unattended: len(c.service.Secrets) > 0, Restarts: c.restarts, StartedAt: c.started, Address: f.addressOf(c), Writes: writes, CPU: c.limits.CPU, MemoryMB: c.limits.MemoryMB,
-	}
-}
-
-// health is what the container's own health check says. The lock is held.
-func (f *Fake) health(c *fakeContainer) berth.InstanceHealth {
-	if c.service.HealthProbe == nil || c.state != berth.InstanceRunning {
-		return berth.InstanceUnchecked
-	}
-	code, _ := exitCode(c.service.HealthProbe.Test)
-	switch {
-	case f.images[c.service.Image].Unwell || code != 0:
-		return berth.InstanceStarting
-	default:
-		return berth.InstanceHealthy
-	}
 }
 
 // Starts is how often a container of this name was started.

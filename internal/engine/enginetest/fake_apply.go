@@ -29,6 +29,9 @@ func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, er
 	if err != nil {
 		return berth.Observed{}, err
 	}
+	if err := f.guard(ctx, stack, specs, there); err != nil {
+		return berth.Observed{}, err
+	}
 	if err := f.ensureNetwork(ctx, stack); err != nil {
 		return berth.Observed{}, err
 	}
@@ -249,7 +252,7 @@ func (f *Fake) create(ctx context.Context, stack berth.Stack, spec berth.Instanc
 			fakeObject: fakeObject{
 				id: f.nextID(kindContainer), name: name, labels: f.sealed(labels, kindContainer, name, stack, spec.Hash),
 			},
-			service: *spec.Service, replica: spec.Replica, state: berth.InstanceCreated, limits: f.effective(spec.Service.Limits),
+			service: *spec.Service, replica: spec.Replica, state: berth.InstanceCreated, limits: f.effective(spec.Service.Limits), pids: spec.Service.PidsLimit,
 			named: !spec.Service.Unnamed,
 		}
 		f.containers[c.id] = c
@@ -287,10 +290,11 @@ func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContai
 		return asError(berth.Errorf(berth.CodeEngineUnavailable, "container %s has gone meanwhile", spec.Name).WithHint("try again"),
 			Step{Op: "look at container", Tenant: stack.OrganizationID})
 	}
-	up := c.state == berth.InstanceRunning || c.state == berth.InstanceRestarting
+	up := isUp(c)
 	adrift := up && f.networks[c.network] == nil
 	limits := f.effective(spec.Service.Limits)
-	limit := c.limits != limits
+	limit := c.limits != limits || c.pids != spec.Service.PidsLimit
+	besides := len(c.besides) > 0
 	f.mu.Unlock()
 
 	take := func(op string, fn func() error) error {
@@ -302,13 +306,20 @@ func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContai
 		}
 	}
 	if limit {
-		if err := take("limit", func() error { c.limits = limits; return nil }); err != nil {
+		if err := take("limit", func() error { c.limits, c.pids = limits, spec.Service.PidsLimit; return nil }); err != nil {
+			return err
+		}
+	}
+	if besides {
+		if err := take("disconnect", func() error { c.besides = nil; return nil }); err != nil {
 			return err
 		}
 	}
 	switch {
 	case stack.Run && spec.Service.Once && c.state == berth.InstanceExited:
 		return nil
+	case stack.Run && c.state == berth.InstancePaused:
+		return take("resume", func() error { c.state = berth.InstanceRunning; return nil })
 	case stack.Run && !up:
 		return take("start", func() error { return f.start(c, stack.OrganizationID) })
 	case !stack.Run && up:
@@ -391,9 +402,14 @@ func exitCode(command []string) (code int, asked bool) {
 	return 0, false
 }
 
+// isUp reports whether a container has processes, or will by itself.
+func isUp(c *fakeContainer) bool {
+	return c.state == berth.InstanceRunning || c.state == berth.InstanceRestarting || c.state == berth.InstancePaused
+}
+
 // halt ends a container's process. The lock is held.
 func (f *Fake) halt(c *fakeContainer, code int) {
-	if c.state == berth.InstanceRunning || c.state == berth.InstanceRestarting {
+	if isUp(c) {
 		c.state, c.exit, c.port, c.address = berth.InstanceExited, code, 0, netip.Addr{}
 		f.hintEnd(c, code)
 	}

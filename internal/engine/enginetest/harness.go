@@ -63,6 +63,13 @@ type Hands interface {
 	Labels(t testing.TB, kind, name string) (labels map[string]string, ok bool)
 	// Get asks the program behind an address.
 	Get(t testing.TB, addr netip.AddrPort, path string) (body string, ok bool)
+	// Rename, Pause, CutOff (from the tenant's network), Join (another network)
+	// and Unlimit (processes) change a container that lives.
+	Rename(t testing.TB, name, to string)
+	Pause(t testing.TB, name string)
+	CutOff(t testing.TB, name string)
+	Join(t testing.TB, name string)
+	Unlimit(t testing.TB, name string)
 	// Sweep removes every object that has a tenant's name or label.
 	Sweep(t testing.TB, organizationID string)
 }

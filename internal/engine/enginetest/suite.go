@@ -46,6 +46,9 @@ func Run(t *testing.T, h Harness) {
 		"replicas and stopped remains move too":                  besideReplicas,
 		"what compose made is taken back, and nothing else":      adopts,
 
+		"what hands change on a living container is mended": changedByHand,
+		"a volume is another's while that one writes to it": volumeHeld,
+
 		"what stands in the way is refused and left alone": foreignInTheWay,
 		"copied labels are foreign":                        copiedLabels,
 		"copied labels under a name of ours are foreign":   forgedLabels,
@@ -85,7 +88,7 @@ func freshStack(t *testing.T, h Harness) {
 	}
 	c, svc := o.Instances[0], x.stack.Services[0]
 	want := berth.Instance{
-		ID: c.ID, Name: berth.ContainerName(x.org), Service: "app", Replica: 1, Generation: 1, Hash: svc.Hash(), Image: svc.Image,
+		StopGrace: 5 * time.Second, ID: c.ID, Name: berth.ContainerName(x.org), Service: "app", Replica: 1, Generation: 1, Hash: svc.Hash(), Image: svc.Image,
 		State: berth.InstanceRunning, StartedAt: c.StartedAt, Address: c.Address, CPU: 0.5, MemoryMB: 256, Writes: []string{x.stack.Volumes[0].Name},
 	}
 	if diff := cmp.Diff(want, c, cmp.Comparer(sameAddress)); diff != "" {

@@ -13,6 +13,9 @@ import (
 // beside returns the next stack, whose main service runs Next beside App.
 func (x *tenant) beside() berth.Stack {
 	return x.next(func(s *berth.Stack) {
+		for i := range s.Volumes {
+			s.Volumes[i].Shared = true // or the next one had to wait for its end
+		}
 		for i := range s.Services {
 			if svc := &s.Services[i]; svc.Main {
 				svc.Image, svc.Beside, svc.Unnamed = x.Images.Next, true, true

@@ -1,0 +1,102 @@
+package enginetest
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/unite-hub/berth"
+)
+
+// guard refuses to make or start anything on an exclusive volume while another
+// container writes to it, whoever's that is.
+func (f *Fake) guard(ctx context.Context, stack berth.Stack, specs []berth.InstanceSpec, there map[string]*fakeContainer) error {
+	if !stack.Run {
+		return nil
+	}
+	return f.step(ctx, Step{Op: "look who holds the volumes", Tenant: stack.OrganizationID, Read: true}, func() error {
+		kept, needed := map[string]bool{}, map[string]bool{}
+		for _, spec := range specs {
+			c := there[spec.Name]
+			if c != nil {
+				kept[c.id] = true
+			}
+			if c != nil && isUp(c) {
+				continue
+			}
+			for _, m := range spec.Service.Mounts {
+				shared := slices.ContainsFunc(stack.Volumes, func(v berth.Volume) bool { return v.Name == m.Volume && v.Shared })
+				needed[m.Volume] = needed[m.Volume] || !m.ReadOnly && !shared
+			}
+		}
+		for _, c := range f.sortedContainers() {
+			if kept[c.id] || !isUp(c) {
+				continue
+			}
+			for _, m := range c.service.Mounts {
+				if needed[m.Volume] && !m.ReadOnly {
+					return berth.Errorf(berth.CodeForeignObject, "Volume %s is held by container %s", m.Volume, c.name).WithHint("remove that container")
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// Rename gives a container another name.
+func (f FakeHands) Rename(t testing.TB, name, to string) {
+	t.Helper()
+	f.change(t, name, func(c *fakeContainer) { c.name = to })
+}
+
+// Pause freezes a container.
+func (f FakeHands) Pause(t testing.TB, name string) { t.Helper(); f.change(t, name, changes["pause"]) }
+
+// CutOff disconnects a container from its tenant's network.
+func (f FakeHands) CutOff(t testing.TB, name string) {
+	t.Helper()
+	f.change(t, name, changes["cut-off"])
+}
+
+// Join connects a container to a network that is not its tenant's.
+func (f FakeHands) Join(t testing.TB, name string) { t.Helper(); f.change(t, name, changes["join"]) }
+
+// Unlimit takes the limit of processes away from a container that lives.
+func (f FakeHands) Unlimit(t testing.TB, name string) {
+	t.Helper()
+	f.change(t, name, changes["unlimit"])
+}
+
+// changes are what hands do to a container that lives.
+var changes = map[string]func(*fakeContainer){
+	"pause": func(c *fakeContainer) {
+		if c.state == berth.InstanceRunning {
+			c.state = berth.InstancePaused
+		}
+	},
+	"cut-off": func(c *fakeContainer) { c.network = "" },
+	"join":    func(c *fakeContainer) { c.besides = append(c.besides, "bridge") },
+	"unlimit": func(c *fakeContainer) { c.pids = -1 },
+}
+
+// TryChange does what the method of this name does, if the container is there.
+func (f FakeHands) TryChange(name, change string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c := f.named(name); c != nil {
+		changes[change](c)
+		f.hint(c.fakeObject)
+	}
+}
+
+func (f FakeHands) change(t testing.TB, name string, fn func(*fakeContainer)) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c := f.named(name)
+	if c == nil {
+		t.Fatalf("there is no container %s", name)
+	}
+	fn(c)
+	f.hint(c.fakeObject)
+}
