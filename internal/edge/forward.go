@@ -74,6 +74,7 @@ func (l *listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// ours would wait for it. An error means that there is no such thing.
 		_ = http.NewResponseController(w).EnableFullDuplex()
 		paced := &pacedBody{ReadCloser: r.Body, flow: f}
+		r = r.WithContext(r.Context()) // net/http looks at its own
 		r.Body, f.paced = paced, true
 		defer func() { paced.leave(answered) }()
 	}

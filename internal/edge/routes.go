@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"syscall"
 
 	"github.com/unite-hub/berth"
 )
@@ -117,6 +118,9 @@ func (e *Edge) put(r berth.Route) error {
 	if r.Port < 1 || r.Port > 65535 {
 		return berth.Errorf(berth.CodeInvalidRequest, "Port %d must be between 1 and 65535", r.Port).
 			WithHint("give this tenant another port").WithOp("open port", r.OrganizationID)
+	}
+	if int64(len(e.byPort)) >= max(e.descriptors.most/2, 1) { // the rest is for connections
+		return portError(r, syscall.EMFILE)
 	}
 	raw, err := e.listen(r.Port)
 	if err != nil {
