@@ -126,9 +126,7 @@ func watch(ctx context.Context, where string) (err error) {
 	})
 	monitor := health.NewMonitor(health.MonitorConfig{
 		Fleet: fleet, Asker: health.NewProber(), Reading: m.Now, Log: log,
-		Record: func(ctx context.Context, list []berth.Probe) error {
-			return db.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, list) })
-		},
+		Record: health.Recorder(db),
 	})
 	running, stop := context.WithCancel(ctx)
 	g, running := errgroup.WithContext(running)

@@ -215,9 +215,7 @@ func (p *plane) wire(ctx context.Context) (*api.API, string, error) {
 	})
 	p.monitor = health.NewMonitor(health.MonitorConfig{
 		Fleet: p.loop.Fleet, Asker: prober, Reading: p.meter.Now, Changed: p.loop.Recheck, Log: log,
-		Record: func(ctx context.Context, list []berth.Probe) error {
-			return p.db.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, list) })
-		},
+		Record: health.Recorder(p.db),
 	})
 	vitals.Monitor = p.monitor
 	p.keepers.health, p.keepers.usage = health.NewKeeper(health.KeeperConfig{}, p.db, log), &meter.Keeper{Store: p.db, Log: log}

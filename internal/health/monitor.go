@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 )
 
 const (
@@ -32,7 +33,7 @@ type Asker interface {
 type MonitorConfig struct {
 	Fleet  func() []berth.Member
 	Asker  Asker
-	Record func(context.Context, []berth.Probe) error // once a second at most
+	Record func(context.Context, []berth.Probe) (written int, err error) // once a second at most; how many stand, from the first on
 
 	Reading func(organizationID string) (berth.Reading, bool) // optional
 	Changed func(organizationID string)                       // optional; a container's first verdict, and when it became started, ready, unready or dead
@@ -59,7 +60,7 @@ type Monitor struct {
 	epoch   time.Time
 	pending []berth.Probe
 	writing []berth.Probe
-	written chan error // of writing; nil while nothing is being written
+	written chan wrote // of writing; nil while nothing is being written
 	refused int        // writes in a row
 	work    sync.WaitGroup
 }
@@ -137,8 +138,8 @@ func (m *Monitor) Run(ctx context.Context) error {
 		case <-tick.C:
 			m.refresh()
 			m.flush(ctx)
-		case err := <-m.written:
-			m.wrote(err)
+		case w := <-m.written:
+			m.took(w)
 		case r := <-m.results:
 			m.take(ctx, r)
 		case <-next.C:
@@ -151,14 +152,14 @@ func (m *Monitor) Run(ctx context.Context) error {
 func (m *Monitor) finish(ctx context.Context) {
 	m.work.Wait()
 	if m.written != nil {
-		m.wrote(<-m.written)
+		m.took(<-m.written)
 	}
 	if len(m.pending) == 0 {
 		return
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestWrite)
 	defer cancel()
-	if err := m.Record(last, m.pending); err != nil {
+	if _, err := m.Record(last, m.pending); err != nil {
 		m.Log.Warn("the last probes were not written", "error", err)
 	}
 	m.pending, m.written = nil, nil
@@ -303,29 +304,44 @@ func (m *Monitor) flush(ctx context.Context) {
 	if m.written != nil || len(m.pending) == 0 {
 		return
 	}
-	batch, done := m.pending, make(chan error, 1)
+	batch, done := m.pending, make(chan wrote, 1)
 	m.pending, m.writing, m.written = make([]berth.Probe, 0, len(batch)), batch, done
 	m.work.Go(func() {
 		// Begun is begun: the end of ctx does not lose what was learnt.
 		write, cancel := context.WithTimeout(context.WithoutCancel(ctx), longestWrite)
 		defer cancel()
-		done <- m.Record(write, batch)
+		n, err := m.Record(write, batch)
+		done <- wrote{n, err}
 	})
 }
 
-// wrote ends a write. What was refused is written with what came since.
-func (m *Monitor) wrote(err error) {
+// wrote is how a write ended.
+type wrote struct {
+	rows int
+	err  error
+}
+
+// took ends a write. What was refused is written with what came since.
+func (m *Monitor) took(w wrote) {
 	batch := m.writing
 	m.writing, m.written = nil, nil
-	if err == nil {
+	if w.err == nil {
 		m.refused = 0
 		return
 	}
-	m.Log.Warn("probes were not written", "error", err, "probes", len(batch))
+	batch = batch[w.rows:]
+	m.Log.Warn("probes were not written", "error", w.err, "probes", len(batch))
 	if m.refused++; m.refused == mostRefused {
 		m.refused = 0
 		return
 	}
 	m.pending = append(batch, m.pending...)
 	m.pending = m.pending[max(0, len(m.pending)-mostPending):]
+}
+
+// Recorder returns a Record for a store.
+func Recorder(s store.Store) func(context.Context, []berth.Probe) (int, error) {
+	return func(ctx context.Context, list []berth.Probe) (int, error) {
+		return store.InBatches(ctx, s, list, func(tx store.Tx, part []berth.Probe) error { return tx.RecordProbes(ctx, part) })
+	}
 }

@@ -93,7 +93,7 @@ func (w *town) set(members ...berth.Member) {
 	w.members = members
 }
 
-func (w *town) record(_ context.Context, list []berth.Probe) error {
+func (w *town) record(_ context.Context, list []berth.Probe) (int, error) {
 	if w.stall != nil {
 		<-w.stall
 	}
@@ -101,7 +101,10 @@ func (w *town) record(_ context.Context, list []berth.Probe) error {
 	defer w.mu.Unlock()
 	w.written = append(w.written, list)
 	w.writes = append(w.writes, time.Now())
-	return w.refuse
+	if w.refuse != nil {
+		return 0, w.refuse
+	}
+	return len(list), nil
 }
 
 func (w *town) rows() (n int) {
@@ -432,12 +435,12 @@ func TestProbesThatCouldNotBeWrittenAreWrittenLater(t *testing.T) {
 			w := newTown()
 			w.set(memberOf(1), memberOf(2))
 			var written []berth.Probe
-			m := health.NewMonitor(health.MonitorConfig{Fleet: w.fleet, Asker: w, Log: slog.New(slog.DiscardHandler), Record: func(_ context.Context, list []berth.Probe) error {
+			m := health.NewMonitor(health.MonitorConfig{Fleet: w.fleet, Asker: w, Log: slog.New(slog.DiscardHandler), Record: func(_ context.Context, list []berth.Probe) (int, error) {
 				if time.Since(began) < refused {
-					return errors.New("full")
+					return 0, errors.New("full")
 				}
 				written = append(written, list...)
-				return nil
+				return len(list), nil
 			}})
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			defer cancel()

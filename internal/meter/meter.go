@@ -281,34 +281,42 @@ func (m *Meter) record(ctx context.Context) {
 		return
 	}
 	now := time.Now()
-	usage, marks := m.periods(now)
-	err := m.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+	list := m.periods(now)
+	n, err := store.InBatches(ctx, m.Store, list, func(tx store.Tx, part []period) error {
+		usage, marks := make([]berth.Usage, len(part)), make([]berth.Mark, len(part))
+		for i, p := range part {
+			usage[i], marks[i] = p.usage, p.mark
+		}
 		if err := tx.PutUsage(ctx, usage); err != nil {
 			return err
 		}
-		if err := tx.PutMarks(ctx, marks); err != nil {
-			return err
-		}
-		return tx.ForgetMarks(ctx)
+		return tx.PutMarks(ctx, marks)
 	})
-	if err != nil {
-		if ctx.Err() == nil {
-			m.Log.Warn("usage could not be stored", "error", err, "tenants", len(usage))
-		}
-		return
-	}
 	m.mu.Lock()
-	for _, u := range usage {
-		m.accounts[u.OrganizationID].begin(u.End, now)
+	for _, p := range list[:n] {
+		m.accounts[p.usage.OrganizationID].begin(p.usage.End, now)
 	}
 	m.mu.Unlock()
+	if err == nil {
+		err = m.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.ForgetMarks(ctx) })
+	}
+	if err != nil && ctx.Err() == nil {
+		m.Log.Warn("usage could not be stored", "error", err, "tenants", len(list)-n)
+	}
+}
+
+// period is what is stored of a tenant at a time: what it used, and where its
+// counters stood then.
+type period struct {
+	usage berth.Usage
+	mark  berth.Mark
 }
 
 // leastPeriod is the shortest that is stored: one that has hardly begun goes on.
 const leastPeriod = time.Second
 
 // periods are those that are open, by organization.
-func (m *Meter) periods(now time.Time) (usage []berth.Usage, marks []berth.Mark) {
+func (m *Meter) periods(now time.Time) (list []period) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, org := range slices.Sorted(maps.Keys(m.accounts)) {
@@ -324,9 +332,9 @@ func (m *Meter) periods(now time.Time) (usage []berth.Usage, marks []berth.Mark)
 			a.begin(u.End, now)
 			continue
 		}
-		usage, marks = append(usage, u), append(marks, mark)
+		list = append(list, period{u, mark})
 	}
-	return usage, marks
+	return list
 }
 
 // Killed notes that the engine told of a process that the kernel killed for want

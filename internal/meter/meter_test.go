@@ -314,3 +314,59 @@ func TestPeriodsEndAtTheFullMinute(t *testing.T) {
 		}
 	})
 }
+
+// slow is a store that takes a millisecond for each period, and knows how long
+// its longest transaction took.
+type slow struct {
+	store.Store
+	mu   sync.Mutex
+	most time.Duration
+}
+
+type slowTx struct{ store.Tx }
+
+func (s *slow) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
+	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
+		began := time.Now()
+		err := fn(slowTx{tx})
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.most = max(s.most, time.Since(began))
+		return err
+	})
+}
+
+func (t slowTx) PutUsage(ctx context.Context, list []berth.Usage) error {
+	<-time.After(time.Duration(len(list)) * time.Millisecond)
+	return t.Tx.PutUsage(ctx, list)
+}
+
+func TestAMinuteOfManyTenantsHoldsTheWriterInParts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "berth.db")
+	synctest.Test(t, func(t *testing.T) {
+		const many = 250 // addresses that open's pattern has
+		lite := open(t, path, many)
+		s := &slow{Store: lite}
+		var members []berth.Member
+		for n := range many {
+			members = append(members, berth.Member{OrganizationID: org(n), Instance: berth.Instance{ID: fmt.Sprint("c", n), StartedAt: time.Now()}})
+		}
+		m := meter.New(meter.Config{}, meter.Parts{Store: s, Sampler: steady{time.Now()}, Log: slog.New(slog.DiscardHandler), Fleet: func() []berth.Member { return members }})
+		run, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+		defer cancel()
+		if err := m.Run(run); err != nil {
+			t.Error(err)
+		}
+		for n := range many {
+			if len(rows(t, lite, n, berth.ByMinute)) < 3 {
+				t.Fatalf("tenant %d has %d periods", n, len(rows(t, lite, n, berth.ByMinute)))
+			}
+		}
+		if s.most > 100*time.Millisecond {
+			t.Errorf("the writer was held for %v", s.most)
+		}
+		if err := lite.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -49,9 +49,7 @@ func (s *server) newTerm(st store.Store, lease store.Lease, check func() error) 
 	})
 	vitals.Monitor = health.NewMonitor(health.MonitorConfig{
 		Fleet: loop.Fleet, Asker: s.prober, Reading: m.Now, Changed: loop.Recheck, Log: s.log,
-		Record: func(ctx context.Context, list []berth.Probe) error {
-			return st.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.RecordProbes(ctx, list) })
-		},
+		Record: health.Recorder(st),
 	})
 	return &control.Term{Loop: loop, Edge: edge, Meter: m, Monitor: vitals.Monitor, Close: engine.Close}, nil
 }
