@@ -149,8 +149,7 @@ func tenantBinary(ctx context.Context, version string) ([]byte, error) {
 			return nil, err
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		out := filepath.Join(dir, "tenantapp")
-		err = GoBuild(ctx, out, "./examples/tenantapp", "-s -w -X main.version="+version)
+		out, err := BuildShared(ctx, filepath.Join(dir, "tenantapp"), "./examples/tenantapp", "-s -w -X main.version="+version)
 		if err != nil {
 			return nil, err
 		}

@@ -46,7 +46,13 @@ func Registry(t testing.TB, username, password string) *PrivateRegistry {
 // and its digest.
 func (r *PrivateRegistry) Push(t testing.TB, repositoryTag string) (reference, digest string) {
 	t.Helper()
-	img, err := TenantImage(t.Context(), "pulled")
+	return r.PushVersion(t, repositoryTag, "pulled")
+}
+
+// PushVersion is Push of a version of one's own.
+func (r *PrivateRegistry) PushVersion(t testing.TB, repositoryTag, version string) (reference, digest string) {
+	t.Helper()
+	img, err := TenantImage(t.Context(), version)
 	if err != nil {
 		t.Fatal(err)
 	}

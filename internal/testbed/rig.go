@@ -37,8 +37,7 @@ func (r *Rig) run(m *testing.M, name string) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r.Binary = filepath.Join(dir, "berth")
-	if err := GoBuild(ctx, r.Binary, "./cmd/berth", ""); err != nil {
+	if r.Binary, err = BuildShared(ctx, filepath.Join(dir, "berth"), "./cmd/berth", ""); err != nil {
 		return 1, err
 	}
 	repository := fmt.Sprintf("berth-%s-%d", name, os.Getpid())
