@@ -24,8 +24,9 @@ test: lint build images postgres ## every test, on real components; starts what 
 	$(tool) gotestsum --format pkgname -- -race -timeout 15m ./...
 
 .PHONY: test-long
-test-long: build images postgres ## the randomized tests for many more steps, and the fuzzers
+test-long: build images postgres ## the randomized tests for many more steps, half an hour of storms, and the fuzzers
 	BERTH_LONG=1 go test -timeout 60m -run TestModel -v ./internal/reconcile
+	BERTH_LONG=1 go test -timeout 60m -v ./test/storm
 	for target in $$(grep -rlE 'func Fuzz' --include=*_test.go . | xargs -n1 dirname | sort -u); do \
 		for f in $$(grep -ohE 'func Fuzz[A-Za-z0-9_]*' $$target/*_test.go | sed 's/func //'); do \
 			go test -run '^$$' -fuzz "^$$f$$" -fuzztime 60s $$target; done; done
