@@ -49,6 +49,7 @@ func routes(t *testing.T) (list [][2]string) {
 }
 
 func TestTheOpenAPIDocumentIsTheCommittedOne(t *testing.T) {
+	t.Parallel()
 	const path = "../../docs/openapi.json"
 	got, err := api.OpenAPI("0.1.0")
 	if err != nil {
@@ -70,6 +71,7 @@ func TestTheOpenAPIDocumentIsTheCommittedOne(t *testing.T) {
 
 // Seed fault 23.
 func TestEveryRouteWantsAValidToken(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	revoked, r, err := w.auth.Create(t.Context(), berth.System(), auth.NewToken{Name: "revoked"})
 	w.must(err)
@@ -125,6 +127,7 @@ func expire(t *testing.T, w *world, tok berth.Token) error {
 
 // Faults 28 to 31, at every route that takes a body.
 func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if a := w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1","start":true}`); a.status != http.StatusCreated {
 		t.Fatalf("%d %s", a.status, a.body)
@@ -171,6 +174,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 }
 
 func TestTheSeedsRulesAndMessages(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	provision := func(fields string) answer { return w.ask("POST", "/api/tenants/provision", "{"+fields+"}") }
 	good := `"organizationId":"` + strings.ToUpper(one) + `","tenantName":"O'Brien \"🚢\" <b>: שלום","imageTag":"app:1","start":true`
@@ -241,6 +245,7 @@ func TestTheSeedsRulesAndMessages(t *testing.T) {
 }
 
 func TestPortsRunOutAndNeverIncludeAReservedOne(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t) // 3001 to 3004, without 3003
 	var ports []float64
 	for n := range 3 {
@@ -258,6 +263,7 @@ func TestPortsRunOutAndNeverIncludeAReservedOne(t *testing.T) {
 
 // Fault 28.
 func TestTheSameKeyRepeatsTheFirstAnswer(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	body := `{"organizationId":"` + one + `","tenantName":"One","imageTag":"app:1","start":true}`
 	answers := make([]answer, 10)
@@ -290,6 +296,7 @@ func TestTheSameKeyRepeatsTheFirstAnswer(t *testing.T) {
 }
 
 func TestAnOrderIsAnsweredWhenItIsDoneOrSaidToBeUnderWay(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	a := w.ask("POST", "/api/tenants/provision?wait=0", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1","start":true}`)
 	if m := a.json(t); a.status != http.StatusAccepted || m["externalPort"] != 3001.0 || m["deploymentId"] == "" {
@@ -323,6 +330,7 @@ func TestAnOrderIsAnsweredWhenItIsDoneOrSaidToBeUnderWay(t *testing.T) {
 }
 
 func TestTheStatusOfATenantThatDoesNotRunSaysSo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:absent"}`)
 	st := w.ask("GET", "/api/tenants/"+one+"/status", "").json(t)
@@ -337,6 +345,7 @@ func TestTheStatusOfATenantThatDoesNotRunSaysSo(t *testing.T) {
 }
 
 func TestNoAnswerAndNoLogHoldsASecret(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	const canary = "canary-5f3a9b"
 	a := w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1","start":true,"environment":{"A_SECRET":"`+canary+`"}}`)
@@ -357,6 +366,7 @@ func TestNoAnswerAndNoLogHoldsASecret(t *testing.T) {
 }
 
 func TestWhatNoRouteTakesIsAProblemToo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.wantProblem(w.ask("GET", "/nowhere", ""), 404, "unknown path")
 	a := w.ask("PUT", "/api/tenants", "")

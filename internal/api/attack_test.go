@@ -38,6 +38,7 @@ func limited(c *auth.Config, a *api.Config) {
 }
 
 func TestWhoFailsTooOftenIsToldToWaitAndAGoodTokenStillWorks(t *testing.T) {
+	t.Parallel()
 	w := newWorldWith(t, limited)
 	bad := "berth_" + strings.Repeat("x", 49)
 	for range 5 {
@@ -69,6 +70,7 @@ func TestWhoFailsTooOftenIsToldToWaitAndAGoodTokenStillWorks(t *testing.T) {
 }
 
 func TestAnAddressIsBelievedOfATrustedProxyOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorldWith(t, limited)
 	bad := "berth_" + strings.Repeat("x", 49)
 	spend := func(peer, forwarded string) {
@@ -88,6 +90,7 @@ func TestAnAddressIsBelievedOfATrustedProxyOnly(t *testing.T) {
 
 // Everything that is secret is planted, used and looked for.
 func TestNoSecretIsInTheLogAnAnswerOrTheDatabase(t *testing.T) {
+	t.Parallel()
 	p, i := newProvider(t), newIssuer(t)
 	w := newWorldWith(t, func(c *auth.Config, a *api.Config) { p.config(c, a); i.config(c, a) })
 	w.organization(one, 0)

@@ -15,6 +15,7 @@ import (
 )
 
 func TestTheAuditSaysWhoDidWhatAndWhatItWasBefore(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.want(w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1","environment":{"A":"canary-1","B":"canary-2"}}`), 201, "provision")
 	changed := w.ask("PATCH", "/api/tenants/"+one, `{"environment":{"A":"canary-3","B":null,"C":"canary-4"}}`)
@@ -42,6 +43,7 @@ func TestTheAuditSaysWhoDidWhatAndWhatItWasBefore(t *testing.T) {
 }
 
 func TestTheAuditIsFilteredAndPaged(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	for _, name := range []string{"A", "B", "C", "D", "E"} {
@@ -82,6 +84,7 @@ func TestTheAuditIsFilteredAndPaged(t *testing.T) {
 }
 
 func TestAChangedEntryBreaksItsChainThereAndInAnExport(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	for _, name := range []string{"A", "<b>&é", "C"} {

@@ -30,6 +30,7 @@ func (w *world) apply(source string) answer {
 }
 
 func TestAnEditedBlueprintIsTheNextVersionAndTheSameIsNot(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	first := w.apply(shop)
 	if m := first.json(t); first.status != http.StatusCreated || m["id"] != "shop@1" || m["newest"] != true || m["unchanged"] != nil || m["hash"] != berth.BlueprintHash([]byte(shop)) {
@@ -63,6 +64,7 @@ func TestAnEditedBlueprintIsTheNextVersionAndTheSameIsNot(t *testing.T) {
 }
 
 func TestABlueprintThatIsWrongIsRefusedWithAllFindings(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.wantProblem(w.apply(strings.Replace(shop, "    user:", "    privileged: true\n    network_mode: host\n    user:", 1)), 422, "forbidden")
 	found := map[string]bool{}
@@ -99,6 +101,7 @@ func TestABlueprintThatIsWrongIsRefusedWithAllFindings(t *testing.T) {
 }
 
 func TestTheLargestBlueprintIsTaken(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	source := shop + strings.Repeat("#\n", (1<<20-len(shop))/2) // half of it line breaks, two bytes each in JSON
 	source += strings.Repeat("#", 1<<20-len(source))
@@ -108,6 +111,7 @@ func TestTheLargestBlueprintIsTaken(t *testing.T) {
 }
 
 func TestATenantOnAnOlderVersionIsBehindUntilItIsDeployed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.apply(shop)
 	a := w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","blueprint":"shop","start":true}`)
@@ -150,6 +154,7 @@ func TestATenantOnAnOlderVersionIsBehindUntilItIsDeployed(t *testing.T) {
 }
 
 func TestATenantIsTakenBackFromComposeByAnOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1","environment":{"A_SECRET":"canary-77"}}`)
 	files := w.ask("POST", "/api/tenants/one/compose/env", "")
@@ -173,6 +178,7 @@ func TestATenantIsTakenBackFromComposeByAnOrder(t *testing.T) {
 // A rule that came after a blueprint was stored holds for what is applied next,
 // not for what tenants run already.
 func TestABlueprintOlderThanARuleGoesOnUntilItIsEdited(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	old := strings.Replace(shop, "port: 3000", "port: 3000\n  health: {interval: 1s, timeout: 2s}", 1)
 	v := berth.BlueprintVersion{Name: "shop", Version: 1, Hash: berth.BlueprintHash([]byte(old)), Source: []byte(old), CreatedAt: time.Now().UTC(), CreatedBy: "test"}

@@ -9,6 +9,7 @@ import (
 )
 
 func TestNotesAndCredentialsAreBounded(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if a := w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1","start":true}`); a.status != http.StatusCreated {
 		t.Fatalf("%d %s", a.status, a.body)
@@ -51,6 +52,7 @@ func TestNotesAndCredentialsAreBounded(t *testing.T) {
 }
 
 func TestToRemoveAVariableThatIsNotThereIsNoDeployment(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if a := w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1","environment":{"A":"x","B":"y"},"start":true}`); a.status != http.StatusCreated {
 		t.Fatalf("%d %s", a.status, a.body)

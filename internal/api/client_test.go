@@ -14,6 +14,7 @@ import (
 )
 
 func TestTheClientDoesAllThatIsAboutPeople(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	w := newWorldWith(t, i.config)
 	w.organization(one, berth.ScopeDeploy)

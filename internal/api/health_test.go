@@ -11,6 +11,7 @@ import (
 )
 
 func TestASweepAsksEveryRunningTenantAndRecordsIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if m := w.ask("GET", "/api/tenants/health-check", "").json(t); m["checked"] != 0.0 || len(m["tenants"].([]any)) != 0 {
 		t.Errorf("an empty fleet: %v", m)
@@ -51,6 +52,7 @@ func TestASweepAsksEveryRunningTenantAndRecordsIt(t *testing.T) {
 }
 
 func TestHealthIsAskedForWithinBounds(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1"}`)
 	for _, path := range []string{"/api/tenants/health-check?limit=1001", "/api/tenants/health-check?limit=0", "/api/tenants/one/health?hours=2161", "/api/tenants/one/health?hours=0"} {
@@ -61,6 +63,7 @@ func TestHealthIsAskedForWithinBounds(t *testing.T) {
 }
 
 func TestAReservedSlugIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, slug := range []string{"health-check", "provision"} {
 		a := w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","slug":"`+slug+`"}`)
@@ -75,6 +78,7 @@ func TestAReservedSlugIsRefused(t *testing.T) {
 }
 
 func TestAnEnginesCheckIsNotTimed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1"}`)
 	for took, want := range map[time.Duration]any{0: nil, time.Microsecond: 1.0, 1500 * time.Microsecond: 2.0} {

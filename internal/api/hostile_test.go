@@ -16,6 +16,7 @@ import (
 
 // Whoever has a token can have a body read; what it may do is looked at later.
 func TestABodyOfManyHalvesOfPairsIsReadInOneGo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	member := w.tokenFor(berth.RoleMember, one)
@@ -28,6 +29,7 @@ func TestABodyOfManyHalvesOfPairsIsReadInOneGo(t *testing.T) {
 }
 
 func TestOneOrganizationsChannelsLeaveRoomForOthers(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, org := range []string{one, two} {
 		w.want(w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+org+`","tenantName":"T","imageTag":"app:1"}`), 201, "provision")
@@ -44,6 +46,7 @@ func TestOneOrganizationsChannelsLeaveRoomForOthers(t *testing.T) {
 
 // Limits are what an operator sells: a rollback by who may not scale keeps them.
 func TestARollbackGivesBackNoLimitsToWhoMayNotScale(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.want(w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"T","imageTag":"app:1","memoryLimitMb":2048,"cpuLimit":2,"start":true}`), 201, "provision")
 	w.want(w.ask("POST", "/api/tenants/"+one+"/scale", `{"memoryLimitMb":512,"cpuLimit":0.5}`), 200, "scale down")
@@ -66,6 +69,7 @@ func TestARollbackGivesBackNoLimitsToWhoMayNotScale(t *testing.T) {
 
 // A person of two organizations has one set of keys.
 func TestAKeyIsOfOneOrganizationAndRole(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	w := newWorldWith(t, i.config)
 	w.organization(one, 0)
@@ -93,6 +97,7 @@ func TestAKeyIsOfOneOrganizationAndRole(t *testing.T) {
 
 // A letter that only looks alike when its case is changed is another's address.
 func TestAnAddressIsFoldedInASCIIOnly(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	w := newWorldWith(t, i.config)
 	w.organization(one, 0)
@@ -111,6 +116,7 @@ func TestAnAddressIsFoldedInASCIIOnly(t *testing.T) {
 
 // Many addresses must not keep what a known actor tries out of the audit.
 func TestStrangersLeaveRoomForWhoIsKnownInTheAudit(t *testing.T) {
+	t.Parallel()
 	w := newWorldWith(t, func(_ *auth.Config, c *api.Config) {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	})
@@ -131,6 +137,7 @@ func TestStrangersLeaveRoomForWhoIsKnownInTheAudit(t *testing.T) {
 
 // What is refused before it is known for whom counts too.
 func TestWhoNamesAnothersOrganizationIsLimitedToo(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	w := newWorldWith(t, func(c *auth.Config, a *api.Config) {
 		i.config(c, a)
@@ -147,6 +154,7 @@ func TestWhoNamesAnothersOrganizationIsLimitedToo(t *testing.T) {
 }
 
 func TestWhatATargetHoldsSteersNoTerminal(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	admin := w.tokenFor(berth.RoleAdmin, one)
@@ -170,6 +178,7 @@ func TestWhatATargetHoldsSteersNoTerminal(t *testing.T) {
 }
 
 func TestANarrowTokenMakesNoDisabledOperatorOneAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.user(ada, "ada@example.com", true, nil)
 	w.user(grace, "grace@example.com", false, nil)
@@ -185,6 +194,7 @@ func TestANarrowTokenMakesNoDisabledOperatorOneAgain(t *testing.T) {
 
 // The operator's credentials open more than one customer's images.
 func TestItsOwnPeopleDeployNoOtherProgram(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.want(w.apply(shop), 201, "shop")
 	w.want(w.apply(strings.Replace(shop, "shop", "other", 1)), 201, "other")
@@ -226,6 +236,7 @@ func TestItsOwnPeopleDeployNoOtherProgram(t *testing.T) {
 
 // Nobody writes into a chain that nobody can read.
 func TestANamedOrganizationThatIsNotThereHasNoChain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	deployer, reader := w.tokenFor(berth.RoleDeployer, ""), w.tokenFor(berth.RoleOperator, "", "read")
@@ -244,6 +255,7 @@ func TestANamedOrganizationThatIsNotThereHasNoChain(t *testing.T) {
 
 // What a token may do is bounded in time too.
 func TestATokenMakesNoneThatOutlivesIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	until := moment().Add(time.Hour)
@@ -261,6 +273,7 @@ func TestATokenMakesNoneThatOutlivesIt(t *testing.T) {
 
 // Each token has a limit of its own, so they are counted.
 func TestAnOrganizationHasSoManyTokensAndInvitations(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	w.organization(two, 0)

@@ -117,6 +117,7 @@ func sign(t *testing.T, algorithm jose.SignatureAlgorithm, key any, kid string, 
 }
 
 func TestASupabaseUserActsByMembershipWhateverTheirMetadataSays(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	w := newWorldWith(t, i.config)
 	w.organization(one, 0)
@@ -140,6 +141,7 @@ func TestASupabaseUserActsByMembershipWhateverTheirMetadataSays(t *testing.T) {
 }
 
 func TestATokenThatIsNotTheIssuersIsRefused(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	w := newWorldWith(t, i.config)
 	w.organization(one, 0)
@@ -210,6 +212,7 @@ func TestATokenThatIsNotTheIssuersIsRefused(t *testing.T) {
 }
 
 func TestKeysAreAskedForAgainWhenOneIsNewButNotForEveryToken(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	w := newWorldWith(t, func(c *auth.Config, a *api.Config) {
 		i.config(c, a)
@@ -247,6 +250,7 @@ func TestKeysAreAskedForAgainWhenOneIsNewButNotForEveryToken(t *testing.T) {
 }
 
 func TestAPersonOfSeveralOrganizationsChooses(t *testing.T) {
+	t.Parallel()
 	i := newIssuer(t)
 	w := newWorldWith(t, i.config)
 	w.organization(one, 0)

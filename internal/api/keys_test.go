@@ -35,6 +35,7 @@ func (w *world) audit() (list []berth.AuditEntry) {
 }
 
 func TestKeysAreListedRotatedAndRetired(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	if a := w.ask("PUT", "/api/registries/r.example.com", `{"username":"u","password":"hunter2"}`); a.status != http.StatusNoContent {
 		t.Fatalf("%d %s", a.status, a.body)
@@ -78,6 +79,7 @@ func TestKeysAreListedRotatedAndRetired(t *testing.T) {
 }
 
 func TestAValueThatNoKeyOpensIsListedAsMissing(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.must(w.store.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
 		return tx.PutCredential(t.Context(), store.StoredCredential{Registry: "r.example.com", Username: "u", Ciphertext: []byte("\x01\x00\x00\x00\x07rest"), UpdatedAt: time.Unix(1, 0).UTC()})
@@ -95,6 +97,7 @@ func TestAValueThatNoKeyOpensIsListedAsMissing(t *testing.T) {
 }
 
 func TestKeysAreTheOperatorsOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, actor := range []berth.Actor{{}, {ID: "a", Role: berth.RoleAdmin, OrganizationID: one}, {ID: "o", Role: berth.RoleOperator, OrganizationID: one}, {ID: "d", Role: berth.RoleDeployer}} {
 		if _, err := w.service.ListKeys(t.Context(), actor); !berth.Is(err, berth.CodeForbidden) {

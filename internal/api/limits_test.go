@@ -12,6 +12,7 @@ import (
 )
 
 func TestWhoAsksTooOftenIsToldWhenToComeBack(t *testing.T) {
+	t.Parallel()
 	w := newWorldWith(t, func(_ *auth.Config, c *api.Config) {
 		c.Limits = api.Limits{Requests: api.Limit{PerSecond: 0.01, Burst: 8}, Changes: api.Limit{PerSecond: 0.01, Burst: 3}}
 	})
@@ -46,6 +47,7 @@ func TestWhoAsksTooOftenIsToldWhenToComeBack(t *testing.T) {
 
 // What nobody known tries fills no disk, and none of it is lost count of.
 func TestDeniedAttemptsAreRecordedWithinBounds(t *testing.T) {
+	t.Parallel()
 	w := newWorldWith(t, func(_ *auth.Config, c *api.Config) {
 		c.Denials = api.Denials{PerActor: 4, PerAddress: 2, Strangers: 3}
 	})
@@ -85,6 +87,7 @@ func (w *world) endRun() {
 }
 
 func TestAFailedSignInAndAnotherSitesRequestAreRecorded(t *testing.T) {
+	t.Parallel()
 	w := newWorldWith(t, func(c *auth.Config, _ *api.Config) {
 		c.OIDC = &auth.OIDC{Issuer: "https://id.example.com", ClientID: "berth", RedirectURL: "https://berth.test" + auth.CallbackPath}
 	})

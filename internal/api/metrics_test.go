@@ -9,6 +9,7 @@ import (
 )
 
 func TestAScrapeShowsLivingTenantsOnly(t *testing.T) {
+	t.Parallel()
 	w := newMeteredWorld(t)
 	w.metered(meter{
 		one: {OrganizationID: one, MemoryBytes: berth.Known(int64(5))},
@@ -35,6 +36,7 @@ func TestAScrapeShowsLivingTenantsOnly(t *testing.T) {
 }
 
 func TestAScrapeWorksWithoutAMeter(t *testing.T) {
+	t.Parallel()
 	w := newMeteredWorld(t)
 	a := w.ask("GET", "/metrics", "")
 	if !strings.Contains(a.body, "\nberth_tenant_up{") || strings.Contains(a.body, "berth_tenant_memory_bytes") {
@@ -43,6 +45,7 @@ func TestAScrapeWorksWithoutAMeter(t *testing.T) {
 }
 
 func TestAnActorOfOneOrganizationSeesItsOwnFiguresOnly(t *testing.T) {
+	t.Parallel()
 	w := newMeteredWorld(t)
 	w.metered(meter{one: {OrganizationID: one}, two: {OrganizationID: two}})
 	own := berth.Actor{ID: "x", Role: berth.RoleOperator, OrganizationID: two}

@@ -19,6 +19,7 @@ import (
 )
 
 func TestAWebhookIsMadeListedTestedAndForgotten(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	made := w.ask("POST", "/api/notifications", `{"url":"https://hooks.example.com/x"}`)
 	if made.status != 201 {
@@ -51,6 +52,7 @@ func TestAWebhookIsMadeListedTestedAndForgotten(t *testing.T) {
 }
 
 func TestAWebhookThatBreaksARuleIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	for _, body := range []string{
 		`{"url":"http://hooks.example.com"}`, `{"url":"ftp://a"}`, `{"url":""}`, `{"url":"https://"}`, `{"url":"https://u:p@h"}`, `{"url":"https://h/#f"}`,
@@ -62,6 +64,7 @@ func TestAWebhookThatBreaksARuleIsRefused(t *testing.T) {
 }
 
 func TestAMailAddressThatBreaksARuleIsRefused(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	ask := func(body, field string) {
 		t.Helper()
@@ -109,6 +112,7 @@ func (w *world) dispatch(p *testbed.Post) (stop func()) {
 }
 
 func TestMailComesToTheAddressThatWasGiven(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.restart(func(c *tenancy.Config, _ *tenancy.Parts) { c.Mail = true })
 	p := &testbed.Post{User: "berth", Password: "s3cret-of-mail"}

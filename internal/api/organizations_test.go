@@ -8,6 +8,7 @@ import (
 )
 
 func TestAnOperatorSaysWhatAnOrganizationsOwnPeopleMayDo(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	path := "/api/organizations/" + one
 	for body, field := range map[string]string{

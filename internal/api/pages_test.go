@@ -26,6 +26,7 @@ var unpaged = map[string]string{
 }
 
 func TestEveryListHasPages(t *testing.T) {
+	t.Parallel()
 	data, err := api.OpenAPI("golden")
 	if err != nil {
 		t.Fatal(err)
@@ -77,6 +78,7 @@ func TestEveryListHasPages(t *testing.T) {
 }
 
 func TestPagesHoldTheWholeListInItsOrder(t *testing.T) {
+	t.Parallel()
 	w := newMeteredWorld(t)
 	ctx := t.Context()
 	for i := range 4 {
@@ -136,6 +138,7 @@ func TestPagesHoldTheWholeListInItsOrder(t *testing.T) {
 }
 
 func TestUsageHasPagesAndAnAverageOfAll(t *testing.T) {
+	t.Parallel()
 	w := newMeteredWorld(t)
 	hour := moment().Truncate(time.Hour).Add(-10 * time.Hour)
 	w.put(func(tx store.Tx) error {

@@ -80,6 +80,7 @@ func (w *world) want(a answer, status int, what string) map[string]any {
 }
 
 func TestATokenMayDoNoMoreThanWhoMadeIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, berth.ScopeStart)
 	w.organization(two, 0)
@@ -145,6 +146,7 @@ func TestATokenMayDoNoMoreThanWhoMadeIt(t *testing.T) {
 }
 
 func TestTokensAreListedAndRevokedByWhoManagesThemOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	w.organization(two, 0)
@@ -187,6 +189,7 @@ func TestTokensAreListedAndRevokedByWhoManagesThemOnly(t *testing.T) {
 }
 
 func TestEveryTokenThatIsNotValidIsToldTheSame(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	revoked, tok, err := w.auth.Create(t.Context(), berth.System(), auth.NewToken{Name: "revoked"})
 	w.must(err)
@@ -206,6 +209,7 @@ func TestEveryTokenThatIsNotValidIsToldTheSame(t *testing.T) {
 }
 
 func TestAnAdminManagesTheirOwnOrganizationsMembersOnly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	w.organization(two, 0)
@@ -246,6 +250,7 @@ func TestAnAdminManagesTheirOwnOrganizationsMembersOnly(t *testing.T) {
 }
 
 func TestTheLastOperatorStays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.user(ada, "ada@example.com", true, nil)
 	w.user(grace, "grace@example.com", false, nil)
@@ -287,6 +292,7 @@ func TestTheLastOperatorStays(t *testing.T) {
 }
 
 func TestEveryChangeOfPeopleIsInTheAuditWithoutASecret(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	w.user(ada, "ada@example.com", false, map[string]berth.Role{one: berth.RoleMember})

@@ -15,6 +15,7 @@ import (
 const key = "Idempotency-Key"
 
 func TestARepeatedMutationIsDoneOnceAndAnsweredTheSame(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.organization(one, 0)
 	count := func(path, list string) int { return len(w.ask("GET", path, "").json(t)[list].([]any)) }
@@ -56,6 +57,7 @@ func TestARepeatedMutationIsDoneOnceAndAnsweredTheSame(t *testing.T) {
 }
 
 func TestARefusedRequestLeavesItsKeyFree(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.wantProblem(w.ask("POST", "/api/tokens", `{"name":""}`, key, "k"), 422, "no name")
 	if a := w.ask("POST", "/api/tokens", `{"name":"x"}`, key, "k"); a.status != 201 {
@@ -77,6 +79,7 @@ func TestARefusedRequestLeavesItsKeyFree(t *testing.T) {
 
 // A claim that a crash cut off: nobody knows what it did.
 func TestARequestThatWasNeverAnsweredIsNotDoneAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.want(w.ask("POST", "/api/tokens", `{"name":"x"}`, key, "k"), 201, "token")
 	me := w.want(w.ask("GET", "/api/me", ""), 200, "me")["id"].(string)
@@ -100,6 +103,7 @@ func TestARequestThatWasNeverAnsweredIsNotDoneAgain(t *testing.T) {
 }
 
 func TestAnAnswerWithASecretIsStoredSealed(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	made := w.want(w.ask("POST", "/api/tokens", `{"name":"x"}`, key, "k"), 201, "token")
 	hook := w.want(w.ask("POST", "/api/notifications", `{"url":"https://h.example.com/x"}`, key, "l"), 201, "webhook")
@@ -120,6 +124,7 @@ func TestAnAnswerWithASecretIsStoredSealed(t *testing.T) {
 }
 
 func TestRequestsAtOnceUnderOneKeyAreDoneOnce(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	answers := make([]answer, 8)
 	var all sync.WaitGroup

@@ -12,6 +12,7 @@ import (
 
 // Nothing is registered beside secured and guarded but what is open.
 func TestARouteIsRegisteredInOnePlaceOnly(t *testing.T) {
+	t.Parallel()
 	registers := map[string]int{"guard.go": 1, "open.go": 1 + 2, "signin.go": 2}
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) == 0 {

@@ -23,6 +23,7 @@ const (
 )
 
 func TestAPersonSignsInAtARealProvider(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	w := newWorldWith(t, p.config)
 	w.organization(one, 0)
@@ -75,6 +76,7 @@ func (b *browser) signInOK(p *provider, name string) answer {
 }
 
 func TestWhoIsNotKnownDoesNotComeIn(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	w := newWorldWith(t, p.config)
 	w.user(ada, "ada@example.com", true, nil)
@@ -107,6 +109,7 @@ func TestWhoIsNotKnownDoesNotComeIn(t *testing.T) {
 }
 
 func TestDisablingAUserEndsTheirSessionsAtOnce(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	w := newWorldWith(t, p.config)
 	w.user(ada, "ada@example.com", true, nil)
@@ -120,6 +123,7 @@ func TestDisablingAUserEndsTheirSessionsAtOnce(t *testing.T) {
 }
 
 func TestASignInWorksInTheBrowserThatBeganItAndOnce(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	w := newWorldWith(t, p.config)
 	w.user(ada, "ada@example.com", true, nil)
@@ -151,6 +155,7 @@ func TestASignInWorksInTheBrowserThatBeganItAndOnce(t *testing.T) {
 }
 
 func TestAnIDTokenOfAnotherSignInIsRefused(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	w := newWorldWith(t, p.config)
 	w.user(ada, "ada@example.com", true, nil)
@@ -171,6 +176,7 @@ func TestAnIDTokenOfAnotherSignInIsRefused(t *testing.T) {
 }
 
 func TestASignInLeadsNowhereElse(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	w := newWorldWith(t, p.config)
 	for _, next := range []string{"https://evil.test/", "//evil.test", "/\\evil.test", "\\\\evil.test", "/a\\..\\b", "evil", "javascript:alert(1)", "/\t/evil.test", "/\n/evil", "/%0a\x00", "///evil.test", " /x"} {
@@ -182,6 +188,7 @@ func TestASignInLeadsNowhereElse(t *testing.T) {
 }
 
 func TestAProviderThatIsDownHinders503AndNothingElse(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	p.set(func() { p.status = http.StatusBadGateway })
 	w := newWorldWith(t, p.config)
@@ -216,6 +223,7 @@ func TestAProviderThatIsDownHinders503AndNothingElse(t *testing.T) {
 }
 
 func TestAnInvitationLetsItsAddressInOnce(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	i := newIssuer(t)
 	w := newWorldWith(t, func(c *auth.Config, a *api.Config) { p.config(c, a); i.config(c, a) })
@@ -287,6 +295,7 @@ func TestAnInvitationLetsItsAddressInOnce(t *testing.T) {
 }
 
 func TestOfTwoWhoAcceptAtOnceOneWins(t *testing.T) {
+	t.Parallel()
 	p := newProvider(t)
 	w := newWorldWith(t, p.config)
 	w.organization(one, 0)

@@ -197,6 +197,7 @@ func (r row) verdict(who string, selfService bool) (status int, code berth.Code)
 }
 
 func TestTheTableHasARowForEachRoute(t *testing.T) {
+	t.Parallel()
 	all := operations(t)
 	for id, op := range all {
 		_, known := rows[id]
@@ -219,6 +220,7 @@ func TestTheTableHasARowForEachRoute(t *testing.T) {
 
 // Every route as everybody: who may, who may not, and what the audit says.
 func TestEveryRouteForEverybody(t *testing.T) {
+	t.Parallel()
 	w := newTableWorld(t)
 	all := operations(t)
 	strangers := []string{"no token", "malformed", "unknown", "revoked", "expired"}
@@ -321,6 +323,7 @@ func (w *tableWorld) noSecrets() {
 // What is another organization's answers as what does not exist: the same
 // bytes, and the same headers but for what names the request.
 func TestWhatIsAnothersAnswersAsWhatDoesNotExist(t *testing.T) {
+	t.Parallel()
 	w := newTableWorld(t)
 	w.selfService(berth.SelfService)
 	all := operations(t)

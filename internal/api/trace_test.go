@@ -12,6 +12,7 @@ type traces map[string]string
 func (t traces) Link(deploymentID, traceparent string) { t[deploymentID] = traceparent }
 
 func TestTheCallersTraceGoesWithTheOrder(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	links := traces{}
 	w.restart(func(_ *tenancy.Config, p *tenancy.Parts) { p.Traces = links })

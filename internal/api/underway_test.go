@@ -107,6 +107,7 @@ func (s *streaming) session(user string) string {
 }
 
 func TestStreamsAreCountedWhileTheyRun(t *testing.T) {
+	t.Parallel()
 	s := newStreaming(t, func(c *api.Config) {
 		c.UnderWay.Streams = api.Share{Actor: 2, Organization: 3, All: 8}
 	})
@@ -132,6 +133,7 @@ func TestStreamsAreCountedWhileTheyRun(t *testing.T) {
 
 // Every route of the table counts: none of them can be held in any number.
 func TestEveryGuardedRouteIsCountedWhileItRuns(t *testing.T) {
+	t.Parallel()
 	s := newStreaming(t, func(c *api.Config) { c.UnderWay.Requests = api.Share{Actor: 1, Organization: 1} })
 	all := operations(t)
 	for _, who := range []string{"admin", "operator"} {
@@ -149,6 +151,7 @@ func TestEveryGuardedRouteIsCountedWhileItRuns(t *testing.T) {
 }
 
 func TestAStreamEndsOnceItsReaderMayNotReadAnyMore(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(s *streaming, sessionOf string) error{
 		"the token is revoked": func(s *streaming, _ string) error {
 			list, _, err := s.auth.Tokens(s.t.Context(), berth.System(), one, store.Page{Limit: 100})
@@ -206,6 +209,7 @@ func TestAStreamEndsOnceItsReaderMayNotReadAnyMore(t *testing.T) {
 
 // A reader who takes nothing must not keep what it may not have.
 func TestAStreamThatIsNotReadEndsToo(t *testing.T) {
+	t.Parallel()
 	s := newStreaming(t, func(c *api.Config) { c.Recheck = 20 * time.Millisecond })
 	s.restart(func(_ *tenancy.Config, p *tenancy.Parts) { p.Logs = flood{&s.logs.open} })
 	text, tok, err := s.auth.Create(t.Context(), berth.System(), auth.NewToken{Name: "watched", Role: berth.RoleMember, OrganizationID: one})
@@ -229,6 +233,7 @@ func (f *flooding) Read(p []byte) (int, error) { return len(p), nil }
 func (f *flooding) Close() error               { f.open.Add(-1); return nil }
 
 func TestAWaitEndsOnceWhoWaitsMayNotAskAnyMore(t *testing.T) {
+	t.Parallel()
 	s := newStreaming(t, func(c *api.Config) { c.Recheck = 20 * time.Millisecond })
 	w := &waiting{Loop: s.parts.Loop, begun: make(chan struct{}, 1)}
 	s.restart(func(_ *tenancy.Config, p *tenancy.Parts) { p.Loop = w })

@@ -47,6 +47,7 @@ func newMeteredWorld(t *testing.T) *world {
 }
 
 func TestWhatIsNotMeasuredIsRefusedNotMadeUp(t *testing.T) {
+	t.Parallel()
 	w := newMeteredWorld(t)
 	for _, path := range []string{"/api/usage", "/api/tenants/t1/metrics"} {
 		if p := w.wantProblem(w.ask("GET", path, ""), http.StatusUnprocessableEntity, path); p["code"] != "not_supported_yet" {
@@ -56,6 +57,7 @@ func TestWhatIsNotMeasuredIsRefusedNotMadeUp(t *testing.T) {
 }
 
 func TestUnknownFiguresAreNull(t *testing.T) {
+	t.Parallel()
 	w := newMeteredWorld(t)
 	w.metered(meter{one: {
 		OrganizationID: one, At: time.Now(), Containers: 2, CPUPercent: berth.Known(12.345), MemoryBytes: berth.Known(int64(3 << 19)),
@@ -79,6 +81,7 @@ func TestUnknownFiguresAreNull(t *testing.T) {
 }
 
 func TestTheFleetIsSortedAndPaged(t *testing.T) {
+	t.Parallel()
 	w := newMeteredWorld(t)
 	w.metered(meter{
 		one: {OrganizationID: one, CPUPercent: berth.Known(5.0), MemoryBytes: berth.Known(int64(9))},
@@ -113,6 +116,7 @@ func TestTheFleetIsSortedAndPaged(t *testing.T) {
 }
 
 func TestUsageIsPeriodsAndWhatTheyComeTo(t *testing.T) {
+	t.Parallel()
 	w := newMeteredWorld(t)
 	now := time.Now().UTC().Truncate(time.Hour)
 	at := func(start, end time.Time, r berth.Resolution, cpu float64) berth.Usage {
@@ -154,6 +158,7 @@ func TestUsageIsPeriodsAndWhatTheyComeTo(t *testing.T) {
 
 // An hour that began before the span is not left out: its minutes stand for it.
 func TestASpanThatBeginsWithinAPeriodIsWhole(t *testing.T) {
+	t.Parallel()
 	w := newMeteredWorld(t)
 	day := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	put := func(r berth.Resolution, start time.Time, length time.Duration) {

@@ -11,6 +11,7 @@ import (
 )
 
 func TestAClientThatTakesNoJSONGetsAnErrorAsText(t *testing.T) {
+	t.Parallel()
 	const problem, text = "application/problem+json", "text/plain; charset=utf-8"
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})

@@ -24,6 +24,7 @@ func ownCookies() []string {
 }
 
 func TestTheAPIsCookiesNeverReachATenant(t *testing.T) {
+	t.Parallel()
 	ask := asking(t, edge.Options{})
 	for _, name := range ownCookies() {
 		own := name + "=SECRET"
@@ -60,6 +61,7 @@ func TestTheAPIsCookiesNeverReachATenant(t *testing.T) {
 }
 
 func TestATenantsOwnCookiesPassByteForByte(t *testing.T) {
+	t.Parallel()
 	for _, sent := range []string{"a=1;b=2 ;  c", `x="__Host-berth-session=1"`, "my-__Host-berth-session=1", "berth-session-theme=dark; berth=1", ";", "=", "a=b=__Host-berth-session"} {
 		got := asked(t, edge.Options{}, "GET / HTTP/1.1\r\nHost: a\r\nCookie: "+sent+"\r\n\r\n").Header["Cookie"]
 		if want := strings.TrimSpace(sent); !slices.Equal(got, []string{want}) {
@@ -69,6 +71,7 @@ func TestATenantsOwnCookiesPassByteForByte(t *testing.T) {
 }
 
 func TestATenantCanNotSetTheAPIsCookies(t *testing.T) {
+	t.Parallel()
 	sets := []string{"kept=1; Path=/"}
 	for _, name := range ownCookies() {
 		sets = append(sets, name+"=evil; Path=/; Secure", " "+name+" =evil", name+"=; Max-Age=0", "="+name+"=evil", name)

@@ -79,6 +79,7 @@ const (
 )
 
 func TestAnUpstreamThatReadsNothingDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, request, greeting string }{
 		{"an upload", bigPost, ""},
 		{"an upgraded connection", upgrade, switches},
@@ -101,6 +102,7 @@ func TestAnUpstreamThatReadsNothingDoesNotHoldUpTheEnd(t *testing.T) {
 }
 
 func TestAnUpstreamThatReadsNothingDoesNotHoldUpARemovedRoute(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, stop := running(t, edge.Options{DrainDeadline: 50 * time.Millisecond})
 	apply(t, e, route(port, deaf(t, "")))
@@ -131,6 +133,7 @@ func full(t *testing.T, c net.Conn) {
 }
 
 func TestNoSpellingOfAForwardingHeaderGetsThrough(t *testing.T) {
+	t.Parallel()
 	seen := make(chan http.Header, 1)
 	addr := backend(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -18,6 +18,7 @@ import (
 )
 
 func TestNoRequestFailsWhileUpstreamsMove(t *testing.T) {
+	t.Parallel()
 	port, other := freePort(t), freePort(t)
 	e, _ := running(t, edge.Options{})
 	start := func() *httptest.Server { return httptest.NewServer(says("ok")) }
@@ -72,6 +73,7 @@ func TestNoRequestFailsWhileUpstreamsMove(t *testing.T) {
 }
 
 func TestAcceptedRequestsAreFinishedBeforeTheEdgeEnds(t *testing.T) {
+	t.Parallel()
 	const clients = 200
 	var arrived sync.WaitGroup
 	arrived.Add(clients)
@@ -125,6 +127,7 @@ func TestAcceptedRequestsAreFinishedBeforeTheEdgeEnds(t *testing.T) {
 }
 
 func TestConnectionsInTheBacklogAreServedByADrain(t *testing.T) {
+	t.Parallel()
 	const rounds = 20
 	up := backend(t, says("ok"))
 	for range rounds {
@@ -148,6 +151,7 @@ func TestConnectionsInTheBacklogAreServedByADrain(t *testing.T) {
 }
 
 func TestTheDrainDeadlineCutsOffWhatNeverEnds(t *testing.T) {
+	t.Parallel()
 	hold := make(chan struct{})
 	defer close(hold)
 	arrived := make(chan struct{}, 2)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/edge"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 func TestMain(m *testing.M) {
@@ -51,12 +52,16 @@ func running(t testing.TB, opts edge.Options) (e *edge.Edge, stop func()) {
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	text, err := testbed.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	first, _, _ := strings.Cut(text, "-")
+	port, err := strconv.Atoi(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
 }
 
 func backend(t testing.TB, h http.HandlerFunc) netip.AddrPort {
@@ -107,6 +112,7 @@ func says(s string) http.HandlerFunc {
 }
 
 func TestAPortThatSomeoneElseHasIsReportedAndTriedAgain(t *testing.T) {
+	t.Parallel()
 	up := backend(t, says("hello"))
 	other, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -138,6 +144,7 @@ func TestAPortThatSomeoneElseHasIsReportedAndTriedAgain(t *testing.T) {
 }
 
 func TestAStaleRouteSetChangesNothing(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	e.Apply(berth.RouteSet{Version: 5, Routes: []berth.Route{route(port, backend(t, says("five")))}})
@@ -150,6 +157,7 @@ func TestAStaleRouteSetChangesNothing(t *testing.T) {
 }
 
 func TestARemovedRouteFreesItsPort(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	apply(t, e, route(port, backend(t, says("x"))))
@@ -186,6 +194,7 @@ func TestAPortInUseOnAnyAddressIsNotFree(t *testing.T) {
 }
 
 func TestAPortThatChangesHandsDoesNotKeepConnections(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	a := route(port, backend(t, says("a")))
@@ -208,6 +217,7 @@ func TestAPortThatChangesHandsDoesNotKeepConnections(t *testing.T) {
 }
 
 func TestTenantsThatDoNotRunAreAnswered(t *testing.T) {
+	t.Parallel()
 	dead := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(freePort(t)))
 	for _, c := range []struct {
 		name   string

@@ -53,6 +53,7 @@ func serving(t testing.TB, h http.HandlerFunc) (port int) {
 }
 
 func TestOnlyTheEdgeSaysWhoTheClientIs(t *testing.T) {
+	t.Parallel()
 	var got *http.Request
 	port := serving(t, func(_ http.ResponseWriter, r *http.Request) { got = r })
 	req, _ := http.NewRequest("GET", url(port, "/a%2Fb?x=1;y&z=%zz"), nil)
@@ -79,6 +80,7 @@ func TestOnlyTheEdgeSaysWhoTheClientIs(t *testing.T) {
 }
 
 func TestAnEventArrivesBeforeTheAnswerEnds(t *testing.T) {
+	t.Parallel()
 	t.Run("of unknown length", func(t *testing.T) { firstPartArrives(t, "text/event-stream", "") })
 	t.Run("of known length", func(t *testing.T) { firstPartArrives(t, "text/plain", "12") })
 }
@@ -111,6 +113,7 @@ func firstPartArrives(t *testing.T, contentType, length string) {
 }
 
 func TestAnUpgradedConnectionGoesBothWays(t *testing.T) {
+	t.Parallel()
 	port := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "websocket" {
 			t.Errorf("Upgrade: %q", r.Header.Get("Upgrade"))
@@ -140,6 +143,7 @@ func TestAnUpgradedConnectionGoesBothWays(t *testing.T) {
 }
 
 func TestOldClientsAreServed(t *testing.T) {
+	t.Parallel()
 	port := serving(t, says("old"))
 	c := dial(t, port)
 	io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
@@ -150,6 +154,7 @@ func TestOldClientsAreServed(t *testing.T) {
 }
 
 func TestTrailersAndEarlyHintsPass(t *testing.T) {
+	t.Parallel()
 	port := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>")
 		w.WriteHeader(http.StatusEarlyHints)
@@ -182,6 +187,7 @@ func TestTrailersAndEarlyHintsPass(t *testing.T) {
 }
 
 func TestABigUploadArrivesWhole(t *testing.T) {
+	t.Parallel()
 	port := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		h := sha256.New()
 		n, err := io.Copy(h, r.Body)
@@ -200,6 +206,7 @@ func TestABigUploadArrivesWhole(t *testing.T) {
 }
 
 func TestAnAnswerMayBeginBeforeTheUploadEnds(t *testing.T) {
+	t.Parallel()
 	port := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
 			t.Error(err)
@@ -241,6 +248,7 @@ func TestAnAnswerMayBeginBeforeTheUploadEnds(t *testing.T) {
 }
 
 func TestUpstreamsTakeTurnsAndADeadOneIsPassedOver(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	echo := func(name string) http.HandlerFunc {

@@ -61,6 +61,7 @@ func ours(h http.Header) http.Header {
 }
 
 func TestNoHeaderOfAClientSaysWhereItComesFrom(t *testing.T) {
+	t.Parallel()
 	for spelling, spell := range map[string]func(string) string{
 		"as it is": func(s string) string { return s },
 		"in lower": strings.ToLower,
@@ -99,6 +100,7 @@ func TestNoHeaderOfAClientSaysWhereItComesFrom(t *testing.T) {
 }
 
 func TestEveryOtherHeaderPassesUntouched(t *testing.T) {
+	t.Parallel()
 	const kept = "Accept: */*\r\nAccept-Encoding: br;q=1.0, gzip;q=0.8, *;q=0.1\r\nAccept-Language: de, en;q=0.5\r\nAuthorization: Bearer of-the-tenants-own\r\n" +
 		"Cache-Control: no-cache\r\nCookie: a=1; b=\"two; parts\"\r\nIf-None-Match: W/\"x\"\r\nOrigin: https://shop.example\r\nRange: bytes=0-5\r\n" +
 		"Referer: https://shop.example/a?b\r\nSec-Fetch-Mode: cors\r\nTraceparent: 00-1-2-01\r\nTracestate: a=b\r\nUser-Agent: \r\nVia: 1.1 a\r\n" +
@@ -122,6 +124,7 @@ func TestEveryOtherHeaderPassesUntouched(t *testing.T) {
 
 // RFC 9110, 7.6.1, and what Connection names.
 func TestHeadersOfTheConnectionEndHere(t *testing.T) {
+	t.Parallel()
 	got := asked(t, edge.Options{}, "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Hop, X-Forwarded-For, Cookie\r\nKeep-Alive: timeout=5\r\n"+
 		"X-Hop: 1\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic eA==\r\nTE: gzip\r\nUpgrade-Insecure-Requests: 1\r\nCookie: a=b\r\n\r\n")
 	if v := got.Header.Get("X-Forwarded-For"); v != "127.0.0.1" {
@@ -135,6 +138,7 @@ func TestHeadersOfTheConnectionEndHere(t *testing.T) {
 }
 
 func TestATrustedProxyIsBelievedAndAppended(t *testing.T) {
+	t.Parallel()
 	opts := edge.Options{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}}
 	for _, c := range []struct {
 		name string

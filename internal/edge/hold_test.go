@@ -27,6 +27,7 @@ func left(t *testing.T, e *edge.Edge, r berth.Route, wait time.Duration) int {
 }
 
 func TestHeldRequestsReachWhatComesNext(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	r := holding(route(port))
@@ -61,6 +62,7 @@ func TestHeldRequestsReachWhatComesNext(t *testing.T) {
 }
 
 func TestARequestIsNotHeldLongerThanTheDeadline(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{HoldDeadline: 20 * time.Millisecond})
 	apply(t, e, holding(route(port)))
@@ -71,6 +73,7 @@ func TestARequestIsNotHeldLongerThanTheDeadline(t *testing.T) {
 }
 
 func TestTheEndOfTheEdgeHoldsNobody(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, stop := running(t, edge.Options{})
 	r := holding(route(port))
@@ -87,6 +90,7 @@ func TestTheEndOfTheEdgeHoldsNobody(t *testing.T) {
 // A request that came before its upstream was stopped, and finds it so, is as
 // good as one that came after.
 func TestARequestThatMeetsAStoppedUpstreamWaitsWithTheOthers(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	gone := backend(t, says("gone"))
@@ -107,6 +111,7 @@ func TestARequestThatMeetsAStoppedUpstreamWaitsWithTheOthers(t *testing.T) {
 }
 
 func TestADrainWaitsForWhatIsUnderWayElsewhereAndForNothingElse(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	var in sync.WaitGroup
@@ -150,6 +155,7 @@ func TestADrainWaitsForWhatIsUnderWayElsewhereAndForNothingElse(t *testing.T) {
 }
 
 func TestAnUpgradedConnectionIsUnderWayUntilItIsClosed(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	r := route(port, backend(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -183,6 +189,7 @@ func TestAnUpgradedConnectionIsUnderWayUntilItIsClosed(t *testing.T) {
 }
 
 func TestRequestsErrorsAndTimeAreCounted(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	status := 200

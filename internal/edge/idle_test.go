@@ -16,6 +16,7 @@ import (
 
 // A program that is about to be stopped waits for connections that are open.
 func TestNothingIsConnectedToWhatWasDrained(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	open := map[net.Conn]bool{}
 	count := func() int { mu.Lock(); defer mu.Unlock(); return len(open) }

@@ -15,6 +15,7 @@ import (
 // asked. Nobody asks again but the client, on a new connection or one that
 // served before.
 func TestARequestThatMayHaveHadItsEffectIsNotSentAgain(t *testing.T) {
+	t.Parallel()
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete} {
 		t.Run(method, func(t *testing.T) {
 			var dies atomic.Bool

@@ -12,6 +12,7 @@ func change(v, since int64, removed []string, routes ...berth.Route) berth.Route
 }
 
 func TestAChangeTouchesOnlyTheRoutesThatItNames(t *testing.T) {
+	t.Parallel()
 	e, _ := running(t, edge.Options{})
 	a, b := route(freePort(t), backend(t, says("a"))), route(freePort(t), backend(t, says("b")))
 	apply := func(s berth.RouteSet) {
@@ -49,6 +50,7 @@ func TestAChangeTouchesOnlyTheRoutesThatItNames(t *testing.T) {
 }
 
 func TestAChangeToRoutesThatTheEdgeDoesNotHaveAsksForAllOfThem(t *testing.T) {
+	t.Parallel()
 	e, _ := running(t, edge.Options{})
 	a, b := route(freePort(t), backend(t, says("a"))), route(freePort(t))
 	e.Apply(set(1, a))
@@ -62,6 +64,7 @@ func TestAChangeToRoutesThatTheEdgeDoesNotHaveAsksForAllOfThem(t *testing.T) {
 }
 
 func TestALaterTermsFirstSetIsNewerThanAllOfTheTermsBefore(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	e.Apply(berth.RouteSet{Term: 7, Version: 100, Routes: []berth.Route{route(port, backend(t, says("seven")))}})
@@ -77,6 +80,7 @@ func TestALaterTermsFirstSetIsNewerThanAllOfTheTermsBefore(t *testing.T) {
 }
 
 func TestARefusedRouteIsReportedWithTheSetThatHoldsIt(t *testing.T) {
+	t.Parallel()
 	e, _ := running(t, edge.Options{})
 	a, b := route(freePort(t)), route(freePort(t))
 	twice := b

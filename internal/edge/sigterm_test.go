@@ -19,6 +19,7 @@ import (
 // connection. Where the close crosses a request, the client gets no byte of an
 // answer, and the tenant never saw the request: it may be sent again.
 func TestAClientThatGoesOnThroughADrainLosesNoRequest(t *testing.T) {
+	t.Parallel()
 	const clients, rounds = 32, 5
 	var crossed, told int
 	for range rounds {
@@ -93,6 +94,7 @@ func ask(c net.Conn, in *bufio.Reader, path string) (last bool, err error) {
 }
 
 func TestAnAnswerThatBeginsInADrainIsTheLast(t *testing.T) {
+	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
 	up := backend(t, func(http.ResponseWriter, *http.Request) {
 		close(arrived)

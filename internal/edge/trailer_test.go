@@ -9,6 +9,7 @@ import (
 )
 
 func TestOnlyDeclaredTrailersThatClaimNothingPass(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, declared string }{
 		{"claims are declared", "X-Sum, X-Forwarded-For, X_Real_Ip, Host"},
 		{"claims come undeclared", "X-Sum"},
