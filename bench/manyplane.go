@@ -110,6 +110,9 @@ func (p *plane) serve(ctx context.Context, in *bufio.Scanner) (err error) {
 	began := time.Now()
 	p.engine.calls()
 	p.db.longest()
+	if err := p.profile("start"); err != nil {
+		return err
+	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	handler, token, err := p.wire(running)
@@ -158,15 +161,10 @@ func (p *plane) answer(ctx context.Context, in *bufio.Scanner, out *json.Encoder
 				}
 			}
 			a.All = time.Since(began)
+			pprof.StopCPUProfile()
 		case "profile":
-			if p.Profile != "" {
-				f, err := os.Create(p.Profile)
-				if err == nil {
-					err = pprof.StartCPUProfile(f)
-				}
-				if err != nil {
-					return err
-				}
+			if err := p.profile("window"); err != nil {
+				return err
 			}
 		case "measured":
 			pprof.StopCPUProfile()
@@ -187,6 +185,18 @@ func (p *plane) answer(ctx context.Context, in *bufio.Scanner, out *json.Encoder
 		}
 	}
 	return in.Err()
+}
+
+// profile begins a CPU profile of a part, if one is wanted.
+func (p *plane) profile(of string) error {
+	if p.Profile == "" {
+		return nil
+	}
+	f, err := os.Create(p.Profile + "." + of)
+	if err != nil {
+		return err
+	}
+	return pprof.StartCPUProfile(f)
 }
 
 // known is how many tenants the loop has looked at.
