@@ -31,7 +31,7 @@ type Asker interface {
 // MonitorConfig is what a Monitor works with. Its functions are called from
 // the monitor's own goroutine and must not block.
 type MonitorConfig struct {
-	Fleet  func() []berth.Member
+	Fleet  func() []berth.Member // a list that is not changed: the same one means the same members
 	Asker  Asker
 	Record func(context.Context, []berth.Probe) (written int, err error) // once a second at most; how many stand, from the first on
 
@@ -56,7 +56,8 @@ type Monitor struct {
 	plan    plan
 	lanes   [2]lane // of those that answer, and of those that did not in time
 	results chan result
-	round   int // of looks at the fleet
+	fleet   []berth.Member // as it was looked at last
+	round   int            // of looks at the fleet
 	epoch   time.Time
 	pending []berth.Probe
 	writing []berth.Probe
@@ -113,7 +114,7 @@ func (m *Monitor) Vital(containerID string, startedAt time.Time) (v berth.Vital,
 // Run probes until ctx ends, writes what was learnt, and returns nil. It must
 // not run twice at once.
 func (m *Monitor) Run(ctx context.Context) error {
-	m.watched, m.plan, m.lanes = map[string]*watch{}, nil, [2]lane{}
+	m.watched, m.plan, m.lanes, m.fleet = map[string]*watch{}, nil, [2]lane{}, nil
 	m.results = make(chan result, m.InFlight) // of a place each: no probe waits for Run
 	m.epoch = time.Now()
 	tick := time.NewTicker(beat)
@@ -165,10 +166,16 @@ func (m *Monitor) finish(ctx context.Context) {
 	m.pending, m.written = nil, nil
 }
 
-// refresh brings what is watched in line with the fleet.
+// refresh brings what is watched in line with the fleet. Most of the time it is
+// the same list as the last time, and there is nothing to do.
 func (m *Monitor) refresh() {
+	fleet := m.Fleet()
+	if len(fleet) > 0 && len(fleet) == len(m.fleet) && &fleet[0] == &m.fleet[0] {
+		return
+	}
+	m.fleet = fleet
 	m.round++
-	for _, member := range m.Fleet() {
+	for _, member := range fleet {
 		if !member.Main {
 			continue
 		}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -11,14 +12,19 @@ import (
 // members is the fleet as passes last saw it, for those who watch and measure
 // it between them.
 type members struct {
-	mu    sync.Mutex
-	byOrg map[string][]berth.Member
+	mu     sync.Mutex
+	byOrg  map[string][]berth.Member
+	sorted []berth.Member // all of them, by organization and name; nil after a change
 }
 
-// Fleet returns the containers that run, by organization and name.
+// Fleet returns the instances that run, by organization and name. The list is
+// everyone's and never changed: as long as nothing changes, it is the same one.
 func (l *Loop) Fleet() []berth.Member {
 	l.fleet.mu.Lock()
 	defer l.fleet.mu.Unlock()
+	if l.fleet.sorted != nil {
+		return l.fleet.sorted
+	}
 	all := make([]berth.Member, 0, len(l.fleet.byOrg))
 	for _, list := range l.fleet.byOrg {
 		all = append(all, list...)
@@ -29,7 +35,8 @@ func (l *Loop) Fleet() []berth.Member {
 		}
 		return strings.Compare(a.Instance.Name, b.Instance.Name)
 	})
-	return all
+	l.fleet.sorted = slices.Clip(all)
+	return l.fleet.sorted
 }
 
 // publish shows what a pass saw last.
@@ -53,9 +60,16 @@ func (p *pass) publish() {
 			OrganizationID: p.Tenant.OrganizationID, Instance: c, Main: isMain, Check: check, Settled: p.Deployment == nil,
 		})
 	}
-	p.fleet.mu.Lock()
-	defer p.fleet.mu.Unlock()
-	p.fleet.byOrg[p.Tenant.OrganizationID] = list
+	p.fleet.put(p.Tenant.OrganizationID, list)
+}
+
+// put takes in a tenant's instances; most looks find what the one before did.
+func (m *members) put(organizationID string, list []berth.Member) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if old, ok := m.byOrg[organizationID]; !ok || !reflect.DeepEqual(old, list) {
+		m.byOrg[organizationID], m.sorted = list, nil
+	}
 }
 
 // leave takes a tenant out of the fleet before it is removed: its addresses may
@@ -64,6 +78,9 @@ func (l *Loop) leave(organizationID string) {
 	l.fleet.mu.Lock()
 	_, was := l.fleet.byOrg[organizationID]
 	delete(l.fleet.byOrg, organizationID)
+	if was {
+		l.fleet.sorted = nil
+	}
 	l.fleet.mu.Unlock()
 	if was && l.Left != nil {
 		l.Left()
@@ -92,6 +109,9 @@ func (m *members) keep(living []berth.Tenant) {
 		if list, ok := m.byOrg[t.OrganizationID]; ok {
 			left[t.OrganizationID] = list
 		}
+	}
+	if len(left) < len(m.byOrg) {
+		m.sorted = nil
 	}
 	m.byOrg = left
 }
