@@ -41,27 +41,27 @@ func TestWhatStandsOfAWriteThatFailedIsNotWrittenAgain(t *testing.T) {
 	})
 }
 
-// slow is a store that takes a millisecond for each probe, and knows how long
+// slowStore is a store that takes a millisecond for each probe, and knows how long
 // its longest transaction took.
-type slow struct {
+type slowStore struct {
 	store.Store
 	most time.Duration
 	rows int
 }
 
-type slowTx struct {
+type slowlyTx struct {
 	store.Tx
 	rows *int
 }
 
-func (s *slow) InTx(_ context.Context, _ berth.Actor, fn func(store.Tx) error) error {
+func (s *slowStore) InTx(_ context.Context, _ berth.Actor, fn func(store.Tx) error) error {
 	began := time.Now()
-	err := fn(slowTx{rows: &s.rows})
+	err := fn(slowlyTx{rows: &s.rows})
 	s.most = max(s.most, time.Since(began))
 	return err
 }
 
-func (t slowTx) RecordProbes(_ context.Context, list []berth.Probe) error {
+func (t slowlyTx) RecordProbes(_ context.Context, list []berth.Probe) error {
 	<-time.After(time.Duration(len(list)) * time.Millisecond)
 	*t.rows += len(list)
 	return nil
@@ -69,7 +69,7 @@ func (t slowTx) RecordProbes(_ context.Context, list []berth.Probe) error {
 
 func TestAnIntervalOfProbesHoldsTheWriterInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &slow{}
+		s := &slowStore{}
 		n, err := health.Recorder(s)(t.Context(), make([]berth.Probe, 700))
 		if err != nil || n != 700 || s.rows != 700 || s.most > 100*time.Millisecond {
 			t.Errorf("%d written, %d put, the writer was held for %v: %v", n, s.rows, s.most, err)
