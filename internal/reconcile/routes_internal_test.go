@@ -106,3 +106,26 @@ func TestARefusedRouteIsTriedAgainAloneAndForgottenOnceItIsInForce(t *testing.T)
 		t.Error("a tenant without a route has an error")
 	}
 }
+
+func BenchmarkAChangeOfOneTenantsRoute(b *testing.B) {
+	for _, tenants := range []int{1000, 10000} {
+		b.Run(strconv.Itoa(tenants), func(b *testing.B) {
+			e := &edgeFake{taken: map[int]bool{}}
+			r := newRoutes(e, 0)
+			var all []berth.Route
+			for n := range tenants {
+				all = append(all, routeOf(n+1))
+			}
+			r.replace(all)
+			moved := routeOf(7)
+			b.ReportAllocs()
+			for b.Loop() {
+				moved.Generation++
+				e.sets = e.sets[:0]
+				if _, err := r.put(moved); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
