@@ -51,6 +51,10 @@ func Run(ctx context.Context, c Config, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	if host := c.sharedHost(); host != "" {
+		log.Warn("the API and tenants share a host name: browsers send cookies of the one to the other", "host", host,
+			"hint", "give the API a name of its own and say so with --public-url, or tenants another one with --public-host")
+	}
 	s := &server{parsed: p, descriptors: share(limit), log: log, stdout: stdout, holder: berth.NewID()}
 	// Whatever was opened is closed, in reverse order.
 	defer func() { err = errors.Join(err, s.closers.close()) }()
