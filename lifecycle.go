@@ -29,32 +29,6 @@ const (
 	HealthUnhealthy Health = "unhealthy"
 )
 
-// transitions lists, for each status, the statuses that may follow it. A
-// status may always follow itself.
-var transitions = map[Status][]Status{
-	StatusPending:        {StatusProvisioning, StatusFailed, StatusDeprovisioning},
-	StatusProvisioning:   {StatusRunning, StatusStopped, StatusFailed, StatusDeprovisioning},
-	StatusRunning:        {StatusStopped, StatusSleeping, StatusFailed, StatusDeprovisioning},
-	StatusStopped:        {StatusRunning, StatusFailed, StatusDeprovisioning},
-	StatusSleeping:       {StatusRunning, StatusStopped, StatusFailed, StatusDeprovisioning},
-	StatusFailed:         {StatusProvisioning, StatusRunning, StatusStopped, StatusDeprovisioning},
-	StatusDeprovisioning: {},
-}
-
-// MayBecome reports whether a tenant in status s may next be seen in status next.
-func (s Status) MayBecome(next Status) bool {
-	if s == next {
-		_, known := transitions[s]
-		return known
-	}
-	for _, t := range transitions[s] {
-		if t == next {
-			return true
-		}
-	}
-	return false
-}
-
 // Order is what an actor can ask of a tenant that exists.
 type Order string
 

@@ -6,31 +6,6 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// The table is written out a second time, in another form, so that a slip in
-// one of them shows.
-func TestEveryTransitionIsAllowedOrNotAsTheTableSays(t *testing.T) {
-	//                        pending provisioning running stopped sleeping failed deprovisioning
-	want := map[berth.Status]string{
-		berth.StatusPending:        "yy...yy",
-		berth.StatusProvisioning:   ".yyy.yy",
-		berth.StatusRunning:        "..yyyyy",
-		berth.StatusStopped:        "..yy.yy",
-		berth.StatusSleeping:       "..yyyyy",
-		berth.StatusFailed:         ".yyy.yy",
-		berth.StatusDeprovisioning: "......y",
-	}
-	for _, from := range berth.Statuses() {
-		for i, to := range berth.Statuses() {
-			if got := from.MayBecome(to); got != (want[from][i] == 'y') {
-				t.Errorf("%s → %s: allowed %v", from, to, got)
-			}
-		}
-	}
-	if berth.Status("exploded").MayBecome("exploded") {
-		t.Error("an unknown status may become itself")
-	}
-}
-
 func TestEveryOrderIsTakenOrRefusedAsTheTableSays(t *testing.T) {
 	const ok = berth.Code("")
 	gone, running, stopped := berth.CodeDeprovisioning, berth.CodeAlreadyRunning, berth.CodeAlreadyStopped
