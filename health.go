@@ -1,6 +1,9 @@
 package berth
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // ProbeStatus is the outcome of one probe, in the seed's words.
 type ProbeStatus string
@@ -185,14 +188,27 @@ func HealthOf(newest []Probe, now time.Time) Health {
 	return HealthUnhealthy
 }
 
-// EngineProbe turns what the engine's own health check of a container says into a
+// Ask asks an instance in the way that c names: by probe, or by what the engine
+// says of it. ok is false if there is no answer to be had yet. This is the one
+// place where that is chosen.
+func (c HealthCheck) Ask(i Instance, at time.Time, probe func(netip.AddrPort) Probe) (p Probe, ok bool) {
+	switch {
+	case c.Kind == ProbeEngine:
+		return engineProbe(i, at)
+	case !i.Address.IsValid():
+		return Probe{}, false
+	}
+	return probe(i.Address), true
+}
+
+// engineProbe turns what the engine's own health check of a container says into a
 // probe. ok is false while that check has not come to a result: there is
 // nothing to judge.
 //
 // An engine says "unhealthy" of a program that answers badly and of one that
 // hangs alike, so it is no sign of life. A container without a check of its
 // own is unready, never dead: a restart would not bring it one.
-func EngineProbe(c Instance, at time.Time) (p Probe, ok bool) {
+func engineProbe(c Instance, at time.Time) (p Probe, ok bool) {
 	p = Probe{
 		CheckedAt: at.UTC().Truncate(time.Microsecond), Status: ProbeUnhealthy,
 		Type: string(ProbeEngine), Endpoint: c.Name,

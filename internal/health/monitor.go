@@ -228,8 +228,8 @@ func (m *Monitor) launch(ctx context.Context) {
 		switch {
 		case !w.askable():
 			m.schedule(w)
-		case w.check().Kind == berth.ProbeEngine:
-			if p, ok := berth.EngineProbe(w.member.Instance, time.Now()); ok {
+		case w.check().Kind == berth.ProbeEngine: // nobody has to be waited for
+			if p, ok := ask(ctx, m.Asker, w.member.Instance, w.check()); ok {
 				m.judge(w, p)
 			}
 			m.schedule(w)
@@ -259,10 +259,11 @@ func (m *Monitor) room(lane int) bool {
 func (m *Monitor) begin(ctx context.Context, w *watch, lane int) {
 	own, cancel := context.WithCancel(ctx)
 	w.cancel = cancel
-	addr, check := w.member.Instance.Address, w.check()
+	instance, check := w.member.Instance, w.check()
 	m.work.Go(func() {
 		defer cancel()
-		m.results <- result{of: w, lane: lane, probe: m.Asker.Probe(own, addr, check)}
+		p, _ := ask(own, m.Asker, instance, check) // it has an address: see askable
+		m.results <- result{of: w, lane: lane, probe: p}
 	})
 }
 

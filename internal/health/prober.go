@@ -37,7 +37,7 @@ func NewProber() *Prober { return &Prober{} }
 
 // Probe asks once. check.Timeout covers everything from the dial to the end of
 // the body. OrganizationID is left for the caller. A check of the engine has
-// no address to ask: berth.EngineProbe judges it.
+// no address to ask: berth.HealthCheck.Ask judges it.
 //
 // It speaks HTTP/1.1 itself, on a connection of its own: one that was kept
 // would hide that nobody accepts new ones, and net/http's client starts two
@@ -76,16 +76,9 @@ func (p *Prober) Probe(ctx context.Context, addr netip.AddrPort, check berth.Hea
 	return a.Probe
 }
 
-// ask asks one container in the way that its check names: the container, or the
-// engine's verdict on it. ok is false if there is no answer to be had yet.
+// ask asks one container in the way that its check names.
 func ask(ctx context.Context, asker Asker, c berth.Instance, check berth.HealthCheck) (p berth.Probe, ok bool) {
-	switch {
-	case check.Kind == berth.ProbeEngine:
-		return berth.EngineProbe(c, time.Now())
-	case !c.Address.IsValid():
-		return berth.Probe{}, false
-	}
-	return asker.Probe(ctx, c.Address, check), true
+	return check.Ask(c, time.Now(), func(addr netip.AddrPort) berth.Probe { return asker.Probe(ctx, addr, check) })
 }
 
 // asking is one probe under way.

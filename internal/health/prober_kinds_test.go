@@ -213,7 +213,7 @@ func TestTheEnginesOwnCheckIsJudgedWithoutADial(t *testing.T) {
 		berth.InstanceUnchecked: {true, true, berth.ProbeUnhealthy, "the container has no health check that the engine runs"},
 		berth.InstanceStarting:  {false, false, "", ""},
 	} {
-		got, ok := berth.EngineProbe(berth.Instance{Name: "web", Health: state}, at)
+		got, ok := berth.HealthCheck{Kind: berth.ProbeEngine}.Ask(berth.Instance{Name: "web", Health: state}, at, nil)
 		if ok != c.ok || got.Status != c.status || got.Cause != c.cause || got.Answered() != c.answered {
 			t.Errorf("%q: %+v, %v", state, got, ok)
 		}

@@ -234,7 +234,8 @@ func (p *pass) unhold(ctx context.Context) error {
 	}
 	check := p.blueprint.Defaults().Health
 	up := slices.DeleteFunc(before, func(addr netip.AddrPort) bool {
-		return check.Kind == berth.ProbeEngine || p.Prober.Probe(p.soft, addr, check).Status != berth.ProbeHealthy
+		pr, _ := check.Ask(berth.Instance{Address: addr}, time.Now(), func(at netip.AddrPort) berth.Probe { return p.Prober.Probe(p.soft, at, check) })
+		return pr.Status != berth.ProbeHealthy // what the engine said of it is not known
 	})
 	if len(up) == 0 {
 		return p.route(ctx, plan.Step{Kind: plan.StepRoute, Route: berth.RouteStarting})
@@ -442,19 +443,15 @@ func (p *pass) note(pr *berth.Probe) {
 	})
 }
 
-func (p *pass) ask(c berth.Instance) (pr berth.Probe) {
+func (p *pass) ask(c berth.Instance) berth.Probe {
 	check := p.blueprint.Defaults().Health
 	if d := p.Deployment; d != nil { // which ends at its deadline, whoever hangs
 		left := p.Loop.Patience - p.memory.recall(d).waited(p.Loop.Observe)
 		check.Timeout = min(check.Timeout, max(left, time.Second))
 	}
-	if check.Kind == berth.ProbeEngine {
-		var ok bool
-		if pr, ok = berth.EngineProbe(c, time.Now()); !ok {
-			pr.Status, pr.Cause = berth.ProbeUnhealthy, "the engine's health check has not ended yet"
-		}
-	} else {
-		pr = p.Prober.Probe(p.soft, c.Address, check)
+	pr, ok := check.Ask(c, time.Now(), func(addr netip.AddrPort) berth.Probe { return p.Prober.Probe(p.soft, addr, check) })
+	if !ok {
+		pr.Status, pr.Cause = berth.ProbeUnhealthy, "the engine's health check has not ended yet"
 	}
 	pr.OrganizationID = p.Tenant.OrganizationID
 	return pr
