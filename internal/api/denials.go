@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -39,14 +40,9 @@ type tally struct {
 }
 
 func newDenials(d Denials) *denials {
-	def := func(n *int, v int) {
-		if *n == 0 {
-			*n = v
-		}
-	}
-	def(&d.PerActor, 60)
-	def(&d.PerAddress, 5)
-	def(&d.Strangers, 60)
+	d.PerActor = cmp.Or(d.PerActor, 60)
+	d.PerAddress = cmp.Or(d.PerAddress, 5)
+	d.Strangers = cmp.Or(d.Strangers, 60)
 	return &denials{Denials: d, tallies: map[string]*tally{}}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -73,14 +74,9 @@ type tallied struct {
 }
 
 func newTallied(what string, s, d Share) *tallied {
-	def := func(n *int, v int) {
-		if *n == 0 {
-			*n = v
-		}
-	}
-	def(&s.Actor, d.Actor)
-	def(&s.Organization, d.Organization)
-	def(&s.All, d.All)
+	s.Actor = cmp.Or(s.Actor, d.Actor)
+	s.Organization = cmp.Or(s.Organization, d.Organization)
+	s.All = cmp.Or(s.All, d.All)
 	return &tallied{Share: s, what: what, by: map[string]int{}}
 }
 

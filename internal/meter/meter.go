@@ -1,6 +1,7 @@
 package meter
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -46,14 +47,9 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d <= 0 {
-			*d = v
-		}
-	}
-	def(&c.Interval, 15*time.Second)
-	def(&c.Period, time.Minute)
-	def(&c.DiskInterval, 5*time.Minute)
+	c.Interval = cmp.Or(max(c.Interval, 0), 15*time.Second)
+	c.Period = cmp.Or(max(c.Period, 0), time.Minute)
+	c.DiskInterval = cmp.Or(max(c.DiskInterval, 0), 5*time.Minute)
 	return c
 }
 

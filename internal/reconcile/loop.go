@@ -7,6 +7,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -43,22 +44,15 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	def(&c.ScanInterval, 10*time.Second)
-	def(&c.Patience, time.Minute)
-	def(&c.MoveDrain, 30*time.Second)
-	def(&c.HoldDrain, 5*time.Second)
-	def(&c.CallDeadline, 2*time.Minute)
-	def(&c.PullDeadline, 10*time.Minute)
-	def(&c.LookDeadline, 15*time.Second)
-	def(&c.ProbeRound, 2*time.Second)
-	if c.Width == 0 {
-		c.Width = 8
-	}
+	c.ScanInterval = cmp.Or(c.ScanInterval, 10*time.Second)
+	c.Patience = cmp.Or(c.Patience, time.Minute)
+	c.MoveDrain = cmp.Or(c.MoveDrain, 30*time.Second)
+	c.HoldDrain = cmp.Or(c.HoldDrain, 5*time.Second)
+	c.CallDeadline = cmp.Or(c.CallDeadline, 2*time.Minute)
+	c.PullDeadline = cmp.Or(c.PullDeadline, 10*time.Minute)
+	c.LookDeadline = cmp.Or(c.LookDeadline, 15*time.Second)
+	c.ProbeRound = cmp.Or(c.ProbeRound, 2*time.Second)
+	c.Width = cmp.Or(c.Width, 8)
 	if !c.Pool.IsValid() {
 		c.Pool = berth.DefaultPool()
 	}

@@ -13,6 +13,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -60,30 +61,16 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	set := func(d *time.Duration, def time.Duration) {
-		if *d == 0 {
-			*d = def
-		}
-	}
-	set(&o.ReadTimeout, 10*time.Second)
-	set(&o.ChangeTimeout, 60*time.Second)
-	set(&o.StopSlack, 15*time.Second)
-	set(&o.PullTimeout, 10*time.Minute)
-	if o.LogMaxMB == 0 {
-		o.LogMaxMB = 10
-	}
-	if o.Followed == 0 {
-		o.Followed = 500
-	}
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, 10*time.Second)
+	o.ChangeTimeout = cmp.Or(o.ChangeTimeout, 60*time.Second)
+	o.StopSlack = cmp.Or(o.StopSlack, 15*time.Second)
+	o.PullTimeout = cmp.Or(o.PullTimeout, 10*time.Minute)
+	o.LogMaxMB = cmp.Or(o.LogMaxMB, 10)
+	o.Followed = cmp.Or(o.Followed, 500)
 	if o.InterfaceAddrs == nil {
 		o.InterfaceAddrs = net.InterfaceAddrs
 	}
-	if o.Host == "" {
-		o.Host = os.Getenv(client.EnvOverrideHost)
-	}
-	if o.Host == "" {
-		o.Host = client.DefaultDockerHost
-	}
+	o.Host = cmp.Or(o.Host, os.Getenv(client.EnvOverrideHost), client.DefaultDockerHost)
 	return o
 }
 
