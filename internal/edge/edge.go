@@ -52,8 +52,8 @@ type Options struct {
 	MaxInforming         int
 
 	// Memory is what connections and requests under way may hold in all, in
-	// bytes: default 512 MiB, and no more than a quarter of the process's memory
-	// limit (GOMEMLIMIT). TenantMemory is what one tenant's may, default a
+	// bytes: default 512 MiB, and no more than an eighth of what the machine or the
+	// control group has, or a quarter of GOMEMLIMIT. TenantMemory is what one tenant's may, default a
 	// quarter of that, and never more than is left to the others.
 	Memory, TenantMemory int64
 
@@ -89,7 +89,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.MaxAnswerHeaderBytes, 128<<10)
 	orDefault(&o.AnswerHeaderTimeout, 10*time.Second)
 	orDefault(&o.MaxInforming, 128)
-	orDefault(&o.Memory, min(512<<20, debug.SetMemoryLimit(-1)/4))
+	orDefault(&o.Memory, min(512<<20, memoryLimit()/8, debug.SetMemoryLimit(-1)/4))
 	orDefault(&o.TenantMemory, o.Memory/4)
 	limit := descriptorLimit()
 	orDefault(&o.Descriptors, limit-min(max(limit/4, 64), 1024))

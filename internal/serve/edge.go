@@ -11,7 +11,7 @@ import (
 type EdgeLimits struct {
 	Connections int // of one tenant's clients, at a time
 	PerClient   int // of one client's address among them
-	Memory      int // MiB that all that is under way may hold; 0 for 512, or a quarter of GOMEMLIMIT if that is less
+	Memory      int // MiB that all that is under way may hold; 0 for 512, or less where there is little memory
 	MinBodyRate int // bytes a second that a request's body must come at
 }
 
