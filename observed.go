@@ -37,10 +37,12 @@ const (
 	InstanceUnhealthy InstanceHealth = "unhealthy"
 )
 
-// Instance is one running copy of a service as seen.
+// Instance is one running copy of a service as seen. Which one it is follows
+// from service, version and replica; ID and Name are the engine's, and an engine
+// may replace an instance by itself under others.
 type Instance struct {
 	ID         string
-	Name       string
+	Name       string // what people find it by
 	Service    string
 	Replica    int
 	Generation int
@@ -63,6 +65,10 @@ type Instance struct {
 	// Writes names the volumes that it may write to, sorted.
 	Writes []string
 
+	// Beside means that it was made beside another version and has not taken
+	// its place yet, or has given it up.
+	Beside bool
+
 	// Differs says in words how it is unlike what it was made as, for as far as
 	// an engine lets that be changed by hand. Applying the stack mends it.
 	Differs []string
@@ -75,6 +81,9 @@ type Instance struct {
 	CPU      float64
 	MemoryMB int
 }
+
+// Slot is the place that it has.
+func (c Instance) Slot() Slot { return Slot{c.Service, c.Replica} }
 
 // Foreign is an object that stands where one of ours would, or carries our
 // labels, and can't be proven ours. It is reported, never touched.

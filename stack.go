@@ -22,9 +22,15 @@ type Stack struct {
 	Network        string    // name of the tenant's own network
 	Services       []Service // each after those that it depends on
 	Volumes        []Volume
-	// Ends names services whose containers of an earlier generation go before
-	// anything is made, whatever else waits: they hold what is needed now.
-	Ends []string `json:",omitempty"`
+	// Others are the versions that may stand beside those of Services. Whatever
+	// else of the tenant is there goes before anything is made.
+	Others []Version `json:",omitempty"`
+}
+
+// Version is a service as it was made from one spec: what Service.Hash gives.
+type Version struct {
+	Service, Hash string
+	Instances     int // how many may stand: those with a replica number up to it
 }
 
 // Service is one program of a stack.
@@ -66,18 +72,15 @@ type Service struct {
 	// How and when it runs. No container is made from these.
 	DependsOn []Dependency `json:",omitempty"`
 	Once      bool         `json:",omitempty"` // runs to its end before what needs it starts
-	// Done means that a service that runs once did so: no container of it is
-	// called for, and one that is there may stay.
+	// Done means that a service that runs once did so: no instance of it is
+	// called for.
 	Done bool `json:",omitempty"`
-	// Held means that something it depends on is not there yet: its
-	// containers are left as they are, also those of an earlier generation.
+	// Held means that something it depends on is not there yet: none of its
+	// instances is called for. Those that are there stand as Others.
 	Held bool `json:",omitempty"`
-	// Beside means that its containers are made beside those of an earlier
-	// generation, which run on.
-	Beside bool `json:",omitempty"`
-	// Unnamed means that what is made is not found by the service's name
-	// inside the tenant's network yet.
-	Unnamed bool `json:",omitempty"`
+	// NameLeadsTo is the version that is found by the service's name inside the
+	// tenant's network, or NoVersion; "" means this one.
+	NameLeadsTo string `json:",omitempty"`
 }
 
 // Condition says what a service waits for.
@@ -144,9 +147,15 @@ type Volume struct {
 	Recorded bool
 }
 
-// Instances names the containers that s calls for, in the order in which they
-// start. Those of a service that is held or done are left as they are, and
-// not among them.
+// NoVersion is a name inside the network that leads to nothing new yet.
+const NoVersion = "none"
+
+// Hidden reports whether the service's name leads elsewhere than to this
+// version of it.
+func (s Service) Hidden() bool { return s.NameLeadsTo != "" && s.NameLeadsTo != s.Hash() }
+
+// Instances are those that s calls for, in the order in which they start. Those
+// of a service that is held or done are not among them.
 func (s Stack) Instances() []InstanceSpec {
 	var list []InstanceSpec
 	for i := range s.Services {
@@ -156,88 +165,52 @@ func (s Stack) Instances() []InstanceSpec {
 		}
 		hash := svc.Hash()
 		for n := 1; n <= svc.Replicas; n++ {
-			name := ContainerName(s.OrganizationID)
-			if !svc.Main || n > 1 {
-				name = replicaName(s.OrganizationID, svc.Name, n)
-			}
-			list = append(list, InstanceSpec{Name: name, Service: svc, Replica: n, Hash: hash})
+			list = append(list, InstanceSpec{Service: svc, Slot: Slot{svc.Name, n}, Hash: hash})
 		}
 	}
 	return list
 }
 
-// Leaves reports whether the containers of a service that the stack does not
-// call for are left as they are: it is held or done, its next generation is
-// made beside them, or the stack does not name it any more and something else
-// waits still. Until nothing does, nothing goes.
-func (s Stack) Leaves(service string) bool {
-	if slices.Contains(s.Ends, service) {
-		return false
-	}
-	waits := false
-	for _, svc := range s.Services {
-		if svc.Name == service {
-			return svc.Held || svc.Done || svc.Beside
-		}
-		waits = waits || svc.Held || svc.Beside
-	}
-	return waits
+// MayStand reports whether an instance that s does not call for is one of those
+// that may stand beside.
+func (s Stack) MayStand(c Instance) bool {
+	return slices.ContainsFunc(s.Others, func(v Version) bool {
+		return v.Service == c.Service && v.Hash == c.Hash && c.Replica <= v.Instances
+	})
 }
 
-// Pair finds the containers that a stack calls for among those that are there:
-// by service, replica and hash, whatever their names. kept is by the name that
-// each is to have in the end; extra is what the stack does not call for.
-func (s Stack) Pair(have []Instance) (kept map[string]Instance, extra []Instance) {
-	kept = make(map[string]Instance, len(have))
+// Pair finds the instances that a stack calls for among those that are there:
+// by service, replica and version, whatever they are called. extra is what the
+// stack does not call for.
+func (s Stack) Pair(have []Instance) (kept map[Slot]Instance, extra []Instance) {
+	kept = make(map[Slot]Instance, len(have))
 	specs := s.Instances()
-	fits := func(spec InstanceSpec, c Instance) bool {
-		return c.Service == spec.Service.Name && c.Replica == spec.Replica && c.Hash == spec.Hash
-	}
 	for _, spec := range specs {
 		for _, c := range have {
-			if best, ok := kept[spec.Name]; fits(spec, c) && (!ok || better(c, best, spec.Name)) {
-				kept[spec.Name] = c
+			if best, ok := kept[spec.Slot]; c.Slot() == spec.Slot && c.Hash == spec.Hash && (!ok || better(c, best)) {
+				kept[spec.Slot] = c
 			}
 		}
 	}
 	for _, c := range have {
-		called := slices.ContainsFunc(specs, func(spec InstanceSpec) bool { return kept[spec.Name].ID == c.ID && kept[spec.Name].Name == c.Name })
-		if !called {
+		if best, ok := kept[c.Slot()]; !ok || best.ID != c.ID || best.Name != c.Name {
 			extra = append(extra, c)
 		}
 	}
 	return kept, extra
 }
 
-// better reports whether of two containers made from one spec a is the one to
-// keep: one that runs, else the one that has the name.
-func better(a, b Instance, name string) bool {
+// better reports whether of two instances made from one spec a is the one to
+// keep: one that runs, else the one that has taken its place.
+func better(a, b Instance) bool {
 	up := func(c Instance) bool { return c.State == InstanceRunning || c.State == InstanceRestarting }
 	if up(a) != up(b) {
 		return up(a)
 	}
-	return a.Name == name && b.Name != name
+	return !a.Beside && b.Beside
 }
 
-// StagedName is what a container is called while one of another generation has
-// its name: the later one until it takes the name over, the earlier one after.
-func StagedName(organizationID string, generation int, service string, replica int) string {
-	return replicaName(organizationID, "g"+strconv.Itoa(generation)+"_"+service, replica)
-}
-
-// NamesOf are the names that a container may have had, whichever it has now.
-func NamesOf(organizationID string, c Instance) []string {
-	return []string{
-		ContainerName(organizationID), replicaName(organizationID, c.Service, c.Replica),
-		StagedName(organizationID, c.Generation, c.Service, c.Replica),
-	}
-}
-
-func replicaName(organizationID, service string, replica int) string {
-	return ContainerName(organizationID) + "_" + service + "_" + strconv.Itoa(replica)
-}
-
-// Waves parts the containers into groups that start one after the other: each
+// Waves parts the instances into groups that start one after the other: each
 // comes after those that its service depends on.
 func (s Stack) Waves() [][]InstanceSpec {
 	depth := make(map[string]int, len(s.Services))
@@ -250,7 +223,7 @@ func (s Stack) Waves() [][]InstanceSpec {
 	}
 	var waves [][]InstanceSpec
 	for _, spec := range s.Instances() {
-		n := depth[spec.Service.Name]
+		n := depth[spec.Name]
 		for len(waves) <= n {
 			waves = append(waves, nil)
 		}
@@ -261,28 +234,29 @@ func (s Stack) Waves() [][]InstanceSpec {
 
 // InstanceSpec is one instance that a stack calls for.
 type InstanceSpec struct {
-	Name    string
 	Service *Service
-	Replica int // from 1
-	Hash    string
+	Slot
+	Hash string
 }
+
+// Slot is the place of one instance in a stack, whatever stands in it.
+type Slot struct {
+	Name    string // of the service
+	Replica int    // from 1
+}
+
+func (s Slot) String() string { return "instance " + strconv.Itoa(s.Replica) + " of service " + s.Name }
 
 // Hash identifies what a container was made from. What an engine can change on
 // a living container (CPU, memory, number of replicas), what no container
 // carries (disk) and when it runs is left out.
 func (s Service) Hash() string {
 	s.Limits, s.Replicas, s.Reference = Limits{}, 0, ""
-	s.DependsOn, s.Once, s.Done, s.Held, s.Beside, s.Unnamed = nil, false, false, false, false, false
+	s.DependsOn, s.Once, s.Done, s.Held, s.NameLeadsTo = nil, false, false, false, ""
 	data, err := json.Marshal(s) // maps are encoded in key order
 	if err != nil {
 		panic(err) // a Service holds only strings, numbers and slices of them
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:16])
-}
-
-// Staged reports whether c stands beside one of another generation that has its
-// name.
-func (c Instance) Staged(organizationID string) bool {
-	return c.Name == StagedName(organizationID, c.Generation, c.Service, c.Replica)
 }

@@ -84,7 +84,7 @@ func tellCrashes(s Situation, p Plan) Plan {
 // crashed returns the wanted containers that crashed too often.
 func (t transition) crashed(s Situation) (list []berth.Instance) {
 	for _, want := range t.stack.Instances() {
-		if c, ok := t.kept[want.Name]; ok && !want.Service.Once && s.Lives[c.ID].Crashes >= MaxCrashes {
+		if c, ok := t.kept[want.Slot]; ok && !want.Service.Once && s.Lives[c.ID].Crashes >= MaxCrashes {
 			list = append(list, c)
 		}
 	}
@@ -109,7 +109,7 @@ func Fresh(s Situation, c berth.Instance) bool {
 func (t transition) unfit(s Situation) string {
 	crashes := map[string]int{}
 	for _, want := range t.stack.Instances() {
-		c, ok := t.kept[want.Name]
+		c, ok := t.kept[want.Slot]
 		if !ok || want.Service.Once || !Fresh(s, c) {
 			continue
 		}
@@ -133,7 +133,7 @@ func (t transition) unobserved(s Situation) (left time.Duration) {
 		left = s.Observe - s.Well
 	}
 	for _, want := range t.alone.Instances() {
-		c, ok := t.kept[want.Name]
+		c, ok := t.kept[want.Slot]
 		if !ok || want.Service.Once || !Fresh(s, c) {
 			continue
 		}
@@ -151,7 +151,7 @@ func (t transition) crashing(s Situation) bool {
 		return false
 	}
 	for _, want := range t.stack.Instances() {
-		c, ok := t.kept[want.Name]
+		c, ok := t.kept[want.Slot]
 		if containerDifference(want, c, ok, t.stack.Run) == "" {
 			continue
 		}
@@ -165,7 +165,7 @@ func (t transition) crashing(s Situation) bool {
 // engine.
 func (t transition) howEnded(s Situation) string {
 	for _, want := range t.alone.Instances() {
-		if c, ok := t.kept[want.Name]; ok && !want.Service.Once && s.Lives[c.ID].Crashes > 0 {
+		if c, ok := t.kept[want.Slot]; ok && !want.Service.Once && s.Lives[c.ID].Crashes > 0 {
 			return "service " + c.Service + " " + s.Lives[c.ID].Last.How() + "; "
 		}
 	}

@@ -40,7 +40,7 @@ func withWorker() plan.Situation {
 	for i, c := range old.Instances {
 		c.ID, c.Hash, c.Generation = "old "+c.Service, "an earlier one", 1
 		n := &s.Seen.Instances[i]
-		n.Name, n.Generation = berth.StagedName(org, 2, n.Service, 1), 2
+		n.Name, n.Beside, n.Generation = "next", true, 2
 		s.Seen.Instances = append(s.Seen.Instances, c)
 	}
 	s.Proven = map[string]bool{"old web": true}
@@ -89,7 +89,7 @@ func TestWhereNothingServesTheNewVersionServesWhileItsWorkerIsObserved(t *testin
 	s.Deployment.Type = berth.DeployProvision
 	s.Seen.Instances = s.Seen.Instances[:2]
 	for i := range s.Seen.Instances {
-		s.Seen.Instances[i].Name = s.Stack.Instances()[i].Name
+		s.Seen.Instances[i].Beside = false
 	}
 	s.Lives["worker"] = plan.Life{Up: 2900 * time.Millisecond}
 	s.Well = 0

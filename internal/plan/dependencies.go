@@ -47,9 +47,9 @@ func of(stack berth.Stack, service string) []berth.InstanceSpec {
 
 // asWanted reports whether all containers of a service are there and run, or
 // ran to their end.
-func asWanted(stack berth.Stack, service string, seen map[string]berth.Instance) bool {
+func asWanted(stack berth.Stack, service string, seen map[berth.Slot]berth.Instance) bool {
 	for _, want := range of(stack, service) {
-		c, ok := seen[want.Name]
+		c, ok := seen[want.Slot]
 		if containerDifference(want, c, ok, true) != "" {
 			return false
 		}
@@ -59,12 +59,12 @@ func asWanted(stack berth.Stack, service string, seen map[string]berth.Instance)
 
 // unmet says what is missing before a service that depends on another may
 // start, "" if nothing is.
-func unmet(stack berth.Stack, d berth.Dependency, seen map[string]berth.Instance, held map[string]bool) string {
+func unmet(stack berth.Stack, d berth.Dependency, seen map[berth.Slot]berth.Instance, held map[string]bool) string {
 	if held[d.Service] {
 		return d.Service + " is started"
 	}
 	for _, want := range of(stack, d.Service) { // none if it is done
-		c, ours := seen[want.Name]
+		c, ours := seen[want.Slot]
 		switch {
 		case d.Condition == berth.ConditionHealthy && !(ours && c.State == berth.InstanceRunning && c.Health == berth.InstanceHealthy):
 			return d.Service + " is healthy"
@@ -89,7 +89,7 @@ func onceOutcome(stack berth.Stack, seen berth.Observed) (done bool, failure str
 			continue
 		}
 		any = true
-		c, ok := containers[want.Name]
+		c, ok := containers[want.Slot]
 		if ok && completed(c) {
 			continue
 		}

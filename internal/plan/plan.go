@@ -74,7 +74,7 @@ type Step struct {
 	Route     berth.RouteState // of StepRoute
 	Upstreams []netip.AddrPort // of StepRoute: where requests go
 	Arrives   bool             // of StepRoute: to what was ordered
-	Stack     berth.Stack      // of StepApply
+	Stack     berth.Stack      // of StepApply and StepHalt
 	Status    berth.Status     // of StepRecord
 	Health    berth.Health     // of StepRecord
 	Container string           // of StepRevive and StepRest: the engine's id
@@ -141,7 +141,9 @@ func decide(s Situation) Plan {
 		if !s.Holding || !s.Drained {
 			return Plan{Steps: []Step{{Kind: StepRoute, Route: berth.RouteHolding}, {Kind: StepDrain}}}
 		}
-		return Plan{Steps: []Step{{Kind: StepHalt}, {Kind: StepApply, Stack: s.Stack}}}
+		stopped := Standing(s.Stack, s.Seen)
+		stopped.Run = false
+		return Plan{Steps: []Step{{Kind: StepHalt, Stack: stopped}, {Kind: StepApply, Stack: Standing(s.Stack, s.Seen)}}}
 	}
 	if s.Stack.Run {
 		switch done, failure := onceOutcome(s.Stack, s.Seen); {
@@ -316,7 +318,7 @@ func arrive(s Situation, t transition) Plan {
 		return Plan{Steps: []Step{here, {Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: t.surplus()}}, Then: Retry}
 	case s.Applied == Shape(t.alone):
 		return Plan{Steps: []Step{here, {Kind: StepRecord, Status: berth.StatusRunning, Health: berth.HealthHealthy, Reason: t.surplus()}}, Then: Retry}
-	case t.unnamed && !s.Named && s.Applied != Shape(t.named):
+	case t.hidden && !s.Named && s.Applied != Shape(t.named):
 		return Plan{Steps: []Step{{Kind: StepApply, Stack: t.named}}}
 	case !s.Drained:
 		return Plan{Steps: []Step{here, {Kind: StepDrain}}}

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,7 +28,7 @@ func stack(run bool, replicas int) (berth.Stack, berth.Observed) {
 		if run {
 			state, addr = berth.InstanceRunning, netip.MustParseAddrPort(fmt.Sprintf("10.64.0.%d:3000", i+2))
 		}
-		seen.Instances = append(seen.Instances, berth.Instance{ID: fmt.Sprint("c", i), Name: c.Name,
+		seen.Instances = append(seen.Instances, berth.Instance{ID: fmt.Sprint("c", i), Name: c.String(),
 			Service: c.Service.Name, Replica: c.Replica, Hash: c.Hash, State: state, Address: addr, CPU: 0.5, MemoryMB: 512})
 	}
 	return s, seen
@@ -67,11 +68,11 @@ func moved(names ...string) plan.Situation {
 	s.Proven = map[string]bool{"old": true}
 	for i, name := range names {
 		c := old
-		c.ID, c.Name, c.Address = name, want.Name, netip.MustParseAddrPort(fmt.Sprintf("10.64.0.%d:3000", i+2))
+		c.ID, c.Name, c.Address = name, name, netip.MustParseAddrPort(fmt.Sprintf("10.64.0.%d:3000", i+2))
 		if name == "new" {
 			c.Hash = want.Hash
 			if len(names) > 1 {
-				c.Name = berth.StagedName(org, s.Stack.Generation, "app", 1)
+				c.Beside = true
 			}
 		}
 		s.Seen.Instances = append(s.Seen.Instances, c)
@@ -145,10 +146,10 @@ func TestDecide(t *testing.T) {
 			s.Seen.Instances[0].State, s.Seen.Instances[0].Address, s.Proven = berth.InstanceExited, netip.AddrPort{}, nil
 		}), "drift, route starting, apply; again"},
 		"what was repaired and does not hold is tried again later": {with(base(true), func(s *plan.Situation) {
-			s.Applied, s.Seen.Instances = "true app false false false false", nil
+			s.Applied, s.Seen.Instances = "true app false false ", nil
 		}), "route starting, record failed unhealthy; retry"},
 		"a deployment whose containers do not hold fails when patience ends": {with(base(true), func(s *plan.Situation) {
-			s.Applied, s.Seen.Instances, s.Deployment, s.Waited = "true app false false false false", nil, deployment(berth.DeployRestart), time.Hour
+			s.Applied, s.Seen.Instances, s.Deployment, s.Waited = "true app false false ", nil, deployment(berth.DeployRestart), time.Hour
 			s.Restarted = true
 		}), "fail; wait 0s"},
 
@@ -197,7 +198,7 @@ func TestDecide(t *testing.T) {
 			s.Probe, s.Drained, s.Proven = well, true, map[string]bool{"old": true, "new": true}
 		}), "apply; again"},
 		"what is left is asked once more": {with(moved("new"), func(s *plan.Situation) {
-			s.Proven, s.Applied = map[string]bool{"new": true}, "true app false false false false"
+			s.Proven, s.Applied = map[string]bool{"new": true}, "true app false false "
 		}), "route serving 2, probe; again"},
 		"one that gets sick again while it is observed fails": {with(moved("old", "new"), func(s *plan.Situation) {
 			s.Probe, s.Relapses = sick, 3
@@ -250,11 +251,14 @@ func show(p plan.Plan) string {
 				w += " " + strconv.Itoa(int(up.Addr().As4()[3]))
 			}
 		case plan.StepApply:
+			called := func(v berth.Version) bool {
+				return slices.ContainsFunc(s.Stack.Services, func(svc berth.Service) bool { return svc.Name == v.Service && !svc.Held && !svc.Done })
+			}
+			if slices.ContainsFunc(s.Stack.Others, called) {
+				w += " beside"
+			}
 			for _, svc := range s.Stack.Services {
-				if svc.Beside {
-					w += " beside"
-				}
-				if svc.Unnamed {
+				if svc.Hidden() {
 					w += " unnamed"
 				}
 			}
@@ -275,17 +279,19 @@ func TestDifferenceNamesWhatIsNotAsItShouldBe(t *testing.T) {
 	}{
 		"nothing": {func(*berth.Observed) {}, ""},
 		"network": {func(o *berth.Observed) { o.Network = false }, "network tenant_" + org + "_network is missing"},
-		"missing": {func(o *berth.Observed) { o.Instances = o.Instances[:1] }, "container tenant_" + org + "_app_2 is missing"},
-		"hash":    {func(o *berth.Observed) { o.Instances[0].Hash = "x" }, "container tenant_" + org + " was made from another spec"},
-		"exit":    {func(o *berth.Observed) { o.Instances[0].State, o.Instances[0].ExitCode = berth.InstanceExited, 3 }, "container tenant_" + org + " is not running (exit code 3)"},
+		"missing": {func(o *berth.Observed) { o.Instances = o.Instances[:1] }, "instance 2 of service app is missing"},
+		"hash":    {func(o *berth.Observed) { o.Instances[0].Hash = "x" }, "instance 1 of service app was made from another spec"},
+		"exit":    {func(o *berth.Observed) { o.Instances[0].State, o.Instances[0].ExitCode = berth.InstanceExited, 3 }, "instance 1 of service app is not running (exit code 3)"},
 		"out of memory": {func(o *berth.Observed) {
 			o.Instances[0].State, o.Instances[0].OOMKilled = berth.InstanceExited, true
-		}, "container tenant_" + org + " was killed for using more than its 512 MB of memory"},
-		"memory":            {func(o *berth.Observed) { o.Instances[0].MemoryMB = 256 }, "container tenant_" + org + " has a memory limit of 256 MB, not 512"},
-		"cpu":               {func(o *berth.Observed) { o.Instances[0].CPU = 1 }, "container tenant_" + org + " has a CPU limit of 1.00, not 0.50"},
-		"limits unknown":    {func(o *berth.Observed) { o.Instances[0].CPU, o.Instances[0].MemoryMB = 0, 0 }, ""},
-		"one too many":      {func(o *berth.Observed) { o.Instances = append(o.Instances, berth.Instance{Name: "old"}) }, "container old is not wanted any more"},
-		"a state not known": {func(o *berth.Observed) { o.Instances[0].State = berth.InstanceUnknown }, "container tenant_" + org + " is in a state that Berth does not know"},
+		}, "instance 1 of service app was killed for using more than its 512 MB of memory"},
+		"memory":         {func(o *berth.Observed) { o.Instances[0].MemoryMB = 256 }, "instance 1 of service app has a memory limit of 256 MB, not 512"},
+		"cpu":            {func(o *berth.Observed) { o.Instances[0].CPU = 1 }, "instance 1 of service app has a CPU limit of 1.00, not 0.50"},
+		"limits unknown": {func(o *berth.Observed) { o.Instances[0].CPU, o.Instances[0].MemoryMB = 0, 0 }, ""},
+		"one too many": {func(o *berth.Observed) {
+			o.Instances = append(o.Instances, berth.Instance{Name: "old", Service: "old", Replica: 1})
+		}, "instance 1 of service old is not wanted any more"},
+		"a state not known": {func(o *berth.Observed) { o.Instances[0].State = berth.InstanceUnknown }, "instance 1 of service app is in a state that Berth does not know"},
 	} {
 		s, seen := stack(true, 2)
 		c.change(&seen)

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -17,12 +18,13 @@ type transition struct {
 	alone berth.Stack // without what came before
 
 	seen  berth.Observed
-	kept  map[string]berth.Instance // by the name that it has in the end
+	kept  map[berth.Slot]berth.Instance
 	extra []berth.Instance
 
-	beside    bool // something is made beside what runs
-	unnamed   bool // and is not found by its name at first
-	stopFirst bool // something that runs has to stop before its successor starts
+	besides   []string // services whose next version is made beside the one before
+	beside    bool     // something is made beside what runs
+	hidden    bool     // and is not found by its service's name at first
+	stopFirst bool     // something that runs has to stop before its successor starts
 }
 
 // newTransition looks at what a stack keeps and replaces. A service that runs
@@ -32,17 +34,18 @@ type transition struct {
 func newTransition(stack berth.Stack, s Situation) transition {
 	t := transition{stack: stack, alone: stack, seen: s.Seen}
 	t.kept, t.extra = stack.Pair(s.Seen.Instances)
+	t.alone.Others = others(stack, t.extra, nil, nil)
 	if !stack.Run {
-		t.named = stack
+		t.stack, t.named = t.alone, t.alone
 		return t
 	}
-	t.stack.Ends = t.inTheWay()
-	t.stopFirst = len(t.stack.Ends) > 0
+	ends := t.inTheWay()
+	t.stopFirst = len(ends) > 0
 	free := freeAddresses(stack, s.Seen) - t.missingContainers()
 	t.stack.Services = slices.Clone(stack.Services)
 	for i := range t.stack.Services {
 		svc := &t.stack.Services[i]
-		if svc.Held || svc.Done || svc.Once || !t.replaces(*svc) || slices.Contains(t.stack.Ends, svc.Name) {
+		if svc.Held || svc.Done || svc.Once || !t.replaces(*svc) || slices.Contains(ends, svc.Name) {
 			continue
 		}
 		wanting, staged := t.wanting(svc.Name)
@@ -50,19 +53,69 @@ func newTransition(stack berth.Stack, s Situation) transition {
 			t.stopFirst = true
 			continue
 		}
-		svc.Beside = true
+		t.besides = append(t.besides, svc.Name)
 		if wanting > 0 || staged {
 			t.beside = true
-			svc.Unnamed = len(stack.Services) > 1
-			t.unnamed = t.unnamed || svc.Unnamed
+			if len(stack.Services) > 1 {
+				svc.NameLeadsTo, t.hidden = t.formerVersion(svc.Name), true
+			}
 		}
 	}
+	t.stack.Others = others(stack, t.extra, t.besides, ends)
 	t.named = t.stack
 	t.named.Services = slices.Clone(t.stack.Services)
 	for i := range t.named.Services {
-		t.named.Services[i].Unnamed = false
+		t.named.Services[i].NameLeadsTo = ""
 	}
 	return t
+}
+
+// formerVersion is the version by which a service that is made anew is found
+// until it is well.
+func (t transition) formerVersion(service string) string {
+	for _, c := range t.extra {
+		if c.Service == service && IsUp(c) {
+			return c.Hash
+		}
+	}
+	return berth.NoVersion
+}
+
+// others are the versions that may stand beside what a stack calls for: those of
+// services that are held or done, or whose next version is made beside them, and
+// while anything waits those of services that the stack does not name any more.
+// What is in the way of something else goes at once.
+func others(stack berth.Stack, extra []berth.Instance, besides, ends []string) (list []berth.Version) {
+	waits := len(besides) > 0
+	named := map[string]bool{}
+	stays := map[string]bool{}
+	for _, svc := range stack.Services {
+		named[svc.Name] = true
+		stays[svc.Name] = svc.Held || svc.Done || slices.Contains(besides, svc.Name)
+		waits = waits || svc.Held
+	}
+	for _, c := range extra {
+		if slices.Contains(ends, c.Service) || !stays[c.Service] && (named[c.Service] || !waits) {
+			continue
+		}
+		i := slices.IndexFunc(list, func(v berth.Version) bool { return v.Service == c.Service && v.Hash == c.Hash })
+		if i < 0 {
+			i, list = len(list), append(list, berth.Version{Service: c.Service, Hash: c.Hash})
+		}
+		list[i].Instances = max(list[i].Instances, c.Replica)
+	}
+	slices.SortFunc(list, func(a, b berth.Version) int {
+		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Hash, b.Hash))
+	})
+	return list
+}
+
+// Standing is a stack with what may stand beside it now, for one that is applied
+// as it is.
+func Standing(stack berth.Stack, seen berth.Observed) berth.Stack {
+	_, extra := stack.Pair(seen.Instances)
+	stack.Others = others(stack, extra, nil, nil)
+	return stack
 }
 
 // inTheWay names the services of which something runs that is not wanted and
@@ -71,7 +124,7 @@ func newTransition(stack berth.Stack, s Situation) transition {
 func (t transition) inTheWay() (services []string) {
 	needed := map[string]bool{}
 	for _, want := range t.stack.Instances() {
-		if _, there := t.kept[want.Name]; there {
+		if _, there := t.kept[want.Slot]; there {
 			continue
 		}
 		for _, mount := range want.Service.Mounts {
@@ -91,7 +144,7 @@ func (t transition) inTheWay() (services []string) {
 // missingContainers is how many are wanted and not there.
 func (t transition) missingContainers() (n int) {
 	for _, want := range t.stack.Instances() {
-		if _, there := t.kept[want.Name]; !there {
+		if _, there := t.kept[want.Slot]; !there {
 			n++
 		}
 	}
@@ -128,11 +181,11 @@ func (t transition) replaces(svc berth.Service) bool {
 // were made beside others and have no name of their own yet.
 func (t transition) wanting(service string) (n int, staged bool) {
 	for _, want := range of(t.stack, service) {
-		c, ok := t.kept[want.Name]
+		c, ok := t.kept[want.Slot]
 		if !ok {
 			n++
 		}
-		staged = staged || ok && c.Name != want.Name
+		staged = staged || ok && c.Beside
 	}
 	return n, staged
 }
@@ -143,12 +196,12 @@ func (t transition) missing() string {
 		return "network " + t.stack.Network + " is missing"
 	}
 	for _, want := range t.stack.Instances() {
-		c, ok := t.kept[want.Name]
+		c, ok := t.kept[want.Slot]
 		if reason := containerDifference(want, c, ok, t.stack.Run); reason != "" {
 			if !ok && slices.ContainsFunc(t.extra, func(c berth.Instance) bool { return c.Service == want.Service.Name && c.Replica == want.Replica }) {
 				reason = "was made from another spec"
 			}
-			return "container " + want.Name + " " + reason
+			return want.String() + " " + reason
 		}
 	}
 	return ""
@@ -157,13 +210,13 @@ func (t transition) missing() string {
 // surplus says what is there that should not be in the end, "" if nothing is.
 func (t transition) surplus() string {
 	for _, c := range t.extra {
-		if !t.alone.Leaves(c.Service) {
-			return "container " + c.Name + " is not wanted any more"
+		if !t.alone.MayStand(c) {
+			return c.Slot().String() + " is not wanted any more"
 		}
 	}
 	for _, want := range t.alone.Instances() {
-		if c, ok := t.kept[want.Name]; ok && c.Name != want.Name {
-			return "container " + c.Name + " is to be called " + want.Name
+		if c, ok := t.kept[want.Slot]; ok && c.Beside {
+			return want.String() + " is to take the place of the version before"
 		}
 	}
 	return ""
@@ -172,7 +225,7 @@ func (t transition) surplus() string {
 // main returns the wanted containers that take requests and run.
 func (t transition) main() (list []berth.Instance) {
 	for _, want := range t.alone.Instances() {
-		if c := t.kept[want.Name]; want.Service.Main && c.State == berth.InstanceRunning && c.Address.IsValid() {
+		if c := t.kept[want.Slot]; want.Service.Main && c.State == berth.InstanceRunning && c.Address.IsValid() {
 			list = append(list, c)
 		}
 	}
@@ -202,7 +255,7 @@ func (t transition) proven(known map[string]bool) bool {
 			continue
 		}
 		wanted++
-		if !known[t.kept[want.Name].ID] {
+		if !known[t.kept[want.Slot].ID] {
 			return false
 		}
 	}
@@ -265,8 +318,8 @@ func (t transition) health(s Situation) (berth.Health, string) {
 // check, "" if none is. Those that take requests are probed instead.
 func (t transition) unwellInside(s Situation) string {
 	for _, want := range t.stack.Instances() {
-		c := t.kept[want.Name]
-		if (want.Service.Beside || s.Holding) && !want.Service.Main && c.Health != berth.InstanceUnchecked && c.Health != berth.InstanceHealthy {
+		c := t.kept[want.Slot]
+		if (slices.Contains(t.besides, want.Name) || s.Holding) && !want.Service.Main && c.Health != berth.InstanceUnchecked && c.Health != berth.InstanceHealthy {
 			return "service " + want.Service.Name + " is not healthy"
 		}
 	}
@@ -281,6 +334,7 @@ func addresses(list []berth.Instance) []netip.AddrPort {
 	return up
 }
 
+// IsUp reports whether an instance has processes, or will by itself.
 func IsUp(c berth.Instance) bool {
 	return c.State == berth.InstanceRunning || c.State == berth.InstanceRestarting || c.State == berth.InstancePaused
 }
@@ -289,11 +343,11 @@ func IsUp(c berth.Instance) bool {
 func Shape(stack berth.Stack) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%t", stack.Run)
-	if len(stack.Ends) > 0 {
-		fmt.Fprintf(&b, " without %v", stack.Ends)
-	}
 	for _, svc := range stack.Services {
-		fmt.Fprintf(&b, " %s %t %t %t %t", svc.Name, svc.Held, svc.Done, svc.Beside, svc.Unnamed)
+		fmt.Fprintf(&b, " %s %t %t %s", svc.Name, svc.Held, svc.Done, svc.NameLeadsTo)
+	}
+	for _, v := range stack.Others {
+		fmt.Fprintf(&b, " beside %s %s", v.Service, v.Hash)
 	}
 	return b.String()
 }

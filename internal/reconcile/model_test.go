@@ -64,7 +64,8 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		acts := drawActs(rt)
 		steps += len(acts)
-		if why := inModel(t, acts); why != "" {
+		willful := rapid.Bool().Draw(rt, "willful") // an engine with controllers of its own
+		if why := inModel(t, acts, willful); why != "" {
 			rt.Fatal(why)
 		}
 	})
@@ -72,7 +73,7 @@ func TestModel(t *testing.T) {
 }
 
 // inModel plays acts in a bubble of its own and returns what went wrong.
-func inModel(t *testing.T, acts []act) (why string) {
+func inModel(t *testing.T, acts []act, willful bool) (why string) {
 	dir, err := os.MkdirTemp("", "berth-model")
 	if err != nil {
 		t.Fatal(err)
@@ -92,6 +93,9 @@ func inModel(t *testing.T, acts []act) (why string) {
 			m.calmDown()
 			m.close()
 		}()
+		if willful {
+			m.engine.SetWillful(true)
+		}
 		m.config.Observe = time.Second
 		m.boot()
 		for i, a := range acts {

@@ -279,11 +279,13 @@ func (p *pass) moveSubnet(ctx context.Context, cause error) error {
 	return p.journal(ctx, berth.EventEngine, "moved to subnet "+p.Tenant.Subnet.String()+": "+cause.Error())
 }
 
+// mainContainer is the id of the first instance that takes requests.
 func (p *pass) mainContainer() string {
-	name := p.Tenant.ContainerName()
-	for _, c := range p.Seen.Instances {
-		if c.Name == name {
-			return c.ID
+	for _, svc := range p.Stack.Services {
+		for _, c := range p.Seen.Instances {
+			if svc.Main && c.Slot() == (berth.Slot{Name: svc.Name, Replica: 1}) && !c.Beside {
+				return c.ID
+			}
 		}
 	}
 	return ""

@@ -188,20 +188,23 @@ func (l *Loop) routedUnready(organizationID string) bool {
 // complete reports whether seen has every container that a stack calls for, in
 // its state, and no other. What it was made from is not looked at.
 func (l *Loop) complete(stack berth.Stack, seen berth.Observed) bool {
-	have := make(map[string]berth.Instance, len(seen.Instances))
+	have := make(map[berth.Slot]berth.Instance, len(seen.Instances))
 	for _, c := range seen.Instances {
-		have[c.Name] = c
+		if _, twice := have[c.Slot()]; twice || c.Beside || c.State == berth.InstanceRunning && len(c.Differs) > 0 {
+			return false
+		}
+		have[c.Slot()] = c
 	}
 	for _, want := range stack.Instances() {
-		c, ok := have[want.Name]
+		c, ok := have[want.Slot]
 		running := c.State == berth.InstanceRunning || want.Service.Once && c.State == berth.InstanceExited
 		if !ok || stack.Run && !running || !stack.Run && c.State == berth.InstanceRunning {
 			return false
 		}
-		delete(have, want.Name)
+		delete(have, want.Slot)
 	}
-	for _, c := range have {
-		if !stack.Leaves(c.Service) {
+	for slot := range have { // what ran once may stand
+		if !slices.ContainsFunc(stack.Services, func(svc berth.Service) bool { return svc.Name == slot.Name && svc.Done }) {
 			return false
 		}
 	}

@@ -30,13 +30,15 @@ func (p *pass) do(ctx context.Context, s plan.Step) error {
 
 // stepName is what history calls a step, "" for one that it leaves out.
 func stepName(s plan.Step) string {
-	beside := func(svc berth.Service) bool { return svc.Beside }
+	beside := func(v berth.Version) bool { // another one of a service that is called for
+		return slices.ContainsFunc(s.Stack.Services, func(svc berth.Service) bool { return svc.Name == v.Service && !svc.Held && !svc.Done })
+	}
 	switch {
 	case s.Kind == plan.StepResolve:
 		return "image"
 	case s.Kind == plan.StepHalt:
 		return "stop"
-	case s.Kind == plan.StepApply && slices.ContainsFunc(s.Stack.Services, beside):
+	case s.Kind == plan.StepApply && slices.ContainsFunc(s.Stack.Others, beside):
 		return "start beside"
 	case s.Kind == plan.StepProbe:
 		return "health check"
@@ -65,7 +67,7 @@ func (p *pass) take(ctx context.Context, s plan.Step) error {
 		p.drain()
 		return p.soft.Err()
 	case plan.StepHalt:
-		return p.halt(ctx)
+		return p.halt(ctx, s.Stack)
 	case plan.StepAdopt:
 		return p.adopt(ctx)
 	case plan.StepApply:
@@ -278,9 +280,7 @@ func (p *pass) drain() {
 }
 
 // halt stops the containers for a restart.
-func (p *pass) halt(ctx context.Context) error {
-	stack := p.Stack
-	stack.Run = false
+func (p *pass) halt(ctx context.Context, stack berth.Stack) error {
 	p.progress("stop")
 	return p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error {
 		seen, err := p.Engine.Apply(ctx, stack)
@@ -314,7 +314,7 @@ func (p *pass) apply(ctx context.Context, stack berth.Stack, again bool) error {
 				p.histories.stopped(p.Tenant.OrganizationID, seen)
 			}
 			p.Applied, p.Drained, p.Probe = plan.Shape(stack), false, nil
-			p.Named = !slices.ContainsFunc(stack.Services, func(s berth.Service) bool { return s.Unnamed })
+			p.Named = !slices.ContainsFunc(stack.Services, berth.Service.Hidden)
 		}
 		return err
 	})

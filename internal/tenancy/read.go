@@ -127,7 +127,7 @@ func (s *Service) probe(ctx context.Context, st *State) error {
 		return err
 	}
 	running := slices.DeleteFunc(slices.Clone(st.Observed.Instances), func(c berth.Instance) bool {
-		return c.State != berth.InstanceRunning || !c.Address.IsValid() || c.Staged(st.Tenant.OrganizationID)
+		return c.State != berth.InstanceRunning || !c.Address.IsValid() || c.Beside
 	})
 	st.Running = len(running) > 0 && len(running) >= st.Tenant.Spec.Replicas
 	st.Probe, err = s.health.Ask(ctx, st.Tenant.OrganizationID, running, b.Defaults().Health)

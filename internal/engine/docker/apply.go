@@ -25,7 +25,7 @@ const atOnce = 4
 type application struct {
 	*Engine
 	stack berth.Stack
-	specs []berth.InstanceSpec
+	specs []instance
 	facts *facts
 	have  holding
 
@@ -52,7 +52,7 @@ func (e *Engine) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, 
 		return berth.Observed{}, err
 	}
 	a := &application{
-		Engine: e, stack: stack, specs: stack.Instances(), facts: f, have: have,
+		Engine: e, stack: stack, specs: instances(stack), facts: f, have: have,
 		kept: map[string]container.Summary{}, adrift: map[string]bool{}, stays: map[string]string{},
 		ids: map[string]string{}, inspected: map[string]container.InspectResponse{},
 	}
@@ -127,7 +127,7 @@ func (a *application) retire(ctx context.Context) error {
 	kept, extra := a.stack.Pair(have)
 	var goes []container.Summary
 	for _, spec := range a.specs {
-		c, ok := summaries[kept[spec.Name].ID]
+		c, ok := summaries[kept[spec.Slot].ID]
 		switch {
 		case ok && a.usable(c, spec):
 			a.kept[spec.Name], a.ids[spec.Name] = c, c.ID
@@ -136,7 +136,7 @@ func (a *application) retire(ctx context.Context) error {
 		}
 	}
 	for _, c := range extra {
-		if a.stack.Leaves(c.Service) {
+		if a.stack.MayStand(c) {
 			a.stays[c.Name] = c.ID
 		} else {
 			goes = append(goes, summaries[c.ID])
@@ -164,7 +164,7 @@ func (a *application) retire(ctx context.Context) error {
 
 // usable reports whether a container can become what spec asks for without
 // being made anew.
-func (a *application) usable(c container.Summary, spec berth.InstanceSpec) bool {
+func (a *application) usable(c container.Summary, spec instance) bool {
 	if c.Labels[berth.LabelSpecHash] != spec.Hash || c.State == container.StateDead || c.State == container.StateRemoving {
 		return false
 	}
@@ -249,7 +249,7 @@ func (a *application) build(ctx context.Context) error {
 }
 
 // create makes one container and returns its id.
-func (a *application) create(ctx context.Context, spec berth.InstanceSpec, networkMade <-chan struct{}) (string, error) {
+func (a *application) create(ctx context.Context, spec instance, networkMade <-chan struct{}) (string, error) {
 	name := a.nameFor(spec)
 	body, err := a.body(a.stack, spec, name, a.facts)
 	if err != nil {
@@ -292,7 +292,7 @@ func (a *application) create(ctx context.Context, spec berth.InstanceSpec, netwo
 // adopt looks who has the name under which a container could not be made. It
 // returns its id if it is what spec asks for, and "" if the name may be free
 // by now.
-func (a *application) adopt(ctx context.Context, s step, spec berth.InstanceSpec, name string) (string, error) {
+func (a *application) adopt(ctx context.Context, s step, spec instance, name string) (string, error) {
 	h, err := a.look(ctx, a.stack.OrganizationID, byName)
 	if err != nil {
 		return "", err
@@ -324,7 +324,7 @@ func (a *application) adopt(ctx context.Context, s step, spec berth.InstanceSpec
 // run starts or stops containers, as the stack says: each after those that it
 // depends on, and the other way round at the end.
 func (a *application) run(ctx context.Context) error {
-	waves := a.stack.Waves()
+	waves := waves(a.stack)
 	if !a.stack.Run {
 		slices.Reverse(waves)
 	}
@@ -336,9 +336,9 @@ func (a *application) run(ctx context.Context) error {
 	return nil
 }
 
-func (a *application) runWave(ctx context.Context, wave []berth.InstanceSpec) error {
+func (a *application) runWave(ctx context.Context, wave []instance) error {
 	g := bounded()
-	var bear map[string][]berth.InstanceSpec // by volume: those that start together
+	var bear map[string][]instance // by volume: those that start together
 	for _, spec := range wave {
 		c := a.kept[spec.Name] // the zero value for a new one: created
 		c.ID = a.ids[spec.Name]
@@ -349,7 +349,7 @@ func (a *application) runWave(ctx context.Context, wave []berth.InstanceSpec) er
 			// It did what it was made for. What came of it is the loop's to judge.
 		case a.stack.Run && !isUp(c.State) && len(spec.Service.Secrets) > 0:
 			if bear == nil {
-				bear = map[string][]berth.InstanceSpec{}
+				bear = map[string][]instance{}
 			}
 			name := secretsVolume(a.stack, spec)
 			bear[name] = append(bear[name], spec)
@@ -368,7 +368,7 @@ func (a *application) runWave(ctx context.Context, wave []berth.InstanceSpec) er
 	return g.Wait()
 }
 
-func (a *application) start(ctx context.Context, spec berth.InstanceSpec) error {
+func (a *application) start(ctx context.Context, spec instance) error {
 	defer a.forget(spec.Name)
 	return a.do(ctx, step{"start container " + spec.Name, a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
 		_, err := a.api.ContainerStart(ctx, a.ids[spec.Name], client.ContainerStartOptions{})
@@ -376,7 +376,7 @@ func (a *application) start(ctx context.Context, spec berth.InstanceSpec) error 
 	})
 }
 
-func (a *application) resume(ctx context.Context, spec berth.InstanceSpec) error {
+func (a *application) resume(ctx context.Context, spec instance) error {
 	defer a.forget(spec.Name)
 	return a.do(ctx, step{"resume container " + spec.Name, a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
 		_, err := a.api.ContainerUnpause(ctx, a.ids[spec.Name], client.ContainerUnpauseOptions{})

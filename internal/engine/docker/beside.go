@@ -7,8 +7,6 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
-
-	"github.com/unite-hub/berth"
 )
 
 // swap gives containers that were made beside others the names that those have,
@@ -24,7 +22,7 @@ func (a *application) swap(ctx context.Context, extra []container.Summary) error
 		}
 		if i := slices.IndexFunc(extra, func(x container.Summary) bool { return nameOf(x) == spec.Name }); i >= 0 {
 			old := labelled("", "", extra[i].Labels)
-			err := a.rename(ctx, extra[i], berth.StagedName(a.stack.OrganizationID, old.Generation, old.Service, old.Replica))
+			err := a.rename(ctx, extra[i], stagedName(a.stack.OrganizationID, old.Generation, old.Service, old.Replica))
 			if err != nil {
 				return err
 			}
@@ -44,11 +42,11 @@ func (a *application) rename(ctx context.Context, c container.Summary, name stri
 }
 
 // nameFor is what a container that is made now is called.
-func (a *application) nameFor(spec berth.InstanceSpec) string {
+func (a *application) nameFor(spec instance) string {
 	if a.stays[spec.Name] == "" {
 		return spec.Name
 	}
-	return berth.StagedName(a.stack.OrganizationID, a.stack.Generation, spec.Service.Name, spec.Replica)
+	return stagedName(a.stack.OrganizationID, a.stack.Generation, spec.Service.Name, spec.Replica)
 }
 
 // name lets containers that were made unnamed be found by their service's name
@@ -59,7 +57,7 @@ func (a *application) nameFor(spec berth.InstanceSpec) string {
 func (a *application) name(ctx context.Context) error {
 	for _, spec := range a.specs {
 		now, ok := a.inspected[spec.Name]
-		if !ok || spec.Service.Unnamed || now.NetworkSettings == nil || now.State == nil || !isUp(now.State.Status) {
+		if !ok || spec.Service.Hidden() || now.NetworkSettings == nil || now.State == nil || !isUp(now.State.Status) {
 			continue
 		}
 		end := now.NetworkSettings.Networks[a.stack.Network]
@@ -75,7 +73,7 @@ func (a *application) name(ctx context.Context) error {
 }
 
 // reconnect connects a running container to the tenant's network anew.
-func (a *application) reconnect(ctx context.Context, spec berth.InstanceSpec, end *network.EndpointSettings) error {
+func (a *application) reconnect(ctx context.Context, spec instance, end *network.EndpointSettings) error {
 	id := a.ids[spec.Name]
 	return a.do(ctx, step{"name container " + spec.Name, a.stack.OrganizationID}, a.ChangeTimeout, func(ctx context.Context) error {
 		if _, err := a.api.NetworkDisconnect(ctx, a.networkID, client.NetworkDisconnectOptions{Container: id}); err != nil {

@@ -14,8 +14,9 @@ import (
 // next is the stack that follows, its container beside the one that runs.
 func next(s berth.Stack) berth.Stack {
 	s.Generation++
+	s.Others = []berth.Version{{Service: s.Services[0].Name, Hash: s.Services[0].Hash(), Instances: 1}}
 	s.Services = slices.Clone(s.Services)
-	s.Services[0].Image, s.Services[0].Beside = shared.images.Next, true
+	s.Services[0].Image = shared.images.Next
 	return s
 }
 
@@ -42,7 +43,7 @@ func TestARunningContainerIsRenamedBeforeAnythingGoes(t *testing.T) {
 		}
 		through.ServeHTTP(w, r)
 	})
-	s.Services[0].Beside = false
+	s.Others = nil
 	got, err := e.Apply(t.Context(), s)
 	must(t, err)
 	if len(got.Instances) != 1 || got.Instances[0].Name != berth.ContainerName(s.OrganizationID) || len(got.Foreign) != 0 {
@@ -75,8 +76,7 @@ func TestAContainerThatGaveItsNameUpIsStillOurs(t *testing.T) {
 		through.ServeHTTP(w, r)
 	})
 	alone := beside
-	alone.Services = slices.Clone(beside.Services)
-	alone.Services[0].Beside = false
+	alone.Others = nil
 	if _, err := e.Apply(t.Context(), alone); err == nil {
 		t.Fatal("a stop that was cut off was not told")
 	}
@@ -87,7 +87,7 @@ func TestAContainerThatGaveItsNameUpIsStillOurs(t *testing.T) {
 	for _, c := range seen.Instances {
 		names = append(names, c.Name)
 	}
-	want := []string{berth.ContainerName(s.OrganizationID), berth.StagedName(s.OrganizationID, s.Generation, "app", 1)}
+	want := []string{berth.ContainerName(s.OrganizationID), berth.ContainerName(s.OrganizationID) + "_g1_app_1"}
 	if !slices.Equal(names, want) || len(seen.Foreign) != 0 {
 		t.Errorf("containers %q, foreign %+v; want %q", names, seen.Foreign, want)
 	}

@@ -27,7 +27,7 @@ const openFiles = 16384
 // capabilities and the host's namespaces, no stack can have.
 //
 // name is spec's, or its staged one.
-func (e *Engine) body(s berth.Stack, spec berth.InstanceSpec, name string, f *facts) (client.ContainerCreateOptions, error) {
+func (e *Engine) body(s berth.Stack, spec instance, name string, f *facts) (client.ContainerCreateOptions, error) {
 	svc := spec.Service
 	if isRoot(svc.User) {
 		return client.ContainerCreateOptions{}, berth.Errorf(berth.CodeEngineRefused, "Service %s would run as root", svc.Name).
@@ -139,7 +139,7 @@ func published(svc *berth.Service, f *facts) bool {
 	return svc.Main && svc.Port > 0 && !f.info.Routed
 }
 
-func (e *Engine) containerLabels(s berth.Stack, spec berth.InstanceSpec, name string, f *facts) map[string]string {
+func (e *Engine) containerLabels(s berth.Stack, spec instance, name string, f *facts) map[string]string {
 	svc := spec.Service
 	labels := make(map[string]string, len(svc.Labels)+10)
 	for k, v := range svc.Labels {
@@ -161,15 +161,15 @@ func (e *Engine) containerLabels(s berth.Stack, spec berth.InstanceSpec, name st
 }
 
 // endpoint gives a container its names inside the tenant's network.
-func endpoint(spec berth.InstanceSpec) *network.EndpointSettings {
-	if spec.Service.Unnamed {
+func endpoint(spec instance) *network.EndpointSettings {
+	if spec.Service.Hidden() {
 		return &network.EndpointSettings{}
 	}
 	return &network.EndpointSettings{Aliases: aliases(spec)}
 }
 
 // aliases are the names by which a container is found inside the network.
-func aliases(spec berth.InstanceSpec) []string {
+func aliases(spec instance) []string {
 	return append([]string{spec.Service.Name, spec.Service.Name + "-" + strconv.Itoa(spec.Replica)}, spec.Service.Aliases...)
 }
 

@@ -48,7 +48,7 @@ func differences(i container.InspectResponse) (list []string) {
 	}
 	list = networkDifferences(networks, org)
 	m, known := madeOf(labels)
-	if own := networks[berth.NetworkName(org)]; known && own != nil && !labelled("", name, labels).Staged(org) {
+	if own := networks[berth.NetworkName(org)]; known && own != nil && !labelled("", name, labels).Beside {
 		for _, alias := range m.Aliases {
 			if !slices.Contains(own.Aliases, alias) {
 				list = append(list, "is not found by the name "+alias)
@@ -94,7 +94,7 @@ func others(networks map[string]*network.EndpointSettings, own string) (list []s
 }
 
 // separate disconnects a container from every network but the tenant's.
-func (a *application) separate(ctx context.Context, spec berth.InstanceSpec, now container.InspectResponse) error {
+func (a *application) separate(ctx context.Context, spec instance, now container.InspectResponse) error {
 	if now.NetworkSettings == nil {
 		return nil
 	}
@@ -113,6 +113,6 @@ func (a *application) separate(ctx context.Context, spec berth.InstanceSpec, now
 
 // misnamed reports whether a container is not found by one of its names inside
 // the network.
-func misnamed(end *network.EndpointSettings, spec berth.InstanceSpec) bool {
+func misnamed(end *network.EndpointSettings, spec instance) bool {
 	return slices.ContainsFunc(aliases(spec), func(alias string) bool { return !slices.Contains(end.Aliases, alias) })
 }

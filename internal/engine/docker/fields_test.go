@@ -28,12 +28,12 @@ func TestEverythingThatIsSpecifiedIsCompared(t *testing.T) {
 			"Mounts": fixed, "Tmpfs": fixed, "Health": plan, "Labels": fixed, "StopGrace": fixed,
 			"Command": fixed, "Entrypoint": fixed, "WorkingDir": fixed, "StopSignal": fixed, "Aliases": changed, "Capabilities": fixed,
 			"HealthProbe": fixed, "NoHealth": fixed, "ShmMB": fixed, "Secrets": fixed + "; their volume is checked before each delivery",
-			"Release": fixed, "DependsOn": plan, "Once": changed, "Done": plan, "Held": plan, "Beside": plan, "Unnamed": changed,
+			"Release": fixed, "DependsOn": plan, "Once": changed, "Done": plan, "Held": plan, "NameLeadsTo": changed,
 		}},
 		{berth.Stack{}, map[string]string{
 			"OrganizationID": fixed, "Name": plan, "Generation": "what is of another one is told apart by its hash", "Project": fixed,
 			"Run": "compared as the state of each container", "Subnet": "compared with the network's; one with another stays while it is used",
-			"Network": changed, "Services": "see the table of a service", "Volumes": "see the table of a volume", "Ends": plan,
+			"Network": changed, "Services": "see the table of a service", "Volumes": "see the table of a volume", "Others": "looked for by service, hash and replica; what else is there goes",
 		}},
 		{berth.Volume{}, map[string]string{
 			"Name": "looked for by name and seal", "Key": fixed, "Shared": "of an exclusive one the holder is looked for", "Recorded": "a recorded one that is missing stops everything",

@@ -70,7 +70,7 @@ func becomes(t *testing.T, e *Engine, f *facts, stack, file string) {
 		Network    client.NetworkCreateOptions
 		Containers []client.ContainerCreateOptions
 	}{Network: e.networkBody(s)}
-	for _, spec := range s.Instances() {
+	for _, spec := range instances(s) {
 		body, err := e.body(s, spec, spec.Name, f)
 		if err != nil {
 			t.Fatal(err)

@@ -34,7 +34,7 @@ func (a *application) limit(ctx context.Context) error {
 }
 
 // restore puts back on a living container what can be changed there.
-func (a *application) restore(ctx context.Context, spec berth.InstanceSpec, now container.InspectResponse) error {
+func (a *application) restore(ctx context.Context, spec instance, now container.InspectResponse) error {
 	if h := now.HostConfig; h != nil {
 		want := resources(spec.Service.Limits, a.facts.info.Cores)
 		pids, policy := spec.Service.PidsLimit, restartPolicy(spec.Service)
@@ -50,7 +50,7 @@ func (a *application) restore(ctx context.Context, spec berth.InstanceSpec, now 
 	return a.separate(ctx, spec, now)
 }
 
-func (a *application) update(ctx context.Context, spec berth.InstanceSpec, want container.Resources, policy container.RestartPolicyMode) error {
+func (a *application) update(ctx context.Context, spec instance, want container.Resources, policy container.RestartPolicyMode) error {
 	s := step{"change limits of container " + spec.Name, a.stack.OrganizationID}
 	err := a.do(ctx, s, a.ChangeTimeout, func(ctx context.Context) error {
 		// Memory and swap go together: the Engine refuses a memory limit

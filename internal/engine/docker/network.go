@@ -115,7 +115,7 @@ func subnetOverlaps(err error) bool {
 }
 
 // attach connects a running container to the tenant's network.
-func (e *Engine) attach(ctx context.Context, s berth.Stack, networkID, containerID string, spec berth.InstanceSpec) error {
+func (e *Engine) attach(ctx context.Context, s berth.Stack, networkID, containerID string, spec instance) error {
 	return e.do(ctx, step{"connect container " + spec.Name, s.OrganizationID}, e.ChangeTimeout, func(ctx context.Context) error {
 		_, err := e.api.NetworkConnect(ctx, networkID, client.NetworkConnectOptions{Container: containerID, EndpointConfig: endpoint(spec)})
 		return err

@@ -340,11 +340,13 @@ func labelled(id, name string, labels map[string]string) berth.Instance {
 		n, _ := strconv.Atoi(labels[label]) // sealed or checked on the way in; 0 if it is not there
 		return n
 	}
-	return berth.Instance{
+	c := berth.Instance{
 		ID: id, Name: name, Service: labels[berth.LabelService], Replica: number(berth.LabelReplica),
 		Generation: number(berth.LabelGeneration), Hash: labels[berth.LabelSpecHash],
 		Unattended: labels[labelSecrets] != "", StopGrace: seconds(grace(labels)),
 	}
+	c.Beside = isStaged(labels[berth.LabelTenantID], c)
+	return c
 }
 
 // stateOf maps the Engine's state. Removing and dead are none of ours.

@@ -72,7 +72,7 @@ func (e *Engine) fits(seal, kind, name string, labels map[string]string) bool {
 // it is renamed when it takes another one's place and when it gives its own up,
 // and its labels can't follow.
 func (e *Engine) fitsFormer(seal, name string, labels map[string]string) bool {
-	names := berth.NamesOf(labels[berth.LabelTenantID], labelled("", "", labels))
+	names := namesOf(labels[berth.LabelTenantID], labelled("", "", labels))
 	return slices.Contains(names, name) && slices.ContainsFunc(names, func(former string) bool { return e.fits(seal, kindContainer, former, labels) })
 }
 

@@ -41,11 +41,11 @@ const (
 
 // secretsVolume is the volume of one service's secrets, made from one spec: two
 // generations never share one. No volume of a blueprint has a dot in its name.
-func secretsVolume(s berth.Stack, spec berth.InstanceSpec) string {
+func secretsVolume(s berth.Stack, spec instance) string {
 	return berth.ContainerName(s.OrganizationID) + "_secrets." + spec.Service.Name + "." + spec.Hash
 }
 
-func bearerName(s berth.Stack, spec berth.InstanceSpec) string {
+func bearerName(s berth.Stack, spec instance) string {
 	return berth.ContainerName(s.OrganizationID) + "_bearer." + spec.Service.Name + "." + spec.Hash
 }
 
@@ -56,7 +56,7 @@ func isSecrets(name string, labels map[string]string) bool {
 }
 
 // secretsMount mounts the volume; the Engine makes it where it is absent.
-func (e *Engine) secretsMount(s berth.Stack, spec berth.InstanceSpec, readOnly bool) mount.Mount {
+func (e *Engine) secretsMount(s berth.Stack, spec instance, readOnly bool) mount.Mount {
 	name := secretsVolume(s, spec)
 	labels := e.sealed(map[string]string{"com.docker.compose.project": s.Project, labelSecrets: "true"}, kindVolume, name, s, "")
 	return mount.Mount{
@@ -68,7 +68,7 @@ func (e *Engine) secretsMount(s berth.Stack, spec berth.InstanceSpec, readOnly b
 }
 
 // bear starts containers of one service after their secrets are in place.
-func (a *application) bear(ctx context.Context, specs []berth.InstanceSpec) (err error) {
+func (a *application) bear(ctx context.Context, specs []instance) (err error) {
 	spec := specs[0]
 	s := step{"deliver the secrets of service " + spec.Service.Name, a.stack.OrganizationID}
 	if err := a.checkSecrets(ctx, s, spec); err != nil {
@@ -98,7 +98,7 @@ func (a *application) bear(ctx context.Context, specs []berth.InstanceSpec) (err
 }
 
 // checkSecrets refuses a volume that is not memory: someone made it anew.
-func (a *application) checkSecrets(ctx context.Context, s step, spec berth.InstanceSpec) error {
+func (a *application) checkSecrets(ctx context.Context, s step, spec instance) error {
 	name := secretsVolume(a.stack, spec)
 	return a.do(ctx, s, a.ReadTimeout, func(ctx context.Context) error {
 		v, err := a.api.VolumeInspect(ctx, name, client.VolumeInspectOptions{})
@@ -112,7 +112,7 @@ func (a *application) checkSecrets(ctx context.Context, s step, spec berth.Insta
 
 // makeBearer returns the id of a container that keeps the volume mounted, also
 // if it could not be started.
-func (a *application) makeBearer(ctx context.Context, s step, spec berth.InstanceSpec) (id string, err error) {
+func (a *application) makeBearer(ctx context.Context, s step, spec instance) (id string, err error) {
 	program, err := holdProgram(a.facts.machine)
 	if err != nil {
 		return "", err

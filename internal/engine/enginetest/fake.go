@@ -59,6 +59,7 @@ type machine struct {
 	cores      int
 	unrouted   bool
 	down       bool
+	own        *controllers // nil for an engine that does as it is told
 	faults     Faults
 	last       int // number of the latest id
 	containers map[string]*fakeContainer
@@ -99,6 +100,7 @@ type fakeContainer struct {
 	named    bool       // found by its service's name inside the network
 	besides  []string   // networks that someone connected it to
 	pids     int64      // limit of processes in force
+	keep     bool       // it was ordered to run: the engine's own controllers see to it, if it has any
 	limits   berth.Limits
 }
 
@@ -194,7 +196,12 @@ func (f *Fake) step(ctx context.Context, s Step, fn func() error) error {
 	}
 	err := around(false)
 	if err == nil {
-		err = f.locked(fn)
+		err = f.locked(func() error {
+			if err := f.conflict(s); err != nil {
+				return err
+			}
+			return fn()
+		})
 		if late := around(true); late != nil && err == nil {
 			err = late
 		}
@@ -271,7 +278,7 @@ func (f *Fake) Resolve(ctx context.Context, reference string, _ *berth.Credentia
 // Observe looks at one tenant.
 func (f *Fake) Observe(ctx context.Context, organizationID string) (o berth.Observed, err error) {
 	err = f.step(ctx, Step{Op: "observe", Tenant: organizationID, Read: true}, func() error {
-		o = f.observed(organizationID)
+		o = f.show(f.observed(organizationID))
 		return nil
 	})
 	return o, err
@@ -349,7 +356,7 @@ func (f *Fake) ours(kind string, o fakeObject) bool {
 	}
 	generation, _ := strconv.Atoi(l[berth.LabelGeneration])
 	replica, _ := strconv.Atoi(l[berth.LabelReplica])
-	names := berth.NamesOf(l[berth.LabelTenantID], berth.Instance{Generation: generation, Service: l[berth.LabelService], Replica: replica})
+	names := namesOf(l[berth.LabelTenantID], berth.Instance{Generation: generation, Service: l[berth.LabelService], Replica: replica})
 	return fits(o.name) || slices.Contains(names, o.name) && slices.ContainsFunc(names, fits)
 }
 

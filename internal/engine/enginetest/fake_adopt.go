@@ -68,6 +68,7 @@ func (f *Fake) Revive(ctx context.Context, organizationID, containerID string) e
 func (f *Fake) Rest(ctx context.Context, organizationID, containerID string) error {
 	return f.step(ctx, Step{Op: "stop container", Tenant: organizationID}, func() error {
 		if c := f.containers[containerID]; c != nil {
+			c.keep = false
 			f.halt(c, c.exit)
 		}
 		return nil

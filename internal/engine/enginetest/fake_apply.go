@@ -14,7 +14,7 @@ import (
 // Apply takes the same steps as the real engine, one after another.
 func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, error) {
 	org := stack.OrganizationID
-	specs := stack.Instances()
+	specs := instances(stack)
 	if err := f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error { return f.check(stack, specs) }); err != nil {
 		return berth.Observed{}, err
 	}
@@ -45,7 +45,7 @@ func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, er
 			return berth.Observed{}, err
 		}
 	}
-	waves := stack.Waves()
+	waves := waves(stack)
 	if !stack.Run {
 		slices.Reverse(waves)
 	}
@@ -68,7 +68,7 @@ func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, er
 }
 
 // check refuses what must not be done at all. The lock is held.
-func (f *Fake) check(stack berth.Stack, specs []berth.InstanceSpec) error {
+func (f *Fake) check(stack berth.Stack, specs []instance) error {
 	wanted := map[[2]string]bool{{kindNetwork, stack.Network}: true}
 	for _, spec := range specs {
 		if u := strings.Split(spec.Service.User, ":")[0]; u == "root" || strings.Trim(u, "0") == "" {
@@ -95,7 +95,7 @@ func (f *Fake) check(stack berth.Stack, specs []berth.InstanceSpec) error {
 // retire removes the containers that the stack does not call for, and gives
 // those that were made beside them their names. It returns what is there of
 // each spec, by its name.
-func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.InstanceSpec) (map[string]*fakeContainer, error) {
+func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []instance) (map[string]*fakeContainer, error) {
 	org := stack.OrganizationID
 	f.mu.Lock()
 	byID := map[string]*fakeContainer{}
@@ -109,7 +109,7 @@ func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.Inst
 	kept, extra := stack.Pair(have)
 	there, old := map[string]*fakeContainer{}, []*fakeContainer{}
 	for _, spec := range specs {
-		c := byID[kept[spec.Name].ID]
+		c := byID[kept[spec.Slot].ID]
 		switch {
 		case c == nil:
 		case c.network != "" && f.networks[c.network] == nil && c.state != berth.InstanceRunning,
@@ -120,7 +120,7 @@ func (f *Fake) retire(ctx context.Context, stack berth.Stack, specs []berth.Inst
 		}
 	}
 	for _, c := range extra {
-		if !stack.Leaves(c.Service) {
+		if !stack.MayStand(c) {
 			old = append(old, byID[c.ID])
 		}
 	}
@@ -149,7 +149,7 @@ type renaming struct {
 
 // swaps gives what was made beside others the names that those have, and those
 // their generation's. The lock is held.
-func swaps(org string, specs []berth.InstanceSpec, there map[string]*fakeContainer, old []*fakeContainer) (list []renaming) {
+func swaps(org string, specs []instance, there map[string]*fakeContainer, old []*fakeContainer) (list []renaming) {
 	for _, spec := range specs {
 		c := there[spec.Name]
 		if c == nil || c.name == spec.Name {
@@ -157,7 +157,7 @@ func swaps(org string, specs []berth.InstanceSpec, there map[string]*fakeContain
 		}
 		if i := slices.IndexFunc(old, func(c *fakeContainer) bool { return c.name == spec.Name }); i >= 0 {
 			generation, _ := strconv.Atoi(old[i].labels[berth.LabelGeneration])
-			list = append(list, renaming{old[i], berth.StagedName(org, generation, old[i].service.Name, old[i].replica)})
+			list = append(list, renaming{old[i], stagedName(org, generation, old[i].service.Name, old[i].replica)})
 		}
 		list = append(list, renaming{c, spec.Name})
 	}
@@ -180,6 +180,7 @@ func (f *Fake) rename(ctx context.Context, org string, c *fakeContainer, name st
 // discard stops a container, then removes it.
 func (f *Fake) discard(ctx context.Context, org string, c *fakeContainer) error {
 	if err := f.step(ctx, Step{Op: "stop container " + c.name, Tenant: org}, func() error {
+		c.keep = false
 		f.halt(c, 0)
 		return nil
 	}); err != nil {
@@ -233,10 +234,10 @@ func (f *Fake) named(name string) *fakeContainer {
 }
 
 // create makes one container, under its staged name if its own is taken.
-func (f *Fake) create(ctx context.Context, stack berth.Stack, spec berth.InstanceSpec) (c *fakeContainer, err error) {
+func (f *Fake) create(ctx context.Context, stack berth.Stack, spec instance) (c *fakeContainer, err error) {
 	name := spec.Name
 	if f.taken(name) {
-		name = berth.StagedName(stack.OrganizationID, stack.Generation, spec.Service.Name, spec.Replica)
+		name = stagedName(stack.OrganizationID, stack.Generation, spec.Service.Name, spec.Replica)
 	}
 	err = f.step(ctx, Step{Op: "create container " + name, Tenant: stack.OrganizationID}, func() error {
 		if _, ok := f.images[spec.Service.Image]; !ok {
@@ -253,7 +254,7 @@ func (f *Fake) create(ctx context.Context, stack berth.Stack, spec berth.Instanc
 				id: f.nextID(kindContainer), name: name, labels: f.sealed(labels, kindContainer, name, stack, spec.Hash),
 			},
 			service: *spec.Service, replica: spec.Replica, state: berth.InstanceCreated, limits: f.effective(spec.Service.Limits), pids: spec.Service.PidsLimit,
-			named: !spec.Service.Unnamed,
+			named: !spec.Service.Hidden(),
 		}
 		f.containers[c.id] = c
 		for _, m := range spec.Service.Mounts {
@@ -267,8 +268,8 @@ func (f *Fake) create(ctx context.Context, stack berth.Stack, spec berth.Instanc
 }
 
 // nameInside lets a container be found by its service's name in the network.
-func (f *Fake) nameInside(ctx context.Context, stack berth.Stack, c *fakeContainer, spec berth.InstanceSpec) error {
-	if spec.Service.Unnamed || c.named {
+func (f *Fake) nameInside(ctx context.Context, stack berth.Stack, c *fakeContainer, spec instance) error {
+	if spec.Service.Hidden() || c.named {
 		return nil
 	}
 	return f.step(ctx, Step{Op: "name container " + spec.Name, Tenant: stack.OrganizationID}, func() error {
@@ -283,7 +284,7 @@ func (f *Fake) effective(l berth.Limits) berth.Limits {
 }
 
 // ensureState connects, limits, starts or stops one container.
-func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContainer, spec berth.InstanceSpec) error {
+func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContainer, spec instance) error {
 	f.mu.Lock()
 	if f.containers[c.id] == nil { // removed by hand in the meantime
 		f.mu.Unlock()
@@ -323,7 +324,7 @@ func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContai
 	case stack.Run && !up:
 		return take("start", func() error { return f.start(c, stack.OrganizationID) })
 	case !stack.Run && up:
-		return take("stop", func() error { f.halt(c, 0); return nil })
+		return take("stop", func() error { c.keep = false; f.halt(c, 0); return nil })
 	}
 	return nil
 }
@@ -359,6 +360,7 @@ func (f *Fake) start(c *fakeContainer, org string) error {
 		return err
 	}
 	f.hold(c)
+	c.keep = !c.service.Once
 	c.started = f.tick()
 	if f.unrouted && c.service.Main {
 		c.port = 40000 + f.last%20000

@@ -36,6 +36,7 @@ func (f FakeHands) End(t testing.TB, containerID string, code int, oom bool) {
 	}
 	f.halt(c, code)
 	c.oom = oom
+	f.replace(c)
 }
 
 // Crash lets a container's process end and the engine start it again, if it
@@ -77,7 +78,9 @@ func (f FakeHands) TryRemove(kind, name string) (was bool) {
 	for _, o := range found {
 		switch kind {
 		case kindContainer:
+			c := f.containers[o.id]
 			delete(f.containers, o.id)
+			f.replace(c)
 		case kindNetwork:
 			delete(f.networks, o.id)
 		case kindVolume:
@@ -94,6 +97,7 @@ func (f FakeHands) TryKill(containerID string) {
 	defer f.mu.Unlock()
 	if c := f.containers[containerID]; c != nil {
 		f.halt(c, 137)
+		f.replace(c)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 // guard refuses to make or start anything on an exclusive volume while another
 // container writes to it, whoever's that is.
-func (f *Fake) guard(ctx context.Context, stack berth.Stack, specs []berth.InstanceSpec, there map[string]*fakeContainer) error {
+func (f *Fake) guard(ctx context.Context, stack berth.Stack, specs []instance, there map[string]*fakeContainer) error {
 	if !stack.Run {
 		return nil
 	}

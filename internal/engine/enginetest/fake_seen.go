@@ -17,12 +17,14 @@ func (f *Fake) seen(c *fakeContainer) berth.Instance {
 		}
 	}
 	slices.Sort(writes)
-	return berth.Instance{
+	seen := berth.Instance{
 		StopGrace: time.Duration(c.service.StopGrace) * time.Second, Differs: f.differences(c),
 		ID: c.id, Name: c.name, Service: c.service.Name, Replica: c.replica, Generation: generation,
 		Hash: c.labels[berth.LabelSpecHash], Image: c.service.Image, State: c.state, Health: f.health(c), ExitCode: c.exit, OOMKilled: c.oom,
 		Unattended: len(c.service.Secrets) > 0, Restarts: c.restarts, StartedAt: c.started, Address: f.addressOf(c), Writes: writes, CPU: c.limits.CPU, MemoryMB: c.limits.MemoryMB,
 	}
+	seen.Beside = isStaged(c.labels[berth.LabelTenantID], seen)
+	return seen
 }
 
 // differences are what hands changed on a container. The lock is held.

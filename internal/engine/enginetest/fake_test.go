@@ -123,3 +123,11 @@ func TestAProgramThatIsSickOrDeafIsNotHealthy(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEngineWithControllersOfItsOwnPassesTheSuite(t *testing.T) {
+	f := newFake()
+	f.SetWillful(false)
+	h := harness(f)
+	h.Replaces = true
+	enginetest.Run(t, h)
+}

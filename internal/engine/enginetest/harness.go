@@ -26,6 +26,10 @@ type Harness struct {
 	// Subnet hands out /28s that nothing else uses.
 	Subnet func() netip.Prefix
 
+	// Replaces says that controllers of the engine's own replace an instance
+	// that ends or goes, under another id.
+	Replaces bool
+
 	// Cut makes the n-th call to the engine from now fail, before it has an
 	// effect, or after it when only the answer is lost. reached tells whether
 	// there were that many, and ends the fault. nil leaves out the tests that
@@ -162,6 +166,16 @@ func (x *tenant) runs(o berth.Observed) {
 			x.t.Fatalf("container %s answers as %q", c.Name, got)
 		}
 	}
+}
+
+// ended waits until an instance is seen down, or replaced.
+func (x *tenant) ended(c berth.Instance) {
+	x.t.Helper()
+	eventually(x.t, c.Slot().String()+" has ended", func() bool {
+		return slices.ContainsFunc(x.observe().Instances, func(now berth.Instance) bool {
+			return now.Slot() == c.Slot() && (now.State == berth.InstanceExited || x.Replaces && now.ID != c.ID)
+		})
+	})
 }
 
 // get asks a container until it answers.

@@ -12,13 +12,20 @@ import (
 
 // beside returns the next stack, whose main service runs Next beside App.
 func (x *tenant) beside() berth.Stack {
+	var before berth.Version
+	for _, svc := range x.stack.Services {
+		if svc.Main {
+			before = berth.Version{Service: svc.Name, Hash: svc.Hash(), Instances: svc.Replicas}
+		}
+	}
 	return x.next(func(s *berth.Stack) {
+		s.Others = []berth.Version{before}
 		for i := range s.Volumes {
 			s.Volumes[i].Shared = true // or the next one had to wait for its end
 		}
 		for i := range s.Services {
 			if svc := &s.Services[i]; svc.Main {
-				svc.Image, svc.Beside, svc.Unnamed = x.Images.Next, true, true
+				svc.Image, svc.NameLeadsTo = x.Images.Next, before.Hash
 			}
 		}
 	})
@@ -26,9 +33,9 @@ func (x *tenant) beside() berth.Stack {
 
 // alone is stack without what came before it.
 func alone(s berth.Stack) berth.Stack {
-	s.Services = slices.Clone(s.Services)
+	s.Services, s.Others = slices.Clone(s.Services), nil
 	for i := range s.Services {
-		s.Services[i].Beside, s.Services[i].Unnamed = false, false
+		s.Services[i].NameLeadsTo = ""
 	}
 	return s
 }
@@ -51,8 +58,8 @@ func besideThenAlone(t *testing.T, h Harness) {
 	if len(both.Instances) != 2 || old.ID != first.ID || !old.StartedAt.Equal(first.StartedAt) || old.Name != first.Name {
 		t.Fatalf("beside each other: %+v, before: %+v", both.Instances, first)
 	}
-	if want := berth.StagedName(x.org, stack.Generation, "app", 1); staged.Name != want || staged.Generation != stack.Generation {
-		t.Errorf("the next one is %s of generation %d, want %s", staged.Name, staged.Generation, want)
+	if !staged.Beside || old.Beside || staged.Generation != stack.Generation {
+		t.Errorf("the next one is %+v, the one before %+v", staged, old)
 	}
 	if diff := cmp.Diff(both, x.apply(stack), cmp.Comparer(sameAddress), cmp.Comparer(samePrefix)); diff != "" {
 		t.Errorf("applied again, it differs:\n%s", diff)
@@ -61,7 +68,7 @@ func besideThenAlone(t *testing.T, h Harness) {
 	o := x.apply(alone(stack))
 	x.runs(o)
 	c := o.Instances[0]
-	if len(o.Instances) != 1 || c.ID != staged.ID || !c.StartedAt.Equal(staged.StartedAt) || c.Name != berth.ContainerName(x.org) || len(o.Foreign) != 0 {
+	if len(o.Instances) != 1 || c.ID != staged.ID || !c.StartedAt.Equal(staged.StartedAt) || c.Beside || c.Name != first.Name || len(o.Foreign) != 0 {
 		t.Errorf("alone: %+v and %+v, staged: %+v", o.Instances, o.Foreign, staged)
 	}
 	if diff := cmp.Diff(o, x.observe(), cmp.Comparer(sameAddress), cmp.Comparer(samePrefix)); diff != "" {
@@ -87,7 +94,7 @@ func besideReplicas(t *testing.T, h Harness) {
 	x.stack.Services[0].Replicas = 3
 	first := x.apply(x.stack)
 	h.Hands.Kill(t, first.Instances[2].ID)
-	eventually(t, "one is down", func() bool { return x.observe().Instances[2].State != berth.InstanceRunning })
+	x.ended(first.Instances[2])
 	stack := x.beside()
 	both := x.apply(stack)
 	if len(both.Instances) != 6 {
@@ -124,7 +131,7 @@ func oneGenerationNamed(t *testing.T, h Harness) {
 		t.Errorf("while the next one is not ready the name leads to %v, not to %v", got, first)
 	}
 	for i := range stack.Services {
-		stack.Services[i].Unnamed = false
+		stack.Services[i].NameLeadsTo = ""
 	}
 	named := byImage(x.apply(stack), h.Images.Next)
 	if named.ID != staged.ID || !named.StartedAt.Equal(staged.StartedAt) {
@@ -155,7 +162,7 @@ func moveCutAnywhere(t *testing.T, h Harness) {
 				o := x.apply(s)
 				x.get(byImage(o, h.Images.Next), "/health")
 				want := 3
-				if !s.Services[1].Beside {
+				if len(s.Others) == 0 {
 					want = 2
 				}
 				if len(o.Instances) != want || len(o.Foreign) != 0 {

@@ -62,13 +62,14 @@ func leavesHeldAndDone(t *testing.T, h Harness) {
 	} {
 		o := x.apply(x.next(func(s *berth.Stack) {
 			s.Services[0].Command = []string{"two"}
+			s.Others = []berth.Version{{Service: "job", Hash: job.Hash, Instances: 1}}
 			how(&s.Services[0])
 		}))
 		if got := container(o, "job"); got.ID != job.ID || got.State != berth.InstanceRunning || len(o.Instances) != 2 {
 			t.Errorf("it is %+v among %d, was %+v", got, len(o.Instances), job)
 		}
 	}
-	o := x.apply(x.next(func(s *berth.Stack) { s.Services[0].Done = false }))
+	o := x.apply(x.next(func(s *berth.Stack) { s.Services[0].Done, s.Others = false, nil }))
 	if container(o, "job").ID == job.ID {
 		t.Error("released, it was not made anew")
 	}
