@@ -194,7 +194,7 @@ func (c *Control) askEngine(ctx context.Context) (berth.EngineInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, engineLook)
 	defer cancel()
 	info, err := c.Engine.Info(ctx)
-	c.View.heard(info, err)
+	c.View.setEngineInfo(info, err)
 	return info, err
 }
 

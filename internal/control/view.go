@@ -138,8 +138,8 @@ func (v *View) EngineInfo() (berth.EngineInfo, bool) {
 	return v.info, v.up
 }
 
-// heard keeps what the engine told; a failure leaves the last that was known.
-func (v *View) heard(info berth.EngineInfo, err error) {
+// setEngineInfo keeps what the engine told; a failure leaves the last that was known.
+func (v *View) setEngineInfo(info berth.EngineInfo, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.up = err == nil; v.up {

@@ -17,7 +17,7 @@ func (newLoop) EngineInfo() (info berth.EngineInfo, ok bool) { return info, fals
 func TestATermThatHasJustBegunKnowsItsEngine(t *testing.T) {
 	v := NewView(nil, nil, nil, false)
 	want := berth.EngineInfo{ID: "e", Cores: 2}
-	v.heard(want, nil)
+	v.setEngineInfo(want, nil)
 	v.term.Store(&Term{Loop: newLoop{}})
 	if got, up := v.EngineInfo(); !up || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, up)

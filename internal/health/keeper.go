@@ -34,9 +34,9 @@ func (c *KeeperConfig) defaults() {
 	}
 }
 
-// settle is how long after its end a period is summed: probes are written in
+// lateness is how long after its end a period is summed: probes are written in
 // batches, a little after they were made.
-const settle = time.Minute
+const lateness = time.Minute
 
 // Keeper sums probes to hours and hours to days, and drops what is older than
 // its time. Nothing is dropped before it was summed.
@@ -81,7 +81,7 @@ func (k *Keeper) Round(ctx context.Context, now time.Time) error {
 	} {
 		// What is summed again must be whole still, so only whole periods go.
 		before := now.Add(-level.keep).Truncate(level.length)
-		if err := k.sum(ctx, level.from, level.to, span{level.length, before, now.Add(-settle).Truncate(level.length)}); err != nil {
+		if err := k.sum(ctx, level.from, level.to, span{level.length, before, now.Add(-lateness).Truncate(level.length)}); err != nil {
 			return err
 		}
 		if err := k.drop(ctx, level.from, before); err != nil {

@@ -115,7 +115,7 @@ func (m *Monitor) Vital(containerID string, startedAt time.Time) (v berth.Vital,
 // not run twice at once.
 func (m *Monitor) Run(ctx context.Context) error {
 	m.watched, m.plan, m.lanes, m.fleet = map[string]*watch{}, nil, [2]lane{}, nil
-	m.results = make(chan result, m.InFlight) // of a place each: no probe waits for Run
+	m.results = make(chan result, m.InFlight) // one slot each: no probe waits for Run
 	m.epoch = time.Now()
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
@@ -207,8 +207,8 @@ func (m *Monitor) leave(w *watch) {
 	if w.cancel != nil {
 		w.cancel()
 	}
-	if w.place >= 0 {
-		heap.Remove(&m.plan, w.place)
+	if w.index >= 0 {
+		heap.Remove(&m.plan, w.index)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -220,7 +220,7 @@ func (m *Monitor) schedule(w *watch) {
 	heap.Push(&m.plan, w)
 }
 
-// launch begins the probes whose time has come, as far as there is room.
+// launch begins the probes whose time has come, as far as the bounds allow.
 func (m *Monitor) launch(ctx context.Context) {
 	now := time.Since(m.epoch)
 	for len(m.plan) > 0 && m.plan[0].due <= now {
@@ -240,7 +240,7 @@ func (m *Monitor) launch(ctx context.Context) {
 	}
 	for i := range m.lanes {
 		l := &m.lanes[i]
-		for len(l.waiting) > 0 && m.room(i) {
+		for len(l.waiting) > 0 && m.hasCapacity(i) {
 			w := l.waiting[0]
 			l.waiting = l.waiting[1:]
 			if w.gone {
@@ -252,7 +252,7 @@ func (m *Monitor) launch(ctx context.Context) {
 	}
 }
 
-func (m *Monitor) room(lane int) bool {
+func (m *Monitor) hasCapacity(lane int) bool {
 	return m.lanes[0].running+m.lanes[1].running < m.InFlight && (lane == 0 || m.lanes[1].running < m.InFlight/2)
 }
 

@@ -14,7 +14,7 @@ type watch struct {
 	series *Series
 	spread uint64             // where in its interval it is probed
 	due    time.Duration      // since the monitor's epoch
-	place  int                // in the plan; -1 outside
+	index  int                // in the plan; -1 outside
 	lane   int                // 1 if it did not answer in time
 	cancel context.CancelFunc // of its probe; nil while there is none
 	gone   bool
@@ -26,7 +26,7 @@ func newWatch(member berth.Member) *watch {
 	_, _ = h.Write([]byte(member.OrganizationID + "\x00" + member.Instance.ID)) // never fails
 	now := time.Now()
 	started := now.Add(-now.Round(0).Sub(member.Instance.StartedAt)) // by the monotonic clock
-	return &watch{member: member, series: NewSeries(member.Check, started), spread: mixed(h.Sum64()), place: -1}
+	return &watch{member: member, series: NewSeries(member.Check, started), spread: mixed(h.Sum64()), index: -1}
 }
 
 // mixed spreads the hash's differences over all bits: FNV leaves those of
@@ -58,18 +58,18 @@ func (w *watch) askable() bool {
 	return w.member.Settled && (w.member.Check.Kind == berth.ProbeEngine || w.member.Instance.Address.IsValid())
 }
 
-// places is how many there are in an interval. Probes that go out together
+// slots is how many there are in an interval. Probes that go out together
 // cost less than as many that each wake the machine.
-const places = 64
+const slots = 64
 
-// next is the container's next turn after a time: always the same place in its
+// next is the container's next turn after a time: always the same slot of its
 // interval, whatever the probe before took.
 func (w *watch) next(now time.Duration) time.Duration {
 	every := w.member.Check.Interval
 	if every <= 0 {
 		every = DefaultInterval
 	}
-	at := every/places*time.Duration(w.spread%places) + every/places/2
+	at := every/slots*time.Duration(w.spread%slots) + every/slots/2
 	if now < at {
 		return at
 	}
@@ -88,13 +88,13 @@ func (p plan) Less(i, j int) bool { return p[i].due < p[j].due }
 // Swap implements heap.Interface.
 func (p plan) Swap(i, j int) {
 	p[i], p[j] = p[j], p[i]
-	p[i].place, p[j].place = i, j
+	p[i].index, p[j].index = i, j
 }
 
 // Push implements heap.Interface.
 func (p *plan) Push(x any) {
 	w := x.(*watch)
-	w.place = len(*p)
+	w.index = len(*p)
 	*p = append(*p, w)
 }
 
@@ -104,6 +104,6 @@ func (p *plan) Pop() any {
 	w := (*p)[last]
 	(*p)[last] = nil
 	*p = (*p)[:last]
-	w.place = -1
+	w.index = -1
 	return w
 }

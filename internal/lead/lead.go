@@ -99,7 +99,7 @@ func (c *Candidate) Run(ctx context.Context) error {
 			return nil // ctx ended
 		}
 		c.Log.Info("leading", "engine", c.EngineID, "fence", term.Lease.Fence)
-		err = c.serve(ctx, term)
+		err = c.hold(ctx, term)
 		if err != nil || ctx.Err() != nil {
 			c.release(ctx, term)
 			return err
@@ -136,8 +136,8 @@ func (c *Candidate) campaign(ctx context.Context) (*Term, error) {
 	}
 }
 
-// serve leads and renews until the lease is another's, Lead returns or ctx ends.
-func (c *Candidate) serve(ctx context.Context, t *Term) error {
+// hold leads and renews until the lease is another's, Lead returns or ctx ends.
+func (c *Candidate) hold(ctx context.Context, t *Term) error {
 	ctx, lost := context.WithCancel(ctx)
 	defer lost()
 	ended := make(chan error, 1)

@@ -39,7 +39,7 @@ func Run(ctx context.Context, c Config, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := shield(); err != nil {
+	if err := disableCoreDumps(); err != nil {
 		return err
 	}
 	unlock, err := lockState(c.StateDir)
@@ -225,9 +225,9 @@ func (s *server) run(ctx context.Context) error {
 	return err
 }
 
-// lastWords is how long a request may still wait for its deployment after the
+// answerGrace is how long a request may still wait for its deployment after the
 // order to stop, before it is answered with what is known.
-const lastWords = time.Second
+const answerGrace = time.Second
 
 func (s *server) serveAPI(ctx context.Context) error {
 	requests, answerNow := context.WithCancel(context.WithoutCancel(ctx))
@@ -255,9 +255,9 @@ func (s *server) serveAPI(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.log.Info("draining")
-	timer := time.AfterFunc(lastWords, answerNow)
+	timer := time.AfterFunc(answerGrace, answerNow)
 	defer timer.Stop()
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(s.Drain, 2*lastWords))
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(s.Drain, 2*answerGrace))
 	defer cancel()
 	err := srv.Shutdown(drain)
 	if errors.Is(err, context.DeadlineExceeded) { // streams that their readers keep open

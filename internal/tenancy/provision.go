@@ -43,10 +43,10 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 			return err
 		}
 		t := t // a transaction that is run again begins anew
-		if err := s.place(ctx, tx, &t, host, p.Slug == ""); err != nil {
+		if err := s.allocate(ctx, tx, &t, host, p.Slug == ""); err != nil {
 			return err
 		}
-		if err := s.settle(ctx, tx, &t); err != nil {
+		if err := s.assignEngine(ctx, tx, &t); err != nil {
 			return err
 		}
 		if err := tx.InsertTenant(ctx, t); err != nil {
@@ -147,8 +147,8 @@ func (s *Service) newTenant(actor berth.Actor, p Provision, b Blueprint) (berth.
 	}, nil
 }
 
-// place gives t what only one living tenant may have: port, subnet and slug.
-func (s *Service) place(ctx context.Context, tx store.Tx, t *berth.Tenant, host []netip.Prefix, makeSlug bool) error {
+// allocate gives t what only one living tenant may have: port, subnet and slug.
+func (s *Service) allocate(ctx context.Context, tx store.Tx, t *berth.Tenant, host []netip.Prefix, makeSlug bool) error {
 	taken, err := tx.TakenPorts(ctx)
 	if err != nil {
 		return err

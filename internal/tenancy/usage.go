@@ -47,7 +47,7 @@ type UsageSpan struct {
 	Resolution berth.Resolution
 }
 
-// UsageSort is an order of tenants: the highest first, names from A.
+// UsageSort is how tenants are sorted: the highest first, names from A.
 type UsageSort string
 
 const (
@@ -116,8 +116,8 @@ func (s *Service) Fleet(ctx context.Context, actor berth.Actor) ([]Metered, erro
 	return fleet, nil
 }
 
-// FleetPage returns a page of Fleet in an order, and the next cursor. Figures
-// change between two pages, so a tenant that changes its place may be missed
+// FleetPage returns a page of Fleet as sorted, and the next cursor. Figures
+// change between two pages, so a tenant that changes its rank may be missed
 // or come twice.
 func (s *Service) FleetPage(ctx context.Context, actor berth.Actor, by UsageSort, cursor string, limit int) ([]Metered, string, error) {
 	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
@@ -129,7 +129,7 @@ func (s *Service) FleetPage(ctx context.Context, actor berth.Actor, by UsageSort
 	if by == "" {
 		by = SortCPU
 	}
-	after, err := parsePlace(by, cursor)
+	after, err := parseRank(by, cursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -137,10 +137,10 @@ func (s *Service) FleetPage(ctx context.Context, actor berth.Actor, by UsageSort
 	if err != nil {
 		return nil, "", err
 	}
-	slices.SortFunc(fleet, func(a, b Metered) int { return placeOf(by, a).compare(placeOf(by, b)) })
+	slices.SortFunc(fleet, func(a, b Metered) int { return rankOf(by, a).compare(rankOf(by, b)) })
 	if after != nil {
-		from, _ := slices.BinarySearchFunc(fleet, *after, func(m Metered, p place) int {
-			if placeOf(by, m).compare(p) <= 0 {
+		from, _ := slices.BinarySearchFunc(fleet, *after, func(m Metered, p rank) int {
+			if rankOf(by, m).compare(p) <= 0 {
 				return -1
 			}
 			return 1
@@ -150,12 +150,12 @@ func (s *Service) FleetPage(ctx context.Context, actor berth.Actor, by UsageSort
 	if len(fleet) <= limit {
 		return fleet, "", nil
 	}
-	return fleet[:limit], placeOf(by, fleet[limit-1]).cursor(), nil
+	return fleet[:limit], rankOf(by, fleet[limit-1]).cursor(), nil
 }
 
-// place is where a tenant stands in an order: the highest value first, what is
+// rank is where a tenant stands in a sorted list: the highest value first, what is
 // not known last.
-type place struct {
+type rank struct {
 	By    UsageSort `json:"b"`
 	Known bool      `json:"k,omitempty"`
 	Value float64   `json:"v,omitempty"`
@@ -163,8 +163,8 @@ type place struct {
 	ID    string    `json:"i"`
 }
 
-func placeOf(by UsageSort, m Metered) place {
-	p := place{By: by, ID: m.Tenant.OrganizationID}
+func rankOf(by UsageSort, m Metered) rank {
+	p := rank{By: by, ID: m.Tenant.OrganizationID}
 	r := m.Reading
 	switch by {
 	case SortMemory:
@@ -181,22 +181,22 @@ func placeOf(by UsageSort, m Metered) place {
 	return p
 }
 
-func (p place) compare(q place) int {
+func (p rank) compare(q rank) int {
 	known := map[bool]int{true: 0, false: 1}
 	return cmp.Or(cmp.Compare(known[p.Known], known[q.Known]), cmp.Compare(q.Value, p.Value),
 		cmp.Compare(p.Name, q.Name), cmp.Compare(p.ID, q.ID))
 }
 
-func (p place) cursor() string {
+func (p rank) cursor() string {
 	data, _ := json.Marshal(p) // figures are finite
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
-func parsePlace(by UsageSort, cursor string) (*place, error) {
+func parseRank(by UsageSort, cursor string) (*rank, error) {
 	if cursor == "" {
 		return nil, nil
 	}
-	var p place
+	var p rank
 	data, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err == nil {
 		err = json.Unmarshal(data, &p)

@@ -6,9 +6,9 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// shield keeps the memory of this process, where keys and secrets are, out of
+// disableCoreDumps keeps the memory of this process, where keys and secrets are, out of
 // core files, and from other programs of the same user.
-func shield() error {
+func disableCoreDumps() error {
 	err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
 	if err == nil {
 		// The limit alone does not stop a program that the kernel pipes cores to.

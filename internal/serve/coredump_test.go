@@ -7,7 +7,7 @@ import (
 )
 
 func TestTheProcessLeavesNoCoreFile(t *testing.T) {
-	if err := shield(); err != nil {
+	if err := disableCoreDumps(); err != nil {
 		t.Fatal(err)
 	}
 	var limit unix.Rlimit
