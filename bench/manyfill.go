@@ -51,7 +51,8 @@ func (p *plane) furnish(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	_, err = p.engine.List(ctx) // the fakes are made to show what they hold now, and not in what is measured
+	return err
 }
 
 func manyTenant(i int, blueprint, engine string, defaults berth.BlueprintDefaults) berth.Tenant {

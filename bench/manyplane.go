@@ -47,6 +47,7 @@ type manyOrder struct {
 type manyAnswer struct {
 	URL, Token string        // of the API: once it takes requests
 	Ready      time.Duration // from the start to then
+	Fakes      int64         // bytes that making the tenants left resident
 	All        time.Duration // from the start until every tenant was looked at
 	Longest    time.Duration // writer transaction since the last answer
 	Where      string        // what that one was for
@@ -61,6 +62,7 @@ type manyAnswer struct {
 type plane struct {
 	manyOrder
 	dir     string
+	fakes   int64
 	db      *timedStore
 	engine  *shards
 	box     *secret.Box
@@ -98,10 +100,19 @@ func many(ctx context.Context) (err error) {
 	if p.box, err = secret.Create(p.dir); err != nil {
 		return err
 	}
+	before, err := rssOf(os.Getpid())
+	if err != nil {
+		return err
+	}
 	if err := p.furnish(ctx); err != nil {
 		return err
 	}
 	debug.FreeOSMemory()
+	after, err := rssOf(os.Getpid())
+	if err != nil {
+		return err
+	}
+	p.fakes = after - before
 	return p.serve(ctx, in)
 }
 
@@ -140,7 +151,7 @@ func (p *plane) serve(ctx context.Context, in *bufio.Scanner) (err error) {
 		return nil
 	})
 	out := json.NewEncoder(os.Stdout)
-	err = out.Encode(manyAnswer{URL: "http://" + listener.Addr().String(), Token: token, Ready: time.Since(began)})
+	err = out.Encode(manyAnswer{URL: "http://" + listener.Addr().String(), Token: token, Ready: time.Since(began), Fakes: p.fakes})
 	if err == nil {
 		err = p.answer(running, in, out, began)
 	}
@@ -168,6 +179,9 @@ func (p *plane) answer(ctx context.Context, in *bufio.Scanner, out *json.Encoder
 			}
 		case "measured":
 			pprof.StopCPUProfile()
+			if err := p.heap(); err != nil {
+				return err
+			}
 		case "sums":
 			used := ownCPU()
 			if err := p.keepers.health.Round(ctx, time.Now()); err != nil {
@@ -197,6 +211,19 @@ func (p *plane) profile(of string) error {
 		return err
 	}
 	return pprof.StartCPUProfile(f)
+}
+
+// heap writes a profile of what is held, if profiles are wanted.
+func (p *plane) heap() error {
+	if p.Profile == "" {
+		return nil
+	}
+	f, err := os.Create(p.Profile + ".heap")
+	if err != nil {
+		return err
+	}
+	runtime.GC()
+	return errors.Join(pprof.WriteHeapProfile(f), f.Close())
 }
 
 // known is how many tenants the loop has looked at.
