@@ -30,7 +30,7 @@ func Main(m *testing.M, name string, rig *Rig) int {
 }
 
 func (r *Rig) run(m *testing.M, name string) (code int, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "berth-"+name)
 	if err != nil {

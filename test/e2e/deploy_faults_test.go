@@ -100,7 +100,7 @@ func brokenRegistry(t *testing.T, status int, after <-chan struct{}) (host strin
 // Fault 19.
 func TestAnImageThatDoesNotComeLeavesTheTenantServing(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 24, 5, "--deploy-deadline", "4s")
+	s := newSite(t, 24, 5, "--deploy-deadline", "20s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Pulls", Start: true})
 	before := s.inspect(org)

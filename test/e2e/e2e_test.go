@@ -28,7 +28,7 @@ import (
 
 func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 0, 10, "--deploy-deadline", "5s")
+	s := newSite(t, 0, 10, "--deploy-deadline", "30s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Data", Start: true})
 	if info, err := os.Stat(made.ComposePath); err != nil || info.Mode().Perm() != 0o600 {

@@ -94,7 +94,7 @@ func TestATenantOutOfMemoryIsNamedAndComesBackWhileItsNeighbourServes(t *testing
 // Fault 18, in a deployment.
 func TestAVersionThatCrashesLeavesTheTenantAsItWas(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 18, 5, "--deploy-deadline", "4s")
+	s := newSite(t, 18, 5, "--deploy-deadline", "20s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Crash", Start: true})
 	before := s.inspect(org)

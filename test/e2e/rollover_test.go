@@ -115,7 +115,7 @@ func TestAWebSocketLivesUntilItsDrainDeadline(t *testing.T) {
 // observed, leave the tenant as it was, without a failed request.
 func TestABadVersionNeverGetsARequest(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 15, 5, "--deploy-deadline", "4s", "--observe", "30s")
+	s := newSite(t, 15, 5, "--deploy-deadline", "20s", "--observe", "30s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Careful", Start: true})
 	before := s.inspect(org)

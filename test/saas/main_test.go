@@ -43,7 +43,7 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 // run builds the images, which stay: building them anew takes long, and the
 // script leaves alone what is up to date.
 func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	root, err := testbed.ModuleRoot()
 	if err != nil {
