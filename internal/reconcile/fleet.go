@@ -41,7 +41,7 @@ func (l *Loop) Fleet() []berth.Member {
 
 // publish shows what a pass saw last.
 func (p *pass) publish() {
-	if p.Tenant.OrganizationID == "" || p.blueprint == nil {
+	if p.Tenant.OrganizationID == "" || p.blueprint == nil || p.saw.IsZero() {
 		return
 	}
 	main := map[string]berth.HealthCheck{}
@@ -98,6 +98,28 @@ func (m *members) knows(organizationID string) bool {
 	defer m.mu.Unlock()
 	_, ok := m.byOrg[organizationID]
 	return ok
+}
+
+// differs reports whether other containers run than those that the last pass
+// over a tenant saw.
+func (m *members) differs(organizationID string, seen berth.Observed) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list, known := m.byOrg[organizationID]
+	if !known {
+		return false // it is looked at anyway
+	}
+	running := 0
+	for _, c := range seen.Instances {
+		if c.State != berth.InstanceRunning {
+			continue
+		}
+		running++
+		if !slices.ContainsFunc(list, func(m berth.Member) bool { return m.Instance.ID == c.ID }) {
+			return true
+		}
+	}
+	return running != len(list)
 }
 
 // keep forgets the tenants that are not among those that live.

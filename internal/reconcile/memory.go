@@ -19,12 +19,14 @@ type remembered struct {
 	deployment string // id
 	adopted    bool
 	restarted  bool
-	available  bool      // its images were seen to be there
-	since      time.Time // when patience with it began
-	arrived    time.Time // when traffic moved to what it made; zero if it did not yet
-	well       time.Time // since when all that is to take requests answers well; zero if it does not
-	wasWell    bool      // they did once
-	relapses   int       // rounds in a row since then in which not all did
+	available  bool          // its images were seen to be there
+	since      time.Time     // when patience with it began
+	spent      time.Duration // of patience, before since
+	lastMove   time.Time     // when a pull last got on
+	arrived    time.Time     // when traffic moved to what it made; zero if it did not yet
+	well       time.Time     // since when all that is to take requests answers well; zero if it does not
+	wasWell    bool          // they did once
+	relapses   int           // rounds in a row since then in which not all did
 	progress   berth.Progress
 	steps      []berth.DeploymentStep // with those that are recorded
 }
@@ -70,13 +72,33 @@ func (m *memory) impatient(d *berth.Deployment) {
 	})
 }
 
+// gotOn takes the time since a pull last got on, or began, from what counts
+// against patience: a large image is none of the deployment's fault.
+func (m *memory) gotOn(d *berth.Deployment) {
+	m.update(d, func(r *remembered) {
+		if now := time.Now(); !r.since.IsZero() {
+			r.since = r.since.Add(now.Sub(later(r.lastMove, r.since)))
+			r.lastMove = now
+		}
+	})
+}
+
+// pause stops to count until impatient is called again.
+func (m *memory) pause(d *berth.Deployment) {
+	m.update(d, func(r *remembered) {
+		if !r.since.IsZero() {
+			r.spent, r.since = r.spent+time.Since(r.since), time.Time{}
+		}
+	})
+}
+
 // waited is how long a deployment has taken, without the time for which what it
 // made is observed.
 func (r remembered) waited(observe time.Duration) time.Duration {
 	if r.since.IsZero() {
-		return 0
+		return r.spent
 	}
-	waited := time.Since(r.since)
+	waited := r.spent + time.Since(r.since)
 	if !r.well.IsZero() {
 		waited -= min(time.Since(r.well), observe)
 	}

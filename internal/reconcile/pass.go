@@ -20,6 +20,7 @@ const rounds = 16
 type pass struct {
 	*Loop
 	soft context.Context // ends when the tenant is rung
+	saw  time.Time       // when the engine last showed what is there
 	situation
 }
 
@@ -40,6 +41,7 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 	case berth.Is(err, berth.CodeContainerNotFound), err == nil && (l.elsewhere(p.Tenant) || l.keptElsewhere(p.Tenant, p.volumes)):
 		l.routes.drop(organizationID)
 		l.histories.forget(organizationID)
+		l.lanes.forget(organizationID)
 		return verdict{then: plan.Done}
 	case err == nil && !p.reachable():
 		if err := p.unhold(ctx); err != nil {
@@ -51,10 +53,16 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 		v, err = p.advance(ctx)
 		p.publish()
 		if err == nil {
-			return v
+			return p.timed(v)
 		}
 	}
-	return p.failed(ctx, organizationID, err)
+	return p.timed(p.failed(ctx, organizationID, err))
+}
+
+// timed says when the pass looked.
+func (p *pass) timed(v verdict) verdict {
+	v.saw = p.saw
+	return v
 }
 
 // reachable reports whether the engine is thought to answer.
@@ -243,11 +251,13 @@ func (p *pass) observe(ctx context.Context) error {
 		return nil
 	}
 	return p.call(ctx, p.lanes.look, p.LookDeadline, func(ctx context.Context) error {
+		began := time.Now()
 		seen, err := p.Engine.Observe(ctx, p.Tenant.OrganizationID)
 		if err != nil {
 			return err
 		}
 		p.see(seen)
+		p.saw = began
 		return nil
 	})
 }
@@ -259,8 +269,23 @@ func (p *pass) fresh() bool {
 
 // see takes in what an engine showed.
 func (p *pass) see(seen berth.Observed) {
-	p.Seen = seen
+	p.Seen, p.saw = seen, time.Now()
 	p.histories.keep(seen)
+}
+
+// urgency is the pass's in every lane.
+func (p *pass) urgency() urgency {
+	well := p.Tenant.Status == berth.StatusRunning && (p.Tenant.Health == berth.HealthHealthy || p.Tenant.Health == berth.HealthUnknown)
+	switch {
+	case p.Deployment != nil && (well || p.Tenant.Want != berth.WantRunning):
+		return urgent
+	case p.Deployment != nil:
+		return ordered
+	case len(p.fleet.of(p.Tenant.OrganizationID)) > 0: // it ran when it was last looked at
+		return urgent
+	default:
+		return background
+	}
 }
 
 // unready asks how the containers did since the last pass.
@@ -283,12 +308,12 @@ func (p *pass) unready() map[string]string {
 
 // call does one engine operation in its lane, with a deadline. Waiting for a
 // place in the lane ends when the tenant is rung; the operation does not.
-func (p *pass) call(ctx context.Context, lane chan struct{}, deadline time.Duration, f func(context.Context) error) error {
-	leave, err := acquire(p.soft, lane)
+func (p *pass) call(ctx context.Context, lane *lane, deadline time.Duration, f func(context.Context) error) error {
+	place, err := lane.acquire(p.soft, p.Tenant.OrganizationID, p.urgency())
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer place.leave()
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	return f(ctx)

@@ -14,14 +14,16 @@ type verdict struct {
 	then  plan.Then
 	after time.Duration
 	by    time.Duration // with Retry: however long back-off would be; 0 for no bound
+	saw   time.Time     // when the pass last looked at the engine; zero if it did not
 }
 
 // queue runs passes: one at a time for each tenant, any number of tenants at
 // once. What a pass costs the engine is bounded elsewhere (see lanes), so that
 // tenants that wait for one resource do not block those that need another.
 //
-// Keys, not events, are queued: however often a tenant is rung while its pass
-// runs, one more pass follows.
+// Keys, not events, are queued: however often a key is added while its pass
+// runs, one more pass follows. A pass that is due later never keeps one from
+// being run earlier for another reason.
 type queue struct {
 	pass passFunc
 
@@ -33,19 +35,26 @@ type queue struct {
 
 type item struct {
 	running   bool
-	again     bool               // rung during the pass
+	again     bool               // added during the pass, which may have looked before
+	heard     time.Time          // when something was last heard of it during the pass
 	interrupt context.CancelFunc // ends what of the pass may be cut short
 	timer     *time.Timer        // of the next pass, if one is due later
+	due       time.Time          // when that is
 	failures  int
-	notBefore time.Time // back-off, which only an order overrides
+	notBefore time.Time // back-off, which only an order overrides, and news now and then
+	spent     time.Time // until when the news that overrode it count
 }
 
 const (
 	backoffBase = 250 * time.Millisecond
 	backoffMost = 20 * time.Second
+
+	// newsMost is how often in a row news may override back-off. One more may
+	// after each backoffMost: what a pass does that fails is news itself.
+	newsMost = 3
 )
 
-// passFunc runs one pass. soft ends, before ctx does, when the tenant is rung:
+// passFunc runs one pass. soft ends, before ctx does, when the key is preempted:
 // it is for what may be cut short by a new order, such as waiting and pulling.
 // Changes in the engine are carried through under ctx.
 type passFunc func(ctx, soft context.Context, key string) verdict
@@ -54,7 +63,7 @@ func newQueue(pass passFunc) *queue {
 	return &queue{pass: pass, items: make(map[string]*item)}
 }
 
-// open lets passes run under ctx. What was rung before is not lost.
+// open lets passes run under ctx. What was added before is not lost.
 func (q *queue) open(ctx context.Context) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -92,28 +101,60 @@ func (q *queue) preempt(key string) {
 	q.start(key, it)
 }
 
-// addAfter runs a pass after a delay, unless one runs or is due by then.
-func (q *queue) addAfter(key string, delay time.Duration) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	it := q.item(key)
-	if it.running || it.timer != nil {
-		return
-	}
-	q.schedule(key, it, max(delay, time.Until(it.notBefore)))
-}
-
 // add runs a pass soon, and another one if one runs: what it is about may have
 // come after that one looked. It interrupts nothing.
 func (q *queue) add(key string) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if it := q.item(key); it.running {
 		it.again = true
-		q.mu.Unlock()
-		return
+	} else {
+		q.news(key, it, 0)
 	}
-	q.mu.Unlock()
-	q.addAfter(key, 0)
+}
+
+// addAfter runs a pass after a delay, because of news from the engine. If a
+// pass runs that looks at the engine afterwards, that one has seen it.
+func (q *queue) addAfter(key string, delay time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if it := q.item(key); it.running {
+		it.heard = time.Now()
+	} else {
+		q.news(key, it, delay)
+	}
+}
+
+// addRateLimited runs a pass when back-off allows it, unless one runs or is due:
+// nothing is new that the last one did not know.
+func (q *queue) addRateLimited(key string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if it := q.item(key); !it.running && it.timer == nil {
+		q.schedule(key, it, time.Until(it.notBefore))
+	}
+}
+
+// news brings the next pass forward, back-off included as long as that was not
+// done too often.
+func (q *queue) news(key string, it *item, delay time.Duration) {
+	now := time.Now()
+	if until := it.notBefore; until.After(now.Add(delay)) {
+		if spent := later(it.spent, now); spent.Before(now.Add(newsMost * backoffMost)) {
+			it.spent, it.notBefore = spent.Add(backoffMost), time.Time{}
+		}
+	}
+	q.schedule(key, it, max(delay, it.notBefore.Sub(now)))
+}
+
+// newsSince reports whether the pass may not have seen what was heard during it.
+func (it *item) newsSince(saw time.Time) bool { return !it.heard.IsZero() && !it.heard.Before(saw) }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (q *queue) item(key string) *item {
@@ -135,7 +176,7 @@ func (q *queue) start(key string, it *item) {
 	}
 	ctx := q.ctx
 	soft, cancel := context.WithCancel(ctx)
-	it.running, it.again, it.interrupt = true, false, cancel
+	it.running, it.again, it.heard, it.interrupt = true, false, time.Time{}, cancel
 	q.active.Go(func() {
 		v := q.pass(ctx, soft, key)
 		cancel()
@@ -157,7 +198,12 @@ func (q *queue) finish(key string, v verdict) {
 	}
 	switch v.then {
 	case plan.Done:
+		if it.newsSince(v.saw) {
+			q.schedule(key, it, hintDelay)
+			return
+		}
 		delete(q.items, key)
+		return
 	case plan.Wait:
 		it.failures = 0
 		q.schedule(key, it, v.after)
@@ -170,20 +216,34 @@ func (q *queue) finish(key string, v verdict) {
 		it.notBefore = time.Now().Add(delay)
 		q.schedule(key, it, delay)
 	}
+	if it.newsSince(v.saw) && it.notBefore.Before(time.Now()) { // what failed is news itself
+		q.news(key, it, hintDelay)
+	}
 }
 
+// schedule runs the next pass after a delay, unless one is due before.
 func (q *queue) schedule(key string, it *item, delay time.Duration) {
 	if q.ctx == nil {
 		return
 	}
-	it.timer = time.AfterFunc(max(delay, 0), func() {
+	delay = max(delay, 0)
+	due := time.Now().Add(delay)
+	if it.timer != nil {
+		if !due.Before(it.due) {
+			return
+		}
+		it.timer.Stop()
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(delay, func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
-		it.timer = nil
-		if q.items[key] == it {
+		if it.timer == timer && q.items[key] == it {
+			it.timer = nil
 			q.start(key, it)
 		}
 	})
+	it.timer, it.due = timer, due
 }
 
 // backoff doubles from a quarter of a second to twenty, give or take a fifth,
@@ -192,27 +252,4 @@ func backoff(failures int) time.Duration {
 	d := backoffBase << min(failures-1, 10)
 	d = min(d, backoffMost)
 	return d + time.Duration((rand.Float64()-0.5)*0.4*float64(d))
-}
-
-// lanes bound what all passes together ask of the engine. Each kind of work
-// has its own lane, first come, first served: two hundred tenants that start
-// can't make one wait that is to be stopped.
-type lanes struct {
-	start chan struct{} // applying a stack that runs
-	end   chan struct{} // stopping and removing
-	look  chan struct{} // observing and resolving
-}
-
-func newLanes(width int) lanes {
-	return lanes{make(chan struct{}, width), make(chan struct{}, width), make(chan struct{}, 2*width)}
-}
-
-// acquire waits for a place in lane. The returned function leaves it.
-func acquire(ctx context.Context, lane chan struct{}) (leave func(), err error) {
-	select {
-	case lane <- struct{}{}:
-		return func() { <-lane }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
 }

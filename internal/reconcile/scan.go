@@ -129,7 +129,11 @@ func (l *Loop) scan(ctx context.Context) bool {
 	for _, t := range f.tenants {
 		if reason := l.reasonToLook(f, t); reason != "" {
 			l.Log.Debug("tenant needs a look", "tenant", t.OrganizationID, "reason", reason)
-			l.queue.addAfter(t.OrganizationID, 0)
+			if l.fleet.differs(t.OrganizationID, f.seen[t.OrganizationID]) {
+				l.queue.addAfter(t.OrganizationID, 0)
+			} else {
+				l.queue.addRateLimited(t.OrganizationID)
+			}
 		}
 	}
 	l.sweep(ctx, f)

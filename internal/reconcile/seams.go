@@ -20,7 +20,8 @@ type Engine interface {
 	// it, and returns what it is pinned by: "repository@sha256:…", or the
 	// engine's image id for an image that never was in a registry. Given such
 	// a pin, it returns the same one. cred may be nil. progress may be nil and
-	// is called from the calling goroutine.
+	// is called from the calling goroutine: once before a pull, which does not
+	// begin before it returns, and then whenever the pull gets on.
 	Resolve(ctx context.Context, reference string, cred *berth.Credential, progress func(berth.Progress)) (pin string, err error)
 
 	// Observe looks at one tenant, limits in force included.

@@ -40,6 +40,7 @@ func (l *Loop) pollOrders(ctx context.Context) error {
 	if l.EngineID == "" {
 		return nil
 	}
+	before := map[string]bool{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -54,8 +55,17 @@ func (l *Loop) pollOrders(ctx context.Context) error {
 		if err != nil {
 			continue // the scan says so
 		}
-		// Ports too, that the control plane before may have had until now.
-		for _, org := range append(open, l.routes.retry()...) {
+		known := before
+		before = make(map[string]bool, len(open))
+		for _, org := range open {
+			if before[org] = true; known[org] {
+				l.queue.addRateLimited(org)
+			} else {
+				l.queue.preempt(org)
+			}
+		}
+		// Ports that the control plane before may have had until now.
+		for _, org := range l.routes.retry() {
 			l.queue.addAfter(org, 0)
 		}
 	}

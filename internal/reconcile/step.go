@@ -157,15 +157,7 @@ func (p *pass) pin(ctx context.Context, reference, pinned string) (pin string, e
 	if err != nil {
 		return "", err
 	}
-	pulled := false
-	// A new order ends the pull: what it was for may no longer be wanted.
-	err = p.call(p.soft, p.lanes.look, p.PullDeadline, func(ctx context.Context) error {
-		pin, err = p.Engine.Resolve(ctx, reference, cred, func(pr berth.Progress) {
-			pulled = true
-			p.memory.update(p.Deployment, func(r *remembered) { r.progress = pr })
-		})
-		return err
-	})
+	pin, pulled, err := p.available(reference, cred)
 	if err != nil || !pulled {
 		return pin, err
 	}

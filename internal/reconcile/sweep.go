@@ -72,11 +72,11 @@ func (l *Loop) buried(ctx context.Context, o berth.Observed) bool {
 }
 
 func (l *Loop) removeStray(ctx context.Context, o berth.Observed) error {
-	leave, err := acquire(ctx, l.lanes.end)
+	place, err := l.lanes.end.acquire(ctx, o.OrganizationID, background)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer place.leave()
 	ctx, cancel := context.WithTimeout(ctx, l.CallDeadline+graces(o.Instances))
 	defer cancel()
 	return l.Engine.Remove(ctx, berth.Removal{OrganizationID: o.OrganizationID})

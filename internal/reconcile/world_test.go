@@ -31,22 +31,23 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a whole Berth on a fake engine: real use cases, real loop, real
 // database. It can crash and come back.
 type world struct {
-	t       testing.TB
-	engine  *enginetest.Fake
-	hands   enginetest.FakeHands
-	edge    *recorder
-	store   *sqlite.Store
-	turns   inTurn // the store, one transaction at a time
-	box     *secret.Box
-	loop    *reconcile.Loop
-	service *tenancy.Service
-	actor   berth.Actor
-	config  reconcile.Config
-	vitals  *vitals
-	sick    netip.AddrPort // a container that is unwell though its image is not
-	hangs   bool           // what is unwell gives no answer
-	left    func()         // told of who left the fleet
-	stop    func()
+	t        testing.TB
+	engine   *enginetest.Fake
+	hands    enginetest.FakeHands
+	edge     *recorder
+	store    *sqlite.Store
+	turns    inTurn // the store, one transaction at a time
+	box      *secret.Box
+	loop     *reconcile.Loop
+	service  *tenancy.Service
+	actor    berth.Actor
+	config   reconcile.Config
+	vitals   *vitals
+	sick     netip.AddrPort // a container that is unwell though its image is not
+	hangs    bool           // what is unwell gives no answer
+	left     func()         // told of who left the fleet
+	answered func()         // called after each healthy answer to a probe
+	stop     func()
 
 	publicHost string // of tenants' URLs
 }
@@ -336,6 +337,8 @@ func (p prober) Probe(ctx context.Context, addr netip.AddrPort, check berth.Heal
 			cancel()
 			pr.Status, pr.HTTPStatus, pr.Cause = berth.ProbeTimeout, 0, "gave no answer"
 		}
+	} else if p.w.answered != nil {
+		p.w.answered()
 	}
 	return pr
 }

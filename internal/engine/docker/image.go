@@ -125,6 +125,9 @@ func (e *Engine) pull(ctx context.Context, named reference.Named, cred *berth.Cr
 		}
 		opts.RegistryAuth = auth
 	}
+	if progress != nil {
+		progress(berth.Progress{Step: s.op})
+	}
 	return e.do(ctx, s, e.PullTimeout, func(call context.Context) error {
 		body, err := e.api.ImagePull(call, named.String(), opts)
 		if err == nil {

@@ -28,7 +28,7 @@ type Fake struct {
 
 // Step is one small step of the fake, as Faults sees it.
 type Step struct {
-	Op     string // such as "create container tenant_…"; reads are "info", "resolve", "observe", "list"
+	Op     string // such as "create container tenant_…"; reads are "info", "resolve", "pull …", "observe", "list"
 	Tenant string // organization id; "" for list, info and resolve
 	Read   bool   // it changes nothing
 	After  bool   // false: about to be taken; true: taken, its answer on the way
@@ -129,28 +129,6 @@ func (f *Fake) Stranger(installation string) *Fake {
 	return &Fake{installation: installation, machine: f.machine}
 }
 
-// SetImage gives the engine an image.
-func (f *Fake) SetImage(pin string, p Program) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.images[pin] = p
-}
-
-// Tag lets a reference lead to an image that the engine has.
-func (f *Fake) Tag(reference, pin string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.local[reference] = pin
-}
-
-// InRegistry lets a reference lead to an image that has to be pulled, or fail
-// with err when it is.
-func (f *Fake) InRegistry(reference, pin string, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.remote[reference] = remoteImage{pin, err}
-}
-
 // SetFaults puts faults in force; nil ends them.
 func (f *Fake) SetFaults(faults Faults) {
 	f.mu.Lock()
@@ -242,37 +220,6 @@ func (f *Fake) Info(ctx context.Context) (info berth.EngineInfo, err error) {
 		return nil
 	})
 	return info, err
-}
-
-// Resolve finds an image, or gets it from its registry.
-func (f *Fake) Resolve(ctx context.Context, reference string, _ *berth.Credential, progress func(berth.Progress)) (pin string, err error) {
-	pulled := false
-	err = f.step(ctx, Step{Op: "resolve", Read: true}, func() error {
-		if _, ok := f.images[reference]; ok {
-			pin = reference
-			return nil
-		}
-		if pin = f.local[reference]; pin != "" {
-			return nil
-		}
-		r, ok := f.remote[reference]
-		if !ok {
-			return berth.Errorf(berth.CodeImageNotFound, "There is no image %s", berth.Quote(reference)).WithHint("check the name")
-		}
-		if r.err != nil {
-			return r.err
-		}
-		pin, pulled = r.pin, true
-		f.local[reference] = pin
-		if _, ok := f.images[pin]; !ok {
-			f.images[pin] = Program{}
-		}
-		return nil
-	})
-	if err == nil && pulled && progress != nil {
-		progress(berth.Progress{Step: "pull " + reference, Done: 1, Total: 1})
-	}
-	return pin, err
 }
 
 // Observe looks at one tenant.
@@ -413,13 +360,6 @@ func (f *Fake) addressOf(c *fakeContainer) netip.AddrPort {
 	default:
 		return netip.AddrPortFrom(c.address, uint16(c.service.Port))
 	}
-}
-
-// DropImage takes an image away, as a person would, whatever uses it.
-func (f *Fake) DropImage(pin string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.images, pin)
 }
 
 // State describes a tenant's containers, one a line.

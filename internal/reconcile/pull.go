@@ -1,0 +1,85 @@
+package reconcile
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/unite-hub/berth"
+)
+
+// pull is one call that makes an image available. Looking whether it is there
+// has a place in the lane of looks; getting it has one in the lane of pulls, as
+// long as it gets on. A new order ends it: what it was for may not be wanted any
+// more.
+type pull struct {
+	*pass
+	reference string
+	place     *place
+	began     bool // the image was not there
+	last      berth.Progress
+	end       context.CancelFunc
+	watch     *time.Timer
+	stalled   atomic.Bool
+}
+
+// available makes an image available, and tells what it is pinned by and whether
+// it had to be pulled for that.
+func (p *pass) available(reference string, cred *berth.Credential) (pin string, pulled bool, err error) {
+	place, err := p.lanes.look.acquire(p.soft, p.Tenant.OrganizationID, p.urgency())
+	if err != nil {
+		return "", false, err
+	}
+	ctx, cancel := context.WithTimeout(p.soft, p.PullDeadline)
+	defer cancel()
+	pu := &pull{pass: p, reference: reference, place: place, end: cancel}
+	defer func() { pu.place.leave() }()
+	pu.watch = time.AfterFunc(p.PullDeadline, func() {
+		pu.stalled.Store(true)
+		cancel()
+	})
+	defer pu.watch.Stop()
+	pin, err = p.Engine.Resolve(ctx, reference, cred, pu.progress)
+	if err == nil && pu.began {
+		p.memory.pause(p.Deployment)
+	}
+	if err != nil && pu.stalled.Load() && p.soft.Err() == nil {
+		err = berth.Errorf(berth.CodeRegistryUnavailable, "The pull of %s does not get on: %w", reference, err).
+			WithHint("check the connection to the registry; Berth tries again by itself").WithOp("pull image", p.Tenant.OrganizationID)
+	}
+	return pin, pu.began, err
+}
+
+// progress is called before the pull begins, and whenever it gets on.
+func (pu *pull) progress(now berth.Progress) {
+	switch {
+	case !pu.began:
+		pu.began = true
+		pu.place.leave()
+		place, err := pu.lanes.pull.acquire(pu.soft, pu.Tenant.OrganizationID, pu.urgency())
+		if err != nil {
+			pu.end() // before it begins
+			return
+		}
+		pu.place = place
+		pu.memory.impatient(pu.Deployment)
+	case now == pu.last:
+		return
+	default:
+		pu.place.working()
+		pu.memory.gotOn(pu.Deployment)
+	}
+	pu.last = now
+	pu.memory.update(pu.Deployment, func(r *remembered) { r.progress = now })
+	pu.watch.Reset(pu.patience())
+}
+
+// patience is for how long the pull may not get on: it ends with the
+// deployment's.
+func (pu *pull) patience() time.Duration {
+	left := pu.Loop.Patience
+	if pu.Deployment != nil {
+		left -= pu.memory.recall(pu.Deployment).waited(pu.Loop.Observe)
+	}
+	return min(max(left, 0), pu.PullDeadline)
+}
