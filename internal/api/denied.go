@@ -106,6 +106,8 @@ func (s *server) record(ctx context.Context, e berth.AuditEntry) {
 // foreign reports whether what was not found may be another organization's.
 func (a asked) foreign(code berth.Code) bool {
 	switch code {
+	case berth.CodeBlueprintNotFound:
+		return a.actor.OrganizationID != ""
 	case berth.CodeContainerNotFound, berth.CodeOrganizationNotFound, berth.CodeDeploymentNotFound, berth.CodeNotFound, berth.CodeUserNotFound:
 	default:
 		return false

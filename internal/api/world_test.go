@@ -109,7 +109,7 @@ func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 	catalog := store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) })
 	w.config = tenancy.Config{
 		FirstPort: 3001, LastPort: 3004, ReservedPorts: []int{3003}, Pool: berth.DefaultPool(), PublicHost: "localhost", HostNetworks: networks,
-		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
+		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine, Redact: blueprint.Redact,
 		ComposePath: func(org string) string { return "/compose/" + org }, Now: moment,
 	}
 	w.parts = tenancy.Parts{

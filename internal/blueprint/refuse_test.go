@@ -41,6 +41,12 @@ func TestTheLeastThatIsABlueprintIsRead(t *testing.T) {
 // each is refused at its path.
 func TestWhatWouldWeakenTheWallIsRefused(t *testing.T) {
 	for what, c := range map[string]struct{ yaml, path string }{
+		"a user that is root again":  {`user: "4294967296:1"`, "services.web.user"},
+		"a group that is root again": {`user: "1:4294967296"`, "services.web.user"},
+		"a user of no kernel":        {`user: "2147483648:1"`, "services.web.user"},
+		"a user beyond all":          {`user: "99999999999999999999:1"`, "services.web.user"},
+		"a tmpfs over secrets":       {"tmpfs: [/run/secrets]", "services.web.tmpfs"},
+		"a long tmpfs over secrets":  {"volumes: [{type: tmpfs, target: /run/secrets/x}]", "services.web.tmpfs"},
 		"privileged":                 {"privileged: true", "services.web.privileged"},
 		"a bind mount":               {"volumes: [\"/srv:/data\"]", "services.web.volumes[0]"},
 		"a relative bind mount":      {"volumes: [\"./srv:/data\"]", "services.web.volumes[0]"},
@@ -120,6 +126,41 @@ func TestWhatWouldWeakenTheWallIsRefused(t *testing.T) {
 		_, findings := blueprint.Parse([]byte(source + c.more + "\n"))
 		if !slices.ContainsFunc(findings, func(f blueprint.Finding) bool { return f.Path == c.path && f.Hint != "" }) {
 			t.Errorf("%s: wanted a finding at %s, got\n%s", what, c.path, show(findings))
+		}
+	}
+}
+
+// Whatever way a path is written: nothing of a tenant's stands where secrets are.
+func TestNothingIsMountedWhereSecretsAre(t *testing.T) {
+	const source = `name: shop
+services:
+  web:
+    image: shop:1
+    user: "1000:1000"
+    %s
+%s
+volumes: {data: {}}
+x-berth: {service: web, port: 3000}
+`
+	const secrets = "    secrets: [key]"
+	for _, kind := range []string{"volumes: [\"data:%s\"]", "volumes: [{type: volume, source: data, target: \"%s\"}]", "tmpfs: [\"%s\"]", "volumes: [{type: tmpfs, target: \"%s\"}]"} {
+		for target, c := range map[string]struct{ alone, beside bool }{ // whether it is taken without secrets, and with them
+			"/run/secrets": {}, "/run/secrets/db": {}, "/run/secrets/": {}, "/run//secrets": {}, "/run/./secrets": {}, "/srv/../run/secrets": {},
+			"/var/run/secrets": {}, "/var/run/secrets/db": {}, "run/secrets": {},
+			"/run": {alone: true}, "/var/run": {alone: true},
+			"/run/app": {true, true}, "/run/secrets-of-mine": {true, true}, "/data": {true, true},
+		} {
+			for with, want := range map[string]bool{"": c.alone, secrets: c.beside} {
+				text := fmt.Sprintf(source, fmt.Sprintf(kind, target), with)
+				if with != "" {
+					text += "secrets: {key: {environment: KEY}}\n"
+				}
+				_, findings := blueprint.Parse([]byte(text))
+				findings = slices.DeleteFunc(findings, func(f blueprint.Finding) bool { return f.Path == "volumes.data" }) // not mounted
+				if (len(findings) == 0) != want {
+					t.Errorf(kind+", secrets %v: taken %v, want %v:\n%s", target, with != "", len(findings) == 0, want, show(findings))
+				}
+			}
 		}
 	}
 }

@@ -82,22 +82,30 @@ func (s serviceParser) secrets(sources map[string]string) []Secret {
 	return list
 }
 
-// besides refuses what else would be mounted where secrets are.
+// besides refuses what else would be mounted where secrets are, or would be in
+// their way. Engines and programs take that place for theirs even where Berth
+// puts nothing.
 func (s serviceParser) besides(out Service) {
-	if len(out.Secrets) == 0 {
-		return
+	check := func(key, target string) {
+		at := target
+		if rest, ok := strings.CutPrefix(target, "/var/run"); ok && (rest == "" || rest[0] == '/') {
+			at = "/run" + rest // what /var/run is in every image
+		}
+		inside := at == berth.SecretsDir || strings.HasPrefix(at, berth.SecretsDir+"/")
+		switch {
+		case inside && at == target && len(out.Secrets) > 0:
+			s.wrong("secrets", "mount it elsewhere", "%s is where the service's secrets are", berth.Quote(target))
+		case inside:
+			s.addNew(s.at(key), s.path+"."+key, Forbidden, berth.Quote(target)+" is where secrets are", "mount it elsewhere")
+		case strings.HasPrefix(berth.SecretsDir, at+"/") && len(out.Secrets) > 0:
+			s.addNew(s.at(key), s.path+"."+key, Forbidden, berth.Quote(target)+" holds the place where the service's secrets are", "mount it at a directory of the service's own, such as "+target+"/app")
+		}
 	}
-	var targets []string
 	for _, m := range out.Mounts {
-		targets = append(targets, m.Target)
+		check("volumes", m.Target)
 	}
 	for _, t := range out.Tmpfs {
-		targets = append(targets, t.Target)
-	}
-	for _, target := range targets {
-		if target == berth.SecretsDir || strings.HasPrefix(target, berth.SecretsDir+"/") {
-			s.wrong("secrets", "mount it elsewhere", "%s is where the service's secrets are", berth.Quote(target))
-		}
+		check("tmpfs", t.Target)
 	}
 }
 

@@ -1,6 +1,7 @@
 package blueprint
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -123,11 +124,17 @@ func (s serviceParser) user() string {
 	user := s.from.User
 	name, group, _ := strings.Cut(user, ":")
 	zero := func(id string) bool { n, err := strconv.ParseUint(id, 10, 64); return err == nil && n == 0 }
+	tooLarge := func(id string) bool {
+		n, err := strconv.ParseUint(id, 10, 64)
+		return errors.Is(err, strconv.ErrRange) || n > math.MaxInt32
+	}
 	switch {
 	case user == "":
 		s.add(s.node, s.path+".user", Forbidden, "no user is named, so the image decides, and most run as root", hint)
 	case name == "root" || zero(name) || group == "root" || zero(group):
 		s.add(s.at("user"), s.path+".user", Forbidden, "the service would run as root", hint)
+	case tooLarge(name) || tooLarge(group): // some count on from 0 after 2^32
+		s.add(s.at("user"), s.path+".user", Forbidden, "a number beyond 2147483647 is none that a kernel and an engine both take for the same", hint)
 	case !userPattern.MatchString(user):
 		s.add(s.at("user"), s.path+".user", Forbidden, "a name can be root in the image, and a user without a group can be in root's", hint)
 	}

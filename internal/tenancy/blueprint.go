@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"slices"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
@@ -63,20 +64,68 @@ type blueprintEntry struct {
 	Hash    string `json:"hash"` // of the source, which everybody may read
 }
 
-// Blueprints returns a page of all versions, by name, newest first.
+// Blueprints returns a page of all versions, by name, newest first. An
+// organization sees those of the names that its tenants are made from.
 func (s *Service) Blueprints(ctx context.Context, actor berth.Actor, p store.Page) (page []BlueprintUse, next string, err error) {
 	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
 		return nil, "", err
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		var versions []berth.BlueprintVersion
-		if versions, next, err = tx.ListBlueprints(ctx, p); err != nil {
+		see, err := s.seen(ctx, tx, actor)
+		if err != nil {
 			return err
 		}
-		page, err = inUse(ctx, tx, versions, p.Cursor != "")
+		var versions []berth.BlueprintVersion
+		within := p.Cursor != ""
+		for at := p; ; at.Cursor = next { // a page that would be empty gives way to the next
+			if versions, next, err = tx.ListBlueprints(ctx, at); err != nil {
+				return err
+			}
+			versions = slices.DeleteFunc(versions, func(v berth.BlueprintVersion) bool { return !see.name(v.Name) })
+			if len(versions) > 0 || next == "" {
+				break
+			}
+		}
+		page, err = inUse(ctx, tx, versions, within)
 		return err
 	})
 	return page, next, err
+}
+
+// seeing is what an actor sees of blueprints.
+type seeing struct {
+	all    bool            // names
+	names  map[string]bool // if not all
+	source func([]byte) []byte
+}
+
+func (s seeing) name(name string) bool { return s.all || s.names[name] }
+
+// seen tells what an actor sees of blueprints: an organization those that its
+// tenants are made from, and nobody but who may change them what looks secret.
+func (s *Service) seen(ctx context.Context, tx store.Tx, actor berth.Actor) (see seeing, err error) {
+	see = seeing{all: actor.OrganizationID == "", names: map[string]bool{}, source: s.shown(actor)}
+	if see.all {
+		return see, nil
+	}
+	used, err := users(ctx, tx)
+	for id := range used {
+		if name, _, err := berth.ParseBlueprintID(id); err == nil {
+			see.names[name] = true
+		}
+	}
+	return see, err
+}
+
+// shown is how an actor sees what an operator wrote.
+func (s *Service) shown(actor berth.Actor) func([]byte) []byte {
+	switch {
+	case actor.May(berth.ScopeInstallation, "", 0):
+		return func(source []byte) []byte { return source }
+	case s.config.Redact == nil:
+		return func([]byte) []byte { return nil }
+	}
+	return s.config.Redact
 }
 
 // inUse tells of a part of the list who runs what. The first version of a name
@@ -127,19 +176,33 @@ func newestVersions(versions []berth.BlueprintVersion) map[string]int {
 }
 
 // BlueprintVersion returns NAME@VERSION, or the newest version of NAME, with its
-// source, and who runs it.
+// source, and who runs it. One that the actor does not see does not exist, and
+// of its source it sees what shown lets it.
 func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id string) (u BlueprintUse, err error) {
 	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
 		return u, err
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		v, err := findBlueprint(ctx, tx, id)
+		name, version, err := berth.ParseBlueprintID(id)
+		if err != nil {
+			return err
+		}
+		see, err := s.seen(ctx, tx, actor)
+		if err != nil {
+			return err
+		}
+		if !see.name(name) {
+			return berth.Errorf(berth.CodeBlueprintNotFound, "Blueprint not found").
+				WithHint("no blueprint %s; list the blueprints to see what there is", berth.Quote(id))
+		}
+		v, err := tx.Blueprint(ctx, name, version)
 		if err != nil {
 			return err
 		}
 		one, err := inUse(ctx, tx, []berth.BlueprintVersion{v}, true)
 		if err == nil {
 			u = one[0]
+			u.Source = see.source(u.Source)
 		}
 		return err
 	})

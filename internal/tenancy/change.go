@@ -97,6 +97,9 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 	return s.order(ctx, actor, call, ref, what, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployUpdate
 		before := t.Spec
+		if err := checkOwnBlueprint(actor, before, c.Blueprint); err != nil {
+			return err
+		}
 		b, err := s.upgrade(ctx, tx, t, c.Blueprint)
 		if err != nil {
 			return err

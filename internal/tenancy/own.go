@@ -6,21 +6,30 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// checkOwn refuses what an organization's own people may not choose when they
-// deploy: another blueprint, or images of another repository than the
-// blueprint's and the present one. Images are pulled with the operator's
-// credentials, and may be another customer's.
-func checkOwn(actor berth.Actor, b Blueprint, before, after berth.Spec) error {
-	if actor.Role == berth.RoleOperator || actor.Everywhere() {
+// checkOwnBlueprint refuses another blueprint to an organization's own people,
+// before it is looked for: whether it exists is none of their business.
+func checkOwnBlueprint(actor berth.Actor, before berth.Spec, asked *string) error {
+	if asked == nil || actor.Role == berth.RoleOperator || actor.Everywhere() {
 		return nil
 	}
 	is, _, err := berth.ParseBlueprintID(before.Blueprint)
 	if err != nil {
 		return err
 	}
-	if asked, _, err := berth.ParseBlueprintID(after.Blueprint); err != nil || asked != is {
+	if name, _, err := berth.ParseBlueprintID(*asked); err != nil || name != is {
 		return berth.Errorf(berth.CodeForbidden, "Only an operator may move a tenant to another blueprint").WithField("blueprint").
 			WithHint("leave it out, or give a version of %s", is)
+	}
+	return nil
+}
+
+// checkOwn refuses what an organization's own people may not choose when they
+// deploy: images of another repository than the blueprint's and the present one.
+// Images are pulled with the operator's credentials, and may be another
+// customer's.
+func checkOwn(actor berth.Actor, b Blueprint, before, after berth.Spec) error {
+	if actor.Role == berth.RoleOperator || actor.Everywhere() {
+		return nil
 	}
 	var known []string
 	for _, tag := range []string{berth.DefaultTag, before.ImageTag} {

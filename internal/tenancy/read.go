@@ -148,7 +148,7 @@ func (s *Service) Logs(ctx context.Context, actor berth.Actor, ref string, o ber
 }
 
 // Compose renders the tenant's compose file. It holds no values of the
-// tenant's own environment.
+// tenant's own environment, and of the blueprint's what shown lets the actor see.
 func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) (data []byte, err error) {
 	info, _ := s.loop.EngineInfo()
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
@@ -160,7 +160,9 @@ func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) (d
 		if err != nil {
 			return err
 		}
-		data, err = b.Compose(t, info.Cores)
+		if data, err = b.Compose(t, info.Cores); err == nil {
+			data = s.shown(actor)(data)
+		}
 		return err
 	})
 	return data, err

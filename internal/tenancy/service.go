@@ -104,6 +104,9 @@ type Config struct {
 	// Examine reads a blueprint and returns the name that it gives itself. Its
 	// error carries all that is wrong with it.
 	Examine func(source []byte) (name string, err error)
+	// Redact is a blueprint, or a rendered file, without what looks secret, for
+	// who may not change blueprints. Without it, they are shown nothing of it.
+	Redact func(source []byte) []byte
 	// ComposePath is where a tenant's rendered file lies.
 	ComposePath func(organizationID string) string
 	Now         func() time.Time

@@ -1,0 +1,146 @@
+package blueprint
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/unite-hub/berth"
+)
+
+// hidden stands where a literal looks secret.
+const hidden = "(hidden)"
+
+var (
+	// plainReference is a reference to a tenant's variable that brings no value of its own.
+	plainReference = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*(?::?\?[^}]*)?\}|\$[A-Za-z_][A-Za-z0-9_]*`)
+	// credentials are user and password in a URL.
+	credentials = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s@]*:([^/\s@]+)@`)
+	// assigned is a setting with a secret's name and a value, as programs take it.
+	assigned = regexp.MustCompile(`(?i)[a-z0-9_.-]*(?:secret|token|password|passwd|passphrase|private|credential|requirepass|masterauth|api[_-]?key|[_-]key|_dsn)[a-z0-9_.-]*["']?\s*[=: ]\s*["']?([^\s"']+)`)
+	// secretFlag is an argument after which the next one is the secret.
+	secretFlag = regexp.MustCompile(`(?i)^-{1,2}[a-z0-9_-]*(?:secret|token|pass|passwd|password|requirepass|masterauth|credential|key|user)[a-z0-9_-]*$`)
+	// authorisation is a header's value that lets somebody in.
+	authorisation = regexp.MustCompile(`(?i)\b(?:bearer|basic)\s+[a-z0-9+/=._~-]{6,}`)
+	// known are the forms of well-known keys and tokens.
+	known = regexp.MustCompile(`-----BEGIN|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_|\bglpat-|\bxox[abposr]-|\b[sr]k_(?:live|test)_|\bsk-[A-Za-z0-9_-]{16,}|\bwhsec_|\bberth_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.|\bAIza[A-Za-z0-9_-]{20,}|\bSG\.[A-Za-z0-9_-]{16,}`)
+	// random is what nobody writes by hand; digests name images.
+	random = regexp.MustCompile(`[A-Za-z0-9+/_=-]{24,}`)
+	digest = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+)
+
+// Redact is a blueprint, or a compose file, for those who use it and did not
+// write it: without comments, and without literals that look secret. What can't
+// be read is not shown at all.
+func Redact(source []byte) []byte {
+	var doc yaml.Node
+	if yaml.Unmarshal(source, &doc) != nil {
+		return []byte("# " + hidden + "\n")
+	}
+	redact(&doc, "")
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	if enc.Encode(&doc) != nil || enc.Close() != nil {
+		return []byte("# " + hidden + "\n")
+	}
+	return out.Bytes()
+}
+
+// redact goes through a tree; name is the key that n stands under.
+func redact(n *yaml.Node, name string) {
+	n.HeadComment, n.LineComment, n.FootComment = "", "", ""
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key, value := n.Content[i], n.Content[i+1]
+			redact(key, "")
+			redact(value, key.Value)
+		}
+	case yaml.SequenceNode:
+		flag := false
+		for _, item := range n.Content {
+			if flag && item.Kind == yaml.ScalarNode {
+				hide(item)
+			}
+			flag = item.Kind == yaml.ScalarNode && secretFlag.MatchString(item.Value)
+			redact(item, "")
+		}
+	case yaml.ScalarNode:
+		if namesSecret(name) && n.Tag != "!!bool" && n.Tag != "!!null" && hasLiteral(n.Value) || looksSecret(n.Value) {
+			hide(n)
+		}
+	default:
+		for _, c := range n.Content {
+			redact(c, name)
+		}
+	}
+}
+
+func hide(n *yaml.Node) {
+	if hasLiteral(n.Value) {
+		n.Value, n.Tag, n.Style = hidden, "!!str", 0
+	}
+}
+
+func namesSecret(name string) bool {
+	upper := strings.ReplaceAll(strings.ToUpper(name), "-", "_")
+	return berth.IsSecretName(upper) || strings.Contains(upper, "AUTHORIZATION") || strings.Contains(upper, "COOKIE") || upper == "PASS" || strings.HasSuffix(upper, "_PASS")
+}
+
+// hasLiteral reports whether more is left of a value than references to what a
+// tenant's variables hold.
+func hasLiteral(value string) bool {
+	return strings.TrimSpace(plainReference.ReplaceAllString(value, "")) != ""
+}
+
+// looksSecret reports whether a value is, or holds, what only its owner should
+// know, whatever it stands under.
+func looksSecret(value string) bool {
+	if name, rest, ok := strings.Cut(value, "="); ok && namesSecret(name) && !strings.ContainsAny(name, " \t$") && hasLiteral(rest) {
+		return true
+	}
+	for _, form := range []*regexp.Regexp{credentials, assigned} {
+		for _, part := range form.FindAllStringSubmatch(value, -1) {
+			if hasLiteral(part[1]) {
+				return true
+			}
+		}
+	}
+	if known.MatchString(value) || authorisation.MatchString(value) {
+		return true
+	}
+	for _, word := range random.FindAllString(plainReference.ReplaceAllString(digest.ReplaceAllString(value, ""), " "), -1) {
+		if mixed(word) {
+			return true
+		}
+	}
+	return false
+}
+
+// mixed reports whether a long word changes between letters and digits as often
+// as a random one does.
+func mixed(word string) bool {
+	changes, digits := 0, 0
+	class := func(b byte) int {
+		switch {
+		case b >= '0' && b <= '9':
+			return 1
+		case b >= 'A' && b <= 'Z':
+			return 2
+		default:
+			return 3
+		}
+	}
+	for i := range len(word) {
+		if class(word[i]) == 1 {
+			digits++
+		}
+		if i > 0 && class(word[i]) != class(word[i-1]) {
+			changes++
+		}
+	}
+	return digits >= 3 && changes >= len(word)/4
+}
