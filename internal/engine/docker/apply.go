@@ -256,6 +256,9 @@ func (a *application) create(ctx context.Context, spec instance, networkMade <-c
 		return "", err
 	}
 	s := step{"create container " + name, a.stack.OrganizationID}
+	if err := a.takeFrom(ctx, s, body.Config); err != nil {
+		return "", err
+	}
 	deadline := time.Now().Add(a.ChangeTimeout)
 	for waited := false; ; {
 		var id string

@@ -1,0 +1,84 @@
+package docker
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/image"
+
+	"github.com/unite-hub/berth"
+)
+
+// leastInterval is how often a command of an image's HEALTHCHECK may run, as a
+// blueprint's own may.
+const leastInterval = time.Second
+
+// reservedLabels begin the names of labels by which Berth knows what is its own,
+// and by which proxies take orders.
+var reservedLabels = []string{"com.unite-hub.", "traefik."}
+
+// takeFrom completes a container by what its image brings: the Engine gives it
+// the image's labels and health check too, and neither went through the
+// blueprint's rules.
+func (a *application) takeFrom(ctx context.Context, s step, cfg *container.Config) error {
+	i, err := a.inspectImage(ctx, s, cfg.Image)
+	if errdefs.IsNotFound(err) {
+		return nil // creating says so
+	}
+	if err != nil {
+		return err
+	}
+	if i.Config == nil {
+		return nil
+	}
+	if err := checkImageLabels(cfg.Image, i.Config.Labels); err != nil {
+		return err.WithOp(s.op, s.tenant)
+	}
+	if cfg.Healthcheck == nil {
+		cfg.Healthcheck = slower(i)
+	}
+	return nil
+}
+
+// checkImageLabels refuses an image whose labels would speak for Berth, or to a
+// proxy. Who reads labels may not care for capital letters: Traefik doesn't.
+func checkImageLabels(ref string, labels map[string]string) *berth.Error {
+	var found []string
+	for name := range labels {
+		if slices.ContainsFunc(reservedLabels, func(own string) bool { return strings.HasPrefix(strings.ToLower(name), own) }) {
+			found = append(found, berth.Quote(name))
+		}
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	slices.Sort(found)
+	return berth.Errorf(berth.CodeEngineRefused, "Image %s has labels that only Berth may give: %s", ref, strings.Join(found[:min(len(found), 5)], ", ")).
+		WithHint("build the image without labels that begin with %s", strings.Join(reservedLabels, " or "))
+}
+
+// slower is an image's own health check where it runs too often; nil where the
+// image's can stay.
+func slower(i image.InspectResponse) *container.HealthConfig {
+	h := i.Config.Healthcheck
+	if h == nil || len(h.Test) == 0 || h.Test[0] == "NONE" {
+		return nil
+	}
+	tooOften := func(d time.Duration) bool { return d > 0 && d < leastInterval } // 0 is the Engine's default
+	if !tooOften(h.Interval) && !tooOften(h.StartInterval) {
+		return nil
+	}
+	out := container.HealthConfig{
+		Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, StartInterval: h.StartInterval, Retries: h.Retries,
+	}
+	for _, d := range []*time.Duration{&out.Interval, &out.StartInterval} {
+		if tooOften(*d) {
+			*d = leastInterval
+		}
+	}
+	return &out
+}
