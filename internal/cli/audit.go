@@ -110,7 +110,7 @@ func (a *app) auditExportCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		to := io.Writer(a.Stdout)
+		to := a.text()
 		if path != "" {
 			file, failed := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if failed != nil {

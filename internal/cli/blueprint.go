@@ -69,7 +69,7 @@ func (a *app) blueprintShowCommand() *cobra.Command {
 		if a.output == "json" {
 			return a.show(nil)
 		}
-		_, err = io.WriteString(a.Stdout, b.Source)
+		_, err = io.WriteString(a.text(), b.Source)
 		return err
 	}}
 }
@@ -114,7 +114,7 @@ be a blueprint's is written ./FILE.`,
 			if a.output == "json" {
 				return a.print(diffJSON{from.id, to.id, changes == nil, string(changes)}, nil)
 			}
-			_, err = a.Stdout.Write(changes)
+			_, err = a.text().Write(changes)
 			return err
 		},
 	}

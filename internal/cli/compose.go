@@ -29,7 +29,7 @@ not sent here; what is printed is where both files lie.`,
 			if err != nil {
 				return err
 			}
-			_, err = a.Stdout.Write(data)
+			_, err = a.text().Write(data)
 			return err
 		}
 		files, err := c.WriteComposeEnv(cmd.Context(), args[0])

@@ -73,15 +73,15 @@ func report(w io.Writer, err error) {
 	var dial *net.OpError
 	switch {
 	case errors.As(err, &remote):
-		message, hint = printable(remote.Message), printable(remote.Hint)
+		message, hint = printable(remote.Message), printable(remote.Hint) // one line each
 	case errors.As(err, &local):
 		message, hint = local.Error(), local.Hint
 	case errors.As(err, &dial) && dial.Op == "dial":
 		hint = "start berth serve there, or set BERTH_URL to where it runs"
 	}
-	_, _ = fmt.Fprintf(w, "error: %s\n", message)
+	_, _ = fmt.Fprintf(w, "error: %s\n", shownText(message))
 	if hint != "" {
-		_, _ = fmt.Fprintf(w, "hint: %s\n", hint)
+		_, _ = fmt.Fprintf(w, "hint: %s\n", shownText(hint))
 	}
 }
 

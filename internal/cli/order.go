@@ -98,7 +98,7 @@ func (a *app) follow(ctx context.Context, c *client.Client, out outcome) followe
 func progressLine(d client.Deployment, since time.Duration) string {
 	step := "waiting"
 	if d.Step != nil {
-		step = *d.Step
+		step = printable(*d.Step)
 	}
 	line := fmt.Sprintf("%s: %s, %d s", d.DeploymentType, step, int(since.Seconds()))
 	if d.ProgressTotal > 0 {

@@ -18,7 +18,7 @@ func (a *app) show(rows func() [][]string) error {
 // the heading.
 func (a *app) print(data any, rows func() [][]string) error {
 	if a.output == "json" {
-		enc := json.NewEncoder(a.Stdout)
+		enc := json.NewEncoder(a.text())
 		enc.SetIndent("", "  ")
 		enc.SetEscapeHTML(false)
 		return enc.Encode(data)

@@ -14,10 +14,17 @@ import (
 func (a *app) logsCommand() *cobra.Command {
 	o := client.LogOptions{Tail: 100}
 	var since time.Duration
+	raw := false
 	cmd := &cobra.Command{Use: "logs ORG", Short: "Show what a tenant's containers wrote", Args: cobra.ExactArgs(1)}
+	cmd.Long = `Show what a tenant's containers wrote.
+
+On a terminal, control characters are shown and not passed on: what a tenant
+writes could otherwise steer it. --raw passes them on, colours among them.
+Elsewhere all comes as it was written.`
 	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "go on as more is written")
 	cmd.Flags().IntVar(&o.Tail, "tail", o.Tail, "lines from the end of each container's log; -1 for all")
 	cmd.Flags().DurationVar(&since, "since", 0, "only what is younger, such as 10m")
+	cmd.Flags().BoolVar(&raw, "raw", false, "pass control characters on to a terminal")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
@@ -31,7 +38,11 @@ func (a *app) logsCommand() *cobra.Command {
 			return err
 		}
 		defer func() { _ = r.Close() }()
-		_, err = io.Copy(a.Stdout, r)
+		out := a.text()
+		if raw {
+			out = a.Stdout
+		}
+		_, err = io.Copy(out, r)
 		if errors.Is(err, context.Canceled) { // Ctrl-C is how following ends
 			return nil
 		}
@@ -50,7 +61,7 @@ func (a *app) openapiCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		_, err = a.Stdout.Write(data)
+		_, err = a.text().Write(data)
 		return err
 	}}
 }
