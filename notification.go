@@ -1,8 +1,11 @@
 package berth
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"net/mail"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -21,13 +24,40 @@ type Channel struct {
 	ID             string
 	OrganizationID string // whose events it gets; "" for all
 	Type           ChannelType
-	Target         string // URL or mail address
+	Target         string // URL or mail address; of a webhook, stores keep no more than ShownTarget in clear
 	Kinds          []string
 	Enabled        bool
 	FailingSince   time.Time // of the first failure after the last success; zero while it works
 	LastError      string    // of the last failure; "" while it works
 	CreatedAt      time.Time
 	CreatedBy      string
+}
+
+// ShownTarget is as much of a webhook's URL as is no secret: path and query often
+// let whoever knows them write.
+func ShownTarget(target string) string {
+	if u, err := url.Parse(target); err == nil && u.Host != "" {
+		return u.Scheme + "://" + u.Host
+	}
+	return "(set)"
+}
+
+// SealedWebhook is what is stored encrypted of a webhook.
+type SealedWebhook struct {
+	URL    string `json:"url"`
+	Secret string `json:"secret"` // that signs
+}
+
+// ParseSealedWebhook reads what was encrypted of a webhook. Earlier versions
+// sealed the secret alone, and kept the URL beside it: then old is true.
+func ParseSealedWebhook(plaintext []byte, target string) (w SealedWebhook, old bool, err error) {
+	if !bytes.HasPrefix(plaintext, []byte("{")) {
+		return SealedWebhook{target, string(plaintext)}, true, nil
+	}
+	if err := json.Unmarshal(plaintext, &w); err != nil {
+		return SealedWebhook{}, false, Errorf(CodeInternal, "a sealed webhook can't be read: %w", err)
+	}
+	return w, false, nil
 }
 
 // CheckAddress reports why text is not one bare mail address. One at a literal

@@ -168,7 +168,7 @@ func (m *Mail) refusal(ctx context.Context, err error) Attempt {
 	}
 	var answered *textproto.Error
 	if !errors.As(err, &answered) {
-		return Attempt{Err: errors.New(m.clean(err.Error()))}
+		return Attempt{Err: errors.New(m.clean(strings.ReplaceAll(err.Error(), m.config.Host, "the mail server")))}
 	}
 	if strings.HasPrefix(err.Error(), "SMTP AUTH failed") {
 		return Attempt{StatusCode: answered.Code, Err: fmt.Errorf("the mail server refused the user or the password (%d)", answered.Code)}

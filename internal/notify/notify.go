@@ -240,7 +240,7 @@ func (n *Dispatcher) send(ctx context.Context, c store.StoredChannel, d berth.De
 func settle(d *berth.Delivery, a Attempt, enabled bool) {
 	d.StatusCode, d.Error, d.NextAt = a.StatusCode, "", time.Time{}
 	if a.Err != nil {
-		d.Error = clip(a.Err.Error())
+		d.Error = clip(withoutAddresses(a.Err.Error()))
 	}
 	switch {
 	case !enabled:

@@ -12,7 +12,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -53,16 +52,20 @@ func NewWebhook(secrets Secrets, now func() time.Time, dial func(ctx context.Con
 
 // Send implements Sender.
 func (w *Webhook) Send(ctx context.Context, c store.StoredChannel, d berth.Delivery) Attempt {
-	secret, err := w.secrets.Open(c.Ciphertext, berth.ChannelContext(c.ID))
+	plaintext, err := w.secrets.Open(c.Ciphertext, berth.ChannelContext(c.ID))
 	if err != nil {
-		return Attempt{Err: err}
+		return Attempt{Err: errors.New("what is stored of the channel can't be opened: its key is missing")}
+	}
+	sealed, _, err := berth.ParseSealedWebhook(plaintext, c.Target)
+	if err != nil {
+		return Attempt{Err: errors.New("what is stored of the channel can't be read")}
 	}
 	at := strconv.FormatInt(w.now().Unix(), 10)
-	signature, err := Sign(string(secret), d.ID, at, d.Body)
+	signature, err := Sign(sealed.Secret, d.ID, at, d.Body)
 	if err != nil {
 		return Attempt{Err: err}
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Target, bytes.NewReader(d.Body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, sealed.URL, bytes.NewReader(d.Body))
 	if err != nil {
 		return Attempt{Err: errors.New("the URL can't be used")}
 	}
@@ -73,7 +76,7 @@ func (w *Webhook) Send(ctx context.Context, c store.StoredChannel, d berth.Deliv
 	r.Header.Set("webhook-signature", signature)
 	answer, err := w.client.Do(r)
 	if err != nil {
-		return Attempt{Err: bare(err)}
+		return Attempt{Err: reason(err)}
 	}
 	defer func() { _ = answer.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, answer.Body, mostAnswered) // the status is the answer
@@ -81,15 +84,6 @@ func (w *Webhook) Send(ctx context.Context, c store.StoredChannel, d berth.Deliv
 		return Attempt{StatusCode: answer.StatusCode}
 	}
 	return Attempt{StatusCode: answer.StatusCode, Gone: answer.StatusCode == http.StatusGone, Err: fmt.Errorf("the receiver answered %d", answer.StatusCode)}
-}
-
-// bare is err without the URL, which may hold what only its owner should know.
-func bare(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
 }
 
 // Sign returns the value of the header webhook-signature.

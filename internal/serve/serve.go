@@ -123,6 +123,9 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err := s.checkKeys(ctx); err != nil {
 		return err
 	}
+	if err := s.service.SealWebhooks(ctx); err != nil {
+		return err
+	}
 	if err := s.applyBlueprints(ctx); err != nil {
 		return err
 	}
@@ -142,7 +145,7 @@ func (s *server) wire(ctx context.Context) (err error) {
 	catalog := store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) })
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
-		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine,
+		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine, Redact: blueprint.Redact,
 		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil, Shared: s.shared != nil,
 	}, tenancy.Parts{
 		Store: s.store, Loop: s.view, Ports: s.view, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Health: s.sweeper(catalog), Logs: s.view,

@@ -31,6 +31,8 @@ type Channels interface {
 	ListChannels(ctx context.Context, p Page) (page []StoredChannel, next string, err error)
 	// UpdateChannel stores whether it is enabled and how it fails. CodeNotFound.
 	UpdateChannel(ctx context.Context, c berth.Channel) error
+	// ResealChannel stores what is shown of a target and what is sealed. CodeNotFound.
+	ResealChannel(ctx context.Context, c StoredChannel) error
 	DeleteChannel(ctx context.Context, id string) error // and its deliveries; CodeNotFound
 }
 

@@ -55,7 +55,7 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 		var key [32]byte
 		_, _ = rand.Read(key[:]) // never fails: it crashes the program instead
 		secret = "whsec_" + base64.StdEncoding.EncodeToString(key[:])
-		if sealed, err = s.secrets.Seal([]byte(secret), berth.ChannelContext(c.ID)); err != nil {
+		if sealed, err = s.sealWebhook(c.ID, berth.SealedWebhook{URL: c.Target, Secret: secret}); err != nil {
 			return berth.Channel{}, "", err
 		}
 	}
@@ -72,7 +72,11 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 		if err := roomForChannel(ctx, tx, c.OrganizationID); err != nil {
 			return err
 		}
-		if err := tx.InsertChannel(ctx, store.StoredChannel{Channel: c, Ciphertext: sealed}); err != nil {
+		stored := store.StoredChannel{Channel: c, Ciphertext: sealed}
+		if c.Type == berth.ChannelWebhook {
+			stored.Target = berth.ShownTarget(c.Target)
+		}
+		if err := tx.InsertChannel(ctx, stored); err != nil {
 			return err
 		}
 		return s.audit(ctx, tx, actor, changed{action: "channel.create", organization: c.OrganizationID, target: c.ID, after: channelEntryOf(c)})
@@ -181,12 +185,61 @@ type channelEntry struct {
 func channelEntryOf(c berth.Channel) channelEntry {
 	target := c.Target
 	if c.Type == berth.ChannelWebhook {
-		target = "(set)"
-		if u, err := url.Parse(c.Target); err == nil {
-			target = u.Scheme + "://" + u.Host
-		}
+		target = berth.ShownTarget(target)
 	}
 	return channelEntry{c.Type, target, c.Kinds, c.Enabled}
+}
+
+func (s *Service) sealWebhook(id string, w berth.SealedWebhook) ([]byte, error) {
+	data, err := json.Marshal(w)
+	if err != nil {
+		return nil, berth.Errorf(berth.CodeInternal, "encode webhook: %w", err)
+	}
+	return s.secrets.Seal(data, berth.ChannelContext(id))
+}
+
+// SealWebhooks seals the URLs of webhooks that an earlier version stored in clear.
+func (s *Service) SealWebhooks(ctx context.Context) error {
+	return s.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		list, _, err := tx.ListChannels(ctx, store.Page{Limit: store.Unbounded})
+		if err != nil {
+			return err
+		}
+		for _, c := range list {
+			if c.Type != berth.ChannelWebhook {
+				continue
+			}
+			plaintext, err := s.secrets.Open(c.Ciphertext, berth.ChannelContext(c.ID))
+			if err != nil {
+				continue // its key is lost, and so is what would be sent
+			}
+			w, old, err := berth.ParseSealedWebhook(plaintext, c.Target)
+			if err != nil || !old {
+				continue
+			}
+			c.Target = berth.ShownTarget(w.URL)
+			if c.Ciphertext, err = s.sealWebhook(c.ID, w); err != nil {
+				return err
+			}
+			if err := tx.ResealChannel(ctx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// whole is a channel with its whole URL, for who may change it. It stays as it is
+// shown if its key is lost.
+func (s *Service) whole(c store.StoredChannel) berth.Channel {
+	if c.Type == berth.ChannelWebhook {
+		if plaintext, err := s.secrets.Open(c.Ciphertext, berth.ChannelContext(c.ID)); err == nil {
+			if w, _, err := berth.ParseSealedWebhook(plaintext, c.Target); err == nil {
+				c.Target = w.URL
+			}
+		}
+	}
+	return c.Channel
 }
 
 // Channels returns a page of the channels that the actor sees, oldest first.
@@ -199,7 +252,7 @@ func (s *Service) Channels(ctx context.Context, actor berth.Actor, p store.Page)
 		var stored []store.StoredChannel
 		stored, next, err = tx.ListChannels(ctx, p)
 		for _, c := range stored {
-			page = append(page, c.Channel)
+			page = append(page, s.whole(c))
 		}
 		return err
 	})

@@ -80,6 +80,15 @@ func (t *tx) UpdateChannel(ctx context.Context, c berth.Channel) error {
 	return fault(ctx, err, "update channel")
 }
 
+// ResealChannel implements store.Channels.
+func (t *tx) ResealChannel(ctx context.Context, c store.StoredChannel) error {
+	if err := t.writeChannel(ctx, c.ID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE berth.channels SET target = $1, ciphertext = $2 WHERE id = $3`, c.Target, c.Ciphertext, c.ID)
+	return fault(ctx, err, "seal channel")
+}
+
 // DeleteChannel implements store.Channels.
 func (t *tx) DeleteChannel(ctx context.Context, id string) error {
 	if err := t.writeChannel(ctx, id); err != nil {

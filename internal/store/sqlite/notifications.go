@@ -79,6 +79,15 @@ func (t *tx) UpdateChannel(ctx context.Context, c berth.Channel) error {
 	return fault(ctx, err, "update channel")
 }
 
+// ResealChannel implements store.Channels.
+func (t *tx) ResealChannel(ctx context.Context, c store.StoredChannel) error {
+	if err := t.writeChannel(ctx, c.ID); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `UPDATE channels SET target = ?, ciphertext = ? WHERE id = ?`, c.Target, c.Ciphertext, c.ID)
+	return fault(ctx, err, "seal channel")
+}
+
 // DeleteChannel implements store.Channels.
 func (t *tx) DeleteChannel(ctx context.Context, id string) error {
 	if err := t.writeChannel(ctx, id); err != nil {

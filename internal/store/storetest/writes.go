@@ -89,6 +89,9 @@ var tenantWrites = []change{
 	{"update channel", whoManages, func(ctx context.Context, tx store.Tx) error {
 		return tx.UpdateChannel(ctx, channel(furnishedChannel, org(1)).Channel)
 	}, berth.CodeNotFound},
+	{"seal channel", whoManages, func(ctx context.Context, tx store.Tx) error {
+		return tx.ResealChannel(ctx, channel(furnishedChannel, org(1)))
+	}, berth.CodeNotFound},
 	{"delete channel", whoManages, func(ctx context.Context, tx store.Tx) error { return tx.DeleteChannel(ctx, furnishedChannel) }, berth.CodeNotFound},
 	{"insert delivery", whoManages, func(ctx context.Context, tx store.Tx) error {
 		return tx.InsertDelivery(ctx, delivery(90, furnishedChannel))
@@ -142,6 +145,9 @@ var houseWrites = []change{
 	{"insert channel of no organization", theHouse, func(ctx context.Context, tx store.Tx) error { return tx.InsertChannel(ctx, channel(id(90), "")) }, ""},
 	{"update channel of no organization", theHouse, func(ctx context.Context, tx store.Tx) error {
 		return tx.UpdateChannel(ctx, channel(houseChannel, org(1)).Channel) // whatever it says
+	}, berth.CodeNotFound},
+	{"seal channel of no organization", theHouse, func(ctx context.Context, tx store.Tx) error {
+		return tx.ResealChannel(ctx, channel(houseChannel, org(1))) // whatever it says
 	}, berth.CodeNotFound},
 	{"delete channel of no organization", theHouse, func(ctx context.Context, tx store.Tx) error { return tx.DeleteChannel(ctx, houseChannel) }, berth.CodeNotFound},
 	{"insert delivery to a channel of no organization", theHouse, func(ctx context.Context, tx store.Tx) error {
