@@ -71,9 +71,33 @@ var mayImport = map[string]struct {
 // mayExec lists where other programs may be started: outside the product only.
 var mayExec = []string{"internal/testbed", "bench", "scripts", "test"}
 
+// suites are tests that other packages run.
+var suites = []string{"internal/store/storetest", "internal/engine/enginetest"}
+
 var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "types", "models"}
 
-const longestFile = 500
+// What rule 10 of CONTRIBUTING.md and rule 3 allow at most.
+const (
+	longestFile    = 500
+	longestFunc    = 80 // lines, of product code: a test's table is one list
+	mostParameters = 5  // of product code
+	mostMethods    = 7  // of an interface, with those that it embeds
+)
+
+// manyParameters are the functions that still have more, by package and name.
+// It only gets shorter.
+var manyParameters = map[string]bool{
+	"internal/api finish": true, "internal/api mutation": true,
+	"internal/tenancy order": true, "internal/tenancy auditOrder": true, "internal/tenancy periods": true,
+	"internal/store ListUsage": true, "internal/store/sqlite ListUsage": true, "internal/store/postgres ListUsage": true,
+}
+
+// poetic are words that once stood for the field's own, each with the one to use.
+// Rule 12: the words of docs/architecture.md, and only these.
+var poetic = map[string]string{
+	"door": "listener", "helm": "leader view", "mind": "watch engine", "blur": "mark unknown", "bell": "notify channel",
+	"form": "row", "furnish": "seed",
+}
 
 // sourceFile is one parsed .go file; folder and name are slash paths from the
 // module's root, which is folder "".
@@ -165,6 +189,133 @@ func TestFilesStayShort(t *testing.T) {
 	for _, f := range sources(t) {
 		if f.lines > longestFile {
 			t.Errorf("%s has %d lines, more than %d: split it by noun", f.name, f.lines, longestFile)
+		}
+	}
+}
+
+func TestFunctionsStayShortAndTakeFewParameters(t *testing.T) {
+	found := map[string]bool{}
+	for _, f := range sources(t) {
+		if !f.product() || within(f.folder, suites) {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			name, signature := "", (*ast.FuncType)(nil)
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				name, signature = n.Name.Name, n.Type
+				if lines := f.positions.Position(n.End()).Line - f.positions.Position(n.Pos()).Line + 1; lines > longestFunc {
+					t.Errorf("%s: %s has %d lines, more than %d", f.name, name, lines, longestFunc)
+				}
+			case *ast.FuncLit:
+				name, signature = "a function literal", n.Type
+			case *ast.Field: // a method of an interface
+				method, ok := n.Type.(*ast.FuncType)
+				if !ok || len(n.Names) == 0 {
+					return true
+				}
+				name, signature = n.Names[0].Name, method
+			default:
+				return true
+			}
+			if many := signature.Params.NumFields(); many > mostParameters {
+				found[f.folder+" "+name] = true
+				if !manyParameters[f.folder+" "+name] {
+					t.Errorf("%s: %s takes %d parameters, more than %d: make them a struct", f.positions.Position(n.Pos()), name, many, mostParameters)
+				}
+			}
+			return true
+		})
+	}
+	for name := range manyParameters {
+		if !found[name] {
+			t.Errorf("manyParameters has %q, which has no more than %d: take it out", name, mostParameters)
+		}
+	}
+}
+
+// An interface lives with its consumer, and a consumer that needs more than seven
+// methods needs more than one thing.
+func TestInterfacesHaveFewMethods(t *testing.T) {
+	declared := map[string]map[string]*ast.InterfaceType{} // by folder and name
+	for _, f := range sources(t) {
+		if !f.product() || within(f.folder, suites) {
+			continue
+		}
+		for _, d := range f.syntax.Decls {
+			group, ok := d.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			for _, spec := range group.Specs {
+				typ, ok := spec.(*ast.TypeSpec)
+				if !ok {
+					continue
+				}
+				if i, ok := typ.Type.(*ast.InterfaceType); ok {
+					if declared[f.folder] == nil {
+						declared[f.folder] = map[string]*ast.InterfaceType{}
+					}
+					declared[f.folder][typ.Name.Name] = i
+				}
+			}
+		}
+	}
+	var count func(folder string, i *ast.InterfaceType) int
+	count = func(folder string, i *ast.InterfaceType) (methods int) {
+		for _, field := range i.Methods.List {
+			switch typ := field.Type.(type) {
+			case *ast.FuncType:
+				methods++
+			case *ast.Ident: // embedded, of the same package
+				if other := declared[folder][typ.Name]; other != nil {
+					methods += count(folder, other)
+				}
+			case *ast.SelectorExpr: // embedded, of another package of Berth's
+				from, _ := typ.X.(*ast.Ident)
+				for other := range declared {
+					if from != nil && path.Base(other) == from.Name && declared[other][typ.Sel.Name] != nil {
+						methods += count(other, declared[other][typ.Sel.Name])
+					}
+				}
+			}
+		}
+		return methods
+	}
+	for folder, interfaces := range declared {
+		for name, i := range interfaces {
+			if n := count(folder, i); n > mostMethods {
+				t.Errorf("%s: interface %s has %d methods, more than %d: part it by noun", folder, name, n, mostMethods)
+			}
+		}
+	}
+}
+
+func TestNoFileOrTopLevelNameIsPoetic(t *testing.T) {
+	for _, f := range sources(t) {
+		base := strings.TrimSuffix(strings.TrimSuffix(path.Base(f.name), ".go"), "_test")
+		names := []string{base, path.Base(f.folder)}
+		for _, d := range f.syntax.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				names = append(names, d.Name.Name)
+			case *ast.GenDecl:
+				for _, spec := range d.Specs {
+					switch spec := spec.(type) {
+					case *ast.TypeSpec:
+						names = append(names, spec.Name.Name)
+					case *ast.ValueSpec:
+						for _, n := range spec.Names {
+							names = append(names, n.Name)
+						}
+					}
+				}
+			}
+		}
+		for _, name := range names {
+			if word := poetic[strings.ToLower(name)]; word != "" {
+				t.Errorf("%s: %s says nothing to a stranger from this field: say %s", f.name, name, word)
+			}
 		}
 	}
 }

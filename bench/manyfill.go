@@ -16,9 +16,9 @@ const (
 	manyBatch     = 500  // tenants that are written at a time
 )
 
-// furnish records tenants that run, each with its first deployment and a
+// seed records tenants that run, each with its first deployment and a
 // history of usage, and has the engine hold what they are: as after a restart.
-func (p *plane) furnish(ctx context.Context) error {
+func (p *plane) seed(ctx context.Context) error {
 	v, _, err := p.service(nil).ApplyBlueprint(ctx, berth.System(), blueprint.BuiltinSource())
 	if err != nil {
 		return err

@@ -104,7 +104,7 @@ func many(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := p.furnish(ctx); err != nil {
+	if err := p.seed(ctx); err != nil {
 		return err
 	}
 	debug.FreeOSMemory()

@@ -17,7 +17,7 @@ type change struct {
 }
 
 // record appends a change to the audit, in the transaction that makes it.
-func record(ctx context.Context, tx store.Tx, actor berth.Actor, c change) error {
+func record(ctx context.Context, tx store.Audit, actor berth.Actor, c change) error {
 	before, err := brief(c.before)
 	if err != nil {
 		return err

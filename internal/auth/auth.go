@@ -166,7 +166,7 @@ func (a *Auth) tokenOf(ctx context.Context, text string) (t berth.Token, ok bool
 }
 
 // person is the caller that a user is, in the organization they chose.
-func person(ctx context.Context, tx store.Tx, u berth.User, r Request) (c Caller, err error) {
+func person(ctx context.Context, tx store.Memberships, u berth.User, r Request) (c Caller, err error) {
 	c.User = u
 	if c.Memberships, err = tx.MembershipsOf(ctx, u.ID); err != nil {
 		return c, err

@@ -33,7 +33,7 @@ func most(r berth.Role) berth.Scopes {
 
 // check refuses what an actor may not give: nobody gives more than they may do
 // themselves.
-func (g grant) check(ctx context.Context, tx store.Tx, actor berth.Actor) error {
+func (g grant) check(ctx context.Context, tx store.Organizations, actor berth.Actor) error {
 	allowed, err := manages(ctx, tx, actor, g.organization)
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (g grant) check(ctx context.Context, tx store.Tx, actor berth.Actor) error 
 // manages refuses an actor who may not manage the people and tokens of an
 // organization, or with "" of the installation. It returns what the operator
 // allows the organization.
-func manages(ctx context.Context, tx store.Tx, actor berth.Actor, organization string) (allowed berth.Scopes, err error) {
+func manages(ctx context.Context, tx store.Organizations, actor berth.Actor, organization string) (allowed berth.Scopes, err error) {
 	if organization == "" {
 		if !actor.May(berth.ScopeInstallation, "", 0) {
 			return 0, forbidden("Only an operator may do this")

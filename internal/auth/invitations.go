@@ -194,7 +194,7 @@ func accept(ctx context.Context, tx store.Tx, c Caller, r Request, text string) 
 
 // addMember gives a user what they were invited to, and takes nothing away: an
 // admin who is invited as a member stays an admin.
-func addMember(ctx context.Context, tx store.Tx, userID string, i berth.Invitation) error {
+func addMember(ctx context.Context, tx store.Memberships, userID string, i berth.Invitation) error {
 	m, is, err := membership(ctx, tx, userID, i.OrganizationID)
 	if err != nil || is && (m.Role == berth.RoleAdmin || i.Role == berth.RoleMember) {
 		return err

@@ -98,7 +98,7 @@ func (a *Auth) RemoveMember(ctx context.Context, actor berth.Actor, userID, orga
 	})
 }
 
-func membership(ctx context.Context, tx store.Tx, userID, organization string) (m berth.Membership, is bool, err error) {
+func membership(ctx context.Context, tx store.Memberships, userID, organization string) (m berth.Membership, is bool, err error) {
 	list, err := tx.MembershipsOf(ctx, userID)
 	for _, m := range list {
 		if m.OrganizationID == organization {

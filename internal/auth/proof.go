@@ -32,7 +32,7 @@ type proof struct {
 func (p proof) zero() bool { return p.Email == "" }
 
 // find returns the user who is known as p.
-func (p proof) find(ctx context.Context, tx store.Tx) (u berth.User, ok bool, err error) {
+func (p proof) find(ctx context.Context, tx store.Users) (u berth.User, ok bool, err error) {
 	if p.bearer {
 		u, err = tx.User(ctx, p.Subject)
 		if !berth.Is(err, berth.CodeUserNotFound) {
@@ -43,7 +43,7 @@ func (p proof) find(ctx context.Context, tx store.Tx) (u berth.User, ok bool, er
 }
 
 // link returns the user who has the proven address, and remembers them as p.
-func (p proof) link(ctx context.Context, tx store.Tx) (u berth.User, ok bool, err error) {
+func (p proof) link(ctx context.Context, tx store.Users) (u berth.User, ok bool, err error) {
 	if p.zero() {
 		return u, false, nil
 	}
@@ -55,7 +55,7 @@ func (p proof) link(ctx context.Context, tx store.Tx) (u berth.User, ok bool, er
 }
 
 // join returns the user who is p, and makes one if there is none.
-func (p proof) join(ctx context.Context, tx store.Tx) (u berth.User, err error) {
+func (p proof) join(ctx context.Context, tx store.Users) (u berth.User, err error) {
 	u, ok, err := p.find(ctx, tx)
 	if err == nil && !ok {
 		u, ok, err = p.link(ctx, tx)

@@ -14,7 +14,7 @@ const (
 	mostInvitations = 200
 )
 
-func roomForToken(ctx context.Context, tx store.Tx, organization string) error {
+func roomForToken(ctx context.Context, tx store.Tokens, organization string) error {
 	return room(mostTokens, "tokens", organization, func(p store.Page) (valid int, next string, err error) {
 		page, next, err := tx.ListTokens(ctx, organization, p)
 		for _, t := range page {
@@ -26,7 +26,7 @@ func roomForToken(ctx context.Context, tx store.Tx, organization string) error {
 	})
 }
 
-func roomForInvitation(ctx context.Context, tx store.Tx, organization string) error {
+func roomForInvitation(ctx context.Context, tx store.Invitations, organization string) error {
 	return room(mostInvitations, "open invitations", organization, func(p store.Page) (open int, next string, err error) {
 		page, next, err := tx.ListInvitations(ctx, organization, p)
 		for _, i := range page {

@@ -39,12 +39,7 @@ tenants' containers run on.`,
 	text(&c.Pool, "pool", "BERTH_POOL", "IPv4 prefix that tenants' subnets are taken from")
 	text(&c.NotifyAllow, "notify-allow", "BERTH_NOTIFY_ALLOW", "prefixes inside that notifications may go to, separated by commas")
 	f.BoolVar(&c.NotifyHTTP, "notify-http", a.Getenv("BERTH_NOTIFY_HTTP") == "true", "let notifications go to http:// too (BERTH_NOTIFY_HTTP=true)")
-	text(&c.SMTP.Server, "smtp", "BERTH_SMTP", "HOST:PORT of the server that takes mail; without it there is no mail")
-	text(&c.SMTP.From, "smtp-from", "BERTH_SMTP_FROM", "address that mail comes from")
-	text(&c.SMTP.User, "smtp-user", "BERTH_SMTP_USER", "user at the mail server; the password is in BERTH_SMTP_PASSWORD, or in the file that BERTH_SMTP_PASSWORD_FILE names")
-	text(&c.SMTP.TLS, "smtp-tls", "BERTH_SMTP_TLS", "starttls, tls, or none to a mail server on this machine")
-	f.BoolVar(&c.SMTP.Insecure, "smtp-insecure", a.Getenv("BERTH_SMTP_INSECURE") == "true", "let --smtp-tls none leave this machine, without a password (BERTH_SMTP_INSECURE=true)")
-	c.SMTP.Password, c.SMTP.PasswordFile = a.Getenv("BERTH_SMTP_PASSWORD"), a.Getenv("BERTH_SMTP_PASSWORD_FILE")
+	a.mailFlags(cmd, text, &c.SMTP)
 	a.signInFlags(cmd, text, &c.SignIn)
 	a.keyFlags(cmd, &c.Keys)
 	text(&c.LogFormat, "log-format", "BERTH_LOG_FORMAT", "text or json")
@@ -91,6 +86,16 @@ tenants' containers run on.`,
 		return a.Serve(cmd.Context(), c, a.Stdout, a.Stderr)
 	}
 	return cmd
+}
+
+// mailFlags are about the server that takes mail.
+func (a *app) mailFlags(cmd *cobra.Command, text func(to *string, flag, env, usage string), c *serve.SMTP) {
+	text(&c.Server, "smtp", "BERTH_SMTP", "HOST:PORT of the server that takes mail; without it there is no mail")
+	text(&c.From, "smtp-from", "BERTH_SMTP_FROM", "address that mail comes from")
+	text(&c.User, "smtp-user", "BERTH_SMTP_USER", "user at the mail server; the password is in BERTH_SMTP_PASSWORD, or in the file that BERTH_SMTP_PASSWORD_FILE names")
+	text(&c.TLS, "smtp-tls", "BERTH_SMTP_TLS", "starttls, tls, or none to a mail server on this machine")
+	cmd.Flags().BoolVar(&c.Insecure, "smtp-insecure", a.Getenv("BERTH_SMTP_INSECURE") == "true", "let --smtp-tls none leave this machine, without a password (BERTH_SMTP_INSECURE=true)")
+	c.Password, c.PasswordFile = a.Getenv("BERTH_SMTP_PASSWORD"), a.Getenv("BERTH_SMTP_PASSWORD_FILE")
 }
 
 // signInFlags are about who may come in beside tokens. text defines a flag that

@@ -49,19 +49,19 @@ type slowStore struct {
 	rows int
 }
 
-type slowlyTx struct {
-	store.Tx
+type slowHealth struct {
+	store.Health
 	rows *int
 }
 
 func (s *slowStore) InTx(_ context.Context, _ berth.Actor, fn func(store.Tx) error) error {
 	began := time.Now()
-	err := fn(slowlyTx{rows: &s.rows})
+	err := fn(store.Tx{Health: slowHealth{rows: &s.rows}})
 	s.most = max(s.most, time.Since(began))
 	return err
 }
 
-func (t slowlyTx) RecordProbes(_ context.Context, list []berth.Probe) error {
+func (t slowHealth) RecordProbes(_ context.Context, list []berth.Probe) error {
 	<-time.After(time.Duration(len(list)) * time.Millisecond)
 	*t.rows += len(list)
 	return nil

@@ -323,12 +323,13 @@ type slow struct {
 	most time.Duration
 }
 
-type slowTx struct{ store.Tx }
+type slowUsages struct{ store.Usages }
 
 func (s *slow) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
 	return s.Store.InTx(ctx, actor, func(tx store.Tx) error {
 		began := time.Now()
-		err := fn(slowTx{tx})
+		tx.Usages = slowUsages{tx.Usages}
+		err := fn(tx)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.most = max(s.most, time.Since(began))
@@ -336,9 +337,9 @@ func (s *slow) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) er
 	})
 }
 
-func (t slowTx) PutUsage(ctx context.Context, list []berth.Usage) error {
+func (t slowUsages) PutUsage(ctx context.Context, list []berth.Usage) error {
 	<-time.After(time.Duration(len(list)) * time.Millisecond)
-	return t.Tx.PutUsage(ctx, list)
+	return t.Usages.PutUsage(ctx, list)
 }
 
 func TestAMinuteOfManyTenantsHoldsTheWriterInParts(t *testing.T) {

@@ -55,21 +55,27 @@ func fill(ctx context.Context, origin store.Rows, filling store.Filling) ([]Move
 			return nil, err
 		}
 		if *written.total != *read[i].total {
-			return nil, differs(ctx, t, origin, filling, read[i], written)
+			return nil, differs(ctx, t, side{origin, read[i]}, side{filling, written})
 		}
 		list = append(list, Moved{t.Name, written.rows()})
 	}
 	return list, nil
 }
 
+// side is what one of the two databases holds, and the sum of a table there.
+type side struct {
+	store.Rows
+	sum *sum
+}
+
 // differs reads the rows of one part that differs once more, to name the first
 // of them.
-func differs(ctx context.Context, t store.Table, origin, filling store.Rows, read, written *sum) error {
+func differs(ctx context.Context, t store.Table, origin, filling side) error {
 	part := 0
-	for read.total[part] == written.total[part] {
+	for origin.sum.total[part] == filling.sum.total[part] {
 		part++
 	}
-	collect := func(from store.Rows) (map[string]digest, error) {
+	collect := func(from side) (map[string]digest, error) {
 		found := map[string]digest{}
 		s := newSum(t)
 		err := from.Each(ctx, t, func(r store.Row) error {
@@ -100,6 +106,6 @@ func differs(ctx context.Context, t store.Table, origin, filling store.Rows, rea
 		}
 	}
 	return berth.Errorf(berth.CodeStorageUnavailable, "Table %s is not the same in both databases: %d rows became %d; row %s differs",
-		t.Name, read.rows(), written.rows(), berth.Quote(slices.Min(append(keys, "\U0010FFFF")))).
+		t.Name, origin.sum.rows(), filling.sum.rows(), berth.Quote(slices.Min(append(keys, "\U0010FFFF")))).
 		WithOp("compare", "").WithHint("nothing was moved. Look for triggers of others on that table; without any, this is a fault of Berth, please report it")
 }

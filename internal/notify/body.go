@@ -26,7 +26,7 @@ type data struct {
 }
 
 // Body is what is sent of an event.
-func Body(ctx context.Context, tx store.Tx, e berth.Event) ([]byte, error) {
+func Body(ctx context.Context, tx store.Tenants, e berth.Event) ([]byte, error) {
 	p := payload{"installation." + e.Kind, e.At, data{OrganizationID: e.OrganizationID, Message: e.Message, EventID: e.ID, DeploymentID: e.DeploymentID}}
 	if e.OrganizationID != "" {
 		p.Type = "tenant." + e.Kind

@@ -150,7 +150,7 @@ func (n *Dispatcher) queue(ctx context.Context) error {
 	}
 }
 
-func unread(ctx context.Context, tx store.Tx) ([]store.NumberedEvent, error) {
+func unread(ctx context.Context, tx store.Outbox) ([]store.NumberedEvent, error) {
 	seq, err := tx.OutboxSeq(ctx)
 	if err != nil {
 		return nil, err

@@ -117,7 +117,7 @@ func (p *pass) recordSeen(ctx context.Context, s plan.Step) error {
 
 // report records that a tenant which was well is not, or is again. What happens
 // within a deployment is told by its outcome.
-func (p *pass) report(ctx context.Context, tx store.Tx, next berth.Tenant, kind string) error {
+func (p *pass) report(ctx context.Context, tx store.Journal, next berth.Tenant, kind string) error {
 	org, was := next.OrganizationID, p.Tenant
 	unwell := func(t berth.Tenant) bool { return t.Health == berth.HealthUnhealthy }
 	switch {

@@ -96,7 +96,7 @@ func (l *Loop) readStore(ctx context.Context, f *snapshot) error {
 // renderStacks makes the stacks of tenants, without the secrets that their hashes
 // need: enough to see whether everything is there. A stack that can't be made
 // is left to a pass, which says why.
-func (l *Loop) renderStacks(ctx context.Context, tx store.Tx, f *snapshot, tenants []berth.Tenant) {
+func (l *Loop) renderStacks(ctx context.Context, tx store.Blueprints, f *snapshot, tenants []berth.Tenant) {
 	for _, t := range tenants {
 		if b, err := l.Catalog.Get(ctx, tx, t.Spec.Blueprint); err == nil {
 			if stack, err := b.Stack(t, nil, nil, 0); err == nil {

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/control"
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/postgres"
@@ -16,12 +15,6 @@ import (
 type database interface {
 	store.Store
 	Close() error
-}
-
-// shared is a database that several control planes may have open.
-type shared interface {
-	database
-	control.Shared
 }
 
 // openDatabase opens the keys and the database.

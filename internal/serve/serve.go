@@ -75,7 +75,7 @@ type server struct {
 	holder   string // of leases; another with each process
 	box      *secret.Box
 	store    database
-	shared   shared // the same, where several control planes may have it; else nil
+	shared   control.Shared // the same, where several control planes may have it; else nil
 	engine   *docker.Engine
 	files    *blueprint.Files
 	prober   *health.Prober

@@ -26,7 +26,7 @@ func (w *writer) InTx(_ context.Context, _ berth.Actor, fn func(store.Tx) error)
 	}
 	for range 2 {
 		began := time.Now()
-		if err := fn(nil); err != nil {
+		if err := fn(store.Tx{}); err != nil {
 			return err
 		}
 		w.held = append(w.held, time.Since(began))

@@ -7,13 +7,6 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// Notifications are what is told to whom.
-type Notifications interface {
-	Channels
-	Deliveries
-	Outbox
-}
-
 // StoredChannel is a channel with the secret that signs what it sends,
 // encrypted; nil for one that signs nothing.
 type StoredChannel struct {

@@ -7,16 +7,6 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// People are organizations and who belongs to them. An actor of one
-// organization sees that one, and the users who are its members.
-type People interface {
-	Organizations
-	Users
-	Memberships
-	Sessions
-	Invitations
-}
-
 // Organizations are made by the operator, or by InsertTenant: an organization
 // that is not known yet is stored then, with the tenant's name.
 type Organizations interface {

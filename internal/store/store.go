@@ -32,11 +32,13 @@ type Store interface {
 	Backup(ctx context.Context, path string) error
 }
 
-// Tx is a transaction, by noun.
-type Tx interface {
+// Tx is a transaction: what is kept of each noun. It is no interface, so that
+// nobody has to ask for all of it: who needs a noun takes that noun, and a Tx is
+// handed over as it is. docs/designs/012-store-nouns.md says why.
+type Tx struct {
 	Tenants
 	Deployments
-	Secrets
+	SecretVersions
 	Credentials
 	Blueprints
 	Volumes
@@ -44,12 +46,24 @@ type Tx interface {
 	Tokens
 	Journal
 	Usages
+	UsageMarks
 	Health
-	Notifications
+	Channels
+	Deliveries
+	Outbox
 	Images
-	People
+	Organizations
+	Users
+	Memberships
+	Sessions
+	Invitations
 	Audit
 	Sealings
+	Installations
+}
+
+// Installations are this Berth itself.
+type Installations interface {
 	// Installation is the id of this Berth, made with the database.
 	Installation(ctx context.Context) (string, error)
 	// KeyMark is a value sealed with the keys that belong to the database; nil
@@ -123,8 +137,8 @@ type SecretVersion struct {
 	CreatedAt      time.Time
 }
 
-// Secrets hold the values that specs refer to.
-type Secrets interface {
+// SecretVersions hold the values that specs refer to.
+type SecretVersions interface {
 	InsertSecret(ctx context.Context, v SecretVersion) error
 	// Secrets returns the versions named, in any order. A missing one is CodeNotFound.
 	Secrets(ctx context.Context, organizationID string, ids []string) ([]SecretVersion, error)

@@ -22,7 +22,11 @@ type Usages interface {
 	// ForgetUsage drops at most that many periods that begin before a time,
 	// oldest first, and returns how many.
 	ForgetUsage(ctx context.Context, resolution berth.Resolution, before time.Time, most int) (int, error)
+}
 
+// UsageMarks are where the counters of each tenant stood when its last period
+// ended.
+type UsageMarks interface {
 	// PutMarks replaces those of the organizations named.
 	PutMarks(ctx context.Context, list []berth.Mark) error
 	Marks(ctx context.Context) ([]berth.Mark, error)

@@ -25,7 +25,7 @@ func (s *Service) Audit(ctx context.Context, actor berth.Actor, f store.AuditFil
 
 // auditOf refuses an actor who may not read what is asked for, and brings the
 // organization's id in order.
-func auditOf(ctx context.Context, tx store.Tx, actor berth.Actor, f *store.AuditFilter) error {
+func auditOf(ctx context.Context, tx store.Organizations, actor berth.Actor, f *store.AuditFilter) error {
 	if f.Everything || f.OrganizationID == "" {
 		return authoriseInstallation(actor, berth.ScopeAudit)
 	}
@@ -37,7 +37,7 @@ func auditOf(ctx context.Context, tx store.Tx, actor berth.Actor, f *store.Audit
 	return authorise(ctx, tx, actor, berth.ScopeAudit, o.ID)
 }
 
-func knownOrganization(ctx context.Context, tx store.Tx, text string) (berth.Organization, error) {
+func knownOrganization(ctx context.Context, tx store.Organizations, text string) (berth.Organization, error) {
 	id, err := berth.ParseOrganizationID(text)
 	if err != nil {
 		return berth.Organization{}, err

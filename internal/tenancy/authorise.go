@@ -36,7 +36,7 @@ var (
 // authorise refuses what the actor may not do to an organization that it sees.
 // What the organization is allowed is read only where the answer depends on it:
 // never for an operator, never to read.
-func authorise(ctx context.Context, tx store.Tx, actor berth.Actor, do berth.Scopes, organizationID string) error {
+func authorise(ctx context.Context, tx store.Organizations, actor berth.Actor, do berth.Scopes, organizationID string) error {
 	if actor.May(do, organizationID, 0) {
 		return nil
 	}
@@ -56,7 +56,7 @@ func authorise(ctx context.Context, tx store.Tx, actor berth.Actor, do berth.Sco
 }
 
 // may is authorise for what an order does besides only if the actor may.
-func may(ctx context.Context, tx store.Tx, actor berth.Actor, do berth.Scopes, organizationID string) (bool, error) {
+func may(ctx context.Context, tx store.Organizations, actor berth.Actor, do berth.Scopes, organizationID string) (bool, error) {
 	err := authorise(ctx, tx, actor, do, organizationID)
 	if berth.CodeOf(err).Kind() == berth.KindForbidden {
 		return false, nil

@@ -47,18 +47,21 @@ type unasked struct {
 	t *testing.T
 }
 
-type unaskedTx struct {
-	store.Tx
+type unaskedOrganizations struct {
+	store.Organizations
 	t *testing.T
 }
 
 func (u unasked) View(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
-	return u.Store.View(ctx, actor, func(tx store.Tx) error { return fn(unaskedTx{tx, u.t}) })
+	return u.Store.View(ctx, actor, func(tx store.Tx) error {
+		tx.Organizations = unaskedOrganizations{tx.Organizations, u.t}
+		return fn(tx)
+	})
 }
 
-func (u unaskedTx) Organization(ctx context.Context, id string) (berth.Organization, error) {
+func (u unaskedOrganizations) Organization(ctx context.Context, id string) (berth.Organization, error) {
 	u.t.Error("asked what the organization is allowed")
-	return u.Tx.Organization(ctx, id)
+	return u.Organizations.Organization(ctx, id)
 }
 
 func TestToReadAsksTheDatabaseNothingMore(t *testing.T) {

@@ -245,7 +245,7 @@ func (s *Service) choose(ctx context.Context, tx store.Tx, id string) (Blueprint
 }
 
 // checkSpec checks what an order made of a tenant against its blueprint.
-func (s *Service) checkSpec(ctx context.Context, tx store.Tx, t berth.Tenant, values map[string]string) error {
+func (s *Service) checkSpec(ctx context.Context, tx store.Blueprints, t berth.Tenant, values map[string]string) error {
 	b, err := s.catalog.Get(ctx, tx, t.Spec.Blueprint)
 	if err != nil {
 		return err

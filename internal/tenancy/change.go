@@ -150,7 +150,7 @@ func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, re
 	})
 }
 
-func (s *Service) rollbackTarget(ctx context.Context, tx store.Tx, t berth.Tenant, id string) (berth.Deployment, error) {
+func (s *Service) rollbackTarget(ctx context.Context, tx store.Deployments, t berth.Tenant, id string) (berth.Deployment, error) {
 	if id != "" {
 		d, err := tx.Deployment(ctx, id)
 		if err != nil && !berth.Is(err, berth.CodeDeploymentNotFound) {

@@ -10,7 +10,7 @@ import (
 // assignEngine says which engine a new tenant belongs to, where several share the
 // database: the one that holds what an earlier tenant left, else this control
 // plane's. Alone, the loop writes it down when it first applies the tenant.
-func (s *Service) assignEngine(ctx context.Context, tx store.Tx, t *berth.Tenant) error {
+func (s *Service) assignEngine(ctx context.Context, tx store.Volumes, t *berth.Tenant) error {
 	if !s.config.Shared {
 		return nil
 	}

@@ -27,7 +27,7 @@ func (s *Service) sealEnvironment(organizationID string, env map[string]string) 
 	return refs, versions, nil
 }
 
-func insertSecrets(ctx context.Context, tx store.Tx, versions []store.SecretVersion) error {
+func insertSecrets(ctx context.Context, tx store.SecretVersions, versions []store.SecretVersion) error {
 	for _, v := range versions {
 		if err := tx.InsertSecret(ctx, v); err != nil {
 			return err
@@ -38,7 +38,7 @@ func insertSecrets(ctx context.Context, tx store.Tx, versions []store.SecretVers
 
 // mergeEnvironment stores the new values of a change and returns the whole
 // environment after it. A nil value removes.
-func (s *Service) mergeEnvironment(ctx context.Context, tx store.Tx, t berth.Tenant, delta map[string]*string) (map[string]string, error) {
+func (s *Service) mergeEnvironment(ctx context.Context, tx store.SecretVersions, t berth.Tenant, delta map[string]*string) (map[string]string, error) {
 	env := maps.Clone(t.Spec.Environment)
 	if env == nil {
 		env = map[string]string{}

@@ -71,7 +71,7 @@ func (s *Service) HealthSummary(ctx context.Context, actor berth.Actor, ref stri
 
 // probes returns a page of a tenant's probes, newest first. Those of an earlier
 // tenant of its organization are none of it.
-func probes(ctx context.Context, tx store.Tx, t berth.Tenant, p store.Page) (page []berth.Probe, next string, err error) {
+func probes(ctx context.Context, tx store.Journal, t berth.Tenant, p store.Page) (page []berth.Probe, next string, err error) {
 	page, next, err = tx.ListProbes(ctx, t.OrganizationID, p)
 	own := slices.DeleteFunc(page, func(p berth.Probe) bool { return p.CheckedAt.Before(t.CreatedAt) })
 	if len(own) < len(page) {

@@ -57,7 +57,7 @@ func (s *Service) ListKeys(ctx context.Context, actor berth.Actor) ([]berth.KeyU
 }
 
 // sealedUnder counts values by key; 0 stands for none that is known.
-func (s *Service) sealedUnder(ctx context.Context, tx store.Tx) (map[uint32]int, error) {
+func (s *Service) sealedUnder(ctx context.Context, tx store.Sealings) (map[uint32]int, error) {
 	counts := map[uint32]int{}
 	for cursor, more := "", true; more; more = cursor != "" {
 		page, next, err := tx.ListSealed(ctx, store.Page{Cursor: cursor, Limit: 1000})

@@ -89,7 +89,7 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 
 // roomForChannel refuses one channel too many of an organization, or with "" of
 // the installation. None takes the room of another.
-func roomForChannel(ctx context.Context, tx store.Tx, organizationID string) error {
+func roomForChannel(ctx context.Context, tx store.Channels, organizationID string) error {
 	n := 0
 	for cursor, more := "", true; more; more = cursor != "" {
 		page, next, err := tx.ListChannels(ctx, store.Page{Cursor: cursor, Limit: 1000})

@@ -114,7 +114,7 @@ func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, wh
 }
 
 // override ends a deployment that another order replaces, or refuses the order.
-func (s *Service) override(ctx context.Context, tx store.Tx, t *berth.Tenant, open berth.Deployment, o berth.Order) error {
+func (s *Service) override(ctx context.Context, tx store.Deployments, t *berth.Tenant, open berth.Deployment, o berth.Order) error {
 	if !o.Overrides() {
 		return berth.Errorf(berth.CodeDeploymentInProgress, "A deployment (%s) of this tenant is under way", open.Type).
 			WithHint("wait until deployment %s is over; stop and deprovision don't wait", open.ID)
@@ -203,7 +203,7 @@ func KeyReused() error {
 		WithField("Idempotency-Key").WithHint("use a new key for each new request; repeat a request unchanged under its own key")
 }
 
-func (s *Service) claim(ctx context.Context, tx store.Tx, call Call, d berth.Deployment) error {
+func (s *Service) claim(ctx context.Context, tx store.Requests, call Call, d berth.Deployment) error {
 	if call.IdempotencyKey == "" {
 		return nil
 	}

@@ -148,7 +148,7 @@ func (s *Service) newTenant(actor berth.Actor, p Provision, b Blueprint) (berth.
 }
 
 // allocate gives t what only one living tenant may have: port, subnet and slug.
-func (s *Service) allocate(ctx context.Context, tx store.Tx, t *berth.Tenant, host []netip.Prefix, makeSlug bool) error {
+func (s *Service) allocate(ctx context.Context, tx store.Tenants, t *berth.Tenant, host []netip.Prefix, makeSlug bool) error {
 	taken, err := tx.TakenPorts(ctx)
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (s *Service) Deployments(ctx context.Context, actor berth.Actor, ref string
 
 // organization finds the organization that ref stands for: a living tenant's,
 // or, by id, one whose tenants are all gone.
-func organization(ctx context.Context, tx store.Tx, ref string) (string, error) {
+func organization(ctx context.Context, tx store.Tenants, ref string) (string, error) {
 	t, err := tx.Tenant(ctx, ref)
 	if berth.Is(err, berth.CodeContainerNotFound) {
 		if id, bad := berth.ParseOrganizationID(ref); bad == nil {

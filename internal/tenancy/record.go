@@ -22,7 +22,7 @@ type changed struct {
 }
 
 // audit appends a change to the audit, in the transaction that makes it.
-func (s *Service) audit(ctx context.Context, tx store.Tx, actor berth.Actor, c changed) error {
+func (s *Service) audit(ctx context.Context, tx store.Audit, actor berth.Actor, c changed) error {
 	before, err := brief(c.before)
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func entryOf(t berth.Tenant, before *berth.Tenant) tenantEntry {
 
 // auditOrder records what an order made of a tenant; before is nil for a new
 // one.
-func (s *Service) auditOrder(ctx context.Context, tx store.Tx, actor berth.Actor, what action, before *berth.Tenant, r Receipt) error {
+func (s *Service) auditOrder(ctx context.Context, tx store.Audit, actor berth.Actor, what action, before *berth.Tenant, r Receipt) error {
 	c := changed{action: what.name, organization: r.Tenant.OrganizationID, target: r.Tenant.OrganizationID}
 	after := entryOf(r.Tenant, before)
 	after.DeploymentID = r.Deployment.ID

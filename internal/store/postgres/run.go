@@ -99,7 +99,7 @@ func (s *Store) attempt(ctx context.Context, o order, fn func(store.Tx) error) (
 	case err != nil:
 		err = fault(ctx, err, "begin transaction")
 	default:
-		err = fn(t)
+		err = fn(t.nouns())
 	}
 	if t.failed != nil && retryable(t.failed) && ctx.Err() == nil {
 		if lost(t.failed) || outdated(t.failed) {

@@ -74,7 +74,7 @@ func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) erro
 	return fault(ctx, err, "seal anew")
 }
 
-// KeyMark implements store.Tx.
+// KeyMark implements store.Installations.
 func (t *tx) KeyMark(ctx context.Context) (sealed []byte, err error) {
 	if !t.Everything() {
 		return nil, row.Forbidden()
@@ -83,7 +83,7 @@ func (t *tx) KeyMark(ctx context.Context) (sealed []byte, err error) {
 	return sealed, fault(ctx, err, "read key mark")
 }
 
-// SetKeyMark implements store.Tx.
+// SetKeyMark implements store.Installations.
 func (t *tx) SetKeyMark(ctx context.Context, sealed []byte) error {
 	if err := t.MayWrite(""); err != nil {
 		return err

@@ -24,7 +24,15 @@ type tx struct {
 	failed error  // of a statement: the server takes no more in this transaction
 }
 
-var _ store.Tx = (*tx)(nil)
+// nouns is the transaction as its users see it.
+func (t *tx) nouns() store.Tx {
+	return store.Tx{
+		Tenants: t, Deployments: t, SecretVersions: t, Credentials: t, Blueprints: t, Volumes: t,
+		Requests: t, Tokens: t, Journal: t, Usages: t, UsageMarks: t, Health: t,
+		Channels: t, Deliveries: t, Outbox: t, Images: t, Organizations: t, Users: t,
+		Memberships: t, Sessions: t, Invitations: t, Audit: t, Sealings: t, Installations: t,
+	}
+}
 
 // note remembers the failure of a statement.
 func (t *tx) note(err error) error {
@@ -98,7 +106,7 @@ func (t *tx) many(ctx context.Context, scan func(pgx.Rows) error, query string, 
 	return t.note(rows.Err())
 }
 
-// Installation implements store.Tx.
+// Installation implements store.Installations.
 func (t *tx) Installation(ctx context.Context) (string, error) {
 	var id string
 	if !t.Anything() {
@@ -117,7 +125,7 @@ func (t *tx) Installation(ctx context.Context) (string, error) {
 // install names the installation if it has no name yet.
 func (s *Store) install(ctx context.Context) error {
 	return s.InTx(ctx, berth.System(), func(x store.Tx) error {
-		_, err := x.(*tx).exec(ctx, `INSERT INTO berth.installation (id, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+		_, err := x.Installations.(*tx).exec(ctx, `INSERT INTO berth.installation (id, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
 			berth.NewID(), stamp(time.Now()))
 		return fault(ctx, err, "name installation")
 	})

@@ -162,7 +162,7 @@ type markJSON struct {
 	Counters []row.Counter `json:"counters"`
 }
 
-// PutMarks implements store.Usages.
+// PutMarks implements store.UsageMarks.
 func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 	last := map[string]markJSON{} // one statement can't change a row twice
 	for _, m := range list {
@@ -183,7 +183,7 @@ func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 	return fault(ctx, err, "write counters")
 }
 
-// Marks implements store.Usages.
+// Marks implements store.UsageMarks.
 func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 	mine, org := narrowed(t.Scope(), "organization_id", "$1")
 	list := []berth.Mark{}
@@ -208,7 +208,7 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 	return list, fault(ctx, err, "read counters")
 }
 
-// ForgetMarks implements store.Usages.
+// ForgetMarks implements store.UsageMarks.
 func (t *tx) ForgetMarks(ctx context.Context) error {
 	if err := t.MayWrite(""); err != nil {
 		return err

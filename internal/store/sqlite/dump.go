@@ -13,7 +13,7 @@ import (
 // Rows implements store.Origin.
 func (s *Store) Rows(ctx context.Context, fn func(store.Rows) error) error {
 	return s.View(ctx, berth.System(), func(x store.Tx) error {
-		r := rows{x.(*tx)}
+		r := rows{x.Installations.(*tx)}
 		if err := r.whole(ctx); err != nil {
 			return berth.Errorf(berth.CodeInternal, "Not everything of the database is known: %w", err).WithHint("this is a fault of Berth; please report it")
 		}

@@ -9,7 +9,7 @@ import (
 	"github.com/unite-hub/berth/internal/store/row"
 )
 
-// InsertSecret implements store.Secrets.
+// InsertSecret implements store.SecretVersions.
 func (t *tx) InsertSecret(ctx context.Context, v store.SecretVersion) error {
 	if err := t.MayManage(v.OrganizationID); err != nil {
 		return err
@@ -19,7 +19,7 @@ func (t *tx) InsertSecret(ctx context.Context, v store.SecretVersion) error {
 	return fault(ctx, err, "insert secret")
 }
 
-// Secrets implements store.Secrets.
+// Secrets implements store.SecretVersions.
 func (t *tx) Secrets(ctx context.Context, organizationID string, ids []string) ([]store.SecretVersion, error) {
 	wanted := slices.Compact(slices.Sorted(slices.Values(ids)))
 	list := make([]store.SecretVersion, 0, len(wanted))

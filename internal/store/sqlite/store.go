@@ -80,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // file and of its log durable.
 func (s *Store) begin(ctx context.Context) error {
 	err := s.InTx(ctx, berth.System(), func(t store.Tx) error {
-		return t.(*tx).install(ctx, berth.NewID(), time.Now())
+		return t.Installations.(*tx).install(ctx, berth.NewID(), time.Now())
 	})
 	if err != nil {
 		return err
@@ -136,7 +136,7 @@ func (s *Store) run(ctx context.Context, p *pool, t *tx, fn func(store.Tx) error
 		}
 	}()
 	t.session = ses
-	if err := fn(t); err != nil {
+	if err := fn(t.nouns()); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

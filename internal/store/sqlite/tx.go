@@ -20,7 +20,15 @@ type tx struct {
 	failed error // of a statement: SQLite may have rolled back, so nothing more may run
 }
 
-var _ store.Tx = (*tx)(nil)
+// nouns is the transaction as its users see it.
+func (t *tx) nouns() store.Tx {
+	return store.Tx{
+		Tenants: t, Deployments: t, SecretVersions: t, Credentials: t, Blueprints: t, Volumes: t,
+		Requests: t, Tokens: t, Journal: t, Usages: t, UsageMarks: t, Health: t,
+		Channels: t, Deliveries: t, Outbox: t, Images: t, Organizations: t, Users: t,
+		Memberships: t, Sessions: t, Invitations: t, Audit: t, Sealings: t, Installations: t,
+	}
+}
 
 // statement returns query prepared, unless one before it failed: then the
 // transaction may be over already, and what came next would stand alone.
@@ -88,7 +96,7 @@ func (t *tx) many(ctx context.Context, scan func(*sql.Rows) error, query string,
 	return t.note(rows.Err())
 }
 
-// Installation implements store.Tx.
+// Installation implements store.Installations.
 func (t *tx) Installation(ctx context.Context) (string, error) {
 	var id string
 	if !t.Anything() {

@@ -110,7 +110,7 @@ func (t *tx) ForgetUsage(ctx context.Context, resolution berth.Resolution, befor
 	return int(n), fault(ctx, err, "forget usage")
 }
 
-// PutMarks implements store.Usages.
+// PutMarks implements store.UsageMarks.
 func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 	for _, m := range list {
 		if err := t.MayWrite(m.OrganizationID); err != nil {
@@ -129,7 +129,7 @@ func (t *tx) PutMarks(ctx context.Context, list []berth.Mark) error {
 	return nil
 }
 
-// Marks implements store.Usages.
+// Marks implements store.UsageMarks.
 func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 	mine, org := narrowed(t.Scope(), "organization_id", "?1")
 	list := []berth.Mark{}
@@ -154,7 +154,7 @@ func (t *tx) Marks(ctx context.Context) ([]berth.Mark, error) {
 	return list, fault(ctx, err, "read counters")
 }
 
-// ForgetMarks implements store.Usages.
+// ForgetMarks implements store.UsageMarks.
 func (t *tx) ForgetMarks(ctx context.Context) error {
 	if err := t.MayWrite(""); err != nil {
 		return err
