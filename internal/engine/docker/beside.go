@@ -22,16 +22,37 @@ func (a *application) swap(ctx context.Context, extra []container.Summary) error
 		}
 		if i := slices.IndexFunc(extra, func(x container.Summary) bool { return nameOf(x) == spec.Name }); i >= 0 {
 			old := labelled("", "", extra[i].Labels)
+			if err := a.calm(ctx, &extra[i]); err != nil {
+				return err
+			}
 			err := a.rename(ctx, extra[i], stagedName(a.stack.OrganizationID, old.Generation, old.Service, old.Replica))
 			if err != nil {
 				return err
 			}
 		}
+		if err := a.calm(ctx, &c); err != nil {
+			return err
+		}
+		a.kept[spec.Name] = c
 		if err := a.rename(ctx, c, spec.Name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// calm stops a container that ended and that the Engine is about to start
+// again: meanwhile it has no network to be renamed or connected in, and the
+// Engine refuses both. If it is wanted, run starts it.
+func (a *application) calm(ctx context.Context, c *container.Summary) error {
+	if c.State != container.StateRestarting {
+		return nil
+	}
+	err := a.stop(ctx, step{"stop container " + nameOf(*c), a.stack.OrganizationID}, *c, 0)
+	if err == nil {
+		c.State = container.StateExited
+	}
+	return err
 }
 
 func (a *application) rename(ctx context.Context, c container.Summary, name string) error {
@@ -64,6 +85,12 @@ func (a *application) name(ctx context.Context) error {
 		if end == nil || !misnamed(end, spec) {
 			continue
 		}
+		c := a.kept[spec.Name]
+		c.ID, c.State = now.ID, now.State.Status
+		if err := a.calm(ctx, &c); err != nil {
+			return err
+		}
+		a.kept[spec.Name] = c
 		if err := a.reconnect(ctx, spec, endpoint(spec)); err != nil {
 			return err
 		}

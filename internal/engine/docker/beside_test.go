@@ -56,6 +56,49 @@ func TestARunningContainerIsRenamedBeforeAnythingGoes(t *testing.T) {
 	}
 }
 
+// A container that the Engine is about to start again has no sandbox: the Engine
+// refuses to rename it, or to connect it, in that state.
+func TestWhatTheEngineIsAboutToStartAgainIsNamedAndReplacedAllTheSame(t *testing.T) {
+	e := open(t, options())
+	restarting := func(o berth.Observed, image string) bool {
+		return slices.ContainsFunc(o.Instances, func(c berth.Instance) bool {
+			return c.Image == image && c.State == berth.InstanceRestarting && c.Restarts > 4 // the pause is 1.6 s long by then
+		})
+	}
+	s := stack(t)
+	_, err := e.Apply(t.Context(), s)
+	must(t, err)
+	crashes := next(s)
+	crashes.Services[0].Command = []string{"exit:3"}
+	_, err = e.Apply(t.Context(), crashes)
+	must(t, err)
+	wait := func() {
+		t.Helper()
+		eventually(t, "it is in the Engine's pause before a restart", func() bool {
+			o, err := e.Observe(t.Context(), s.OrganizationID)
+			return err == nil && restarting(o, shared.images.Next)
+		})
+	}
+	wait()
+	alone := crashes
+	alone.Others = nil
+	_, err = e.Apply(t.Context(), alone) // it takes the name of the one that goes
+	must(t, err)
+	wait()
+	back := s
+	back.Generation += 2
+	back.Others = []berth.Version{{Service: "app", Hash: crashes.Services[0].Hash(), Instances: 1}}
+	_, err = e.Apply(t.Context(), back) // beside one that has the name and does not run
+	must(t, err)
+	wait()
+	back.Others = nil
+	got, err := e.Apply(t.Context(), back)
+	must(t, err)
+	if len(got.Instances) != 1 || got.Instances[0].Image != shared.images.App || got.Instances[0].Name != berth.ContainerName(s.OrganizationID) || got.Instances[0].State != berth.InstanceRunning {
+		t.Errorf("back: %+v", got.Instances)
+	}
+}
+
 // The one that gave its name up is ours under the name that it got, also for a
 // Berth that begins in between.
 func TestAContainerThatGaveItsNameUpIsStillOurs(t *testing.T) {
