@@ -61,6 +61,9 @@ type BlueprintDefaults struct {
 	// Exclusive are the volumes, by their key, that only one generation may
 	// hold at a time.
 	Exclusive []string
+	// Once are the services that run once per release, in the order in which
+	// they start.
+	Once []string
 }
 
 // BlueprintFinding is one thing that is wrong with a blueprint.

@@ -57,6 +57,7 @@ const (
 	CodeDeprovisioning       Code = "deprovisioning"
 	CodeDeploymentInProgress Code = "deployment_in_progress"
 	CodeDeploymentFailed     Code = "deployment_failed"
+	CodeNothingUnderWay      Code = "nothing_under_way"
 	CodeNothingToRollBack    Code = "nothing_to_roll_back_to"
 	CodeIdempotencyMismatch  Code = "idempotency_key_reused"
 	CodeStale                Code = "stale_write"
@@ -119,6 +120,7 @@ var kinds = map[Code]Kind{
 	CodeDeprovisioning:       KindConflict,
 	CodeDeploymentInProgress: KindConflict,
 	CodeDeploymentFailed:     KindConflict,
+	CodeNothingUnderWay:      KindConflict,
 	CodeNothingToRollBack:    KindConflict,
 	CodeIdempotencyMismatch:  KindInvalid,
 	CodeStale:                KindConflict,

@@ -199,6 +199,20 @@ func (c *Client) Restart(ctx context.Context, org string, call Call) (Changed, e
 	return c.post(ctx, org, "restart", nil, call)
 }
 
+// Cancelled is the answer to a cancellation.
+type Cancelled struct {
+	Changed
+	DeploymentType string   `json:"deploymentType"`
+	NotUndone      []string `json:"notUndone"`
+}
+
+// Cancel takes back the order that is under way. Only call's idempotency key
+// counts: the answer does not wait for the way back.
+func (c *Client) Cancel(ctx context.Context, org string, call Call) (out Cancelled, err error) {
+	_, err = c.do(ctx, request{method: http.MethodPost, path: tenantPath(org, "cancel"), key: call.IdempotencyKey}, &out)
+	return out, err
+}
+
 // Adopt takes a tenant back whose containers compose made of the rendered file,
 // and starts it.
 func (c *Client) Adopt(ctx context.Context, org string, call Call) (Changed, error) {

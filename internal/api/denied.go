@@ -25,7 +25,7 @@ type asked struct {
 // actions are what routes do, as the audit names it, by operation. What only
 // reads is read.<operation>.
 var actions = map[string]string{
-	"provision": "tenant.provision", "start": "tenant.start", "stop": "tenant.stop", "restart": "tenant.restart", "adopt": "tenant.adopt",
+	"provision": "tenant.provision", "start": "tenant.start", "stop": "tenant.stop", "restart": "tenant.restart", "cancel": "tenant.cancel", "adopt": "tenant.adopt",
 	"scale": "tenant.scale", "deploy": "tenant.deploy", "rollback": "tenant.rollback", "configure": "tenant.configure",
 	"deprovision": "tenant.deprovision", "compose-env": "tenant.compose-env", "health-check": "read.health-check",
 	"apply-blueprint": "blueprint.apply", "put-registry": "registry.put", "delete-registry": "registry.delete", "backup": "backup.read",

@@ -179,6 +179,7 @@ func (s *server) tenantRoutes() {
 	plain("adopt", "Take a tenant back whose containers compose made of the rendered file", func(ctx context.Context, a berth.Actor, c tenancy.Call, ref string) (tenancy.Receipt, error) {
 		return s.Service.Adopt(ctx, a, c, ref)
 	})
+	s.cancelRoute()
 	s.changeRoutes()
 }
 

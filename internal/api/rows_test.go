@@ -43,7 +43,7 @@ type row struct {
 // rows are all routes but the open ones, by operation, in the order in which
 // they are tried. A route without a row fails.
 var rowOrder = strings.Fields(`
-	provision start restart adopt scale deploy rollback configure stop
+	provision start restart adopt scale deploy rollback configure stop cancel
 	list get status health health-check deployments deployment events compose compose-env logs metrics usage fleet-usage prometheus sweep
 	organizations organization put-organization audit organization-audit verify-audit verify-organization-audit
 	blueprints blueprint apply-blueprint registries put-registry delete-registry volumes all-events backup keys rotate-key retire-key
@@ -61,6 +61,7 @@ var rows = map[string]row{
 	"deploy":       {of: ofOrganization, scope: "deploy", status: 200, action: "tenant.deploy", body: `{"deploymentNotes":"x"}`},
 	"rollback":     {of: ofOrganization, scope: "deploy", status: 200, action: "tenant.rollback"},
 	"configure":    {of: ofOrganization, scope: "configure", status: 200, action: "tenant.configure", body: `{"environment":{"CANARY":"canary-of-configure"}}`},
+	"cancel":       {of: ofOrganization, scope: "deploy", status: 409, action: "tenant.cancel"}, // nothing is under way
 	"stop":         {of: ofOrganization, scope: "stop", status: 200, action: "tenant.stop"},
 	"deprovision":  {of: ofOrganization, scope: "provision", status: 200, action: "tenant.deprovision", last: true},
 	"list":         {of: ofOwn, scope: "read", status: 200, action: "read.list"},

@@ -102,6 +102,11 @@ func (b *Blueprint) Defaults() berth.BlueprintDefaults {
 			d.Exclusive = append(d.Exclusive, v.Name)
 		}
 	}
+	for _, svc := range b.app.Services {
+		if svc.Once {
+			d.Once = append(d.Once, svc.Name)
+		}
+	}
 	return d
 }
 

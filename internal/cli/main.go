@@ -126,7 +126,7 @@ ORG is an organization id or a tenant's slug.`,
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "table", "how data is printed: table or json")
 	root.PersistentFlags().StringVar(&a.stateDir, "state-dir", a.defaultStateDir(), "directory of the control plane's state, with the operator's token (BERTH_STATE_DIR)")
 	root.AddCommand(
-		a.serveCommand(), a.provisionCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.scaleCommand(),
+		a.serveCommand(), a.provisionCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(), a.cancelCommand(), a.scaleCommand(),
 		a.deployCommand(), a.rollbackCommand(), a.deploymentsCommand(), a.configureCommand(), a.lsCommand(), a.statusCommand(), a.healthCommand(), a.healthCheckCommand(),
 		a.usageCommand(), a.topCommand(), a.logsCommand(), a.composeCommand(), a.eventsCommand(), a.volumesCommand(), a.deprovisionCommand(), a.tokenCommand(), a.userCommand(), a.memberCommand(), a.notifyCommand(), a.organizationCommand(), a.auditCommand(),
 		a.registryCommand(), a.keyCommand(), a.blueprintCommand(), a.adoptCommand(), a.backupCommand(), a.migrateCommand(), a.doctorCommand(), a.openapiCommand(), a.versionCommand(),

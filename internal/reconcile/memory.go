@@ -116,6 +116,18 @@ func (m *memory) progress(deploymentID string) (berth.Progress, bool) {
 	return berth.Progress{}, false
 }
 
+// drop forgets the deployment that is remembered of a tenant unless it is the
+// one with this id. was tells which it was, "" if there was none.
+func (m *memory) drop(organizationID, unless string) (was string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.byOrg[organizationID]; r.deployment != unless {
+		delete(m.byOrg, organizationID)
+		return r.deployment
+	}
+	return ""
+}
+
 func (m *memory) forget(organizationID string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

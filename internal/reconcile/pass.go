@@ -95,6 +95,9 @@ func (p *pass) advance(ctx context.Context) (verdict, error) {
 func (p *pass) act(ctx context.Context) (verdict, error) {
 	next := plan.Decide(p.Situation)
 	for _, step := range next.Steps {
+		if err := p.soft.Err(); err != nil {
+			return verdict{}, err // an order came in: what it leaves of this is decided anew
+		}
 		if err := p.do(ctx, step); err != nil {
 			return verdict{}, err
 		}
@@ -128,6 +131,7 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 		if ok {
 			p.Deployment = &d
 		}
+		p.endedElsewhere(organizationID, d.ID)
 		if err != nil || t.Want == berth.WantGone {
 			return err
 		}
@@ -137,6 +141,16 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 		p.exclusive, err = p.exclusiveBefore(ctx, tx)
 		return err
 	})
+}
+
+// endedElsewhere takes notice of a deployment that an order took back or
+// replaced: who waits for it hears of it at once, and the way back has its own
+// time for the requests that wait.
+func (p *pass) endedElsewhere(organizationID, openID string) {
+	if was := p.memory.drop(organizationID, openID); was != "" {
+		p.routes.renew(organizationID)
+		p.waiters.wake(was)
+	}
 }
 
 // exclusiveBefore returns the volumes that the version which may still run
@@ -355,7 +369,7 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	p.Failure = &plan.Failure{Code: code, Reason: err.Error()}
 	again, err := p.act(ctx)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && p.soft.Err() == nil {
 			p.Log.Warn("failure could not be recorded", "tenant", organizationID, "error", err)
 		}
 		return verdict{then: plan.Retry}

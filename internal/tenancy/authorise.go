@@ -31,6 +31,7 @@ var (
 	rollsBack    = action{"tenant.rollback", berth.ScopeDeploy}
 	configures   = action{"tenant.configure", berth.ScopeConfigure}
 	deprovisions = action{"tenant.deprovision", berth.ScopeProvision}
+	cancels      = action{"tenant.cancel", berth.ScopeDeploy}
 )
 
 // authorise refuses what the actor may not do to an organization that it sees.

@@ -1,0 +1,122 @@
+package tenancy
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// Cancelled is the answer to a cancellation: the order that was taken back, and
+// the tenant as it is to be again.
+type Cancelled struct {
+	Tenant     berth.Tenant
+	Deployment berth.Deployment
+	// NotUndone says in words what the order did already and that stays so.
+	NotUndone []string
+}
+
+// Cancel takes the order back that is under way. The tenant goes back to what it
+// was before, the same way as after a deployment that failed. Who may deploy may
+// cancel; a deprovision only who may order one.
+func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Cancelled, error) {
+	var out Cancelled
+	err := s.store.InTx(ctx, actor, func(tx store.Tx) error {
+		t, err := find(ctx, tx, actor, cancels.scope, ref)
+		if err != nil {
+			return err
+		}
+		open, busy, err := tx.OpenDeployment(ctx, t.OrganizationID)
+		if err != nil {
+			return err
+		}
+		if open.Type == berth.DeployDeprovision && busy {
+			if err := authorise(ctx, tx, actor, deprovisions.scope, t.OrganizationID); err != nil {
+				return err
+			}
+		}
+		if err := cancellable(open, busy); err != nil {
+			return err
+		}
+		before := t
+		if out.NotUndone, err = s.notUndone(ctx, tx, t, open); err != nil {
+			return err
+		}
+		who := actor.Name
+		if who == "" {
+			who = actor.ID
+		}
+		open.Status, open.Error, open.CompletedAt, open.CanRollback = berth.DeploymentSuperseded, "cancelled by "+who, s.now(), false
+		if err := tx.UpdateDeployment(ctx, open); err != nil {
+			return err
+		}
+		takeBack(&t, open)
+		t.Cause, t.UpdatedAt = fmt.Sprintf("the %s was cancelled by %s", open.Type, who), s.now()
+		if err := tx.UpdateTenant(ctx, &t); err != nil {
+			return err
+		}
+		out.Tenant, out.Deployment = t, open
+		return s.auditOrder(ctx, tx, actor, cancels, &before, s.receipt(t, open))
+	})
+	if err != nil {
+		return Cancelled{}, err
+	}
+	s.loop.Enqueue(out.Tenant.OrganizationID)
+	return out, nil
+}
+
+// cancellable refuses what can't be taken back.
+func cancellable(open berth.Deployment, busy bool) error {
+	switch {
+	case !busy:
+		return berth.Errorf(berth.CodeNothingUnderWay, "No order of this tenant is under way").
+			WithHint("what is over is undone by another order, such as a rollback")
+	case open.Type == berth.DeployProvision:
+		return berth.Errorf(berth.CodeNothingUnderWay, "A provision can't be cancelled: there is nothing to go back to").
+			WithHint("deprovision the tenant, which does not wait for it")
+	case open.Type == berth.DeployDeprovision && !open.StartedAt.IsZero():
+		return berth.Errorf(berth.CodeDeprovisioning, "The tenant is being removed: that can't be taken back any more").
+			WithHint("wait until it is gone, then provision it again; volumes that are kept come back with it")
+	}
+	return nil
+}
+
+// takeBack makes a tenant what it was to be before a deployment. A next
+// generation tells the loop that what was made for it is not wanted any more.
+func takeBack(t *berth.Tenant, open berth.Deployment) {
+	if open.Reverts() {
+		t.Spec = *open.Previous
+	}
+	t.Want = open.PreviousWant
+	t.Generation++
+	t.Health = berth.HealthUnknown
+	if open.Type == berth.DeployDeprovision {
+		t.Status = berth.StatusStopped
+		if t.Want == berth.WantRunning {
+			t.Status = berth.StatusRunning
+		}
+	}
+}
+
+// notUndone says which services that run once per release ran for a deployment.
+func (s *Service) notUndone(ctx context.Context, tx store.Tx, t berth.Tenant, open berth.Deployment) ([]string, error) {
+	list := []string{}
+	if open.StartedAt.IsZero() || open.Type == berth.DeployDeprovision || open.Previous == nil || open.New.Release == open.Previous.Release {
+		return list, nil
+	}
+	b, err := s.catalog.Get(ctx, tx, open.New.Blueprint)
+	if err != nil {
+		return nil, err
+	}
+	once := b.Defaults().Once
+	if len(once) == 0 {
+		return list, nil
+	}
+	how := "may have begun, and what it did is not undone"
+	if t.Released >= open.New.Release {
+		how = "ran to its end, and is not undone"
+	}
+	return append(list, fmt.Sprintf("what runs once per release (%s) %s", strings.Join(once, ", "), how)), nil
+}
