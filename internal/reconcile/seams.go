@@ -32,12 +32,13 @@ type Engine interface {
 	List(ctx context.Context) (berth.Inventory, error)
 
 	// Apply makes the engine hold exactly this stack for the tenant: network,
-	// volumes, containers, in a state that follows stack.Run. Containers that
-	// stack.Pair finds stay as they are, but for changed limits, which are put
-	// in force without a restart, and for their names. The others are removed
-	// before their successors are made, except those that stack.Leaves: beside
-	// them their successors have staged names, which the next Apply without
-	// them replaces. It returns what is there afterwards.
+	// volumes, instances, in a state that follows stack.Run. Instances that
+	// stack.Pair finds stay, but for what can be changed on a living one: limits,
+	// and whatever hands changed. The others are removed before their successors
+	// are made, except those that stack.MayStand: beside them the successors do
+	// not take their place before an Apply without them. Nothing is made or
+	// started on an exclusive volume that anyone else writes to:
+	// CodeForeignObject. It returns what is there afterwards.
 	Apply(ctx context.Context, stack berth.Stack) (berth.Observed, error)
 
 	// Remove removes a tenant's containers and network, and exactly the volumes
