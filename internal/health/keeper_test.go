@@ -1,9 +1,11 @@
 package health_test
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -232,5 +234,68 @@ func BenchmarkASecondOfAThousandTenants(b *testing.B) {
 			n++
 		}
 		write(b, s, func(tx store.Tx) error { return tx.RecordProbes(b.Context(), list) })
+	}
+}
+
+// watched is a store that notes how much the keeper asks for and writes at once.
+type watched struct {
+	store.Store
+	put     *[]int
+	longest *time.Duration
+}
+
+type watchedHealth struct {
+	store.Health
+	w watched
+}
+
+func (w watched) seen(tx store.Tx) store.Tx {
+	tx.Health = watchedHealth{tx.Health, w}
+	return tx
+}
+
+func (w watched) View(ctx context.Context, a berth.Actor, fn func(store.Tx) error) error {
+	return w.Store.View(ctx, a, func(tx store.Tx) error { return fn(w.seen(tx)) })
+}
+
+func (w watched) InTx(ctx context.Context, a berth.Actor, fn func(store.Tx) error) error {
+	return w.Store.InTx(ctx, a, func(tx store.Tx) error { return fn(w.seen(tx)) })
+}
+
+func (h watchedHealth) PutHealth(ctx context.Context, list []berth.HealthPeriod) error {
+	*h.w.put = append(*h.w.put, len(list))
+	return h.Health.PutHealth(ctx, list)
+}
+
+func (h watchedHealth) SumHealth(ctx context.Context, r berth.Resolution, from, to time.Time) ([]berth.HealthPeriod, error) {
+	*h.w.longest = max(*h.w.longest, to.Sub(from))
+	return h.Health.SumHealth(ctx, r, from, to)
+}
+
+func TestSumsAreReadBySliceAndWrittenInBatches(t *testing.T) {
+	const tenants = 25
+	s := database(t, tenants)
+	w := watched{s, new([]int), new(time.Duration)}
+	k := health.NewKeeper(health.KeeperConfig{Batch: 10}, w, slog.New(slog.DiscardHandler))
+	from := born.Truncate(time.Hour)
+	write(t, s, func(tx store.Tx) error {
+		var list []berth.Probe
+		for minute := range 60 {
+			for n := range tenants {
+				list = append(list, berth.Probe{OrganizationID: memberOf(n).OrganizationID, CheckedAt: from.Add(time.Duration(minute) * time.Minute),
+					Status: berth.ProbeHealthy, ResponseTime: time.Duration(minute) * time.Millisecond})
+			}
+		}
+		return tx.RecordProbes(t.Context(), list)
+	})
+	round(t, k, from.Add(62*time.Minute))
+	if !slices.Equal(*w.put, []int{10, 10, 5}) || *w.longest != time.Minute {
+		t.Errorf("wrote %v at once, read %v at once", *w.put, *w.longest)
+	}
+	for n := range tenants {
+		h := rows(t, s, berth.ByHour, memberOf(n).OrganizationID)
+		if len(h) != 1 || h[0].Healthy != 60 || h[0].ResponseMax != 59*time.Millisecond || !h[0].Start.Equal(from) {
+			t.Errorf("%+v", h)
+		}
 	}
 }

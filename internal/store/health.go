@@ -17,7 +17,9 @@ type Health interface {
 	// single probes ByHour, of hours ByDay. Resolution and Start are set from r
 	// and from.
 	SumHealth(ctx context.Context, r berth.Resolution, from, to time.Time) ([]berth.HealthPeriod, error)
-	// PutHealth inserts or replaces by tenant, resolution and start.
+	// PutHealth inserts or replaces by tenant, resolution and start. A period that
+	// counts fewer probes than the one there replaces nothing: rows that it was made
+	// of are dropped already.
 	PutHealth(ctx context.Context, periods []berth.HealthPeriod) error
 	// ListHealth returns an organization's periods that began in [from, to), oldest first.
 	ListHealth(ctx context.Context, organizationID string, r berth.Resolution, from, to time.Time) ([]berth.HealthPeriod, error)

@@ -100,12 +100,12 @@ func (t *tx) SumHealth(ctx context.Context, r berth.Resolution, from, to time.Ti
 			count(*) FILTER (WHERE status = 'healthy'), count(*) FILTER (WHERE status = 'unhealthy'),
 			count(*) FILTER (WHERE status = 'timeout'), sum(coalesce(response_time_ms, 0))::bigint, max(coalesce(response_time_ms, 0))
 			FROM public.tenant_health WHERE checked_at >= $1 AND checked_at < $2 AND `+mine+`
-			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
+			GROUP BY organization_id, container_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
 	case berth.ByDay:
 		err = t.many(ctx, scanPeriods(&list), `SELECT container_id, organization_id, 'day', NULL::timestamptz,
 			sum(healthy_count)::bigint, sum(unhealthy_count)::bigint, sum(timeout_count)::bigint, sum(response_time_ms_total)::bigint, max(response_time_ms_max)
 			FROM berth.tenant_health_rollups WHERE resolution = 'hour' AND period_start >= $1 AND period_start < $2 AND `+mine+`
-			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
+			GROUP BY organization_id, container_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
 	default:
 		return nil, row.NotSummedBy(r)
 	}
@@ -143,7 +143,8 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 		ON CONFLICT (container_id, resolution, period_start) DO UPDATE SET healthy_count = excluded.healthy_count,
 		unhealthy_count = excluded.unhealthy_count, timeout_count = excluded.timeout_count,
 		response_time_ms_total = excluded.response_time_ms_total, response_time_ms_max = excluded.response_time_ms_max
-		WHERE r.organization_id = excluded.organization_id`, list)
+		WHERE r.organization_id = excluded.organization_id
+			AND excluded.healthy_count + excluded.unhealthy_count + excluded.timeout_count >= r.healthy_count + r.unhealthy_count + r.timeout_count`, list)
 	if isDangling(err) {
 		return row.NoTenant(periods[0].OrganizationID)
 	}

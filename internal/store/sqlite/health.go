@@ -58,12 +58,12 @@ func (t *tx) SumHealth(ctx context.Context, r berth.Resolution, from, to time.Ti
 			sum(CASE WHEN status = 'healthy' THEN 1 ELSE 0 END), sum(CASE WHEN status = 'unhealthy' THEN 1 ELSE 0 END),
 			sum(CASE WHEN status = 'timeout' THEN 1 ELSE 0 END), sum(coalesce(response_time_ms, 0)), max(coalesce(response_time_ms, 0))
 			FROM tenant_health WHERE checked_at >= ?1 AND checked_at < ?2 AND `+mine+`
-			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
+			GROUP BY organization_id, container_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
 	case berth.ByDay:
 		err = t.many(ctx, scanPeriods(&list), `SELECT container_id, organization_id, 'day', NULL,
 			sum(healthy_count), sum(unhealthy_count), sum(timeout_count), sum(response_time_ms_total), max(response_time_ms_max)
 			FROM tenant_health_rollups WHERE resolution = 'hour' AND period_start >= ?1 AND period_start < ?2 AND `+mine+`
-			GROUP BY container_id, organization_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
+			GROUP BY organization_id, container_id ORDER BY organization_id, container_id`, stamp(from), stamp(to), org)
 	default:
 		return nil, row.NotSummedBy(r)
 	}
@@ -83,7 +83,8 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 			ON CONFLICT (container_id, resolution, period_start) DO UPDATE SET healthy_count = excluded.healthy_count,
 			unhealthy_count = excluded.unhealthy_count, timeout_count = excluded.timeout_count,
 			response_time_ms_total = excluded.response_time_ms_total, response_time_ms_max = excluded.response_time_ms_max
-			WHERE organization_id = excluded.organization_id`,
+			WHERE tenant_health_rollups.organization_id = excluded.organization_id
+			AND excluded.healthy_count + excluded.unhealthy_count + excluded.timeout_count >= tenant_health_rollups.healthy_count + tenant_health_rollups.unhealthy_count + tenant_health_rollups.timeout_count`,
 			h.TenantID, h.OrganizationID, string(h.Resolution), stamp(h.Start), h.Healthy, h.Unhealthy, h.Timeouts,
 			row.Milliseconds(h.ResponseTotal), row.Milliseconds(h.ResponseMax))
 		if isDangling(err) {

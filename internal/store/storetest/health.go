@@ -98,6 +98,9 @@ var healthTests = []test{
 		})
 		ha.Healthy = 9
 		f.putHealth(ha)
+		fewer := ha
+		fewer.Healthy = 8 // what it was made of is dropped in part
+		f.putHealth(fewer)
 		f.view(operator, func(ctx context.Context, tx store.Tx) error {
 			list, err := tx.ListHealth(ctx, org(1), berth.ByHour, hour, end.Add(time.Hour))
 			f.same(list, []berth.HealthPeriod{ha, next})
