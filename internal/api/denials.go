@@ -15,6 +15,7 @@ type Denials struct {
 	PerActor   int // known ones; 0: 60
 	PerAddress int // of attempts by nobody known; 0: 5
 	Strangers  int // of all of these together; 0: 60
+	Daily      int // of these in a day; beyond, how many there were is recorded once an hour; 0: 1000
 }
 
 const (
@@ -31,6 +32,9 @@ type denials struct {
 
 	mu        sync.Mutex
 	strangers int // recorded
+	today     int // the same, of a day
+	minutes   int // of the day that are over
+	unsaid    int // strangers' attempts that no entry stands for yet
 	tallies   map[string]*tally
 }
 
@@ -43,6 +47,7 @@ func newDenials(d Denials) *denials {
 	d.PerActor = cmp.Or(d.PerActor, 60)
 	d.PerAddress = cmp.Or(d.PerAddress, 5)
 	d.Strangers = cmp.Or(d.Strangers, 60)
+	d.Daily = cmp.Or(d.Daily, 1000)
 	return &denials{Denials: d, tallies: map[string]*tally{}}
 }
 
@@ -63,7 +68,7 @@ func (d *denials) take(key string, most int, e berth.AuditEntry) bool {
 	if !ok {
 		// Strangers beyond their number have none: whoever has many addresses must
 		// not take the room of who is known.
-		if len(d.tallies) >= mostTallies || stranger && d.strangers >= d.Strangers {
+		if len(d.tallies) >= mostTallies || stranger && d.full() {
 			key, most = others, 0
 			e.Address, e.ActorID, e.ActorName, e.ActorRole, e.OrganizationID = "", "", "", "", ""
 			t = d.tallies[key]
@@ -73,7 +78,7 @@ func (d *denials) take(key string, most int, e berth.AuditEntry) bool {
 			d.tallies[key] = t
 		}
 	}
-	if t.recorded >= most || stranger && d.strangers >= d.Strangers {
+	if t.recorded >= most || stranger && d.full() {
 		t.suppressed++
 		t.last = e
 		return false
@@ -81,13 +86,18 @@ func (d *denials) take(key string, most int, e berth.AuditEntry) bool {
 	t.recorded++
 	if stranger {
 		d.strangers++
+		d.today++
 	}
 	return true
 }
 
+// full reports whether no stranger's attempt is recorded by itself now.
+func (d *denials) full() bool { return d.strangers >= d.Strangers || d.today >= d.Daily }
+
 // over ends a minute and returns what stands for the attempts that were not
-// recorded in it: one entry each for those who are known, one for all others.
-func (d *denials) over() (list []berth.AuditEntry) {
+// recorded in it: one entry each for those who are known, one for all others,
+// which comes once an hour when the day's number is reached, and at the end.
+func (d *denials) over(end bool) (list []berth.AuditEntry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	strangers := 0
@@ -103,8 +113,14 @@ func (d *denials) over() (list []berth.AuditEntry) {
 		e.RequestID, e.Target, e.Action, e.After = "", "", "denied.suppressed", suppressed(t.suppressed)
 		list = append(list, e)
 	}
-	if strangers > 0 {
-		list = append(list, berth.AuditEntry{Action: "denied.suppressed", Code: berth.CodeUnauthenticated, After: suppressed(strangers)})
+	d.unsaid += strangers
+	d.minutes++
+	if d.unsaid > 0 && (end || d.today < d.Daily || d.minutes%60 == 0) {
+		list = append(list, berth.AuditEntry{Action: "denied.suppressed", Code: berth.CodeUnauthenticated, After: suppressed(d.unsaid)})
+		d.unsaid = 0
+	}
+	if d.minutes == 24*60 {
+		d.minutes, d.today = 0, 0
 	}
 	d.strangers, d.tallies = 0, map[string]*tally{}
 	return list
@@ -118,7 +134,7 @@ func (d *denials) run(ctx context.Context, record func(context.Context, berth.Au
 		case <-ticker.C:
 		case <-ctx.Done():
 		}
-		for _, e := range d.over() {
+		for _, e := range d.over(ctx.Err() != nil) {
 			record(ctx, e)
 		}
 		if ctx.Err() != nil {
