@@ -27,7 +27,7 @@ func TestAWebhookIsMadeListedTestedAndForgotten(t *testing.T) {
 	}
 	m := made.json(t)
 	id, secret := m["id"].(string), m["secret"].(string)
-	if !strings.HasPrefix(secret, "whsec_") || len(m["kinds"].([]any)) != 6 || m["state"] != "enabled" {
+	if !strings.HasPrefix(secret, "whsec_") || len(m["kinds"].([]any)) != 7 || m["state"] != "enabled" {
 		t.Errorf("made %s", made.body)
 	}
 	if list := w.ask("GET", "/api/notifications", ""); list.status != 200 || !strings.Contains(list.body, id) || strings.Contains(list.body, secret) {

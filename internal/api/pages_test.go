@@ -16,12 +16,13 @@ import (
 
 // unpaged are lists without pages, each with its bound.
 var unpaged = map[string]string{
-	"sweep":    "limit, and the number of those left out",
-	"me":       "a user's memberships: at most 1,000",
-	"sessions": "a user's own: at most 1,000",
-	"keys":     "of the key file: at most 100",
-	"status":   "a tenant's containers",
-	"get":      "a tenant's volumes", "list": "has pages, whose tenants hold lists",
+	"sweep":      "limit, and the number of those left out",
+	"me":         "a user's memberships: at most 1,000",
+	"sessions":   "a user's own: at most 1,000",
+	"own-health": "the rules that an Engine can break: a fixed few",
+	"keys":       "of the key file: at most 100",
+	"status":     "a tenant's containers",
+	"get":        "a tenant's volumes", "list": "has pages, whose tenants hold lists",
 	"deployment": "a deployment's steps",
 }
 
