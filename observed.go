@@ -93,6 +93,7 @@ type Foreign struct {
 	Name           string
 	OrganizationID string // that it claims; may be empty
 	Reason         string
+	Installation   string // of Berth, that it belongs to, if that is another one
 }
 
 // Inventory is everything of ours that an engine holds.

@@ -185,6 +185,9 @@ func tenants(ctx context.Context, tx store.Tx) error {
 			return tx.InsertBlueprint(ctx, berth.BlueprintVersion{Name: "shop", Version: 2, Hash: "h2", Source: allBytes(), CreatedAt: noon, CreatedBy: "token-1"})
 		},
 		func() error {
+			if _, err := tx.InsertForeign(ctx, store.ForeignObject{EngineID: "engine-1", Kind: "volume", ID: "v", FoundAt: noon}); err != nil {
+				return err
+			}
 			return tx.PutImage(ctx, berth.PulledImage{EngineID: "engine-1", Pin: "p@sha256:1", Reference: "p:1", PulledAt: noon})
 		},
 	)

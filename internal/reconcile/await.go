@@ -9,70 +9,75 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// waiters are those who await the end of a deployment.
+// waiters are those who await the end of a deployment, by organization.
 type waiters struct {
-	mu   sync.Mutex
-	byID map[string]*waiter
+	mu    sync.Mutex
+	byOrg map[string]map[chan struct{}]bool
 }
 
-type waiter struct {
-	n    int
-	over chan struct{}
-}
-
-func (w *waiters) join(deploymentID string) (over <-chan struct{}, release func()) {
+// join returns a channel that holds a token whenever a deployment of the
+// organization may have ended.
+func (w *waiters) join(organizationID string) (news chan struct{}, release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	it := w.byID[deploymentID]
-	if it == nil {
-		it = &waiter{over: make(chan struct{})}
-		w.byID[deploymentID] = it
+	news = make(chan struct{}, 1)
+	if w.byOrg[organizationID] == nil {
+		w.byOrg[organizationID] = make(map[chan struct{}]bool)
 	}
-	it.n++
-	return it.over, func() {
+	w.byOrg[organizationID][news] = true
+	return news, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if it.n--; it.n == 0 && w.byID[deploymentID] == it {
-			delete(w.byID, deploymentID)
+		if delete(w.byOrg[organizationID], news); len(w.byOrg[organizationID]) == 0 {
+			delete(w.byOrg, organizationID)
 		}
 	}
 }
 
-func (w *waiters) wake(deploymentID string) {
+// wake has all who await a deployment of the organization look at it.
+func (w *waiters) wake(organizationID string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if it, ok := w.byID[deploymentID]; ok {
-		close(it.over)
-		delete(w.byID, deploymentID)
+	for news := range w.byOrg[organizationID] {
+		select {
+		case news <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// awaitPoll is how often Await looks at the store, for deployments that ended
-// without the loop: superseded ones.
+// awaitPoll is how often Await looks at the store, for deployments that another
+// control plane ended and whose notification was lost.
 const awaitPoll = 500 * time.Millisecond
 
-// Await returns when the deployment is over, or with ctx's error.
+// Await returns when the deployment is over, or with ctx's error. An order that
+// replaces a deployment ends it before the loop gets to know, and wakes too.
 func (l *Loop) Await(ctx context.Context, deploymentID string) error {
-	over, release := l.waiters.join(deploymentID)
+	d, err := l.deployment(ctx, deploymentID)
+	if err != nil || d.Over() {
+		return err
+	}
+	news, release := l.waiters.join(d.OrganizationID)
 	defer release()
 	tick := time.NewTicker(awaitPoll)
 	defer tick.Stop()
 	for {
-		var d berth.Deployment
-		err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-			var err error
-			d, err = tx.Deployment(ctx, deploymentID)
-			return err
-		})
-		if err != nil || d.Over() {
+		if d, err = l.deployment(ctx, deploymentID); err != nil || d.Over() {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-over:
-			over = nil // the store says so too: looked at above
+		case <-news:
 		case <-tick.C:
 		}
 	}
+}
+
+func (l *Loop) deployment(ctx context.Context, id string) (d berth.Deployment, err error) {
+	err = l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		d, err = tx.Deployment(ctx, id)
+		return err
+	})
+	return d, err
 }

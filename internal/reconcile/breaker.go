@@ -102,7 +102,7 @@ func (l *Loop) watchEngine(ctx context.Context) error {
 // stops to answer: what can't be seen is not claimed.
 func (l *Loop) markUnknown(ctx context.Context) {
 	f := newSnapshot()
-	if err := l.readStore(ctx, &f); err != nil {
+	if err := l.readStore(ctx, &f, false); err != nil {
 		l.Log.Warn("health could not be marked unknown", "error", err)
 		return
 	}

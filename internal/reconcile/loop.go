@@ -88,19 +88,20 @@ type Loop struct {
 	histories histories
 	fleet     members
 	waiters   waiters
-	rescan    chan struct{}  // asks for a scan now
-	strays    map[string]int // what the sweeper saw last time, and for how many scans; only the scan touches it
+	rescan    chan struct{} // asks for a scan now
+	sweeper   sweeper
+	rendered  map[string]rendered // by organization id; only the scan touches it, and what precedes it
 }
 
 // New returns a loop that does nothing until Run.
 func New(c Config, p Parts) *Loop {
-	l := &Loop{Config: c.withDefaults(), Parts: p, routes: newRoutes(p.Edge, c.Term), strays: make(map[string]int), rescan: make(chan struct{}, 1)}
+	l := &Loop{Config: c.withDefaults(), Parts: p, routes: newRoutes(p.Edge, c.Term), rescan: make(chan struct{}, 1)}
 	l.lanes = newLanes(l.Width)
 	l.queue = newQueue(l.pass)
 	l.memory.byOrg = make(map[string]remembered)
 	l.fleet.byOrg = make(map[string][]berth.Member)
 	l.histories.byOrg = make(map[string]*history)
-	l.waiters.byID = make(map[string]*waiter)
+	l.waiters.byOrg = make(map[string]map[chan struct{}]bool)
 	l.breaker.broken = make(chan struct{}, 1)
 	return l
 }
@@ -130,7 +131,10 @@ func (l *Loop) Run(ctx context.Context, ready func()) error {
 }
 
 // Enqueue says that a tenant's desired state changed.
-func (l *Loop) Enqueue(organizationID string) { l.queue.preempt(organizationID) }
+func (l *Loop) Enqueue(organizationID string) {
+	l.waiters.wake(organizationID) // the order may have replaced what they await
+	l.queue.preempt(organizationID)
+}
 
 // Recheck says that a tenant may not be as it should. Unlike Enqueue it interrupts
 // nothing, and back-off stays in force.

@@ -42,6 +42,9 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 		l.routes.drop(organizationID)
 		l.histories.forget(organizationID)
 		l.lanes.forget(organizationID)
+		if err != nil {
+			l.sweepStray(ctx, organizationID)
+		}
 		return verdict{then: plan.Done}
 	case err == nil && !p.reachable():
 		if err := p.unhold(ctx); err != nil {

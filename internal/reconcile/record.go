@@ -41,7 +41,7 @@ func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Ten
 	p.Tenant, p.Deployment = t, d
 	if d != nil && d.Over() {
 		p.memory.forget(d.OrganizationID)
-		p.waiters.wake(d.ID)
+		p.waiters.wake(d.OrganizationID)
 		if p.Ended != nil {
 			p.Ended(*d)
 		}

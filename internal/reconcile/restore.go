@@ -14,7 +14,7 @@ func (l *Loop) restore(ctx context.Context) {
 	f, err := l.takeSnapshot(ctx)
 	if err != nil {
 		l.Log.Warn("routes are restored without the engine", "error", err)
-		if err := l.readStore(context.WithoutCancel(ctx), &f); err != nil {
+		if err := l.readStore(context.WithoutCancel(ctx), &f, false); err != nil {
 			l.Log.Error("routes could not be restored", "error", err)
 			return
 		}

@@ -54,7 +54,7 @@ func (l *Loop) takeSnapshot(ctx context.Context) (snapshot, error) {
 	for _, o := range f.inventory.Tenants {
 		f.seen[o.OrganizationID] = o
 	}
-	return f, l.readStore(ctx, &f)
+	return f, l.readStore(ctx, &f, true)
 }
 
 func (l *Loop) listEngine(ctx context.Context) (berth.Inventory, error) {
@@ -63,20 +63,24 @@ func (l *Loop) listEngine(ctx context.Context) (berth.Inventory, error) {
 	return l.Engine.List(ctx)
 }
 
-// readStore fills in what the store holds.
-func (l *Loop) readStore(ctx context.Context, f *snapshot) error {
+// readStore fills in what the store holds of our tenants, and their stacks if
+// they are wanted.
+func (l *Loop) readStore(ctx context.Context, f *snapshot, stacks bool) error {
 	return l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-		for cursor := ""; ; {
-			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Cursor: cursor, Limit: 1000}})
-			if err != nil {
-				return err
+		for _, engine := range l.engines() {
+			for cursor := ""; ; {
+				page, next, err := tx.ListTenants(ctx, store.TenantFilter{Engine: engine, Page: store.Page{Cursor: cursor, Limit: 1000}})
+				if err != nil {
+					return err
+				}
+				f.tenants = append(f.tenants, page...)
+				if cursor = next; cursor == "" {
+					break
+				}
 			}
-			page = slices.DeleteFunc(page, l.elsewhere)
-			f.tenants = append(f.tenants, page...)
-			l.renderStacks(ctx, tx, f, page)
-			if cursor = next; cursor == "" {
-				break
-			}
+		}
+		if stacks {
+			l.renderStacks(ctx, tx, f)
 		}
 		volumes, _, err := tx.ListVolumes(ctx, "", store.Page{Limit: store.Unbounded})
 		if err != nil {
@@ -93,16 +97,42 @@ func (l *Loop) readStore(ctx context.Context, f *snapshot) error {
 	})
 }
 
+// engines are those whose tenants this control plane reads: that of the tenants
+// it runs, and none, of those that no engine has yet.
+func (l *Loop) engines() []berth.Maybe[string] {
+	if l.EngineID == "" {
+		return []berth.Maybe[string]{{}}
+	}
+	return []berth.Maybe[string]{berth.Known(l.EngineID), berth.Known("")}
+}
+
+// rendered is a tenant's stack, and the tenant's revision that it was made of.
+type rendered struct {
+	revision int64
+	stack    berth.Stack
+}
+
 // renderStacks makes the stacks of tenants, without the secrets that their hashes
-// need: enough to see whether everything is there. A stack that can't be made
-// is left to a pass, which says why.
-func (l *Loop) renderStacks(ctx context.Context, tx store.Blueprints, f *snapshot, tenants []berth.Tenant) {
-	for _, t := range tenants {
-		if b, err := l.Catalog.Get(ctx, tx, t.Spec.Blueprint); err == nil {
-			if stack, err := b.Stack(t, nil, nil, 0); err == nil {
-				f.stacks[t.OrganizationID] = stack
+// need: enough to see whether everything is there. Those of tenants that did not
+// change are kept. A stack that can't be made is left to a pass, which says why.
+func (l *Loop) renderStacks(ctx context.Context, tx store.Blueprints, f *snapshot) {
+	before := l.rendered
+	l.rendered = make(map[string]rendered, len(f.tenants))
+	for _, t := range f.tenants {
+		it, ok := before[t.OrganizationID]
+		if !ok || it.revision != t.Revision {
+			b, err := l.Catalog.Get(ctx, tx, t.Spec.Blueprint)
+			if err != nil {
+				continue
 			}
+			stack, err := b.Stack(t, nil, nil, 0)
+			if err != nil {
+				continue
+			}
+			it = rendered{t.Revision, stack}
 		}
+		l.rendered[t.OrganizationID] = it
+		f.stacks[t.OrganizationID] = it.stack
 	}
 }
 

@@ -61,7 +61,7 @@ func (l *Loop) pollOrders(ctx context.Context) error {
 			if before[org] = true; known[org] {
 				l.queue.addRateLimited(org)
 			} else {
-				l.queue.preempt(org)
+				l.Enqueue(org)
 			}
 		}
 		// Ports that the control plane before may have had until now.

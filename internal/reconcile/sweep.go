@@ -3,6 +3,8 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
@@ -11,43 +13,90 @@ import (
 // sweepDelay is how many scans a stray must be seen in before it is removed.
 const sweepDelay = 2
 
-// sweep removes what a tenant left behind after its end, and reports what is
+// sweeper removes what a tenant left behind after its end, and reports what is
 // not ours to touch. Nothing goes on the word of a database that is older than
 // what it would delete: without a tombstone that is at least as new as the
 // object, the object stays and is reported. Volumes are never swept.
-func (l *Loop) sweep(ctx context.Context, f snapshot) {
-	living := make(map[string]bool, len(f.tenants))
-	for _, t := range f.tenants {
+//
+// The scan finds strays; a pass removes each, so that it holds up no scan and
+// nothing is removed beside a pass that makes the tenant anew.
+type sweeper struct {
+	mu     sync.Mutex
+	strays map[string]stray // by organization id, of the last scan
+	told   map[string]bool  // foreign objects whose row is known to be there
+}
+
+type stray struct {
+	seen  berth.Observed
+	scans int // in which it was seen, one after the other
+}
+
+// sweep compares what the engine has with the tenants that live.
+func (l *Loop) sweep(ctx context.Context, s snapshot) {
+	living := make(map[string]bool, len(s.tenants))
+	for _, t := range s.tenants {
 		living[t.OrganizationID] = true
 	}
-	before := l.strays
-	l.strays = make(map[string]int)
-	for _, o := range f.inventory.Tenants {
-		for _, x := range o.Foreign {
-			l.report(ctx, before, x)
-		}
-		if living[o.OrganizationID] || len(o.Instances) == 0 && !o.Network {
-			continue
-		}
-		key := "stray " + o.OrganizationID
-		l.strays[key] = before[key] + 1
-		if l.strays[key] < sweepDelay {
-			continue
-		}
-		if !l.buried(ctx, o) {
-			l.report(ctx, before, berth.Foreign{
-				Kind: "stack", Name: berth.ContainerName(o.OrganizationID), OrganizationID: o.OrganizationID,
-				Reason: "this Berth made it, but its database does not know that it is to go: quarantined",
-			})
-			continue
-		}
-		l.Log.Info("sweeping", "tenant", o.OrganizationID, "containers", len(o.Instances))
-		if err := l.removeStray(ctx, o); err != nil {
-			l.Log.Warn("sweep failed", "tenant", o.OrganizationID, "error", err)
+	strays := map[string]stray{}
+	for _, o := range s.inventory.Tenants {
+		if !living[o.OrganizationID] && (len(o.Instances) > 0 || o.Network) {
+			strays[o.OrganizationID] = stray{o, 1}
 		}
 	}
-	for _, x := range f.inventory.Foreign {
-		l.report(ctx, before, x)
+	for _, org := range l.sweeper.replace(strays) {
+		l.queue.addRateLimited(org)
+	}
+	foreign := slices.Clone(s.inventory.Foreign)
+	for _, o := range s.inventory.Tenants {
+		foreign = append(foreign, o.Foreign...)
+	}
+	for _, x := range foreign {
+		l.report(ctx, x, living[x.OrganizationID])
+	}
+}
+
+// replace takes the strays of a scan in, and returns those that are due.
+func (s *sweeper) replace(strays map[string]stray) (due []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for org, it := range strays {
+		it.scans += s.strays[org].scans
+		if strays[org] = it; it.scans >= sweepDelay {
+			due = append(due, org)
+		}
+	}
+	s.strays = strays
+	return due
+}
+
+// take returns what is there of a tenant that does not live, if it is due.
+func (s *sweeper) take(organizationID string) (o berth.Observed, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it, ok := s.strays[organizationID]
+	if !ok || it.scans < sweepDelay {
+		return o, false
+	}
+	delete(s.strays, organizationID)
+	return it.seen, true
+}
+
+// sweepStray is the pass over a tenant that does not live.
+func (l *Loop) sweepStray(ctx context.Context, organizationID string) {
+	o, due := l.sweeper.take(organizationID)
+	if _, up := l.breaker.get(); !due || !up {
+		return
+	}
+	if !l.buried(ctx, o) {
+		l.report(ctx, berth.Foreign{
+			Kind: "stack", Name: berth.ContainerName(organizationID), OrganizationID: organizationID,
+			Reason: "this Berth made it, but its database does not know that it is to go: quarantined",
+		}, true)
+		return
+	}
+	l.Log.Info("sweeping", "tenant", organizationID, "containers", len(o.Instances))
+	if err := l.removeStray(ctx, o); err != nil && ctx.Err() == nil {
+		l.Log.Warn("sweep failed", "tenant", organizationID, "error", err)
 	}
 }
 
@@ -63,12 +112,7 @@ func (l *Loop) buried(ctx context.Context, o berth.Observed) bool {
 	if err != nil || grave.EngineID != info.ID {
 		return false
 	}
-	for _, c := range o.Instances {
-		if c.Generation > grave.Generation {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(o.Instances, func(i berth.Instance) bool { return i.Generation > grave.Generation })
 }
 
 func (l *Loop) removeStray(ctx context.Context, o berth.Observed) error {
@@ -82,19 +126,48 @@ func (l *Loop) removeStray(ctx context.Context, o berth.Observed) error {
 	return l.Engine.Remove(ctx, berth.Removal{OrganizationID: o.OrganizationID})
 }
 
-// report records a foreign object once for as long as it is there.
-func (l *Loop) report(ctx context.Context, before map[string]int, x berth.Foreign) {
-	key := "foreign " + x.Kind + " " + x.ID + x.Name
-	l.strays[key] = before[key] + 1
-	if before[key] > 0 {
+// report records a foreign object, once ever. What belongs to another
+// installation and stands in nobody's way is told once for that installation: it
+// makes, renames and removes its own as it likes.
+func (l *Loop) report(ctx context.Context, x berth.Foreign, inTheWay bool) {
+	info, _ := l.breaker.get()
+	row := store.ForeignObject{EngineID: info.ID, Kind: x.Kind, ID: x.ID, FoundAt: now()}
+	if row.ID == "" {
+		row.ID = x.Name
+	}
+	message := fmt.Sprintf("%s %s (%s) was left alone: %s", x.Kind, x.Name, x.ID, x.Reason)
+	if x.Installation != "" && !inTheWay {
+		row.Kind, row.ID = "installation", x.Installation
+		message = fmt.Sprintf("what another installation of Berth (%s) has on this engine is left alone, such as %s %s", x.Installation, x.Kind, x.Name)
+		x.OrganizationID = ""
+	}
+	key := row.Kind + " " + row.ID
+	l.sweeper.mu.Lock()
+	told := l.sweeper.told[key]
+	l.sweeper.mu.Unlock()
+	if told {
 		return
 	}
-	l.Log.Warn("foreign object left alone", "tenant", x.OrganizationID, "kind", x.Kind, "name", x.Name, "reason", x.Reason)
-	err := l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
-		return tx.InsertEvent(ctx, event(x.OrganizationID, berth.EventForeign,
-			fmt.Sprintf("%s %s (%s) was left alone: %s", x.Kind, x.Name, x.ID, x.Reason)))
+	first := false
+	err := l.Store.InTx(ctx, berth.System(), func(tx store.Tx) (err error) {
+		if first, err = tx.InsertForeign(ctx, row); err != nil || !first {
+			return err
+		}
+		return tx.InsertEvent(ctx, event(x.OrganizationID, berth.EventForeign, message))
 	})
 	if err != nil {
-		l.Log.Warn("foreign object could not be recorded", "tenant", x.OrganizationID, "error", err)
+		if ctx.Err() == nil {
+			l.Log.Warn("foreign object could not be recorded", "tenant", x.OrganizationID, "error", err)
+		}
+		return
 	}
+	if first {
+		l.Log.Warn("foreign object left alone", "tenant", x.OrganizationID, "kind", x.Kind, "name", x.Name, "reason", x.Reason)
+	}
+	l.sweeper.mu.Lock()
+	defer l.sweeper.mu.Unlock()
+	if l.sweeper.told == nil {
+		l.sweeper.told = make(map[string]bool)
+	}
+	l.sweeper.told[key] = true
 }

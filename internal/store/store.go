@@ -52,6 +52,7 @@ type Tx struct {
 	Deliveries
 	Outbox
 	Images
+	ForeignObjects
 	Organizations
 	Users
 	Memberships

@@ -81,6 +81,7 @@ var tables = [][2]string{
 		"state seq:int"},
 	{"outbox seq", "seq:int"},
 	{"pulled_images engine_id,pin", "engine_id pin reference pulled_at:time"},
+	{"foreign_objects engine_id,kind,object_id", "engine_id kind object_id found_at:time"},
 	{"audit_log id seq", "seq:int id:exact organization_id:exact chain_seq:int occurred_at:time actor_id:exact actor_name:exact actor_role:exact " +
 		"address:exact request_id:exact action:exact target:exact outcome:exact code:exact before:exact after:exact prev_hash:bytes hash:bytes"},
 }

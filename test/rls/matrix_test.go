@@ -107,6 +107,7 @@ berth.channels                 SIUD    -        SIUD      -       SIUD   -      
 berth.deliveries               SIUD    -        SIUD      -       SIU    -         -       -      -       -
 berth.outbox                   SU      -        SU        -       -      -         -       -      -       -
 berth.pulled_images            SIUD    -        SIUD      -       -      -         -       -      -       -
+berth.foreign_objects          SI      -        SI        -       -      -         -       -      -       -
 berth.organization_settings    SIUD    -        -         -       -      -         -       -      -       -
 berth.user_settings            SIUD    -        -         -       -      -         -       -      -       -
 berth.identities               SIUD    -        SIUD      -       -      -         -       -      -       -

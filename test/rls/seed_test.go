@@ -96,8 +96,9 @@ var samples = map[string]sample{
 		ofOrganization, "enabled = false"},
 	"berth.deliveries": {map[place]string{own: "'channel-own'", other: "'channel-other'", house: "'channel-house'"},
 		"(id, channel_id, event_id, kind, body, created_at, attempt, state) VALUES ($n, $id, $n, 'oom', 'b', now(), 0, 'pending')", "channel_id = $id", "attempt = 1"},
-	"berth.outbox":        {onlyHouse, "(seq) VALUES (1)", any1, "seq = seq + 1"},
-	"berth.pulled_images": {onlyHouse, "(engine_id, pin, reference, pulled_at) VALUES ('e', $n, 'r', now())", any1, "reference = 'x'"},
+	"berth.outbox":          {onlyHouse, "(seq) VALUES (1)", any1, "seq = seq + 1"},
+	"berth.foreign_objects": {onlyHouse, "(engine_id, kind, object_id, found_at) VALUES ('e', 'volume', $n, now())", any1, "kind = 'x'"},
+	"berth.pulled_images":   {onlyHouse, "(engine_id, pin, reference, pulled_at) VALUES ('e', $n, 'r', now())", any1, "reference = 'x'"},
 
 	"berth.organization_settings": {byOrganization, "(organization_id, name) VALUES ($id, 'n')", ofOrganization, "name = 'x'"},
 	"berth.user_settings":         {onlyHouse, "(user_id, email, email_folded, name) VALUES ('" + stranger + "', $n, $n, 'n')", any1, "name = 'x'"},

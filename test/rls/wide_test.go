@@ -20,6 +20,7 @@ var wide = map[string]string{ // by the table that shows it
 	"berth.sessions":              `ALTER POLICY api_reads ON berth.sessions USING ((SELECT berth.sees_all()))`,
 	"berth.identities":            `ALTER POLICY api_adds ON berth.identities WITH CHECK ((SELECT berth.sees_all()))`,
 	"berth.outbox":                `ALTER POLICY api_reads ON berth.outbox USING ((SELECT berth.sees_all()))`,
+	"berth.foreign_objects":       `ALTER POLICY api_reads ON berth.foreign_objects USING ((SELECT berth.sees_all()))`,
 	"berth.pulled_images":         `ALTER POLICY api_drops ON berth.pulled_images USING ((SELECT berth.sees_all())); ALTER POLICY api_reads ON berth.pulled_images USING ((SELECT berth.sees_all()))`,
 	"berth.blueprints":            `ALTER POLICY api_adds ON berth.blueprints WITH CHECK ((SELECT berth.sees_all()))`,
 	"berth.requests":              `ALTER POLICY api_reads ON berth.requests USING ((SELECT berth.sees_all()) OR actor_id = (SELECT berth.actor()))`,

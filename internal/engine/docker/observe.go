@@ -195,9 +195,11 @@ func (e *Engine) sort(all found) holding {
 	ours := func(kind, id, name string, labels map[string]string) bool {
 		reason := e.disproof(kind, name, labels)
 		if reason != "" {
-			h.foreign = append(h.foreign, berth.Foreign{
-				Kind: kind, ID: id, Name: name, OrganizationID: labels[berth.LabelTenantID], Reason: reason,
-			})
+			x := berth.Foreign{Kind: kind, ID: id, Name: name, OrganizationID: labels[berth.LabelTenantID], Reason: reason}
+			if i := labels[berth.LabelInstallation]; i != e.Installation && labels[berth.LabelSeal] != "" {
+				x.Installation = i
+			}
+			h.foreign = append(h.foreign, x)
 		}
 		return reason == ""
 	}

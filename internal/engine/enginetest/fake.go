@@ -318,7 +318,11 @@ func (f *Fake) observed(org string) berth.Observed {
 	o := berth.Observed{OrganizationID: org}
 	f.each(func(kind string, x fakeObject) {
 		if concerns(x, org) && !f.ours(kind, x) {
-			o.Foreign = append(o.Foreign, berth.Foreign{Kind: kind, ID: x.id, Name: x.name, OrganizationID: org, Reason: "its seal does not fit"})
+			one := berth.Foreign{Kind: kind, ID: x.id, Name: x.name, OrganizationID: org, Reason: "its seal does not fit"}
+			if i := x.labels[berth.LabelInstallation]; i != f.installation && x.labels[berth.LabelSeal] != "" {
+				one.Installation = i
+			}
+			o.Foreign = append(o.Foreign, one)
 		}
 	})
 	for _, n := range f.sortedNetworks() {

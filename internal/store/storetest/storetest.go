@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Health", healthTests},
 		{"Notifications", notificationTests},
 		{"Images", imageTests},
+		{"Foreign", foreignTests},
 		{"Tokens", tokenTests},
 		{"Organizations", organizationTests},
 		{"People", peopleTests},

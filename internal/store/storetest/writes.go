@@ -174,6 +174,10 @@ var houseWrites = []change{
 	{"put image", theHouse, func(ctx context.Context, tx store.Tx) error {
 		return tx.PutImage(ctx, berth.PulledImage{EngineID: "e", Pin: "p", Reference: "r", PulledAt: noon})
 	}, ""},
+	{"insert foreign", theHouse, func(ctx context.Context, tx store.Tx) error {
+		_, err := tx.InsertForeign(ctx, store.ForeignObject{EngineID: "e", Kind: "volume", ID: "v", FoundAt: noon})
+		return err
+	}, ""},
 	{"delete image", theHouse, func(ctx context.Context, tx store.Tx) error { return tx.DeleteImage(ctx, "e", "p") }, ""},
 	{"append to the audit of the installation", theHouse, func(ctx context.Context, tx store.Tx) error {
 		e := entry(90, "")

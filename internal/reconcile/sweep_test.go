@@ -1,0 +1,101 @@
+package reconcile_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+// foreign are the messages about foreign objects, oldest first.
+func (w *world) foreign() (list []string) {
+	w.t.Helper()
+	events, _, err := w.service.Events(ctx, w.actor, "", store.Page{Limit: 1000})
+	w.must(err)
+	for _, e := range events {
+		if e.Kind == berth.EventForeign {
+			list = append([]string{e.Message}, list...)
+		}
+	}
+	return list
+}
+
+func TestAForeignObjectIsToldOfOnceEver(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.hands.Add(t, "volume", "copied", map[string]string{berth.LabelTenantID: orgID(7), berth.LabelSeal: "x"})
+		<-time.After(time.Minute)
+		for range 3 { // Berth starts anew
+			w.stop()
+			w.wire()
+			w.run()
+			<-time.After(time.Minute)
+		}
+		if told := w.foreign(); len(told) != 1 || !strings.Contains(told[0], "copied") {
+			t.Errorf("told %d times: %q", len(told), told)
+		}
+	})
+}
+
+// Another installation makes, renames and removes its containers as it likes.
+func TestWhatAnotherInstallationDoesIsNoEvent(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		stranger := w.engine.Stranger("another-installation")
+		other := newWorld(t, t.TempDir())
+		defer other.close()
+		other.engine = stranger
+		other.wire()
+		other.run()
+		other.completed(other.provision(2, "app:1", true))
+		for n := range 6 {
+			other.completed(other.deployTag(2, []string{"app:2", "app:1"}[n%2]))
+			<-time.After(30 * time.Second)
+		}
+		other.stop()
+		if told := w.foreign(); len(told) != 1 || !strings.Contains(told[0], "another-installation") {
+			t.Errorf("told %d times: %q", len(told), told)
+		}
+	})
+}
+
+// The engine takes for ever to remove what a tenant left behind.
+func TestSweepingHoldsUpNoScan(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(2, "app:1", true))
+		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(2), berth.VolumesKeep))
+		other := newWorld(t, t.TempDir()) // an older database, with the same keys
+		defer other.close()
+		other.engine = w.engine
+		other.wire()
+		other.run()
+		other.completed(other.provision(2, "app:1", true))
+		other.stop()
+		sweeps, scans := false, 0
+		w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
+			switch {
+			case s.After:
+			case s.Op == "list" && sweeps:
+				scans++
+			case s.Tenant == orgID(2) && !s.Read:
+				sweeps = true
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		})
+		w.eventually(time.Minute, "it is swept", func() bool { return sweeps })
+		<-time.After(time.Minute)
+		if scans < 5 {
+			t.Errorf("%d scans in a minute", scans)
+		}
+		w.engine.SetFaults(nil)
+		w.eventually(10*time.Minute, "it is gone", func() bool { return len(w.observed(2).Instances) == 0 })
+	})
+}

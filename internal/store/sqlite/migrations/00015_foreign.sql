@@ -1,0 +1,14 @@
+-- Foreign objects that were told of: each is told of once, however long it stays
+-- and whatever comes of it.
+
+-- +goose Up
+CREATE TABLE foreign_objects (
+    engine_id TEXT NOT NULL,
+    kind      TEXT NOT NULL,
+    object_id TEXT NOT NULL, -- the engine's; the name of what has none
+    found_at  TEXT NOT NULL,
+    PRIMARY KEY (engine_id, kind, object_id)
+) STRICT, WITHOUT ROWID;
+
+-- +goose Down
+DROP TABLE foreign_objects;

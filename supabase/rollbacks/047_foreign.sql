@@ -1,0 +1,31 @@
+-- Takes back migrations/047_foreign.sql. What was told of is told of again; it refuses while a
+-- tenant lives as the whole way down does, so that none of it is gone half.
+
+BEGIN;
+DO $$ BEGIN PERFORM pg_advisory_xact_lock(7239481041701); END $$;
+SET LOCAL client_min_messages = warning;
+SET LOCAL search_path = '';
+
+DO $$
+BEGIN
+	IF to_regclass('public.tenant_containers') IS NULL THEN
+		RETURN;
+	END IF;
+	LOCK TABLE public.tenant_containers IN SHARE MODE;
+	IF NOT pg_has_role(current_user, 'berth_system', 'USAGE') THEN
+		RAISE EXCEPTION 'only a member of berth_system sees what lives' USING HINT = 'go down as whoever migrated';
+	END IF;
+	IF EXISTS (SELECT FROM public.tenant_containers WHERE deprovisioned_at IS NULL) THEN
+		RAISE EXCEPTION 'tenants live: going down would lose them' USING HINT = 'deprovision them first';
+	END IF;
+END $$;
+
+DROP TABLE IF EXISTS berth.foreign_objects;
+DO $$
+BEGIN -- the record of berth migrate, if it laid the schema
+	IF to_regclass('berth.schema_migrations') IS NOT NULL THEN
+		DELETE FROM berth.schema_migrations WHERE version = 47;
+	END IF;
+END $$;
+
+COMMIT;
