@@ -2,8 +2,12 @@ package cli
 
 import (
 	"context"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,6 +17,7 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
 	"github.com/unite-hub/berth/internal/testbed"
+	"github.com/unite-hub/berth/supabase"
 )
 
 // migrateRun is berth migrate with environment and arguments.
@@ -67,26 +72,37 @@ func TestMigrateLaysTheSchemaAndTakesItBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := map[string]string{"BERTH_DATABASE_URL": p.URL("laid"), "TERMINAL": "1"}
+	files, err := fs.Glob(supabase.Migrations, "migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no migrations: %v", err)
+	}
+	newest, err := strconv.Atoi(strings.TrimPrefix(strings.SplitN(path.Base(slices.Max(files)), "_", 2)[0], "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// N is the newest version, P the one before it.
+	numbered := strings.NewReplacer("N", strconv.Itoa(newest), "P", strconv.Itoa(newest-1)).Replace
 	for _, step := range []struct {
 		args string
 		want string
 	}{
-		{"--status", "0 0 45"}, {"", "0 45 45"}, {"", "45 45 45"}, {"--status", "45 45 45"},
-		{"--down-to 44", "45 44 45"}, {"--down-to 43 --yes", "44 43 45"}, {"--down-to 0 --yes", "43 0 45"}, {"", "0 45 45"},
+		{"--status", "0 0 N"}, {"", "0 N N"}, {"", "N N N"}, {"--status", "N N N"},
+		{"--down-to P", "N P N"}, {"--down-to 43 --yes", "P 43 N"}, {"--down-to 0 --yes", "43 0 N"}, {"", "0 N N"},
 	} {
+		step.args, step.want = numbered(step.args), numbered(step.want)
 		code, out, errs := migrateRun(t, env, strings.Fields(step.args)...)
 		_, numbers, _ := strings.Cut(out, "\n")
 		if got := strings.Join(strings.Fields(numbers), " "); code != 0 || got != step.want {
 			t.Fatalf("migrate %s: exit %d, %q, want %q; %s", step.args, code, got, step.want, errs)
 		}
-		if asked := strings.Contains(errs, "Type yes"); asked != (step.args == "--down-to 44") {
+		if asked := strings.Contains(errs, "Type yes"); asked != (step.args == numbered("--down-to P")) {
 			t.Errorf("migrate %s: asked %v", step.args, asked)
 		}
 	}
-	if code, _, errs := migrateRun(t, env, "--down-to", "45", "--yes"); code != 1 || !strings.Contains(errs, "no way down to 45") {
+	if code, _, errs := migrateRun(t, env, "--down-to", strconv.Itoa(newest), "--yes"); code != 1 || !strings.Contains(errs, "no way down to "+strconv.Itoa(newest)) {
 		t.Errorf("exit %d, %q", code, errs)
 	}
-	if code, out, _ := migrateRun(t, env, "-o", "json"); code != 0 || !strings.Contains(out, `"now": 45`) {
+	if code, out, _ := migrateRun(t, env, "-o", "json"); code != 0 || !strings.Contains(out, numbered(`"now": N`)) {
 		t.Errorf("exit %d, %q", code, out)
 	}
 }

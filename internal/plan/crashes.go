@@ -54,14 +54,16 @@ func (e *End) How() string {
 }
 
 // tellCrashes puts what crashed before everything else that a plan does: the
-// engine may have started it again already.
+// engine may have started it again already. What is given up is told at once:
+// nothing comes after it.
 func tellCrashes(s Situation, p Plan) Plan {
 	var told []Step
+	last := slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Event == berth.EventGaveUp })
 	for _, c := range s.Seen.Instances {
 		l := s.Lives[c.ID]
 		switch {
 		case l.Untold == 0 || !s.Stack.Run || endsByItself(s.Stack, c.Service):
-		case l.TellIn > 0:
+		case l.TellIn > 0 && !last:
 			if p.Then == Done {
 				p.Then, p.After = Wait, l.TellIn
 			} else if p.Then == Wait && p.After > 0 {
