@@ -85,7 +85,7 @@ func serviceAttributes() []Attribute {
 		honoured(s("command"), "as in compose; may refer to variables"),
 		honoured(s("entrypoint"), "as in compose; may refer to variables"),
 		honoured(s("working_dir"), "an absolute path"),
-		honoured(s("user"), "required, by numbers as UID:GID, neither 0: a name can be root in the image"),
+		honoured(s("user"), "required, by numbers as UID:GID, each from 1 to 2147483647: a name can be root in the image"),
 		honoured(s("environment"), "may refer to variables; a name without a value passes the tenant's variable on"),
 		honoured(s("labels"), "may refer to variables; com.unite-hub.*, com.docker.* and traefik.*, in small or capital letters, are Berth's own"),
 		honoured(s("container_name"), "only tenant_${TENANT_ID}, on the main service: Berth names containers"),

@@ -78,13 +78,28 @@ func (b *pacedBody) read(p []byte) (int, error) {
 // net/http waits for that, and must not be in its way. What is left is read, or
 // the connection is over with this answer. answered is false where there is none
 // to wait for.
+//
+// A body that has ended is left alone: net/http reads on behind it, and a
+// deadline that meets that read ends the context of all later requests of the
+// connection. So where one may have met it, the connection is over too.
 func (b *pacedBody) leave(answered bool) {
 	conn := b.flow.conn
 	b.left.Store(true)
-	_ = conn.SetReadDeadline(time.Unix(1, 0))
-	b.mu.Lock()
+	woken := false
+	if !b.mu.TryLock() {
+		woken = true
+		_ = conn.SetReadDeadline(time.Unix(1, 0))
+		b.mu.Lock()
+	}
 	defer b.mu.Unlock()
-	if !b.ended && answered {
+	switch {
+	case b.ended && woken:
+		conn.over.Store(true)
+		return
+	case b.ended:
+		return
+	}
+	if answered {
 		_ = http.NewResponseController(b.flow.ResponseWriter).Flush()
 		_ = conn.SetReadDeadline(time.Now().Add(leftoverTime))
 		_, _ = io.CopyN(io.Discard, readerFunc(b.read), leftoverBytes)
