@@ -48,6 +48,10 @@ type Config struct {
 // one that is as large as its own bound, so that is one more.
 const maxBody = 1 << 20
 
+// leftoverTime is how long is waited for what is left of a body once nobody
+// wants it.
+const leftoverTime = 2 * time.Second
+
 type server struct {
 	Config
 	api      huma.API
@@ -154,6 +158,9 @@ func (s *server) outermost(next http.Handler) http.Handler {
 				writeProblem(w, berth.Errorf(berth.CodeInternal, "Internal error").WithHint("look for request %s in Berth's log", id))
 			}
 		}()
+		if r.ContentLength != 0 { // net/http reads on for what is left, without a deadline, before it answers
+			defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(leftoverTime)) }()
+		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, id)))
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +21,7 @@ type Bounded struct {
 	All    int                       // connections; 0: no bound
 	Source int                       // of one IPv4 address, or of one IPv6 /64; 0: no bound
 	Exempt func(src netip.Addr) bool // sources that fall under All only, such as a proxy; nil: none
+	Stall  time.Duration             // for which a client may take nothing of what is sent to it; 0: no bound
 	Log    *slog.Logger              // nil: discards
 
 	mu       sync.Mutex
@@ -36,6 +38,7 @@ type bounded struct {
 	key   netip.Prefix  // zero: of no bounded source
 	quiet *list.Element // nil while a request is under way, or once it is closed
 	over  bool
+	until atomic.Bool // the server has set a deadline for writes itself
 }
 
 // Accept returns the next connection that there is room for.
@@ -141,6 +144,22 @@ func (b *Bounded) forget(c *bounded) {
 			delete(b.bySource, c.key)
 		}
 	}
+}
+
+// Write gives up on a client that takes nothing for Stall.
+func (c *bounded) Write(p []byte) (int, error) {
+	if c.from.Stall > 0 && !c.until.Load() {
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.from.Stall)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(p)
+}
+
+// SetWriteDeadline sets one that Write leaves alone.
+func (c *bounded) SetWriteDeadline(t time.Time) error {
+	c.until.Store(!t.IsZero())
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // Close frees the connection's place.

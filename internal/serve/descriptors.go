@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -68,7 +69,7 @@ func (d descriptors) underWay() api.UnderWay {
 // or from this machine, where one may run, is not known to be one source.
 func (d descriptors) bounded(s *server, srv *http.Server, l net.Listener) net.Listener {
 	b := &netguard.Bounded{
-		Listener: l, All: d.api, Source: max(d.api/8, 16), Log: s.log,
+		Listener: l, All: d.api, Source: max(d.api/8, 16), Stall: time.Minute, Log: s.log,
 		Exempt: func(src netip.Addr) bool {
 			if src.IsLoopback() {
 				return true
