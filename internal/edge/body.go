@@ -45,7 +45,8 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	if b.flow.begun.Load() {
 		return b.read(p)
 	}
-	rest := opts.BodyGrace + time.Duration(b.came)*time.Second/time.Duration(opts.MinBodyRate) - b.waited
+	// In whole numbers of nanoseconds, 10 GB would be more than 64 bits hold.
+	rest := opts.BodyGrace + time.Duration(float64(b.came)/float64(opts.MinBodyRate)*float64(time.Second)) - b.waited
 	began := time.Now()
 	_ = conn.SetReadDeadline(began.Add(rest))
 	if b.flow.begun.Load() { // meanwhile, and before this deadline was set
