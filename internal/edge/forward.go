@@ -7,6 +7,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -147,9 +148,26 @@ func (t *target) rewrite(pr *httputil.ProxyRequest) {
 	e.headers.setForwarding(pr, flowOf(pr.In.Context()).way)
 	dropOwnCookies(pr.Out.Header)
 	e.headers.passTrailers(pr.In, pr.Out)
+	if ofHTTP(pr.Out.Header.Get("Upgrade")) {
+		pr.Out.Header.Del("Upgrade")
+		pr.Out.Header.Del("Connection")
+	}
+	pr.Out.Header.Del("HTTP2-Settings")
 	pr.Out.URL.Scheme = "http"
 	pr.Out.URL.Host = "tenant"
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // as it was sent, also where it can't be parsed
+}
+
+// ofHTTP reports whether an upgrade leads to HTTP again: its requests would pass
+// with whatever headers a client makes up.
+func ofHTTP(upgrade string) bool {
+	for token := range strings.SplitSeq(upgrade, ",") {
+		token = strings.ToLower(strings.TrimSpace(token))
+		if token == "h2c" || token == "h2" || strings.HasPrefix(token, "http/") || strings.HasPrefix(token, "tls/") {
+			return true
+		}
+	}
+	return false
 }
 
 // roundRobin sends each request to the next upstream. One that can't be dialled

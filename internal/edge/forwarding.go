@@ -41,7 +41,7 @@ func newHeaders() *headers {
 func forwardedPrefixes() []string {
 	return []string{
 		"x-forwarded", "x-forwarder-", "x-forwarding-", "x-auth-request-", "x-envoy-", "x-goog-authenticated-user-", "x-ms-client-principal",
-		"x-amzn-oidc-", "x-appengine-", "cf-access-", "tailscale-user-", "x-ssl-client-", "ssl-client-", "x-client-cert",
+		"x-amzn-oidc-", "x-appengine-", "cf-access-", "tailscale-user-", "x-authentik-", "x-pomerium-", "x-consumer-", "x-webauth-", "x-ssl-client-", "ssl-client-", "x-client-cert",
 	}
 }
 
@@ -53,7 +53,7 @@ func forwardedNames() []string {
 		"x-original-forwarded-for", "x-rewrite-url", "x-http-host-override", "x-proxy-host", "cf-visitor", "cloudfront-forwarded-proto",
 		"x-arr-ssl", "x-https", "ssl-offloaded", "x-azure-fdid",
 		// As whom: what a proxy that signs people in says of them.
-		"remote-user", "x-remote-user", "x-remote-group", "x-webauth-user", "x-authenticated-user", "x-goog-iap-jwt-assertion",
+		"remote-user", "remote-groups", "remote-name", "remote-email", "x-remote-user", "x-vouch-user", "x-anonymous-consumer", "x-credential-identifier", "x-remote-group", "x-webauth-user", "x-authenticated-user", "x-goog-iap-jwt-assertion",
 		"x-token-subject", "x-user-dn", "client-cert", "client-cert-chain", "x-arr-clientcert", "x-tls-client-cert",
 	}
 }
@@ -65,7 +65,7 @@ func addressNames() []string {
 		"x-proxyuser-ip", "wl-proxy-client-ip", "proxy-client-ip", "x-original-for", "x-original-ip", "x-original-remote-addr",
 		"x-originating-ip", "x-remote-ip", "x-remote-addr", "remote-addr", "x-real-client-ip", "real-ip", "x-nf-client-connection-ip",
 		"fly-client-ip", "do-connecting-ip", "x-vercel-ip", "akamai-client-ip", "x-coming-from", "x-source-ip", "x-host-ip",
-		"cloudfront-viewer-address",
+		"cloudfront-viewer-address", "incap-client-ip", "x-sucuri-clientip", "ali-cdn-real-ip", "eo-connecting-ip",
 	}
 }
 
@@ -73,8 +73,9 @@ func addressNames() []string {
 const foldedMost = 64
 
 // of is what a header means. A gateway interface turns both "-" and "_" into
-// "_", so that either spelling would be believed; odd tells a name that is not
-// spelled as a proxy would.
+// "_", some (lighttpd's) whatever is neither letter nor digit, so that any such
+// spelling would be believed; odd tells a name that is not spelled as a proxy
+// would.
 func (h *headers) of(name string) (m meaning, odd bool) {
 	var buf [foldedMost]byte
 	n := min(len(name), foldedMost)
@@ -83,7 +84,7 @@ func (h *headers) of(name string) (m meaning, odd bool) {
 		switch {
 		case 'A' <= c && c <= 'Z':
 			c += 'a' - 'A'
-		case c == '_' || c == '.' || c == ' ': // as CGI and PHP fold them
+		case c != '-' && (c < '0' || '9' < c) && (c < 'a' || 'z' < c):
 			c, odd = '-', true
 		}
 		buf[i] = c
