@@ -72,6 +72,10 @@ func redact(n *yaml.Node, name string) {
 		if namesSecret(name) && n.Tag != "!!bool" && n.Tag != "!!null" && hasLiteral(n.Value) || looksSecret(n.Value) {
 			hide(n)
 		}
+	case yaml.AliasNode: // what it stands for may have no telling name of its own
+		if a := n.Alias; a != nil && a.Kind == yaml.ScalarNode {
+			redact(a, name)
+		}
 	default:
 		for _, c := range n.Content {
 			redact(c, name)
