@@ -175,7 +175,11 @@ func TestTheMemoryOfATenantsAnswersIsBounded(t *testing.T) {
 			answers <- body
 		}()
 	}
-	if body := <-answers; !strings.Contains(body, "upstream_over_limit") || !strings.Contains(body, "memory") {
+	body := <-answers
+	for body == "400 Bad Request" { // by net/http: the answers to the others left no memory for this one's head
+		body = <-answers
+	}
+	if !strings.Contains(body, "upstream_over_limit") || !strings.Contains(body, "memory") {
 		t.Errorf("the first that is answered: %s", body)
 	}
 	if res, _ := get(t, client(t), other); res.StatusCode != 200 {
