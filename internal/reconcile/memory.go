@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -28,6 +29,7 @@ type remembered struct {
 	wasWell    bool          // they did once
 	relapses   int           // rounds in a row since then in which not all did
 	progress   berth.Progress
+	clashed    []netip.Prefix         // that the engine refused
 	steps      []berth.DeploymentStep // with those that are recorded
 }
 

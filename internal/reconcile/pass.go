@@ -79,6 +79,11 @@ func (p *pass) advance(ctx context.Context) (verdict, error) {
 	if err := p.checkEngine(); err != nil {
 		return verdict{}, err
 	}
+	if p.Deployment == nil && p.Tenant.EngineID == "" && p.Tenant.Want != berth.WantGone {
+		if err := p.begin(ctx); err != nil { // what would have taken it up was cancelled
+			return verdict{}, err
+		}
+	}
 	if err := p.observe(ctx); err != nil {
 		return verdict{}, err
 	}
@@ -158,19 +163,24 @@ func (p *pass) endedElsewhere(organizationID, openID string) {
 
 // exclusiveBefore returns the volumes that the version which may still run
 // shares with nobody: the one before a deployment, or the one that a deployment
-// failed with.
+// failed with, or had when it was cancelled.
 func (p *pass) exclusiveBefore(ctx context.Context, tx store.Tx) ([]string, error) {
 	version := ""
 	switch d := p.Deployment; {
 	case d != nil && d.Previous != nil:
 		version = d.Previous.Blueprint
 	case d == nil && p.Tenant.Health != berth.HealthHealthy:
-		last, _, err := tx.ListDeployments(ctx, p.Tenant.OrganizationID, store.Page{Limit: 1})
+		last, _, err := tx.ListDeployments(ctx, p.Tenant.OrganizationID, store.Page{Limit: 5})
 		if err != nil {
 			return nil, err
 		}
-		if len(last) > 0 && last[0].Status == berth.DeploymentFailed {
-			version = last[0].New.Blueprint
+		for _, d := range last { // a stop that replaced one may have been taken back itself
+			if d.Status == berth.DeploymentCompleted {
+				break
+			}
+			if version = d.New.Blueprint; version != p.Tenant.Spec.Blueprint {
+				break
+			}
 		}
 	}
 	if version == "" || version == p.Tenant.Spec.Blueprint {
@@ -222,7 +232,9 @@ func (p *pass) recall(ctx context.Context) {
 			p.Arrived = max(time.Since(r.arrived), 1) // 0 is for what has not
 		}
 	}
-	p.Proven = p.histories.recall(p.Tenant, p.Deployment != nil, p.Seen)
+	if !p.saw.IsZero() || p.fresh() { // whom to believe is not decided without a look
+		p.Proven = p.histories.recall(p.Tenant, p.Deployment != nil, p.Seen)
+	}
 	long, _, held := p.routes.held(p.Tenant.OrganizationID)
 	p.Holding = held && (p.Deployment != nil || long < p.Loop.Patience)
 	p.Unready = p.unready()
@@ -347,10 +359,13 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	case berth.Is(err, berth.CodeNotLeading), berth.Is(err, berth.CodeOutcomeUnknown):
 		return verdict{then: plan.Retry} // the database's trouble: what is recorded stands
 	case berth.Is(err, berth.CodeSubnetTaken):
-		err = p.moveSubnet(ctx, err)
+		p.memory.impatient(p.Deployment)
+		if p.Deployment == nil || p.memory.recall(p.Deployment).waited(p.Loop.Observe) < p.Loop.Patience {
+			err = p.moveSubnet(ctx, err)
+		}
 	}
 	if err == nil {
-		return verdict{then: plan.Wait}
+		return verdict{then: plan.Retry} // not at once: another one may clash as well
 	}
 	p.Log.Warn("tenant could not be reconciled", "tenant", organizationID, "error", err, "code", berth.CodeOf(err))
 	code := berth.CodeOf(err)

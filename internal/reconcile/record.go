@@ -55,7 +55,9 @@ func (p *pass) begin(ctx context.Context) error {
 	info, _ := p.breaker.get()
 	p.histories.pardon(p.Tenant.OrganizationID)
 	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
-		d.StartedAt = now()
+		if d != nil {
+			d.StartedAt = now()
+		}
 		if t.EngineID == "" && t.Want != berth.WantGone {
 			t.EngineID = info.ID
 		}
@@ -265,16 +267,24 @@ func (p *pass) moveSubnet(ctx context.Context, cause error) error {
 	if err != nil {
 		return berth.Errorf(berth.CodeInternal, "list the host's networks: %w", err)
 	}
+	clashed := []netip.Prefix{p.Tenant.Subnet}
+	p.memory.update(p.Deployment, func(r *remembered) {
+		r.clashed = append(slices.Clip(r.clashed), p.Tenant.Subnet)
+		clashed = r.clashed
+	})
 	err = p.commit(ctx, func(tx store.Tx, t *berth.Tenant, _ *berth.Deployment) error {
 		taken, err := tx.TakenSubnets(ctx) // the one that clashes among them
 		if err != nil {
 			return err
 		}
-		t.Subnet, err = berth.FreeSubnet(p.Pool, append(append([]netip.Prefix(nil), host...), taken...))
+		t.Subnet, err = berth.FreeSubnet(p.Pool, slices.Concat(host, taken, clashed))
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if p.Deployment == nil && p.Tenant.Cause != "" {
+		return nil // told, and tried again and again
 	}
 	return p.journal(ctx, berth.EventEngine, "moved to subnet "+p.Tenant.Subnet.String()+": "+cause.Error())
 }

@@ -93,9 +93,13 @@ func takeBack(t *berth.Tenant, open berth.Deployment) {
 	t.Generation++
 	t.Health = berth.HealthUnknown
 	if open.Type == berth.DeployDeprovision {
-		t.Status = berth.StatusStopped
-		if t.Want == berth.WantRunning {
+		switch {
+		case t.EngineID == "": // it replaced a provision that nobody had taken up
+			t.Status = berth.StatusPending
+		case t.Want == berth.WantRunning:
 			t.Status = berth.StatusRunning
+		default:
+			t.Status = berth.StatusStopped
 		}
 	}
 }
