@@ -60,6 +60,7 @@ type lane struct {
 
 	mu      sync.Mutex
 	busy    int // places that are held
+	urgents int // of them, by what is urgent
 	drags   int // of them, by tenants that drag
 	waiting [urgencies][]*place
 	turn    [urgencies]int  // the virtual time at which each is next
@@ -121,7 +122,10 @@ func (l *lane) grant() {
 		l.waiting[next] = l.waiting[next][1:]
 		p.held = true
 		l.busy++
-		if p.urgency == dragging {
+		switch p.urgency {
+		case urgent:
+			l.urgents++
+		case dragging:
 			l.drags++
 		}
 		p.timer = time.AfterFunc(l.patience, p.overdue)
@@ -134,11 +138,15 @@ func (l *lane) free(u urgency) bool {
 	case urgent:
 		return l.busy < l.width+l.spare
 	case dragging:
-		return l.busy < l.width && l.drags < max(l.width/2, 1)
+		return l.shared() < l.width && l.drags < max(l.width/2, 1)
 	default:
-		return l.busy < l.width
+		return l.shared() < l.width
 	}
 }
+
+// shared is how many of the places for everyone are held: what is urgent has the
+// spare ones first, so that however much of it waits, the others get their share.
+func (l *lane) shared() int { return l.busy - min(l.urgents, l.spare) }
 
 // leave gives the place back, or stops waiting for it.
 func (p *place) leave() {
@@ -183,7 +191,10 @@ func (p *place) release() {
 	p.held = false
 	p.timer.Stop()
 	p.lane.busy--
-	if p.urgency == dragging {
+	switch p.urgency {
+	case urgent:
+		p.lane.urgents--
+	case dragging:
 		p.lane.drags--
 	}
 	p.lane.grant()
