@@ -279,6 +279,9 @@ func (p *pass) halt(ctx context.Context, stack berth.Stack) error {
 		if err == nil {
 			p.see(seen)
 			p.histories.stopped(p.Tenant.OrganizationID, seen)
+			// What crashed until now is told, but is none of the restart's.
+			p.histories.lives(p.Tenant.OrganizationID, seen, func(berth.Instance) bool { return false })
+			p.histories.pardon(p.Tenant.OrganizationID)
 			p.memory.update(p.Deployment, func(r *remembered) { r.restarted = true })
 		}
 		return err

@@ -36,9 +36,11 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		return Receipt{}, err
 	}
 	var r Receipt
+	repeated := false // nothing is new: what works on it is not interrupted
 	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		var err error
 		if r, err = s.earlier(ctx, tx, call); err != nil || r.Earlier {
+			repeated = true
 			if err == nil { // to repeat an answer takes what the order took
 				err = authorise(ctx, tx, actor, what.scope, r.Tenant.OrganizationID)
 			}
@@ -54,7 +56,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 			return err
 		}
 		if busy && open.Type == berth.DeployDeprovision && o == berth.OrderDeprovision {
-			r = s.receipt(t, open)
+			r, repeated = s.receipt(t, open), true
 			return nil
 		}
 		t, down := now.of(t, busy)
@@ -85,7 +87,9 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		return Receipt{}, err
 	}
 	s.link(call, r)
-	s.loop.Enqueue(r.Tenant.OrganizationID)
+	if !repeated {
+		s.loop.Enqueue(r.Tenant.OrganizationID)
+	}
 	return r, nil
 }
 
