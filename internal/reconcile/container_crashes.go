@@ -13,9 +13,10 @@ import (
 // How fast a container without a sign of life is restarted, and how long a good
 // time is that makes up for all crashes before. As in Cloud Foundry's Diego.
 const (
-	tellPause  = time.Minute     // between two events about one service's crashes
-	exitWait   = 2 * time.Second // for the engine's event that tells an exit code
-	lineWait   = 2 * time.Second // for what a container wrote last
+	tellPause  = time.Minute      // between two events about one service's crashes
+	exitWait   = 2 * time.Second  // for the engine's event that tells an exit code
+	oomWait    = 10 * time.Second // between a kill for want of memory and the end that it caused
+	lineWait   = 2 * time.Second  // for what a container wrote last
 	lastLines  = 5
 	goodTime   = 5 * time.Minute
 	reviveBase = time.Second
@@ -38,6 +39,12 @@ type life struct {
 	due      time.Time // when it may be restarted at the soonest
 }
 
+// ending is what events told of how a container ended.
+type ending struct {
+	last *plan.End // nil while none told
+	oom  time.Time // when the kernel last killed one of its processes, since then
+}
+
 // lives counts the crashes of what is seen, and forgets those of containers
 // that have run well for long enough. What a container went through before it
 // was first seen is not held against it, unless it is fresh.
@@ -51,8 +58,8 @@ func (s *histories) lives(organizationID string, seen berth.Observed, fresh func
 				it.lives[c.ID] = l
 			}
 			l.see(c)
-			if end, ok := it.ends[c.ID]; ok && l.last == nil && l.untold > 0 {
-				l.last = &end
+			if end := it.ends[c.ID]; end.last != nil && l.last == nil && l.untold > 0 {
+				l.last = end.last
 				delete(it.ends, c.ID)
 			}
 			life := plan.Life{Crashes: l.crashes, Last: l.last, Untold: l.untold}
@@ -119,10 +126,13 @@ func (l *life) see(c berth.Instance) {
 func (s *histories) hintEnd(h berth.Hint) {
 	s.update(h.OrganizationID, func(it *history) {
 		end := it.ends[h.InstanceID]
-		if h.Ended {
-			end.ExitCode = h.ExitCode
+		if h.OOM {
+			end.oom = time.Now()
 		}
-		end.OOM = h.OOM || end.OOM && h.Ended
+		if h.Ended {
+			end.last = &plan.End{ExitCode: h.ExitCode, OOM: !end.oom.IsZero() && time.Since(end.oom) < oomWait}
+			end.oom = time.Time{}
+		}
 		it.ends[h.InstanceID] = end
 	})
 }

@@ -20,7 +20,7 @@ type histories struct {
 type history struct {
 	proven map[string]time.Time // container id to the start since which it was found well
 	lives  map[string]*life     // by container id
-	ends   map[string]plan.End  // by container id, as events told them
+	ends   map[string]ending    // by container id, as events told them
 	toldAt map[string]time.Time // by service, when its crashes were last told
 	oomAt  time.Time            // when a kill for want of memory was last told
 }
@@ -33,7 +33,7 @@ func (s *histories) recall(t berth.Tenant, changing bool, seen berth.Observed) (
 	defer s.mu.Unlock()
 	it := s.byOrg[t.OrganizationID]
 	if it == nil {
-		it = &history{proven: map[string]time.Time{}, lives: map[string]*life{}, ends: map[string]plan.End{}, toldAt: map[string]time.Time{}}
+		it = &history{proven: map[string]time.Time{}, lives: map[string]*life{}, ends: map[string]ending{}, toldAt: map[string]time.Time{}}
 		s.byOrg[t.OrganizationID] = it
 		for _, c := range seen.Instances {
 			if believed(t, changing, c) {
@@ -79,7 +79,7 @@ func (s *histories) keep(seen berth.Observed) {
 	}
 	s.update(seen.OrganizationID, func(it *history) {
 		maps.DeleteFunc(it.proven, func(id string, _ time.Time) bool { return !there[id] })
-		maps.DeleteFunc(it.ends, func(id string, _ plan.End) bool { return !there[id] })
+		maps.DeleteFunc(it.ends, func(id string, _ ending) bool { return !there[id] })
 		maps.DeleteFunc(it.lives, func(id string, _ *life) bool { return !there[id] })
 	})
 }
