@@ -21,7 +21,7 @@ demo: ## the main job on real containers: provision, call, scale, deploy, roll b
 .PHONY: test
 test: lint build images postgres ## every test, on real components; starts what it needs
 	shared=$$(mktemp -d); trap 'rm -rf "$$shared"' EXIT; export BERTH_TESTBED=$$shared; \
-	$(tool) gotestsum --format pkgname -- -race -timeout 15m ./...
+	$(tool) gotestsum --format pkgname -- -race -timeout 45m ./...
 
 .PHONY: test-long
 test-long: build images postgres ## the randomized tests for many more steps, half an hour of storms, and the fuzzers
