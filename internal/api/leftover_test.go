@@ -35,7 +35,7 @@ func TestNobodyKnownHoldsAConnectionForLong(t *testing.T) {
 				t.Cleanup(func() { c.Close() })
 				fmt.Fprint(c, ask)
 			}
-			for end := time.Now().Add(15 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+			for end := time.Now().Add(15 * time.Second); ; <-time.After(200 * time.Millisecond) {
 				c, err := net.Dial("tcp", raw.Addr().String())
 				w.must(err)
 				fmt.Fprint(c, "GET /api/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

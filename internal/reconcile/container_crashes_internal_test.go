@@ -23,7 +23,7 @@ func TestAnOOMIsNotHeldAgainstTheNextCrash(t *testing.T) {
 		c.State, c.Restarts, c.ExitCode, c.OOMKilled = berth.InstanceRestarting, 1, 137, true
 		t.Logf("first: %s", s.lives("o", seen(), never)["c"].Last.How())
 		s.told("o", c)
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		// An hour later it ends with 3, and runs again when it is looked at.
 		s.hintEnd(berth.Hint{OrganizationID: "o", InstanceID: "c", Ended: true, ExitCode: 3})
 		c = berth.Instance{ID: "c", Service: "app", State: berth.InstanceRunning, StartedAt: time.Now(), Restarts: 2}

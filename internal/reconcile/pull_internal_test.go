@@ -19,12 +19,12 @@ func TestPatienceEndsThoughEachAttemptGetsOn(t *testing.T) {
 			place, _ := p.lanes.look.acquire(p.soft, "o", urgent)
 			pu := &pull{pass: p, place: place, end: func() {}, watch: time.NewTimer(time.Hour)}
 			pu.progress(berth.Progress{Step: "pull"})
-			time.Sleep(10 * time.Second)
+			<-time.After(10 * time.Second)
 			pu.progress(berth.Progress{Step: "pull", Done: 1})
-			time.Sleep(30 * time.Second)
+			<-time.After(30 * time.Second)
 			pu.place.leave()
 			pu.watch.Stop()
-			time.Sleep(20 * time.Second)
+			<-time.After(20 * time.Second)
 		}
 		if w := p.memory.recall(p.Deployment).waited(0); w < time.Hour || w > 5010*time.Second {
 			t.Errorf("after an hour and more of stalls and pauses it waited %v", w)
