@@ -13,7 +13,7 @@ set -eu
 suite=bookworm
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 recipe=1 # raise it when what follows makes another image
-label=com.unite-hub.berth.base
+label=berth.example.base
 
 say() { echo "baseimage: $*" >&2; }
 die() { say "$*"; exit 1; }

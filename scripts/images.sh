@@ -11,7 +11,7 @@
 #   NEXTJS_APP   the folder of the app in nextjs; examples/nextjs
 set -eu
 root=$(CDPATH='' cd "$(dirname "$0")/.." && pwd)
-label=com.unite-hub.example.content
+label=berth.example.content
 authorities=/etc/ssl/certs/ca-certificates.crt # a network's own one is among them
 export DOCKER_BUILDKIT=0                        # no plugin to be had everywhere
 

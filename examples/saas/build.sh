@@ -14,7 +14,7 @@ set -eu
 here=$(CDPATH='' cd "$(dirname "$0")" && pwd)
 root=$(CDPATH='' cd "$here/../.." && pwd)
 base=${BASE_IMAGE:-}
-label=com.unite-hub.example.content
+label=berth.example.content
 export DOCKER_BUILDKIT=0 # no plugin to be had everywhere, and nothing here needs it
 
 say() { echo "saas: $*" >&2; }
