@@ -29,6 +29,7 @@ type remembered struct {
 	wasWell    bool          // they did once
 	relapses   int           // rounds in a row since then in which not all did
 	progress   berth.Progress
+	pullError  error                  // of the last attempt that was not cut off; nil for none
 	clashed    []netip.Prefix         // that the engine refused
 	steps      []berth.DeploymentStep // with those that are recorded
 }
@@ -134,4 +135,13 @@ func (m *memory) forget(organizationID string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.byOrg, organizationID)
+}
+
+// pullError is why the last attempt to pull failed that was not cut off, nil if
+// none did.
+func (m *memory) pullError(d *berth.Deployment) error {
+	if d == nil {
+		return nil
+	}
+	return m.recall(d).pullError
 }

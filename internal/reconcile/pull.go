@@ -46,6 +46,11 @@ func (p *pass) available(reference string, cred *berth.Credential) (pin string, 
 	if err != nil && pu.stalled.Load() && p.soft.Err() == nil {
 		err = berth.Errorf(berth.CodeRegistryUnavailable, "The pull of %s does not get on: %w", reference, err).
 			WithHint("check the connection to the registry; Berth tries again by itself").WithOp("pull image", p.Tenant.OrganizationID)
+		if before := p.memory.pullError(p.Deployment); before != nil {
+			err = before // says more than that the last attempt was cut off
+		}
+	} else if err != nil && pu.began {
+		p.memory.update(p.Deployment, func(r *remembered) { r.pullError = err })
 	}
 	return pin, pu.began, err
 }
