@@ -80,7 +80,7 @@ func count() {
 		}
 		fmt.Fprintln(out, "line", n)
 		if n%20 == 0 {
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(10 * time.Millisecond) // as fast as a busy program logs, not as a core can: readers are to keep up
 		}
 	}
 }
