@@ -77,7 +77,7 @@ type Step struct {
 	Stack     berth.Stack      // of StepApply and StepHalt
 	Status    berth.Status     // of StepRecord
 	Health    berth.Health     // of StepRecord
-	Container string           // of StepRevive and StepRest: the engine's id
+	Container string           // of StepRevive, StepStop and StepCrash: the engine's id
 	Event     string           // of StepRecord: what it is told as, if not by its health
 	Reason    string           // why, for people
 }
