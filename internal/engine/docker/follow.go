@@ -21,8 +21,10 @@ const (
 	mostBehind = 128 << 10
 	// messageSize is what a message takes beside its text.
 	messageSize = 64
-	// mostSeen is how many messages of what was read before are known again.
-	mostSeen = 512
+	// mostSeen is how many messages of what was read before are known again: all
+	// that can wait for a reader while it reads what came before, and as many that
+	// are not in order.
+	mostSeen = 2 * mostBehind / messageSize
 	// disorder is how far apart the times of messages may be that are not in
 	// order: the two streams of a container are read side by side.
 	disorder = time.Second
@@ -51,10 +53,17 @@ type follower struct {
 	keptLog
 	stdout, stderr *lineStream
 
-	first, last time.Time // of the messages that were read
+	first, last time.Time // of the messages that were read; what is not after first is none of what comes
 	seed        maphash.Seed
 	seen        map[uint64]bool
-	recent      []uint64 // of seen, the oldest first
+	recent      []remembered // of seen, the oldest at next
+	next        int
+}
+
+// remembered is a message that is known again.
+type remembered struct {
+	at  time.Time
+	sum uint64
 }
 
 // history writes what a stream that is not followed holds, except what was
@@ -75,7 +84,7 @@ func (f *follower) history(ctx context.Context, body io.ReadCloser) error {
 
 // follow writes what comes until the container's log is at its end.
 func (f *follower) follow(ctx context.Context) error {
-	r, first, err := f.engine.tails.Join(ctx, f.id, f.tail)
+	r, _, err := f.engine.tails.Join(ctx, f.id, f.tail)
 	if errdefs.IsNotFound(err) || ctx.Err() != nil {
 		return nil // it was removed since, or the reader is gone
 	}
@@ -83,17 +92,14 @@ func (f *follower) follow(ctx context.Context) error {
 		return err
 	}
 	defer r.Close()
-	if !first { // what came before this reader did is not in the stream
-		body, err := f.open(ctx, f.keptLog, f.since(-1))
-		if errdefs.IsNotFound(err) {
-			return nil
-		}
-		if err == nil {
-			err = f.history(ctx, body)
-		}
-		if err != nil {
-			return err
-		}
+	// What came before this reader did is not in the stream, and of what came while
+	// it read, the stream begins with the latest messages only.
+	body, err := f.open(ctx, f.keptLog, f.since(-1))
+	if err == nil {
+		err = f.history(ctx, body)
+	}
+	if err != nil && !errdefs.IsNotFound(err) { // of one that was removed since, the stream has the rest
+		return err
 	}
 	for {
 		m, missed, err := r.Next(ctx)
@@ -116,9 +122,10 @@ func (f *follower) follow(ctx context.Context) error {
 	}
 }
 
-// since asks for what comes after all that was read.
+// since asks for what comes after all that was read, and what may have come
+// before it and be written after it.
 func (f *follower) since(tail int) berth.LogOptions {
-	o := berth.LogOptions{Since: f.last, Tail: tail}
+	o := berth.LogOptions{Since: f.last.Add(-disorder), Tail: tail}
 	if f.last.IsZero() {
 		o = berth.LogOptions{Since: f.options.Since, Tail: -1}
 	}
@@ -146,11 +153,11 @@ func (f *follower) tail(ctx context.Context) (fanout.Source[message], error) {
 func (f *follower) isNew(m message) bool {
 	if f.last.IsZero() || m.at.IsZero() || m.at.After(f.last) {
 		if f.seen != nil && m.at.Sub(f.last) > disorder {
-			f.seen, f.recent = nil, nil
+			f.seen, f.recent, f.next = nil, nil, 0
 		}
 		return true
 	}
-	return f.seen != nil && !m.at.Before(f.first) && f.last.Sub(m.at) < disorder && !f.seen[f.sum(m)]
+	return f.seen != nil && m.at.After(f.first) && f.last.Sub(m.at) < disorder && !f.seen[f.sum(m)]
 }
 
 func (f *follower) remember(m message) {
@@ -166,12 +173,20 @@ func (f *follower) remember(m message) {
 	if m.at.After(f.last) {
 		f.last = m.at
 	}
-	if len(f.recent) == mostSeen {
-		delete(f.seen, f.recent[0])
-		f.recent = append(f.recent[:0], f.recent[1:]...)
+	r := remembered{m.at, f.sum(m)}
+	f.seen[r.sum] = true
+	if len(f.recent) < mostSeen {
+		f.recent = append(f.recent, r)
+		return
 	}
-	sum := f.sum(m)
-	f.seen[sum], f.recent = true, append(f.recent, sum)
+	// What is forgotten could be taken for new: nothing from its time or before is,
+	// any more.
+	forgotten := f.recent[f.next]
+	delete(f.seen, forgotten.sum)
+	if forgotten.at.After(f.first) {
+		f.first = forgotten.at
+	}
+	f.recent[f.next], f.next = r, (f.next+1)%mostSeen
 }
 
 func (f *follower) sum(m message) uint64 {

@@ -99,6 +99,48 @@ func TestEverybodyWhoFollowsAContainerSharesOneStreamAndSeesEachLineOnce(t *test
 	}
 }
 
+// Between the moment from which a reader hears of new lines and the moment in
+// which it has read the old ones, as many lines may come as wait for it.
+func TestLinesThatComeWhileAReaderReadsWhatCameBeforeAreSeenOnce(t *testing.T) {
+	const between = 1200
+	p, logs := counting(t)
+	var readers atomic.Int64
+	asked, goOn := make(chan struct{}), make(chan struct{})
+	p.breakWith(func(w http.ResponseWriter, r *http.Request, through http.Handler) {
+		q := r.URL.Query()
+		if strings.HasSuffix(r.URL.Path, "/logs") && q.Get("follow") != "1" && q.Get("since") != "" && readers.Load() == 2 {
+			asked <- struct{}{}
+			<-goOn
+		}
+		through.ServeHTTP(w, r)
+	})
+	first := bufio.NewScanner(logs(t.Context(), 1))
+	for n := 0; n < 1000; { // long since at what comes
+		n = max(n, number(t, first))
+	}
+	readers.Store(2)
+	second := bufio.NewScanner(logs(t.Context(), 1))
+	from := number(t, second)
+	<-asked // it hears of new lines since
+	for n := from; n < from+between; {
+		n = max(n, number(t, first))
+	}
+	close(goOn)
+	seen, most := map[int]bool{from: true}, from
+	for range 2 * between {
+		n := number(t, second)
+		if seen[n] {
+			t.Fatalf("line %d came twice", n)
+		}
+		seen[n], most = true, max(most, n)
+	}
+	for n := from + 200; n < most-200; n++ { // the two streams are not in order among each other
+		if !seen[n] {
+			t.Errorf("line %d never came", n)
+		}
+	}
+}
+
 func TestAReaderOfALogWhoStandsStillIsToldWhatItMissed(t *testing.T) {
 	_, logs := counting(t)
 	still, quick := bufio.NewScanner(logs(t.Context(), 1)), bufio.NewScanner(logs(t.Context(), 1))
