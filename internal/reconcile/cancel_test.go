@@ -35,7 +35,7 @@ func TestACancelledDeploymentLeavesWhatServedAsItWas(t *testing.T) {
 		r, err := w.deployTag(1, "app:sick")
 		w.must(err)
 		w.eventually(time.Minute, "both are there", func() bool { return len(w.observed(1).Instances) == 2 })
-		served := len(w.edge.history)
+		served := len(w.edge.past())
 		out := w.cancelled(1)
 		if out.Deployment.ID != r.Deployment.ID || len(out.NotUndone) != 0 {
 			t.Errorf("answered %+v", out)
@@ -47,7 +47,7 @@ func TestACancelledDeploymentLeavesWhatServedAsItWas(t *testing.T) {
 		if after := w.observed(1).Instances[0]; after.ID != before.ID || !after.StartedAt.Equal(before.StartedAt) {
 			t.Errorf("what served was touched: %+v, was %+v", after, before)
 		}
-		for _, r := range w.edge.history[served:] {
+		for _, r := range w.edge.past()[served:] {
 			if r.State != berth.RouteServing {
 				t.Errorf("the route was %s meanwhile", r.State)
 			}
@@ -79,7 +79,7 @@ func TestRequestsAreHeldOnTheWayBackOfAReplacementThatIsCancelled(t *testing.T) 
 		w.wellAgain(1, imageV1)
 		w.done(r, nil)
 		states := ""
-		for _, r := range w.edge.history {
+		for _, r := range w.edge.past() {
 			states += string(r.State) + " "
 		}
 		if _, after, _ := strings.Cut(states, "holding"); strings.Contains(after, "starting") || strings.Contains(after, "stopped") {

@@ -126,11 +126,11 @@ func TestAFirstLookThatFailsCostsNoRequest(t *testing.T) {
 			return nil
 		})
 		w.wire()
-		w.edge.history = nil
+		w.edge.forget()
 		w.run()
 		<-time.After(time.Minute)
 		t.Logf("route %s", w.state(1))
-		for _, x := range w.edge.history {
+		for _, x := range w.edge.past() {
 			t.Logf("route %s %v", x.State, x.Upstreams)
 			if x.State != berth.RouteServing {
 				t.Error("what serves and is well lost its route")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -215,8 +216,8 @@ func TestALookInTheMiddleOfARestartFindsNoDrift(t *testing.T) {
 // Its address may be another tenant's as soon as its network is gone.
 func TestWhatIsRemovedIsNotWatchedAnyMore(t *testing.T) {
 	inBubble(t, func(w *world) {
-		left := 0
-		w.left = func() { left++ }
+		var left atomic.Int32
+		w.left = func() { left.Add(1) }
 		w.wire()
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -230,8 +231,8 @@ func TestWhatIsRemovedIsNotWatchedAnyMore(t *testing.T) {
 			return nil
 		})
 		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesDelete))
-		if left != 1 {
-			t.Errorf("told %d times", left)
+		if left.Load() != 1 {
+			t.Errorf("told %d times", left.Load())
 		}
 	})
 }

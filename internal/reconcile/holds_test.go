@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,13 +81,13 @@ func TestRequestsAreHeldAgainAfterACrashInTheMiddleOfAReplacement(t *testing.T) 
 		r, err := m.service.Deploy(ctx, m.actor, tenancy.Call{}, orgID(2), tenancy.Deploy{ImageTag: &tag})
 		m.must(err)
 		<-reached
-		m.edge.history = nil
+		m.edge.forget()
 		m.crash()
 		if d := m.done(r, nil); d.Status != berth.DeploymentCompleted {
 			t.Errorf("the deployment is %s: %s", d.Status, d.Error)
 		}
 		var states []berth.RouteState
-		for _, x := range m.edge.history {
+		for _, x := range m.edge.past() {
 			if x.OrganizationID == orgID(2) {
 				states = append(states, x.State)
 			}
@@ -117,17 +118,16 @@ func TestAMainServiceThatIsRenamedMovesWithoutAGap(t *testing.T) {
 }
 
 func TestAnEngineThatRefusesARemovalAtTheEndUndoesNothing(t *testing.T) {
-	for _, refusals := range []int{1, 1000} {
+	for _, refusals := range []int32{1, 1000} {
 		t.Run(fmt.Sprint(refusals), func(t *testing.T) {
 			synctestProduct(t, 25*time.Second, func(m *model) {
 				m.provisionProduct(true)
 				m.whole(imageV1)
-				left := refusals
+				var tries atomic.Int32
 				m.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
-					if s.After || left == 0 || !strings.HasPrefix(s.Op, "remove container") || !strings.HasSuffix(s.Op, "_g1_web_1") {
+					if s.After || !strings.HasPrefix(s.Op, "remove container") || !strings.HasSuffix(s.Op, "_g1_web_1") || tries.Add(1) > refusals {
 						return nil
 					}
-					left--
 					return berth.Errorf(berth.CodeEngineRefused, "no")
 				})
 				d := m.done(m.deploy("2", nil))
@@ -156,13 +156,13 @@ func TestATenantThatRunsWellServesAtOnceAfterAnOutageAndARestartOfBerth(t *testi
 		w.stop()
 		w.engine.SetDown(false)
 		w.wire()
-		w.edge.history = nil
+		w.edge.forget()
 		w.run()
 		<-time.After(time.Minute)
-		if len(w.edge.history) == 0 {
+		if len(w.edge.past()) == 0 {
 			t.Fatal("no route")
 		}
-		for _, r := range w.edge.history {
+		for _, r := range w.edge.past() {
 			if r.State != berth.RouteServing || len(r.Upstreams) == 0 {
 				t.Errorf("a tenant that runs well has the route %s to %v", r.State, r.Upstreams)
 			}
@@ -200,17 +200,23 @@ func TestAServiceThatIsGivenUpKeepsNoOtherFromBeingMended(t *testing.T) {
 	})
 }
 
+// raise makes a mark that others read at least n.
+func raise(mark *atomic.Int32, n int) {
+	for now := mark.Load(); now < int32(n) && !mark.CompareAndSwap(now, int32(n)); now = mark.Load() {
+	}
+}
+
 func TestAVolumeThatBecomesSharedIsNotSharedWithTheVersionBefore(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.run()
 		w.apply([]byte(singleData))
 		w.provisionOf(1, "single")
 		w.apply([]byte(strings.Replace(singleData, "x-berth: {", "x-berth: {volumes: {data: {shared: true}}, ", 1)))
-		most := 0
+		var most atomic.Int32
 		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
 			if s.After && strings.HasPrefix(s.Op, "start") {
 				running := slices.DeleteFunc(w.hands.State(orgID(1)), func(c string) bool { return !strings.Contains(c, "running") })
-				most = max(most, len(running))
+				raise(&most, len(running))
 			}
 			return nil
 		})
@@ -220,11 +226,11 @@ func TestAVolumeThatBecomesSharedIsNotSharedWithTheVersionBefore(t *testing.T) {
 				t.Errorf("%s %s", d.Status, d.Error)
 			}
 		}
-		if deploy("2"); most != 1 {
-			t.Errorf("%d at once: the version before took the volume for its own", most)
+		if deploy("2"); most.Load() != 1 {
+			t.Errorf("%d at once: the version before took the volume for its own", most.Load())
 		}
-		if deploy("1"); most != 2 {
-			t.Errorf("%d at once: both versions share the volume", most)
+		if deploy("1"); most.Load() != 2 {
+			t.Errorf("%d at once: both versions share the volume", most.Load())
 		}
 	})
 }
@@ -235,11 +241,11 @@ func TestAVolumeThatIsSharedNoMoreIsNotSharedOnTheWayBack(t *testing.T) {
 		w.apply([]byte(strings.Replace(singleData, "x-berth: {", "x-berth: {volumes: {data: {shared: true}}, ", 1)))
 		w.provisionOf(1, "single")
 		w.apply([]byte(singleData))
-		most := 0
+		var most atomic.Int32
 		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
 			if s.After && strings.HasPrefix(s.Op, "start") {
 				running := slices.DeleteFunc(w.hands.State(orgID(1)), func(c string) bool { return !strings.Contains(c, "running") })
-				most = max(most, len(running))
+				raise(&most, len(running))
 			}
 			return nil
 		})
@@ -249,8 +255,8 @@ func TestAVolumeThatIsSharedNoMoreIsNotSharedOnTheWayBack(t *testing.T) {
 			t.Errorf("%s %s", d.Status, d.Error)
 		}
 		w.eventually(time.Minute, "the one before serves again", func() bool { return w.state(1) == berth.RouteServing })
-		if most != 1 {
-			t.Errorf("%d at once: the version that failed took the volume for its own", most)
+		if most.Load() != 1 {
+			t.Errorf("%d at once: the version that failed took the volume for its own", most.Load())
 		}
 	})
 }

@@ -47,10 +47,10 @@ func TestCrashesBeforeARestartAreNotItsOwn(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
-		armed := true
+		var armed atomic.Bool
+		armed.Store(true)
 		w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
-			if armed && !s.After && strings.HasPrefix(s.Op, "stop container") {
-				armed = false
+			if !s.After && strings.HasPrefix(s.Op, "stop container") && armed.CompareAndSwap(true, false) {
 				w.hands.Crash(t, w.observed(1).Instances[0].ID, 3)
 				w.hands.Crash(t, w.observed(1).Instances[0].ID, 3)
 			}

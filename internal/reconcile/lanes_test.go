@@ -66,7 +66,7 @@ func TestWhatHangsHoldsUpNobodyElse(t *testing.T) {
 		h := &hung{world: w}
 		w.config.Patience = 20 * time.Minute
 		w.wire()
-		w.hangs = true
+		w.hangs.Store(true)
 		w.engine.SetFaults(h.faults)
 		w.run()
 		for n := range hungTenants {

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,18 +74,18 @@ func TestATenantLivesItsLife(t *testing.T) {
 
 func TestAStartStartsOnceAndARestartOnceMore(t *testing.T) {
 	inBubble(t, func(w *world) {
-		starts := 0
+		var starts atomic.Int32
 		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
 			if s.After && strings.HasPrefix(s.Op, "start") {
-				starts++
+				starts.Add(1)
 			}
 			return nil
 		})
 		w.run()
-		want := func(n int, after string) {
+		want := func(n int32, after string) {
 			t.Helper()
-			if starts != n {
-				t.Fatalf("%d starts after %s, want %d", starts, after, n)
+			if starts.Load() != n {
+				t.Fatalf("%d starts after %s, want %d", starts.Load(), after, n)
 			}
 		}
 		w.completed(w.provision(1, "app:1", false))

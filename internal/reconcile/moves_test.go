@@ -104,7 +104,7 @@ func TestOneSickReplicaCostsOnlyItselfWhenBerthBeginsAnew(t *testing.T) {
 		two := 2
 		w.completed(w.service.Scale(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Scale{Replicas: &two}))
 		sick := w.observed(1).Instances[1]
-		w.sick = sick.Address
+		w.sick.Store(&sick.Address)
 		w.say(1, sick.ID, berth.Vital{Started: true, Cause: "answered 503"})
 		<-time.After(time.Minute)
 		r, _ := w.edge.route(1)
@@ -138,10 +138,10 @@ func TestABerthThatBeginsAnewLeadsToNothingUnproven(t *testing.T) {
 		}
 		w.stop()
 		w.wire()
-		w.edge.history = nil
+		w.edge.forget()
 		w.run()
 		<-time.After(time.Minute)
-		for _, r := range w.edge.history {
+		for _, r := range w.edge.past() {
 			t.Log(r.State, r.Upstreams)
 			for _, u := range r.Upstreams {
 				if !w.engine.Healthy(u) {
@@ -176,8 +176,9 @@ func TestAVersionThatIsNeverWellForLongIsNotTaken(t *testing.T) {
 		r, err := m.deploy("2", nil)
 		m.must(err)
 		n := 0
-		stop := make(chan struct{})
+		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {
+			defer close(stopped)
 			for {
 				select {
 				case <-stop:
@@ -190,6 +191,7 @@ func TestAVersionThatIsNeverWellForLongIsNotTaken(t *testing.T) {
 		}()
 		d := m.done(r, nil)
 		close(stop)
+		<-stopped
 		if d.Status == berth.DeploymentCompleted {
 			t.Errorf("%s after %d flaps", d.Status, n)
 		}

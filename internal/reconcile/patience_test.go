@@ -30,7 +30,7 @@ func TestADeploymentThatHangsEndsAtItsDeadline(t *testing.T) {
 		w.run()
 		w.apply([]byte(strings.Replace(single, "x-berth: {", "x-berth: {health: {interval: 30s, timeout: 17s}, ", 1)))
 		w.provisionOf(1, "single")
-		w.hangs = true
+		w.hangs.Store(true)
 		began := time.Now()
 		d := w.done(w.deployTag(1, "sick"))
 		if took := time.Since(began); d.Status != berth.DeploymentFailed || took < w.config.Patience || took > w.config.Patience+2*time.Second {

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,19 +87,19 @@ func TestNewsDuringAPassAreNotLost(t *testing.T) {
 		w.wire()
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
-		killed := false
-		w.answered = func() {
-			if !killed {
-				killed = true
+		var killed atomic.Bool
+		kill := func() {
+			if killed.CompareAndSwap(false, true) {
 				<-time.After(time.Second)
 				w.hands.Kill(t, w.observed(1).Instances[0].ID)
 				<-time.After(50 * time.Millisecond)
 			}
 		}
+		w.answered.Store(&kill)
 		w.completed(w.service.Restart(ctx, w.actor, tenancy.Call{}, orgID(1)))
-		w.answered = nil
+		w.answered.Store(nil)
 		w.eventually(soon, "it runs again", func() bool { return w.running(1) })
-		if !killed {
+		if !killed.Load() {
 			t.Error("it was never killed")
 		}
 	})

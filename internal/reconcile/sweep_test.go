@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,23 +78,24 @@ func TestSweepingHoldsUpNoScan(t *testing.T) {
 		other.run()
 		other.completed(other.provision(2, "app:1", true))
 		other.stop()
-		sweeps, scans := false, 0
+		var sweeps atomic.Bool
+		var scans atomic.Int32
 		w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
 			switch {
 			case s.After:
-			case s.Op == "list" && sweeps:
-				scans++
+			case s.Op == "list" && sweeps.Load():
+				scans.Add(1)
 			case s.Tenant == orgID(2) && !s.Read:
-				sweeps = true
+				sweeps.Store(true)
 				<-ctx.Done()
 				return ctx.Err()
 			}
 			return nil
 		})
-		w.eventually(time.Minute, "it is swept", func() bool { return sweeps })
+		w.eventually(time.Minute, "it is swept", sweeps.Load)
 		<-time.After(time.Minute)
-		if scans < 5 {
-			t.Errorf("%d scans in a minute", scans)
+		if scans.Load() < 5 {
+			t.Errorf("%d scans in a minute", scans.Load())
 		}
 		w.engine.SetFaults(nil)
 		w.eventually(10*time.Minute, "it is gone", func() bool { return len(w.observed(2).Instances) == 0 })

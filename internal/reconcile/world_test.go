@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,10 +44,10 @@ type world struct {
 	actor    berth.Actor
 	config   reconcile.Config
 	vitals   *vitals
-	sick     netip.AddrPort // a container that is unwell though its image is not
-	hangs    bool           // what is unwell gives no answer
-	left     func()         // told of who left the fleet
-	answered func()         // called after each healthy answer to a probe
+	sick     atomic.Pointer[netip.AddrPort] // a container that is unwell though its image is not
+	hangs    atomic.Bool                    // what is unwell gives no answer
+	left     func()                         // told of who left the fleet
+	answered atomic.Pointer[func()]         // called after each healthy answer to a probe
 	stop     func()
 
 	publicHost string // of tenants' URLs
@@ -294,6 +295,20 @@ func (r *recorder) Apply(set berth.RouteSet) berth.RouteReport {
 	return report
 }
 
+// past are the routes that were ever put in force, oldest first.
+func (r *recorder) past() []berth.Route {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.history)
+}
+
+// forget makes the past begin now.
+func (r *recorder) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.history = nil
+}
+
 func (r *recorder) Drain(context.Context, string) int { return 0 }
 
 func (r *recorder) route(n int) (berth.Route, bool) {
@@ -329,16 +344,16 @@ type prober struct {
 
 func (p prober) Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe {
 	pr := berth.Probe{CheckedAt: time.Now().UTC().Truncate(time.Microsecond), Status: berth.ProbeHealthy, Type: "http", Endpoint: check.Path, HTTPStatus: 200}
-	if !p.engine.Healthy(addr) || p.w.sick == addr {
+	if sick := p.w.sick.Load(); !p.engine.Healthy(addr) || sick != nil && *sick == addr {
 		pr.Status, pr.HTTPStatus, pr.Cause = berth.ProbeUnhealthy, 500, "answered 500"
-		if p.w.hangs {
+		if p.w.hangs.Load() {
 			late, cancel := context.WithTimeout(ctx, check.Timeout)
 			<-late.Done()
 			cancel()
 			pr.Status, pr.HTTPStatus, pr.Cause = berth.ProbeTimeout, 0, "gave no answer"
 		}
-	} else if p.w.answered != nil {
-		p.w.answered()
+	} else if answered := p.w.answered.Load(); answered != nil {
+		(*answered)()
 	}
 	return pr
 }
