@@ -61,7 +61,7 @@ var mayImport = map[string]struct {
 
 	"internal/engine/enginetest": {[]string{"", "internal/reconcile"}, "the suite and the fake implement the loop's seam"},
 	"internal/store/storetest":   {[]string{"", "internal/store"}, "one suite for every store, so it knows none"},
-	"internal/testbed":           {nil, "makes images, mail servers and processes for tests; it treats Berth as a black box"},
+	"internal/testbed":           {[]string{"", "client"}, "makes images, mail servers and processes for tests; it treats Berth as a black box, which it asks as anybody does"},
 	"examples/saas/app":          {nil, "a tenant's app knows nothing of Berth"},
 	"examples/tenantapp":         {nil, "a tenant's app knows nothing of Berth"},
 	"bench":                      {[]string{"", "client", "internal/testbed", "internal/api", "internal/auth", "internal/blueprint", "internal/edge", "internal/engine/enginetest", "internal/health", "internal/meter", "internal/reconcile", "internal/secret", "internal/store", "internal/store/postgres", "internal/store/sqlite", "internal/tenancy"}, "measures the real binary from outside; and what watches a fleet larger than the machine by itself, or a whole control plane on fakes"},

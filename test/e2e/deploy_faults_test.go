@@ -29,28 +29,28 @@ func TestKilledWhileADeploymentWaitsTheTenantServesAndItEnds(t *testing.T) {
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Killed", Start: true})
 	next := map[string]string{"1": rig.ImageTwo, "2": rig.ImageOne}
 	for _, moment := range []string{"apply", "health check", "drain", "apply after drain"} {
-		socket, err := testbed.OpenSocket(strings.TrimPrefix(at(made.ExternalPort, ""), "http://")) // so that there is something to drain
-		s.must(err)
+		socket, err := testbed.OpenSocket(strings.TrimPrefix(testbed.At(made.ExternalPort, ""), "http://")) // so that there is something to drain
+		s.Must(err)
 		old := s.version(made.ExternalPort)
 		to := next[old]
-		_, err = s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &to}, client.Call{Wait: -1})
-		s.must(err)
+		_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &to}, client.Call{Wait: -1})
+		s.Must(err)
 		s.reaches(s.latest(org), moment)
-		s.must(s.process.Kill())
+		s.Must(s.process.Kill())
 		_ = socket.Close()
 		s.start()
 		began := time.Now()
-		s.eventually(5*time.Second, "a generation serves after a death at "+moment, func() bool {
+		s.Eventually(5*time.Second, "a generation serves after a death at "+moment, func() bool {
 			v := s.version(made.ExternalPort)
 			return v == "1" || v == "2"
 		})
-		s.eventually(15*time.Second, "the deployment is over after a death at "+moment, func() bool { return s.latest(org).Over() })
+		s.Eventually(15*time.Second, "the deployment is over after a death at "+moment, func() bool { return s.latest(org).Over() })
 		d := s.latest(org)
 		t.Logf("killed at %s: %s after %v", moment, d.Status, time.Since(began).Round(10*time.Millisecond))
 		want := map[string]string{"completed": to[strings.LastIndexByte(to, ':')+1:], "failed": old}[d.Status]
 		s.settles(org, want, made.ExternalPort)
-		s.eventually(15*time.Second, "one container is left after a death at "+moment, func() bool { return len(s.containers(org)) == 1 })
-		if c := s.containers(org)[0]; c.Names[0] != "/"+berth.ContainerName(org) || c.State != container.StateRunning {
+		s.Eventually(15*time.Second, "one container is left after a death at "+moment, func() bool { return len(s.Containers(org)) == 1 })
+		if c := s.Containers(org)[0]; c.Names[0] != "/"+berth.ContainerName(org) || c.State != container.StateRunning {
 			t.Errorf("left after a death at %s: %v, %s", moment, c.Names, c.State)
 		}
 	}
@@ -63,8 +63,8 @@ func (s *site) reaches(d client.Deployment, moment string) {
 	step, after := strings.CutSuffix(moment, " after drain")
 	var seen []string
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		now, err := s.api.Deployment(s.ctx, d.OrganizationID, d.ID)
-		s.must(err)
+		now, err := s.api.Deployment(s.Ctx, d.OrganizationID, d.ID)
+		s.Must(err)
 		if now.Step != nil && (len(seen) == 0 || seen[len(seen)-1] != *now.Step) {
 			seen = append(seen, *now.Step)
 		}
@@ -115,14 +115,14 @@ func TestAnImageThatDoesNotComeLeavesTheTenantServing(t *testing.T) {
 			{brokenRegistry(t, http.StatusNotFound, now) + "/app:1", "There is no image"},
 			{brokenRegistry(t, http.StatusInternalServerError, late) + "/app:1", "500 Internal Server Error"},
 		} {
-			_, err := s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &c.image}, client.Call{})
+			_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &c.image}, client.Call{})
 			var failed *client.Error
 			if !errors.As(err, &failed) || failed.Code != "deployment_failed" || !strings.Contains(failed.Message, c.says) {
 				t.Errorf("%s: %v", c.image, err)
 			}
 		}
 	})
-	if after := s.inspect(org); after.ID != before.ID || after.State.Pid != before.State.Pid || len(s.containers(org)) != 1 {
+	if after := s.inspect(org); after.ID != before.ID || after.State.Pid != before.State.Pid || len(s.Containers(org)) != 1 {
 		t.Error("what ran was touched")
 	}
 	if events := s.events(org, berth.EventDeploymentFailed); len(events) != 3 {
@@ -140,16 +140,16 @@ func TestOrdersOnATenantUnderWayAreRefusedUntilAStopWins(t *testing.T) {
 	other := s.provision(client.Provision{TenantName: "Other", Start: true})
 	never := make(chan struct{})
 	hanging := brokenRegistry(t, http.StatusInternalServerError, never) + "/app:1"
-	_, err := s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &hanging}, client.Call{Wait: -1})
-	s.must(err)
+	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &hanging}, client.Call{Wait: -1})
+	s.Must(err)
 	under := s.latest(org)
 	for name, order := range map[string]func() error{
-		"deploy":   func() error { _, err := s.api.Deploy(s.ctx, org, client.Deploy{}, client.Call{}); return err },
-		"restart":  func() error { _, err := s.api.Restart(s.ctx, org, client.Call{}); return err },
-		"rollback": func() error { _, err := s.api.Rollback(s.ctx, org, client.Rollback{}, client.Call{}); return err },
+		"deploy":   func() error { _, err := s.api.Deploy(s.Ctx, org, client.Deploy{}, client.Call{}); return err },
+		"restart":  func() error { _, err := s.api.Restart(s.Ctx, org, client.Call{}); return err },
+		"rollback": func() error { _, err := s.api.Rollback(s.Ctx, org, client.Rollback{}, client.Call{}); return err },
 		"scale": func() error {
 			two := 2
-			_, err := s.api.Scale(s.ctx, org, client.Scale{Replicas: &two}, client.Call{})
+			_, err := s.api.Scale(s.Ctx, org, client.Scale{Replicas: &two}, client.Call{})
 			return err
 		},
 	} {
@@ -158,26 +158,26 @@ func TestOrdersOnATenantUnderWayAreRefusedUntilAStopWins(t *testing.T) {
 			t.Errorf("a %s meanwhile: %v", name, err)
 		}
 	}
-	soon, cancel := context.WithTimeout(s.ctx, 20*time.Second)
+	soon, cancel := context.WithTimeout(s.Ctx, 20*time.Second)
 	defer cancel()
-	if _, err := s.api.Deploy(soon, other.OrganizationID, client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{}); err != nil || !s.serves(other.ExternalPort, "2") {
+	if _, err := s.api.Deploy(soon, other.OrganizationID, client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{}); err != nil || !s.Serves(other.ExternalPort, "2") {
 		t.Errorf("another tenant: %v", err)
 	}
-	if d := s.latest(org); d.ID != under.ID || d.Over() || !s.serves(busy.ExternalPort, "1") {
+	if d := s.latest(org); d.ID != under.ID || d.Over() || !s.Serves(busy.ExternalPort, "1") {
 		t.Errorf("under way: %+v", d)
 	}
 	if _, err := s.api.Stop(soon, org, client.Call{}); err != nil {
 		t.Errorf("a stop: %v", err)
 	}
-	d, err := s.api.Deployment(s.ctx, org, under.ID)
+	d, err := s.api.Deployment(s.Ctx, org, under.ID)
 	if err != nil || d.Status != "superseded" || d.ErrorMessage == nil || !strings.Contains(*d.ErrorMessage, "stop") {
 		t.Errorf("the one that was under way: %+v, %v", d, err)
 	}
 	if s.inspect(org).State.Status != container.StateExited {
 		t.Error("it runs")
 	}
-	_, err = s.api.Start(s.ctx, org, client.Call{})
-	s.must(err)
+	_, err = s.api.Start(s.Ctx, org, client.Call{})
+	s.Must(err)
 	s.settles(org, "1", busy.ExternalPort)
 }
 
@@ -204,17 +204,17 @@ func TestARollbackRestoresWhatRanButNoSecret(t *testing.T) {
 	})
 	first, image := s.latest(org), s.inspect(org).Image
 	blue, current := "blue", "current"
-	_, err := s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"COLOUR": &blue, "API_TOKEN": &current}}, client.Call{})
-	s.must(err)
+	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"COLOUR": &blue, "API_TOKEN": &current}}, client.Call{})
+	s.Must(err)
 	cpu, memory = 1, 600
-	_, err = s.api.Scale(s.ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, client.Call{})
-	s.must(err)
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, client.Call{})
+	s.Must(err)
 	if got := s.inspect(org); got.Image == image || got.HostConfig.Memory != 600<<20 || !slices.Contains(got.Config.Env, "COLOUR=blue") {
 		t.Fatalf("deployed and scaled: %s, %+v", got.Image, got.HostConfig.Resources)
 	}
 	s.under(made.ExternalPort, 100, func() {
-		_, err = s.api.Rollback(s.ctx, org, client.Rollback{DeploymentID: first.ID}, client.Call{})
-		s.must(err)
+		_, err = s.api.Rollback(s.Ctx, org, client.Rollback{DeploymentID: first.ID}, client.Call{})
+		s.Must(err)
 	})
 	got := s.inspect(org)
 	if got.Image != image || got.HostConfig.Memory != 300<<20 || got.HostConfig.NanoCPUs != 5e8 {
@@ -244,27 +244,27 @@ func TestARollbackToAnImageThatIsGoneChangesNothing(t *testing.T) {
 	s := newSite(t, 27, 5)
 	org := berth.NewID()
 	reference := strings.TrimSuffix(rig.ImageOne, ":1") + "-gone:1"
-	s.must(testbed.LoadTenantImage(s.ctx, reference, "gone"))
-	t.Cleanup(func() { s.must(testbed.RemoveImage(s.ctx, reference)) })
+	s.Must(testbed.LoadTenantImage(s.Ctx, reference, "gone"))
+	t.Cleanup(func() { s.Must(testbed.RemoveImage(s.Ctx, reference)) })
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Gone", ImageTag: reference, Start: true})
 	first, image := s.latest(org), s.inspect(org).Image
 	s.deploy(org, rig.ImageTwo)
 	before := s.inspect(org)
-	_, err := s.engine.ImageRemove(s.ctx, image, dockerclient.ImageRemoveOptions{Force: true, PruneChildren: true})
-	s.must(err)
+	_, err := s.Engine.ImageRemove(s.Ctx, image, dockerclient.ImageRemoveOptions{Force: true, PruneChildren: true})
+	s.Must(err)
 	s.under(made.ExternalPort, 100, func() {
-		_, err := s.api.Rollback(s.ctx, org, client.Rollback{DeploymentID: first.ID}, client.Call{})
+		_, err := s.api.Rollback(s.Ctx, org, client.Rollback{DeploymentID: first.ID}, client.Call{})
 		var failed *client.Error
 		if !errors.As(err, &failed) || failed.Status != http.StatusConflict || failed.Code != "deployment_failed" || !strings.Contains(failed.Message, image) {
 			t.Errorf("an image that is gone: %v", err)
 		}
-		s.eventually(15*time.Second, "it is healthy", func() bool {
-			tn, err := s.api.Tenant(s.ctx, org)
-			return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy" && tn.ImageTag == rig.ImageTwo && s.serves(made.ExternalPort, "2")
+		s.Eventually(15*time.Second, "it is healthy", func() bool {
+			tn, err := s.api.Tenant(s.Ctx, org)
+			return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy" && tn.ImageTag == rig.ImageTwo && s.Serves(made.ExternalPort, "2")
 		})
 	})
 	after := s.inspect(org)
-	if after.ID != before.ID || after.State.Pid != before.State.Pid || len(s.containers(org)) != 1 {
+	if after.ID != before.ID || after.State.Pid != before.State.Pid || len(s.Containers(org)) != 1 {
 		t.Error("what ran was touched")
 	}
 	if d := s.latest(org); d.DeploymentType != "rollback" || d.Status != "failed" {

@@ -34,63 +34,63 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 	if info, err := os.Stat(made.ComposePath); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("compose file: %v, %v", info, err)
 	}
-	data := func(port int) string { return at(port, "/api/data/note") }
-	if status, body := s.ask("PUT", data(made.ExternalPort), "remember me"); status != 204 {
+	data := func(port int) string { return testbed.At(port, "/api/data/note") }
+	if status, body := s.Ask("PUT", data(made.ExternalPort), "remember me"); status != 204 {
 		t.Fatalf("%d %s", status, body)
 	}
 	kept := func(after string) {
 		t.Helper()
-		if _, body := s.ask("GET", data(made.ExternalPort), ""); body != "remember me" {
+		if _, body := s.Ask("GET", data(made.ExternalPort), ""); body != "remember me" {
 			t.Errorf("after %s: %q", after, body)
 		}
 	}
-	_, err := s.api.Restart(s.ctx, org, client.Call{})
-	s.must(err)
+	_, err := s.api.Restart(s.Ctx, org, client.Call{})
+	s.Must(err)
 	kept("a restart")
 	before := s.inspect(org)
 	cpu, memory, three := 1.0, 600, 3
-	_, err = s.api.Scale(s.ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, client.Call{})
-	s.must(err)
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, client.Call{})
+	s.Must(err)
 	after := s.inspect(org)
 	if after.State.Pid != before.State.Pid || after.HostConfig.NanoCPUs != 1e9 || after.HostConfig.Memory != 600<<20 {
 		t.Errorf("scaled: %+v", after.HostConfig.Resources)
 	}
-	_, err = s.api.Scale(s.ctx, org, client.Scale{Replicas: &three}, client.Call{})
-	s.must(err)
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &three}, client.Call{})
+	s.Must(err)
 	hosts := map[string]bool{}
 	for range 30 {
-		_, body := s.ask("GET", at(made.ExternalPort, "/"), "")
+		_, body := s.Ask("GET", testbed.At(made.ExternalPort, "/"), "")
 		var who struct{ Hostname string }
-		s.must(json.Unmarshal([]byte(body), &who))
+		s.Must(json.Unmarshal([]byte(body), &who))
 		hosts[who.Hostname] = true
 	}
 	if len(hosts) != 3 {
 		t.Errorf("%d of 3 replicas answer", len(hosts))
 	}
-	_, err = s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{})
-	s.must(err)
-	if !s.serves(made.ExternalPort, "2") {
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{})
+	s.Must(err)
+	if !s.Serves(made.ExternalPort, "2") {
 		t.Error("version 2 does not serve")
 	}
 	kept("a deploy")
 	absent := "berth-e2e-absent:1"
-	_, err = s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &absent}, client.Call{})
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &absent}, client.Call{})
 	var failed *client.Error
 	if !errors.As(err, &failed) || failed.Status != 409 || failed.Code != "deployment_failed" || failed.DeploymentID == "" {
 		t.Errorf("an absent image: %v", err)
 	}
-	s.eventually(15*time.Second, "version 2 serves on", func() bool { return s.serves(made.ExternalPort, "2") })
-	s.eventually(30*time.Second, "it is settled", func() bool {
-		tn, err := s.api.Tenant(s.ctx, org)
+	s.Eventually(15*time.Second, "version 2 serves on", func() bool { return s.Serves(made.ExternalPort, "2") })
+	s.Eventually(30*time.Second, "it is settled", func() bool {
+		tn, err := s.api.Tenant(s.Ctx, org)
 		return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy"
 	})
-	_, err = s.api.Rollback(s.ctx, org, client.Rollback{}, client.Call{})
-	s.must(err)
-	if !s.serves(made.ExternalPort, "1") {
+	_, err = s.api.Rollback(s.Ctx, org, client.Rollback{}, client.Call{})
+	s.Must(err)
+	if !s.Serves(made.ExternalPort, "1") {
 		t.Error("version 1 does not serve after the rollback")
 	}
-	_, err = s.api.Deprovision(s.ctx, org, "keep", client.Call{})
-	s.must(err)
+	_, err = s.api.Deprovision(s.Ctx, org, "keep", client.Call{})
+	s.Must(err)
 	again := s.provision(client.Provision{OrganizationID: org, TenantName: "Data", Start: true})
 	if again.ExternalPort != made.ExternalPort {
 		t.Errorf("port %d, then %d", made.ExternalPort, again.ExternalPort)
@@ -102,8 +102,8 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 // checkHistory checks seed fault 15: every row is complete and true.
 func (s *site) checkHistory(org string) {
 	s.Helper()
-	page, err := s.api.Deployments(s.ctx, org, "", 100)
-	s.must(err)
+	page, err := s.api.Deployments(s.Ctx, org, "", 100)
+	s.Must(err)
 	var got []string
 	for _, d := range page.Deployments {
 		got = append([]string{d.DeploymentType + " " + d.Status}, got...)
@@ -128,7 +128,7 @@ func TestEnvironmentIsByteExactAndNowhereElse(t *testing.T) {
 	}
 	made := s.provision(client.Provision{TenantName: "Environment", Environment: values, Start: true})
 	for name, want := range values {
-		status, body := s.ask("GET", at(made.ExternalPort, "/api/env?name="+name), "")
+		status, body := s.Ask("GET", testbed.At(made.ExternalPort, "/api/env?name="+name), "")
 		var got struct{ Base64 string }
 		if err := json.Unmarshal([]byte(body), &got); err != nil {
 			t.Fatalf("%s: %d %s", name, status, body)
@@ -153,7 +153,7 @@ func TestEnvironmentIsByteExactAndNowhereElse(t *testing.T) {
 		}
 		return err
 	})
-	s.must(err)
+	s.Must(err)
 }
 
 func TestFiftyAtOnceGetFiftyPortsAndNoneThatIsTaken(t *testing.T) {
@@ -162,11 +162,11 @@ func TestFiftyAtOnceGetFiftyPortsAndNoneThatIsTaken(t *testing.T) {
 	first, _, _ := strings.Cut(s.process.Ports, "-")
 	var begin int
 	_, err := fmt.Sscan(first, &begin)
-	s.must(err)
+	s.Must(err)
 	taken := map[int]bool{}
 	for i, host := range []string{"0.0.0.0", "127.0.0.1"} { // the host has these in use
 		l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", host, begin+3+i))
-		s.must(err)
+		s.Must(err)
 		defer func() { _ = l.Close() }()
 		taken[begin+3+i] = true
 	}
@@ -176,7 +176,7 @@ func TestFiftyAtOnceGetFiftyPortsAndNoneThatIsTaken(t *testing.T) {
 	for range 50 {
 		g.Go(func() error {
 			org := berth.NewID()
-			made, err := s.api.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Port", ImageTag: rig.ImageOne}, client.Call{Wait: -1})
+			made, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Port", ImageTag: rig.ImageOne}, client.Call{Wait: -1})
 			mu.Lock()
 			defer mu.Unlock()
 			if other, twice := got[made.ExternalPort]; twice {
@@ -186,7 +186,7 @@ func TestFiftyAtOnceGetFiftyPortsAndNoneThatIsTaken(t *testing.T) {
 			return err
 		})
 	}
-	s.must(g.Wait())
+	s.Must(g.Wait())
 	for port := range got {
 		if taken[port] || port < begin || port >= begin+52 {
 			t.Errorf("port %d is in use, or not among the smallest", port)
@@ -195,11 +195,11 @@ func TestFiftyAtOnceGetFiftyPortsAndNoneThatIsTaken(t *testing.T) {
 	g.SetLimit(8)
 	for _, org := range got {
 		g.Go(func() error {
-			_, err := s.api.Deprovision(s.ctx, org, "delete", client.Call{Wait: 2 * time.Minute})
+			_, err := s.api.Deprovision(s.Ctx, org, "delete", client.Call{Wait: 2 * time.Minute})
 			return err
 		})
 	}
-	s.must(g.Wait())
+	s.Must(g.Wait())
 	if made := s.provision(client.Provision{TenantName: "Freed"}); made.ExternalPort != begin {
 		t.Errorf("port %d, though %d is free again", made.ExternalPort, begin)
 	}
@@ -212,35 +212,35 @@ func TestWhatPeopleBreakIsRepairedWithin15Seconds(t *testing.T) {
 	made := s.provision(client.Provision{TenantName: "Drift", Start: true})
 	for what, harm := range map[string]func() error{
 		"killed": func() error {
-			_, err := s.engine.ContainerKill(s.ctx, made.ContainerName, dockerclient.ContainerKillOptions{Signal: "KILL"})
+			_, err := s.Engine.ContainerKill(s.Ctx, made.ContainerName, dockerclient.ContainerKillOptions{Signal: "KILL"})
 			return err
 		},
 		"stopped": func() error {
-			_, err := s.engine.ContainerStop(s.ctx, made.ContainerName, dockerclient.ContainerStopOptions{})
+			_, err := s.Engine.ContainerStop(s.Ctx, made.ContainerName, dockerclient.ContainerStopOptions{})
 			return err
 		},
 		"removed": func() error {
-			_, err := s.engine.ContainerRemove(s.ctx, made.ContainerName, dockerclient.ContainerRemoveOptions{Force: true})
+			_, err := s.Engine.ContainerRemove(s.Ctx, made.ContainerName, dockerclient.ContainerRemoveOptions{Force: true})
 			return err
 		},
 		"without its network": func() error {
 			network := berth.NetworkName(made.OrganizationID)
-			_, err := s.engine.NetworkDisconnect(s.ctx, network, dockerclient.NetworkDisconnectOptions{Container: made.ContainerName, Force: true})
+			_, err := s.Engine.NetworkDisconnect(s.Ctx, network, dockerclient.NetworkDisconnectOptions{Container: made.ContainerName, Force: true})
 			if err == nil {
-				_, err = s.engine.NetworkRemove(s.ctx, network, dockerclient.NetworkRemoveOptions{})
+				_, err = s.Engine.NetworkRemove(s.Ctx, network, dockerclient.NetworkRemoveOptions{})
 			}
 			return err
 		},
 	} {
-		s.must(harm())
-		s.eventually(15*time.Second, "it serves after being "+what, func() bool { return s.serves(made.ExternalPort, "1") })
-		s.eventually(15*time.Second, "it is known to be well after being "+what, func() bool {
-			tn, err := s.api.Tenant(s.ctx, made.OrganizationID)
+		s.Must(harm())
+		s.Eventually(15*time.Second, "it serves after being "+what, func() bool { return s.Serves(made.ExternalPort, "1") })
+		s.Eventually(15*time.Second, "it is known to be well after being "+what, func() bool {
+			tn, err := s.api.Tenant(s.Ctx, made.OrganizationID)
 			return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy" && tn.Cause == nil
 		})
 	}
-	page, err := s.api.Events(s.ctx, made.OrganizationID, "", 100)
-	s.must(err)
+	page, err := s.api.Events(s.Ctx, made.OrganizationID, "", 100)
+	s.Must(err)
 	events := page.Events
 	if len(events) < 3 || events[0].Kind != "drift" {
 		t.Errorf("drift recorded: %+v", events)
@@ -265,7 +265,7 @@ func TestSIGTERMUnderLoadAnswersWhatWasAccepted(t *testing.T) {
 					return
 				default:
 				}
-				resp, err := cli.Get(at(made.ExternalPort, "/api/stream?n=3&ms=20"))
+				resp, err := cli.Get(testbed.At(made.ExternalPort, "/api/stream?n=3&ms=20"))
 				if err != nil {
 					var refused *net.OpError
 					if !errors.As(err, &refused) || refused.Op != "dial" { // it was accepted, and then dropped
@@ -285,7 +285,7 @@ func TestSIGTERMUnderLoadAnswersWhatWasAccepted(t *testing.T) {
 			}
 		})
 	}
-	s.eventually(30*time.Second, "the load is on", func() bool { return answered.Load() > 100 })
+	s.Eventually(30*time.Second, "the load is on", func() bool { return answered.Load() > 100 })
 	if err := s.process.Stop(); err != nil {
 		t.Errorf("exit: %v", err)
 	}
@@ -296,7 +296,7 @@ func TestSIGTERMUnderLoadAnswersWhatWasAccepted(t *testing.T) {
 		t.Error("the container did not run on")
 	}
 	s.start()
-	s.eventually(15*time.Second, "it serves again", func() bool { return s.serves(made.ExternalPort, "1") })
+	s.Eventually(15*time.Second, "it serves again", func() bool { return s.Serves(made.ExternalPort, "1") })
 	if after := s.inspect(made.OrganizationID); after.State.Pid != before.State.Pid {
 		t.Error("the container was restarted")
 	}
@@ -308,20 +308,20 @@ func TestAPullNeedsTheCredentialAndIsPinnedByItsDigest(t *testing.T) {
 	s := newSite(t, 5, 5)
 	registry := testbed.Registry(t, "user", "pass-"+berth.NewID())
 	reference, digest := registry.Push(t, "app:v1")
-	t.Cleanup(func() { s.must(testbed.RemoveImage(s.ctx, reference)) })
+	t.Cleanup(func() { s.Must(testbed.RemoveImage(s.Ctx, reference)) })
 	org := berth.NewID()
-	_, err := s.api.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Pull", ImageTag: reference, Start: true}, client.Call{})
+	_, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Pull", ImageTag: reference, Start: true}, client.Call{})
 	if err == nil || !strings.Contains(err.Error(), "failed") {
 		t.Errorf("pulled without a credential: %v", err)
 	}
 	t.Cleanup(func() { s.remove(org) })
 	host, err := url.Parse("http://" + reference)
-	s.must(err)
-	s.must(s.api.PutRegistry(s.ctx, host.Host, "user", registry.Password))
-	_, err = s.api.Deploy(s.ctx, org, client.Deploy{}, client.Call{})
-	s.must(err)
-	tn, err := s.api.Tenant(s.ctx, org)
-	s.must(err)
+	s.Must(err)
+	s.Must(s.api.PutRegistry(s.Ctx, host.Host, "user", registry.Password))
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{}, client.Call{})
+	s.Must(err)
+	tn, err := s.api.Tenant(s.Ctx, org)
+	s.Must(err)
 	if tn.ImageDigest == nil || !strings.HasSuffix(*tn.ImageDigest, "@"+digest) {
 		t.Errorf("pinned as %v, want …@%s", tn.ImageDigest, digest)
 	}

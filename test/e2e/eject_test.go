@@ -10,6 +10,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 // odd is a password that every reader of .env files has its own idea of.
@@ -18,7 +19,7 @@ const odd = "it's ${HOME} $HOME $$ \"quoted\" \\n \\ back`slash` #no comment = �
 // compose runs docker-compose on a tenant's rendered file.
 func (s *site) compose(made client.Provisioned, args ...string) string {
 	s.Helper()
-	cmd := exec.CommandContext(s.ctx, "docker-compose", args...)
+	cmd := exec.CommandContext(s.Ctx, "docker-compose", args...)
 	cmd.Dir = filepath.Dir(made.ComposePath)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -37,20 +38,20 @@ func TestATenantLeavesBerthAndComesBackWithItsData(t *testing.T) {
 		OrganizationID: org, TenantName: `Café "${X}" $HOME`, ImageTag: "1", Start: true,
 		Environment: map[string]string{"DATABASE_PASSWORD": strings.Split(odd, "\n")[0], "ODD": odd},
 	})
-	if status, body := s.ask("POST", at(made.ExternalPort, "/notes"), "remember me"); status >= 300 {
+	if status, body := s.Ask("POST", testbed.At(made.ExternalPort, "/notes"), "remember me"); status >= 300 {
 		t.Fatalf("%d %s", status, body)
 	}
 	kept := func(after string) {
 		t.Helper()
-		s.eventually(60*time.Second, "the note is there after "+after, func() bool {
-			_, body := s.ask("GET", at(made.ExternalPort, "/notes"), "")
+		s.Eventually(60*time.Second, "the note is there after "+after, func() bool {
+			_, body := s.Ask("GET", testbed.At(made.ExternalPort, "/notes"), "")
 			return strings.Contains(body, "remember me")
 		})
 	}
 
 	// No secret lies beside the file before an order to write it.
 	file, err := os.ReadFile(made.ComposePath)
-	s.must(err)
+	s.Must(err)
 	if strings.Contains(string(file), "quoted") {
 		t.Error("the file holds the password")
 	}
@@ -58,7 +59,7 @@ func TestATenantLeavesBerthAndComesBackWithItsData(t *testing.T) {
 	if _, err := os.Stat(env); !os.IsNotExist(err) {
 		t.Errorf(".env before any order: %v", err)
 	}
-	out, err := s.process.Command(s.ctx, "compose", org, "--with-secrets").CombinedOutput()
+	out, err := s.process.Command(s.Ctx, "compose", org, "--with-secrets").CombinedOutput()
 	if err != nil || strings.Contains(string(out), "quoted") {
 		t.Fatalf("compose --with-secrets: %v\n%s", err, out)
 	}
@@ -78,7 +79,7 @@ func TestATenantLeavesBerthAndComesBackWithItsData(t *testing.T) {
 	}
 	volumes := s.stats(made.ExternalPort)
 
-	s.must(s.process.Stop())
+	s.Must(s.process.Stop())
 	s.compose(made, "up", "-d")
 	kept("docker-compose up")
 	if got := s.environment(org); got["ODD"] != odd || got["TENANT_NAME"] != `Café "${X}" $HOME` {
@@ -89,18 +90,18 @@ func TestATenantLeavesBerthAndComesBackWithItsData(t *testing.T) {
 	}
 
 	s.start()
-	s.eventually(30*time.Second, "the tenant is reported as not Berth's", func() bool {
-		tn, err := s.api.Tenant(s.ctx, org)
+	s.Eventually(30*time.Second, "the tenant is reported as not Berth's", func() bool {
+		tn, err := s.api.Tenant(s.Ctx, org)
 		return err == nil && tn.Status == "failed" && tn.Cause != nil && strings.Contains(*tn.Cause, "did not make")
 	})
 	kept("Berth's return") // it touches nothing without an order
-	out, err = s.process.Command(s.ctx, "adopt", org).CombinedOutput()
+	out, err = s.process.Command(s.Ctx, "adopt", org).CombinedOutput()
 	if err != nil {
 		t.Fatalf("berth adopt: %v\n%s", err, out)
 	}
 	kept("berth adopt")
-	tn, err := s.api.Tenant(s.ctx, org)
-	if s.must(err); tn.Status != "running" || tn.HealthStatus != "healthy" {
+	tn, err := s.api.Tenant(s.Ctx, org)
+	if s.Must(err); tn.Status != "running" || tn.HealthStatus != "healthy" {
 		t.Errorf("adopted, it is %s, %s: %v", tn.Status, tn.HealthStatus, tn.Cause)
 	}
 	if _, err := os.Stat(env); !os.IsNotExist(err) {

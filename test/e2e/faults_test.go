@@ -19,6 +19,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 const tenantPort = 3000
@@ -43,8 +44,8 @@ func (s *site) direct(org, path string) string {
 // events are a tenant's events of one kind, newest first.
 func (s *site) events(org, kind string) (messages []string) {
 	s.Helper()
-	list, err := s.api.Events(s.ctx, org, "", 100)
-	s.must(err)
+	list, err := s.api.Events(s.Ctx, org, "", 100)
+	s.Must(err)
 	for _, e := range list.Events {
 		if e.Kind == kind {
 			messages = append(messages, e.Message)
@@ -55,16 +56,16 @@ func (s *site) events(org, kind string) (messages []string) {
 
 func (s *site) settles(org, version string, port int) {
 	s.Helper()
-	s.eventually(30*time.Second, "it is well and runs version "+version, func() bool {
-		tn, err := s.api.Tenant(s.ctx, org)
-		return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy" && tn.Cause == nil && s.serves(port, version)
+	s.Eventually(30*time.Second, "it is well and runs version "+version, func() bool {
+		tn, err := s.api.Tenant(s.Ctx, org)
+		return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy" && tn.Cause == nil && s.Serves(port, version)
 	})
 }
 
 // behave tells a tenant what to do, through the edge.
 func (s *site) behave(port int, how string) (status int, answer string) {
 	s.Helper()
-	return s.ask(http.MethodPost, at(port, "/api/behave"), how)
+	return s.Ask(http.MethodPost, testbed.At(port, "/api/behave"), how)
 }
 
 // Fault 17.
@@ -79,8 +80,8 @@ func TestATenantOutOfMemoryIsNamedAndComesBackWhileItsNeighbourServes(t *testing
 		if status, body := s.behave(hungry.ExternalPort, `{"memoryMb": 400}`); status != http.StatusBadGateway || !strings.Contains(body, "upstream_failed") { // fault 32
 			t.Errorf("the request that it died of: %d %s", status, body)
 		}
-		s.eventually(15*time.Second, "the kill is told", func() bool { return len(s.events(org, berth.EventOOM)) == 1 })
-		s.eventually(15*time.Second, "it is back", func() bool { return s.serves(hungry.ExternalPort, "1") })
+		s.Eventually(15*time.Second, "the kill is told", func() bool { return len(s.events(org, berth.EventOOM)) == 1 })
+		s.Eventually(15*time.Second, "it is back", func() bool { return s.Serves(hungry.ExternalPort, "1") })
 	})
 	if got := s.events(org, berth.EventOOM); !strings.Contains(got[0], "service app was killed for using more than its limit of memory") {
 		t.Errorf("told as %q", got)
@@ -100,11 +101,11 @@ func TestAVersionThatCrashesLeavesTheTenantAsItWas(t *testing.T) {
 	before := s.inspect(org)
 	code := "7"
 	s.under(made.ExternalPort, 100, func() {
-		_, err := s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"CRASH_ON_START": &code}}, client.Call{})
+		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"CRASH_ON_START": &code}}, client.Call{})
 		if err == nil || !strings.Contains(err.Error(), "exit code 7") {
 			t.Errorf("a version that crashes: %v", err)
 		}
-		s.eventually(20*time.Second, "only what was there is left", func() bool { return len(s.containers(org)) == 1 })
+		s.Eventually(20*time.Second, "only what was there is left", func() bool { return len(s.Containers(org)) == 1 })
 	})
 	if after := s.inspect(org); after.ID != before.ID || after.State.Pid != before.State.Pid {
 		t.Error("what ran was touched")
@@ -112,9 +113,9 @@ func TestAVersionThatCrashesLeavesTheTenantAsItWas(t *testing.T) {
 	if d := s.latest(org); d.Status != "failed" || d.ErrorMessage == nil {
 		t.Errorf("%+v", d)
 	}
-	s.eventually(15*time.Second, "it is healthy and of version 1", func() bool {
-		tn, err := s.api.Tenant(s.ctx, org)
-		return err == nil && tn.HealthStatus == "healthy" && tn.ImageTag == rig.ImageOne && s.serves(made.ExternalPort, "1")
+	s.Eventually(15*time.Second, "it is healthy and of version 1", func() bool {
+		tn, err := s.api.Tenant(s.Ctx, org)
+		return err == nil && tn.HealthStatus == "healthy" && tn.ImageTag == rig.ImageOne && s.Serves(made.ExternalPort, "1")
 	})
 }
 
@@ -126,14 +127,14 @@ func TestATenantThatCrashesEightTimesIsGivenUpUntilItIsStarted(t *testing.T) {
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Crashes", Start: true})
 	crashes := 0
 	var given client.Tenant
-	s.eventually(3*time.Minute, "it is given up", func() bool {
-		if status, _ := s.ask("GET", s.direct(org, "/api/health"), ""); status == 200 {
-			s.ask("POST", s.direct(org, "/api/behave"), `{"crash": true, "exitCode": 3}`)
+	s.Eventually(3*time.Minute, "it is given up", func() bool {
+		if status, _ := s.Ask("GET", s.direct(org, "/api/health"), ""); status == 200 {
+			s.Ask("POST", s.direct(org, "/api/behave"), `{"crash": true, "exitCode": 3}`)
 			crashes++
 		}
 		var err error
-		given, err = s.api.Tenant(s.ctx, org)
-		s.must(err)
+		given, err = s.api.Tenant(s.Ctx, org)
+		s.Must(err)
 		return given.Cause != nil && strings.HasPrefix(*given.Cause, "given up: service app crashed 8 times")
 	})
 	if crashes != 8 || given.Status != "failed" {
@@ -142,12 +143,12 @@ func TestATenantThatCrashesEightTimesIsGivenUpUntilItIsStarted(t *testing.T) {
 	if got := s.events(org, berth.EventGaveUp); len(got) != 1 {
 		t.Errorf("told as %q", got)
 	}
-	s.eventually(15*time.Second, "it stays down", func() bool { return s.inspect(org).State.Status == container.StateExited })
-	if status, body := s.ask("GET", at(made.ExternalPort, "/"), ""); status != http.StatusServiceUnavailable {
+	s.Eventually(15*time.Second, "it stays down", func() bool { return s.inspect(org).State.Status == container.StateExited })
+	if status, body := s.Ask("GET", testbed.At(made.ExternalPort, "/"), ""); status != http.StatusServiceUnavailable {
 		t.Errorf("its port answers %d %s", status, body)
 	}
-	_, err := s.api.Start(s.ctx, org, client.Call{})
-	s.must(err)
+	_, err := s.api.Start(s.Ctx, org, client.Call{})
+	s.Must(err)
 	s.settles(org, "1", made.ExternalPort)
 }
 
@@ -158,31 +159,31 @@ func TestATenantWhoseVolumeIsGoneIsNeverStartedEmpty(t *testing.T) {
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Lost", Start: true})
 	volume := berth.VolumeName(org, "uploads")
-	_, err := s.api.Stop(s.ctx, org, client.Call{})
-	s.must(err)
-	s.eventually(30*time.Second, "the volume is gone", func() bool { // Berth makes the container again: the volume is in use then
-		_, err := s.engine.ContainerRemove(s.ctx, made.ContainerName, dockerclient.ContainerRemoveOptions{Force: true})
+	_, err := s.api.Stop(s.Ctx, org, client.Call{})
+	s.Must(err)
+	s.Eventually(30*time.Second, "the volume is gone", func() bool { // Berth makes the container again: the volume is in use then
+		_, err := s.Engine.ContainerRemove(s.Ctx, made.ContainerName, dockerclient.ContainerRemoveOptions{Force: true})
 		if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
 			t.Fatal(err)
 		}
-		_, err = s.engine.VolumeRemove(s.ctx, volume, dockerclient.VolumeRemoveOptions{})
+		_, err = s.Engine.VolumeRemove(s.Ctx, volume, dockerclient.VolumeRemoveOptions{})
 		return err == nil
 	})
-	_, err = s.api.Start(s.ctx, org, client.Call{})
+	_, err = s.api.Start(s.Ctx, org, client.Call{})
 	if err == nil || !strings.Contains(err.Error(), volume+" was made before and is not there") {
 		t.Errorf("started: %v", err)
 	}
-	tn, err := s.api.Tenant(s.ctx, org)
-	s.must(err)
+	tn, err := s.api.Tenant(s.Ctx, org)
+	s.Must(err)
 	if tn.Status != "failed" || tn.Cause == nil || !strings.Contains(*tn.Cause, volume) {
 		t.Errorf("%s: %v", tn.Status, tn.Cause)
 	}
-	for _, c := range s.containers(org) {
+	for _, c := range s.Containers(org) {
 		if c.State == container.StateRunning {
 			t.Errorf("%v runs", c.Names)
 		}
 	}
-	if _, err := s.engine.VolumeInspect(s.ctx, volume, dockerclient.VolumeInspectOptions{}); !errdefs.IsNotFound(err) {
+	if _, err := s.Engine.VolumeInspect(s.Ctx, volume, dockerclient.VolumeInspectOptions{}); !errdefs.IsNotFound(err) {
 		t.Errorf("the volume was made anew: %v", err)
 	}
 }
@@ -200,15 +201,15 @@ func TestATenantThatForksWithoutEndHurtsItselfOnly(t *testing.T) {
 	}
 	s.under(neighbour.ExternalPort, 100, func() {
 		s.behave(bomb.ExternalPort, `{"processes": 1000}`)
-		s.eventually(30*time.Second, "it died of it and is back", func() bool {
-			return s.inspect(org).State.StartedAt != before.State.StartedAt && s.serves(bomb.ExternalPort, "1")
+		s.Eventually(30*time.Second, "it died of it and is back", func() bool {
+			return s.inspect(org).State.StartedAt != before.State.StartedAt && s.Serves(bomb.ExternalPort, "1")
 		})
 	})
-	logs, err := s.api.Logs(s.ctx, org, client.LogOptions{Tail: -1})
-	s.must(err)
+	logs, err := s.api.Logs(s.Ctx, org, client.LogOptions{Tail: -1})
+	s.Must(err)
 	defer func() { _ = logs.Close() }()
 	text, err := io.ReadAll(logs)
-	s.must(err)
+	s.Must(err)
 	if !strings.Contains(string(text), "failed to create new OS thread") {
 		t.Error("it did not die of its limit")
 	}
@@ -221,8 +222,8 @@ func TestATenantThatLogsWithoutEndKeepsThirtyMegabytes(t *testing.T) {
 	org := berth.NewID()
 	talker := s.provision(client.Provision{OrganizationID: org, TenantName: "Talker", Start: true})
 	neighbour := s.provision(client.Provision{TenantName: "Neighbour", Start: true})
-	info, err := s.engine.Info(s.ctx, dockerclient.InfoOptions{})
-	s.must(err)
+	info, err := s.Engine.Info(s.Ctx, dockerclient.InfoOptions{})
+	s.Must(err)
 	kept := filepath.Join(info.Info.DockerRootDir, "containers", s.inspect(org).ID)
 	most := int64(0)
 	s.under(neighbour.ExternalPort, 100, func() {
@@ -246,7 +247,7 @@ func TestATenantThatLogsWithoutEndKeepsThirtyMegabytes(t *testing.T) {
 		t.Errorf("its log took %d MB of disk", most>>20)
 	}
 	t.Logf("at most %d KB at a time", most>>10)
-	if !s.serves(talker.ExternalPort, "1") {
+	if !s.Serves(talker.ExternalPort, "1") {
 		t.Error("it does not serve any more")
 	}
 }

@@ -11,17 +11,7 @@ import (
 // requests.
 func (s *site) inspect(org string) container.InspectResponse {
 	s.Helper()
-	seen, err := s.engine.ContainerInspect(s.ctx, berth.ContainerName(org), dockerclient.ContainerInspectOptions{})
-	s.must(err)
+	seen, err := s.Engine.ContainerInspect(s.Ctx, berth.ContainerName(org), dockerclient.ContainerInspectOptions{})
+	s.Must(err)
 	return seen.Container
-}
-
-// containers are all that the Engine has of a tenant.
-func (s *site) containers(org string) []container.Summary {
-	s.Helper()
-	list, err := s.engine.ContainerList(s.ctx, dockerclient.ContainerListOptions{
-		All: true, Filters: make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+org),
-	})
-	s.must(err)
-	return list.Items
 }

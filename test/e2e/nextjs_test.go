@@ -14,6 +14,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 // A real product: what a tenant was given to keep is there after a restart, a
@@ -23,62 +24,62 @@ func TestANextJSTenantLivesItsLife(t *testing.T) {
 	s := newExampleSite(t, 11, "nextjs")
 	org, name := berth.NewID(), `<script>alert("x")</script> & Söhne`
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: name, ImageTag: "1", Start: true})
-	if _, page := s.ask("GET", at(made.ExternalPort, "/"), ""); !strings.Contains(page, org) || strings.Contains(page, `<script>alert("x")`) {
+	if _, page := s.Ask("GET", testbed.At(made.ExternalPort, "/"), ""); !strings.Contains(page, org) || strings.Contains(page, `<script>alert("x")`) {
 		t.Errorf("the page:\n%.2000s", page)
 	}
 	who := func() (w struct{ ID, Name, Version string }) {
 		t.Helper()
-		_, body := s.ask("GET", at(made.ExternalPort, "/api/whoami"), "")
-		s.must(json.Unmarshal([]byte(body), &w))
+		_, body := s.Ask("GET", testbed.At(made.ExternalPort, "/api/whoami"), "")
+		s.Must(json.Unmarshal([]byte(body), &w))
 		return w
 	}
 	if got := who(); got.ID != org || got.Name != name || got.Version != "1" {
 		t.Errorf("whoami: %+v", got)
 	}
 	content := strings.Repeat("remember me ", 10_000)
-	if status, body := s.ask("POST", at(made.ExternalPort, "/api/uploads?name=note.txt"), content); status != 201 {
+	if status, body := s.Ask("POST", testbed.At(made.ExternalPort, "/api/uploads?name=note.txt"), content); status != 201 {
 		t.Fatalf("upload: %d %s", status, body)
 	}
-	if _, body := s.ask("GET", at(made.ExternalPort, "/api/report"), ""); !strings.Contains(body, `"cached":false`) {
+	if _, body := s.Ask("GET", testbed.At(made.ExternalPort, "/api/report"), ""); !strings.Contains(body, `"cached":false`) {
 		t.Errorf("the first report: %s", body)
 	}
 	kept := func(after string) {
 		t.Helper()
-		s.eventually(60*time.Second, "what was kept is there after "+after, func() bool {
-			_, upload := s.ask("GET", at(made.ExternalPort, "/api/uploads/note.txt"), "")
-			_, report := s.ask("GET", at(made.ExternalPort, "/api/report"), "")
+		s.Eventually(60*time.Second, "what was kept is there after "+after, func() bool {
+			_, upload := s.Ask("GET", testbed.At(made.ExternalPort, "/api/uploads/note.txt"), "")
+			_, report := s.Ask("GET", testbed.At(made.ExternalPort, "/api/report"), "")
 			return upload == content && strings.Contains(report, `"cached":true`)
 		})
 	}
 	s.checkStream(made.ExternalPort)
 
-	_, err := s.api.Restart(s.ctx, org, client.Call{})
-	s.must(err)
+	_, err := s.api.Restart(s.Ctx, org, client.Call{})
+	s.Must(err)
 	kept("a restart")
 	cpu, memory, two := 1.0, 1024, 2
-	_, err = s.api.Scale(s.ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory, Replicas: &two}, client.Call{})
-	s.must(err)
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory, Replicas: &two}, client.Call{})
+	s.Must(err)
 	kept("scaling")
 	s.checkSum(org, cpu, memory)
 	tag := "2"
-	_, err = s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &tag}, client.Call{})
-	s.must(err)
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &tag}, client.Call{})
+	s.Must(err)
 	if got := who(); got.Version != "2" {
 		t.Errorf("deployed: %+v", got)
 	}
 	kept("a deployment")
-	_, err = s.engine.ContainerRemove(s.ctx, berth.ContainerName(org), dockerclient.ContainerRemoveOptions{Force: true})
-	s.must(err)
+	_, err = s.Engine.ContainerRemove(s.Ctx, berth.ContainerName(org), dockerclient.ContainerRemoveOptions{Force: true})
+	s.Must(err)
 	kept("the loss of a container")
 }
 
 // checkStream reads server-sent events through the edge, each as it comes.
 func (s *site) checkStream(port int) {
 	s.Helper()
-	req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, at(port, "/api/stream?n=5&ms=200"), nil)
-	s.must(err)
+	req, err := http.NewRequestWithContext(s.Ctx, http.MethodGet, testbed.At(port, "/api/stream?n=5&ms=200"), nil)
+	s.Must(err)
 	resp, err := http.DefaultClient.Do(req)
-	s.must(err)
+	s.Must(err)
 	defer func() { _ = resp.Body.Close() }()
 	var first, last time.Time
 	events := 0
@@ -105,40 +106,40 @@ func TestATenantStaysOnItsBlueprintUntilItIsDeployed(t *testing.T) {
 	s.provision(client.Provision{OrganizationID: org, TenantName: "Behind", ImageTag: "1", Start: true})
 	before := s.started(org)
 	source, err := os.ReadFile(s.exampleFile("nextjs"))
-	s.must(err)
+	s.Must(err)
 	next := strings.Replace(string(source), "HOSTNAME: 0.0.0.0", "HOSTNAME: 0.0.0.0\n      NEW: from version two", 1)
-	applied, err := s.api.ApplyBlueprint(s.ctx, []byte(next))
-	s.must(err)
+	applied, err := s.api.ApplyBlueprint(s.Ctx, []byte(next))
+	s.Must(err)
 	if applied.ID != "nextjs@2" || applied.Unchanged {
 		t.Errorf("applied: %+v", applied)
 	}
-	if again, err := s.api.ApplyBlueprint(s.ctx, []byte(next)); err != nil || !again.Unchanged || again.ID != "nextjs@2" {
+	if again, err := s.api.ApplyBlueprint(s.Ctx, []byte(next)); err != nil || !again.Unchanged || again.ID != "nextjs@2" {
 		t.Errorf("applied again: %+v, %v", again, err)
 	}
-	s.eventually(30*time.Second, "the tenant is shown as behind", func() bool {
-		tn, err := s.api.Tenant(s.ctx, org)
+	s.Eventually(30*time.Second, "the tenant is shown as behind", func() bool {
+		tn, err := s.api.Tenant(s.Ctx, org)
 		return err == nil && tn.Blueprint == "nextjs@1" && tn.BlueprintBehind != nil && *tn.BlueprintBehind
 	})
-	_, err = s.api.Restart(s.ctx, org, client.Call{})
-	s.must(err)
+	_, err = s.api.Restart(s.Ctx, org, client.Call{})
+	s.Must(err)
 	for name, id := range s.started(org) {
 		if strings.Fields(id)[0] != strings.Fields(before[name])[0] {
 			t.Errorf("%s was made anew by a restart", name)
 		}
 	}
-	_, err = s.api.Deploy(s.ctx, org, client.Deploy{}, client.Call{})
-	s.must(err)
-	tn, err := s.api.Tenant(s.ctx, org)
-	if s.must(err); tn.Blueprint != "nextjs@2" || *tn.BlueprintBehind || s.environment(org)["NEW"] != "from version two" {
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{}, client.Call{})
+	s.Must(err)
+	tn, err := s.api.Tenant(s.Ctx, org)
+	if s.Must(err); tn.Blueprint != "nextjs@2" || *tn.BlueprintBehind || s.environment(org)["NEW"] != "from version two" {
 		t.Errorf("deployed, it is on %s: %v", tn.Blueprint, s.environment(org))
 	}
-	_, err = s.api.Rollback(s.ctx, org, client.Rollback{}, client.Call{})
-	s.must(err)
-	if tn, err := s.api.Tenant(s.ctx, org); err != nil || tn.Blueprint != "nextjs@1" || s.environment(org)["NEW"] != "" {
+	_, err = s.api.Rollback(s.Ctx, org, client.Rollback{}, client.Call{})
+	s.Must(err)
+	if tn, err := s.api.Tenant(s.Ctx, org); err != nil || tn.Blueprint != "nextjs@1" || s.environment(org)["NEW"] != "" {
 		t.Errorf("rolled back, it is on %s, %v", tn.Blueprint, err)
 	}
-	page, err := s.api.Deployments(s.ctx, org, "", 10)
-	s.must(err)
+	page, err := s.api.Deployments(s.Ctx, org, "", 10)
+	s.Must(err)
 	var used []string
 	for _, d := range page.Deployments {
 		used = append(used, d.DeploymentType+" "+d.Blueprint)

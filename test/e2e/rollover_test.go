@@ -16,7 +16,7 @@ import (
 // under puts a steady load on a tenant while change is made.
 func (s *site) under(port, rate int, change func()) testbed.Tally {
 	s.Helper()
-	load := &testbed.Load{URL: at(port, "/"), Rate: rate}
+	load := &testbed.Load{URL: testbed.At(port, "/"), Rate: rate}
 	var t testbed.Tally
 	load.Start(&t)
 	change()
@@ -29,20 +29,20 @@ func (s *site) under(port, rate int, change func()) testbed.Tally {
 
 func (s *site) deploy(org, tag string) client.Deployment {
 	s.Helper()
-	_, err := s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &tag}, client.Call{})
-	s.must(err)
+	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &tag}, client.Call{})
+	s.Must(err)
 	return s.latest(org)
 }
 
 func (s *site) latest(org string) client.Deployment {
 	s.Helper()
-	page, err := s.api.Deployments(s.ctx, org, "", 1)
-	s.must(err)
+	page, err := s.api.Deployments(s.Ctx, org, "", 1)
+	s.Must(err)
 	return page.Deployments[0]
 }
 
 func (s *site) version(port int) string {
-	_, body := s.ask("GET", at(port, "/api/health"), "")
+	_, body := s.Ask("GET", testbed.At(port, "/api/health"), "")
 	_, v, _ := strings.Cut(body, `"version":"`)
 	v, _, _ = strings.Cut(v, `"`)
 	return v
@@ -54,28 +54,28 @@ func TestNoRequestFailsWhileVersionsChange(t *testing.T) {
 	s := newSite(t, 13, 5, "--deploy-drain", "2s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Rolling", Start: true})
-	addr := strings.TrimPrefix(at(made.ExternalPort, ""), "http://")
+	addr := strings.TrimPrefix(testbed.At(made.ExternalPort, ""), "http://")
 	socket, err := testbed.OpenSocket(addr)
-	s.must(err)
+	s.Must(err)
 	defer socket.Close()
 	tally := s.under(made.ExternalPort, 200, func() {
 		for _, tag := range []string{rig.ImageTwo, rig.ImageOne} {
 			s.deploy(org, tag)
 		}
-		_, err := s.api.Rollback(s.ctx, org, client.Rollback{}, client.Call{})
-		s.must(err)
+		_, err := s.api.Rollback(s.Ctx, org, client.Rollback{}, client.Call{})
+		s.Must(err)
 		if v := s.version(made.ExternalPort); v != "2" {
 			t.Errorf("after two deployments and a rollback version %q runs", v)
 		}
-		_, err = s.api.Restart(s.ctx, org, client.Call{})
-		s.must(err)
+		_, err = s.api.Restart(s.Ctx, org, client.Call{})
+		s.Must(err)
 		three := 3
-		_, err = s.api.Scale(s.ctx, org, client.Scale{Replicas: &three}, client.Call{})
-		s.must(err)
+		_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &three}, client.Call{})
+		s.Must(err)
 		s.deploy(org, rig.ImageOne)
 		one := 1
-		_, err = s.api.Scale(s.ctx, org, client.Scale{Replicas: &one}, client.Call{})
-		s.must(err)
+		_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &one}, client.Call{})
+		s.Must(err)
 	})
 	t.Logf("%d requests, p99 %v, longest %v", tally.Requests, tally.P(0.99), tally.P(1))
 	seen := s.inspect(org)
@@ -89,15 +89,15 @@ func TestAWebSocketLivesUntilItsDrainDeadline(t *testing.T) {
 	s := newSite(t, 14, 5, "--deploy-drain", "3s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Sockets", Start: true})
-	socket, err := testbed.OpenSocket(strings.TrimPrefix(at(made.ExternalPort, ""), "http://"))
-	s.must(err)
+	socket, err := testbed.OpenSocket(strings.TrimPrefix(testbed.At(made.ExternalPort, ""), "http://"))
+	s.Must(err)
 	defer socket.Close()
 	deployed := make(chan error, 1)
 	go func() {
-		_, err := s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{})
+		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{})
 		deployed <- err
 	}()
-	s.eventually(30*time.Second, "new requests reach the new version", func() bool { return s.version(made.ExternalPort) == "2" })
+	s.Eventually(30*time.Second, "new requests reach the new version", func() bool { return s.version(made.ExternalPort) == "2" })
 	moved := time.Now()
 	for time.Since(moved) < 2*time.Second {
 		if err := socket.Echo("still here"); err != nil {
@@ -105,7 +105,7 @@ func TestAWebSocketLivesUntilItsDrainDeadline(t *testing.T) {
 		}
 		<-time.After(20 * time.Millisecond)
 	}
-	s.must(<-deployed)
+	s.Must(<-deployed)
 	if err := socket.Echo("gone"); err == nil {
 		t.Error("the socket outlived the version that it was open to")
 	}
@@ -121,11 +121,11 @@ func TestABadVersionNeverGetsARequest(t *testing.T) {
 	before := s.inspect(org)
 	sick := "yes"
 	tally := s.under(made.ExternalPort, 100, func() {
-		_, err := s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"SICK": &sick}}, client.Call{})
+		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"SICK": &sick}}, client.Call{})
 		if err == nil || !strings.Contains(err.Error(), "not healthy in time") {
 			t.Errorf("a sick version: %v", err)
 		}
-		s.eventually(20*time.Second, "only what was there is left", func() bool { return len(s.containers(org)) == 1 })
+		s.Eventually(20*time.Second, "only what was there is left", func() bool { return len(s.Containers(org)) == 1 })
 	})
 	if after := s.inspect(org); after.ID != before.ID || after.State.Pid != before.State.Pid {
 		t.Error("what ran was touched")
@@ -157,7 +157,7 @@ func TestRequestsWaitWhileAVolumeChangesHands(t *testing.T) {
 	s := newSite(t, 16, 5, "--blueprint", file)
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Held", Start: true})
-	if status, body := s.ask(http.MethodPut, at(made.ExternalPort, "/api/data/kept"), "bread"); status != 204 {
+	if status, body := s.Ask(http.MethodPut, testbed.At(made.ExternalPort, "/api/data/kept"), "bread"); status != 204 {
 		t.Fatalf("%d %s", status, body)
 	}
 	most := 0
@@ -171,7 +171,7 @@ func TestRequestsWaitWhileAVolumeChangesHands(t *testing.T) {
 		}()
 		for {
 			running := 0
-			for _, c := range s.containers(org) {
+			for _, c := range s.Containers(org) {
 				if c.State == "running" {
 					running++
 				}
@@ -187,7 +187,7 @@ func TestRequestsWaitWhileAVolumeChangesHands(t *testing.T) {
 	if most != 1 {
 		t.Errorf("%d containers held the volume at the same time", most)
 	}
-	if _, body := s.ask(http.MethodGet, at(made.ExternalPort, "/api/data/kept"), ""); body != "bread" {
+	if _, body := s.Ask(http.MethodGet, testbed.At(made.ExternalPort, "/api/data/kept"), ""); body != "bread" {
 		t.Errorf("the volume holds %q", body)
 	}
 	t.Logf("%d requests, p99 %v, longest %v", tally.Requests, tally.P(0.99), tally.P(1))

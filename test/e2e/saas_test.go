@@ -40,7 +40,7 @@ var examples = sync.OnceValue(func() error {
 func (s *site) exampleFile(name string) string {
 	s.Helper()
 	root, err := testbed.ModuleRoot()
-	s.must(err)
+	s.Must(err)
 	return filepath.Join(root, "examples", name, "blueprint.yml")
 }
 
@@ -60,11 +60,11 @@ type saasStats struct{ MigrationRuns, DatabaseStarts, LockRefusals int }
 
 func (s *site) stats(port int) (st saasStats) {
 	s.Helper()
-	status, body := s.ask("GET", at(port, "/stats"), "")
+	status, body := s.Ask("GET", testbed.At(port, "/stats"), "")
 	if status != 200 {
 		s.Fatalf("/stats: %d %s", status, body)
 	}
-	s.must(json.Unmarshal([]byte(body), &st))
+	s.Must(json.Unmarshal([]byte(body), &st))
 	return st
 }
 
@@ -84,7 +84,7 @@ func TestADatabaseKeepsItsDataThroughTwentyDeployments(t *testing.T) {
 	org := berth.NewID()
 	made := s.provisionSaas(org)
 	for i := range 20 {
-		if status, body := s.ask("POST", at(made.ExternalPort, "/notes"), fmt.Sprint("note ", i)); status != 201 && status != 200 {
+		if status, body := s.Ask("POST", testbed.At(made.ExternalPort, "/notes"), fmt.Sprint("note ", i)); status != 201 && status != 200 {
 			t.Fatalf("note %d: %d %s", i, status, body)
 		}
 		order := client.Deploy{}
@@ -94,12 +94,12 @@ func TestADatabaseKeepsItsDataThroughTwentyDeployments(t *testing.T) {
 			next := fmt.Sprint(password, i)
 			order.Environment = map[string]*string{"DATABASE_PASSWORD": &next}
 		}
-		_, err := s.api.Deploy(s.ctx, org, order, client.Call{})
-		s.must(err)
+		_, err := s.api.Deploy(s.Ctx, org, order, client.Call{})
+		s.Must(err)
 	}
 	var notes struct{ Total int }
-	_, body := s.ask("GET", at(made.ExternalPort, "/notes"), "")
-	s.must(json.Unmarshal([]byte(body), &notes))
+	_, body := s.Ask("GET", testbed.At(made.ExternalPort, "/notes"), "")
+	s.Must(json.Unmarshal([]byte(body), &notes))
 	got := s.stats(made.ExternalPort)
 	if want := (saasStats{MigrationRuns: 21, DatabaseStarts: 6, LockRefusals: 0}); notes.Total != 20 || got != want {
 		t.Errorf("%d notes of 20, %+v, want %+v", notes.Total, got, want)
@@ -108,8 +108,8 @@ func TestADatabaseKeepsItsDataThroughTwentyDeployments(t *testing.T) {
 	if code := s.secondDatabase(org); code != 75 {
 		t.Errorf("a second database ended with %d, want 75", code)
 	}
-	_, err := s.api.Restart(s.ctx, org, client.Call{})
-	s.must(err)
+	_, err := s.api.Restart(s.Ctx, org, client.Call{})
+	s.Must(err)
 	if got := s.stats(made.ExternalPort); got.LockRefusals != 1 {
 		t.Errorf("the refusal was not counted: %+v", got)
 	}
@@ -119,24 +119,24 @@ func TestADatabaseKeepsItsDataThroughTwentyDeployments(t *testing.T) {
 func (s *site) secondDatabase(org string) int64 {
 	s.Helper()
 	name := "berth-e2e-second-" + org
-	_, err := s.engine.ContainerCreate(s.ctx, dockerclient.ContainerCreateOptions{
+	_, err := s.Engine.ContainerCreate(s.Ctx, dockerclient.ContainerCreateOptions{
 		Name: name, Config: &container.Config{Image: "berth-saas-db:15", User: "999:999", Env: []string{"DATABASE_PASSWORD=" + password}},
 		HostConfig: &container.HostConfig{
 			NetworkMode: "none", ReadonlyRootfs: true, Tmpfs: map[string]string{"/tmp": "", "/var/run/postgresql": "mode=1777"},
 			Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: berth.VolumeName(org, "data"), Target: "/var/lib/postgresql/data"}},
 		},
 	})
-	s.must(err)
+	s.Must(err)
 	defer func() {
-		_, err := s.engine.ContainerRemove(s.ctx, name, dockerclient.ContainerRemoveOptions{Force: true})
-		s.must(err)
+		_, err := s.Engine.ContainerRemove(s.Ctx, name, dockerclient.ContainerRemoveOptions{Force: true})
+		s.Must(err)
 	}()
-	_, err = s.engine.ContainerStart(s.ctx, name, dockerclient.ContainerStartOptions{})
-	s.must(err)
+	_, err = s.Engine.ContainerStart(s.Ctx, name, dockerclient.ContainerStartOptions{})
+	s.Must(err)
 	var code int64 = -1
-	s.eventually(30*time.Second, "the second database has ended", func() bool {
-		got, err := s.engine.ContainerInspect(s.ctx, name, dockerclient.ContainerInspectOptions{})
-		s.must(err)
+	s.Eventually(30*time.Second, "the second database has ended", func() bool {
+		got, err := s.Engine.ContainerInspect(s.Ctx, name, dockerclient.ContainerInspectOptions{})
+		s.Must(err)
 		code = int64(got.Container.State.ExitCode)
 		return got.Container.State.Status == container.StateExited
 	})
@@ -148,34 +148,34 @@ func TestATenantOfSeveralServicesLivesItsLife(t *testing.T) {
 	s := newExampleSite(t, 7, "saas")
 	org := berth.NewID()
 	made := s.provisionSaas(org)
-	status, body := s.ask("POST", at(made.ExternalPort, "/notes"), "remember me")
+	status, body := s.Ask("POST", testbed.At(made.ExternalPort, "/notes"), "remember me")
 	if status >= 300 {
 		t.Fatalf("%d %s", status, body)
 	}
 	kept := func(after string) {
 		t.Helper()
-		if _, body := s.ask("GET", at(made.ExternalPort, "/notes"), ""); !strings.Contains(body, "remember me") {
+		if _, body := s.Ask("GET", testbed.At(made.ExternalPort, "/notes"), ""); !strings.Contains(body, "remember me") {
 			t.Errorf("after %s: %s", after, body)
 		}
 	}
-	if status, body := s.ask("POST", at(made.ExternalPort, "/jobs"), `{"n": 20}`); status >= 300 {
+	if status, body := s.Ask("POST", testbed.At(made.ExternalPort, "/jobs"), `{"n": 20}`); status >= 300 {
 		t.Fatalf("jobs: %d %s", status, body)
 	}
-	s.eventually(30*time.Second, "the worker has done all jobs", func() bool {
-		_, body := s.ask("GET", at(made.ExternalPort, "/jobs"), "")
+	s.Eventually(30*time.Second, "the worker has done all jobs", func() bool {
+		_, body := s.Ask("GET", testbed.At(made.ExternalPort, "/jobs"), "")
 		var jobs struct{ Pending, Done int }
 		return json.Unmarshal([]byte(body), &jobs) == nil && jobs.Pending == 0 && jobs.Done == 20
 	})
-	_, err := s.api.Restart(s.ctx, org, client.Call{})
-	s.must(err)
+	_, err := s.api.Restart(s.Ctx, org, client.Call{})
+	s.Must(err)
 	kept("a restart")
 	if got := s.stats(made.ExternalPort); got.MigrationRuns != 1 {
 		t.Errorf("a restart ran the migration again: %+v", got)
 	}
 	cpu, memory := 1.5, 1536
 	before := s.started(org)
-	_, err = s.api.Scale(s.ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, client.Call{})
-	s.must(err)
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, client.Call{})
+	s.Must(err)
 	kept("scaling")
 	if after := s.started(org); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("scaling restarted something: %v, then %v", before, after)
@@ -183,10 +183,10 @@ func TestATenantOfSeveralServicesLivesItsLife(t *testing.T) {
 	s.checkSum(org, cpu, memory)
 
 	// Recreated by hand: the container of the database goes, its volume stays.
-	_, err = s.engine.ContainerRemove(s.ctx, berth.ContainerName(org)+"_db_1", dockerclient.ContainerRemoveOptions{Force: true})
-	s.must(err)
-	s.eventually(60*time.Second, "the database is back", func() bool {
-		status, body := s.ask("GET", at(made.ExternalPort, "/notes"), "")
+	_, err = s.Engine.ContainerRemove(s.Ctx, berth.ContainerName(org)+"_db_1", dockerclient.ContainerRemoveOptions{Force: true})
+	s.Must(err)
+	s.Eventually(60*time.Second, "the database is back", func() bool {
+		status, body := s.Ask("GET", testbed.At(made.ExternalPort, "/notes"), "")
 		return status == 200 && strings.Contains(body, "remember me")
 	})
 }
@@ -199,13 +199,13 @@ func TestAFailedMigrationMovesNothing(t *testing.T) {
 	made := s.provisionSaas(org)
 	before := s.started(org)
 	fail, two := "1", "2"
-	_, err := s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": &fail}}, client.Call{})
+	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": &fail}}, client.Call{})
 	var failed *client.Error
 	if !errors.As(err, &failed) || failed.Code != "deployment_failed" || !strings.Contains(failed.Error(), "migrate") || !strings.Contains(failed.Error(), "exit code 3") {
 		t.Errorf("a failed migration: %v", err)
 	}
-	s.eventually(30*time.Second, "the tenant is settled", func() bool {
-		tn, err := s.api.Tenant(s.ctx, org)
+	s.Eventually(30*time.Second, "the tenant is settled", func() bool {
+		tn, err := s.api.Tenant(s.Ctx, org)
 		return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy" && tn.ImageTag == "1"
 	})
 	after := s.started(org)
@@ -219,8 +219,8 @@ func TestAFailedMigrationMovesNothing(t *testing.T) {
 		t.Errorf("the way back ran a migration: %+v", got)
 	}
 	none := (*string)(nil)
-	_, err = s.api.Deploy(s.ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": none}}, client.Call{})
-	s.must(err)
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": none}}, client.Call{})
+	s.Must(err)
 	if got := s.stats(made.ExternalPort); got.MigrationRuns != 2 {
 		t.Errorf("the next release did not run its migration: %+v", got)
 	}
@@ -232,11 +232,11 @@ func (s *site) started(org string) map[string]string {
 	s.Helper()
 	out := map[string]string{}
 	mine := make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+org)
-	list, err := s.engine.ContainerList(s.ctx, dockerclient.ContainerListOptions{Filters: mine})
-	s.must(err)
+	list, err := s.Engine.ContainerList(s.Ctx, dockerclient.ContainerListOptions{Filters: mine})
+	s.Must(err)
 	for _, c := range list.Items {
-		got, err := s.engine.ContainerInspect(s.ctx, c.ID, dockerclient.ContainerInspectOptions{})
-		s.must(err)
+		got, err := s.Engine.ContainerInspect(s.Ctx, c.ID, dockerclient.ContainerInspectOptions{})
+		s.Must(err)
 		out[strings.TrimPrefix(c.Names[0], "/")] = c.ID + " " + got.Container.State.StartedAt
 	}
 	return out
@@ -246,12 +246,12 @@ func (s *site) started(org string) map[string]string {
 func (s *site) checkSum(org string, cpu float64, memoryMB int) {
 	s.Helper()
 	mine := make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+org)
-	list, err := s.engine.ContainerList(s.ctx, dockerclient.ContainerListOptions{All: true, Filters: mine})
-	s.must(err)
+	list, err := s.Engine.ContainerList(s.Ctx, dockerclient.ContainerListOptions{All: true, Filters: mine})
+	s.Must(err)
 	var nano, bytes int64
 	for _, c := range list.Items {
-		got, err := s.engine.ContainerInspect(s.ctx, c.ID, dockerclient.ContainerInspectOptions{})
-		s.must(err)
+		got, err := s.Engine.ContainerInspect(s.Ctx, c.ID, dockerclient.ContainerInspectOptions{})
+		s.Must(err)
 		nano, bytes = nano+got.Container.HostConfig.NanoCPUs, bytes+got.Container.HostConfig.Memory
 	}
 	if nano == 0 || nano > int64(cpu*1e9) || bytes == 0 || bytes > int64(memoryMB)<<20 {
@@ -263,18 +263,18 @@ func (s *site) checkSum(org string, cpu float64, memoryMB int) {
 func TestAMissingVariableIsNamedBeforeAnythingIsMade(t *testing.T) {
 	t.Parallel()
 	s := newExampleSite(t, 9, "saas")
-	_, err := s.api.Provision(s.ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x"}, client.Call{})
+	_, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x"}, client.Call{})
 	var refused *client.Error
 	if !errors.As(err, &refused) || refused.Status != 422 || refused.Code != "missing_variable" || !strings.Contains(refused.Error(), "DATABASE_PASSWORD") {
 		t.Errorf("without the password: %v", err)
 	}
 	const short = "short"
-	_, err = s.api.Provision(s.ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x", Environment: map[string]string{"DATABASE_PASSWORD": short}}, client.Call{})
+	_, err = s.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x", Environment: map[string]string{"DATABASE_PASSWORD": short}}, client.Call{})
 	if !errors.As(err, &refused) || refused.Status != 422 || strings.Contains(refused.Error(), short+`"`) {
 		t.Errorf("with a short one: %v", err)
 	}
-	list, err := s.api.Tenants(s.ctx, client.TenantFilter{})
-	if s.must(err); len(list.Tenants) != 0 {
+	list, err := s.api.Tenants(s.Ctx, client.TenantFilter{})
+	if s.Must(err); len(list.Tenants) != 0 {
 		t.Errorf("something was made: %+v", list)
 	}
 	if left, err := os.ReadDir(filepath.Join(s.process.StateDir, "docker", "tenants")); err != nil || len(left) != 0 {

@@ -16,7 +16,7 @@ import (
 func (s *site) descriptors(pid int) int {
 	s.Helper()
 	entries, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
-	s.must(err)
+	s.Must(err)
 	return len(entries)
 }
 
@@ -27,8 +27,8 @@ func TestAReaderWhoFollowsWithoutEndTakesLittle(t *testing.T) {
 	s := newSite(t, 12, 5)
 	org := berth.NewID()
 	tenant := s.provision(client.Provision{OrganizationID: org, TenantName: "Followed", Start: true})
-	made, err := s.api.CreateToken(s.ctx, client.NewToken{Name: "reader", Role: "member", OrganizationID: org})
-	s.must(err)
+	made, err := s.api.CreateToken(s.Ctx, client.NewToken{Name: "reader", Role: "member", OrganizationID: org})
+	s.Must(err)
 	before := s.descriptors(s.process.Pid())
 	var taken, refused int
 	var mu sync.Mutex
@@ -40,7 +40,7 @@ func TestAReaderWhoFollowsWithoutEndTakesLittle(t *testing.T) {
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
-			req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.process.URL+"/api/tenants/"+org+"/logs?follow=true", nil)
+			req, err := http.NewRequestWithContext(s.Ctx, http.MethodGet, s.process.URL+"/api/tenants/"+org+"/logs?follow=true", nil)
 			if err != nil {
 				t.Error(err)
 				return
@@ -70,10 +70,10 @@ func TestAReaderWhoFollowsWithoutEndTakesLittle(t *testing.T) {
 	}
 	// One for each connection, one for the stream of the Engine that they share,
 	// and some for what goes on beside.
-	s.eventually(30*time.Second, "what was refused is closed", func() bool { return s.descriptors(s.process.Pid()) <= before+taken+20 })
-	if !s.serves(tenant.ExternalPort, "1") {
+	s.Eventually(30*time.Second, "what was refused is closed", func() bool { return s.descriptors(s.process.Pid()) <= before+taken+20 })
+	if !s.Serves(tenant.ExternalPort, "1") {
 		t.Error("the tenant does not answer beside it")
 	}
-	s.must(s.api.RevokeToken(s.ctx, made.ID))
-	s.eventually(30*time.Second, "the streams end with their token", func() bool { return s.descriptors(s.process.Pid()) <= before+taken/2 })
+	s.Must(s.api.RevokeToken(s.Ctx, made.ID))
+	s.Eventually(30*time.Second, "the streams end with their token", func() bool { return s.descriptors(s.process.Pid()) <= before+taken/2 })
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 // quick is probed so often that its health shows within seconds.
@@ -62,11 +63,11 @@ func (h *hook) got() []string {
 // unready reports whether a tenant's port says that the tenant is not well.
 func (s *site) unready(port int) bool {
 	s.Helper()
-	res, err := http.Get(at(port, "/"))
-	s.must(err)
+	res, err := http.Get(testbed.At(port, "/"))
+	s.Must(err)
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)
-	s.must(err)
+	s.Must(err)
 	if res.StatusCode != http.StatusServiceUnavailable {
 		return false
 	}
@@ -83,25 +84,25 @@ func TestATenantThatIsNotWellGetsNoRequestsUntilItIsAndSomebodyIsTold(t *testing
 	sick := s.provision(client.Provision{OrganizationID: org, TenantName: "Sick", Start: true})
 	neighbour := s.provision(client.Provision{TenantName: "Neighbour", Start: true})
 	h := newHook(t)
-	_, err := s.api.AddNotification(s.ctx, "", h.URL, nil)
-	s.must(err)
+	_, err := s.api.AddNotification(s.Ctx, "", h.URL, nil)
+	s.Must(err)
 	before := s.inspect(org)
 	s.under(neighbour.ExternalPort, 100, func() {
 		if status, body := s.behave(sick.ExternalPort, `{"healthStatus": 503}`); status != http.StatusNoContent {
 			t.Fatalf("%d %s", status, body)
 		}
-		s.eventually(15*time.Second, "its port says that it is not well", func() bool { return s.unready(sick.ExternalPort) })
-		s.eventually(15*time.Second, "somebody is told", func() bool { return slices.Equal(h.got(), []string{"tenant.unhealthy"}) })
-		tn, err := s.api.Tenant(s.ctx, org)
-		s.must(err)
+		s.Eventually(15*time.Second, "its port says that it is not well", func() bool { return s.unready(sick.ExternalPort) })
+		s.Eventually(15*time.Second, "somebody is told", func() bool { return slices.Equal(h.got(), []string{"tenant.unhealthy"}) })
+		tn, err := s.api.Tenant(s.Ctx, org)
+		s.Must(err)
 		if tn.Status != "running" || tn.HealthStatus != "unhealthy" || tn.Cause == nil || !strings.Contains(*tn.Cause, "503") {
 			t.Errorf("it is %s and %s: %v", tn.Status, tn.HealthStatus, tn.Cause)
 		}
-		if status, body := s.ask(http.MethodPost, s.direct(org, "/api/behave"), `{}`); status != http.StatusNoContent {
+		if status, body := s.Ask(http.MethodPost, s.direct(org, "/api/behave"), `{}`); status != http.StatusNoContent {
 			t.Fatalf("%d %s", status, body)
 		}
-		s.eventually(15*time.Second, "it serves again", func() bool { return s.serves(sick.ExternalPort, "1") })
-		s.eventually(15*time.Second, "somebody is told again", func() bool {
+		s.Eventually(15*time.Second, "it serves again", func() bool { return s.Serves(sick.ExternalPort, "1") })
+		s.Eventually(15*time.Second, "somebody is told again", func() bool {
 			return slices.Equal(h.got(), []string{"tenant.unhealthy", "tenant.recovered"})
 		})
 	})
@@ -111,8 +112,8 @@ func TestATenantThatIsNotWellGetsNoRequestsUntilItIsAndSomebodyIsTold(t *testing
 	if u, r := s.events(org, berth.EventUnhealthy), s.events(org, berth.EventRecovered); len(u) != 1 || len(r) != 1 {
 		t.Errorf("told as %q and %q", u, r)
 	}
-	health, err := s.api.Health(s.ctx, org, 100, 0)
-	s.must(err)
+	health, err := s.api.Health(s.Ctx, org, 100, 0)
+	s.Must(err)
 	if !slices.ContainsFunc(health.Checks, func(p client.Probe) bool {
 		return p.Status == "unhealthy" && p.HTTPStatusCode != nil && *p.HTTPStatusCode == http.StatusServiceUnavailable
 	}) {
@@ -132,9 +133,9 @@ func TestATenantThatHangsIsRestarted(t *testing.T) {
 		if status, body := s.behave(made.ExternalPort, `{"healthDelayMs": 3600000}`); status != http.StatusNoContent {
 			t.Fatalf("%d %s", status, body)
 		}
-		s.eventually(15*time.Second, "its port says that it is not well", func() bool { return s.unready(made.ExternalPort) })
-		s.eventually(90*time.Second, "it was restarted and serves", func() bool {
-			return s.inspect(org).State.StartedAt != before.State.StartedAt && s.serves(made.ExternalPort, "1")
+		s.Eventually(15*time.Second, "its port says that it is not well", func() bool { return s.unready(made.ExternalPort) })
+		s.Eventually(90*time.Second, "it was restarted and serves", func() bool {
+			return s.inspect(org).State.StartedAt != before.State.StartedAt && s.Serves(made.ExternalPort, "1")
 		})
 	})
 	if after := s.inspect(org); after.ID != before.ID {
@@ -143,8 +144,8 @@ func TestATenantThatHangsIsRestarted(t *testing.T) {
 	if drift := s.events(org, berth.EventDrift); len(drift) != 1 || !strings.Contains(drift[0], "no sign of life") {
 		t.Errorf("told as %q", drift)
 	}
-	health, err := s.api.Health(s.ctx, org, 100, 0)
-	s.must(err)
+	health, err := s.api.Health(s.Ctx, org, 100, 0)
+	s.Must(err)
 	timeouts := 0
 	for _, p := range health.Checks {
 		if p.Status == "timeout" && p.HTTPStatusCode == nil && p.ErrorMessage != nil {
@@ -175,13 +176,13 @@ func TestAWebhookReachesNothingInside(t *testing.T) {
 		"a tenant's gateway":   fmt.Sprintf("http://%s:%d/", s.gateway(org), made.ExternalPort),
 		"the cloud's secrets":  "http://169.254.169.254/latest/meta-data/",
 	} {
-		channel, err := s.api.AddNotification(s.ctx, "", target, nil)
-		s.must(err)
-		d, err := s.api.TestNotification(s.ctx, channel.ID)
-		s.must(err)
-		s.eventually(15*time.Second, "a delivery to "+name+" was tried", func() bool {
-			page, err := s.api.Deliveries(s.ctx, channel.ID, "", 0)
-			s.must(err)
+		channel, err := s.api.AddNotification(s.Ctx, "", target, nil)
+		s.Must(err)
+		d, err := s.api.TestNotification(s.Ctx, channel.ID)
+		s.Must(err)
+		s.Eventually(15*time.Second, "a delivery to "+name+" was tried", func() bool {
+			page, err := s.api.Deliveries(s.Ctx, channel.ID, "", 0)
+			s.Must(err)
 			list := page.Deliveries
 			i := slices.IndexFunc(list, func(x client.Delivery) bool { return x.ID == d.ID })
 			if i < 0 || list[i].Attempt == 0 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 // zeroes are the body of an upload.
@@ -27,22 +28,22 @@ func (zeroes) Read(p []byte) (int, error) {
 
 func (s *site) upload(port int, size int64) (status int, answer string) {
 	s.Helper()
-	res, err := http.Post(at(port, "/api/echo"), "application/octet-stream", io.LimitReader(zeroes{}, size))
-	s.must(err)
+	res, err := http.Post(testbed.At(port, "/api/echo"), "application/octet-stream", io.LimitReader(zeroes{}, size))
+	s.Must(err)
 	defer func() { _ = res.Body.Close() }()
 	data, err := io.ReadAll(res.Body)
-	s.must(err)
+	s.Must(err)
 	return res.StatusCode, string(data)
 }
 
 // cpu is the processor time that the Engine counted for a tenant's container.
 func (s *site) cpu(org string) time.Duration {
 	s.Helper()
-	res, err := s.engine.ContainerStats(s.ctx, berth.ContainerName(org), dockerclient.ContainerStatsOptions{})
-	s.must(err)
+	res, err := s.Engine.ContainerStats(s.Ctx, berth.ContainerName(org), dockerclient.ContainerStatsOptions{})
+	s.Must(err)
 	defer func() { _ = res.Body.Close() }()
 	var stats container.StatsResponse
-	s.must(json.NewDecoder(res.Body).Decode(&stats))
+	s.Must(json.NewDecoder(res.Body).Decode(&stats))
 	return time.Duration(stats.CPUStats.CPUUsage.TotalUsage)
 }
 
@@ -50,10 +51,10 @@ func (s *site) cpu(org string) time.Duration {
 func (s *site) peak() (megabytes int) {
 	s.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.process.Pid()))
-	s.must(err)
+	s.Must(err)
 	_, rest, _ := strings.Cut(string(data), "VmHWM:")
 	_, err = fmt.Sscan(rest, &megabytes)
-	s.must(err)
+	s.Must(err)
 	return megabytes >> 10
 }
 
@@ -67,8 +68,8 @@ func TestUsageIsWhatWasUsed(t *testing.T) {
 	s := newSite(t, 31, 5)
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Used", Start: true})
-	s.eventually(60*time.Second, "it was read once", func() bool {
-		m, err := s.api.Metrics(s.ctx, org)
+	s.Eventually(60*time.Second, "it was read once", func() bool {
+		m, err := s.api.Metrics(s.Ctx, org)
 		return err == nil && m.ReadAt != nil && m.CPUSeconds != nil
 	})
 	before := s.cpu(org)
@@ -90,16 +91,16 @@ func TestUsageIsWhatWasUsed(t *testing.T) {
 		t.Errorf("the control plane held %d MB", peak)
 	}
 	content := strings.Repeat("x", 1<<20)
-	status, body = s.ask("PUT", at(made.ExternalPort, "/api/data/big"), content)
+	status, body = s.Ask("PUT", testbed.At(made.ExternalPort, "/api/data/big"), content)
 	expect(status, 204, body)
 	for range answers {
-		status, _ = s.ask("GET", at(made.ExternalPort, "/api/data/big"), "")
+		status, _ = s.Ask("GET", testbed.At(made.ExternalPort, "/api/data/big"), "")
 		expect(status, 200, "of the big answer")
 	}
 	status, body = s.behave(made.ExternalPort, `{"healthStatus": 500}`)
 	expect(status, 204, body)
 	for range errors {
-		status, body = s.ask("GET", at(made.ExternalPort, "/api/health"), "")
+		status, body = s.Ask("GET", testbed.At(made.ExternalPort, "/api/health"), "")
 		expect(status, 500, body)
 	}
 	status, body = s.behave(made.ExternalPort, `{"cpuMs": 3000, "memoryMb": 200}`)
@@ -110,10 +111,10 @@ func TestUsageIsWhatWasUsed(t *testing.T) {
 	}
 
 	var m client.Metrics
-	s.eventually(60*time.Second, "metrics show it", func() bool {
+	s.Eventually(60*time.Second, "metrics show it", func() bool {
 		var err error
-		m, err = s.api.Metrics(s.ctx, org)
-		s.must(err)
+		m, err = s.api.Metrics(s.Ctx, org)
+		s.Must(err)
 		return m.CPUSeconds != nil && *m.CPUSeconds > 0.9*burnt && m.RequestCount != nil && *m.RequestCount >= requests
 	})
 	if m.RequestCount == nil || *m.RequestCount != requests || m.ErrorCount == nil || *m.ErrorCount != errors {
@@ -124,10 +125,10 @@ func TestUsageIsWhatWasUsed(t *testing.T) {
 	}
 
 	var u client.Usage
-	s.eventually(90*time.Second, "the minutes show it", func() bool {
+	s.Eventually(90*time.Second, "the minutes show it", func() bool {
 		var err error
-		u, err = s.api.Usage(s.ctx, org, client.UsageSpan{Hours: 1, Resolution: "minute"})
-		s.must(err)
+		u, err = s.api.Usage(s.Ctx, org, client.UsageSpan{Hours: 1, Resolution: "minute"})
+		s.Must(err)
 		return u.Average.RequestCount != nil && *u.Average.RequestCount >= requests && u.Average.MemoryUsageMBMax != nil && *u.Average.MemoryUsageMBMax > 150
 	})
 	a := u.Average
