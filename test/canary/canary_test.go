@@ -27,7 +27,6 @@ import (
 // world is a control plane with its secrets, and those who receive from it.
 type world struct {
 	cage
-	ctx     context.Context
 	process *testbed.Process
 	api     *client.Client
 	org     string
@@ -40,13 +39,6 @@ type world struct {
 	mu   sync.Mutex
 	sent []byte // what receivers got: traces and webhooks
 	mail testbed.Post
-}
-
-func (w *world) must(err error) {
-	w.Helper()
-	if err != nil {
-		w.Fatal(err)
-	}
 }
 
 // receive keeps what is sent, headers and all.
@@ -64,48 +56,43 @@ func (w *world) received() []byte {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{ctx: context.WithoutCancel(t.Context()), org: berth.NewID(), filed: berth.NewID(), cage: cage{T: t, birds: map[string]string{}}}
+	w := &world{org: berth.NewID(), filed: berth.NewID(), cage: cage{Site: testbed.NewSite(t), birds: map[string]string{}}}
 	for _, kind := range []string{"environment", "deployed", "registry", "smtp", "kms", "file", "database"} {
 		w.birds[kind] = canary(kind)
 	}
 	receiver := httptest.NewServer(http.HandlerFunc(w.receive))
 	t.Cleanup(receiver.Close)
 	w.mail = testbed.Post{User: "berth", Password: w.birds["smtp"], Clear: true}
-	w.must(w.mail.Start())
-	t.Cleanup(func() { w.must(w.mail.Close()) })
+	w.Must(w.mail.Start())
+	t.Cleanup(func() { w.Must(w.mail.Close()) })
 	ports, err := testbed.FreePorts(10)
-	w.must(err)
+	w.Must(err)
 	w.process = &testbed.Process{
 		Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: "10.71.248.0/24",
 		Args: []string{"--log-level", "debug", "--notify-http", "--notify-allow", "127.0.0.0/8", "--smtp", fmt.Sprintf("127.0.0.1:%d", w.mail.Port), "--smtp-from", "berth@example.com", "--smtp-user", "berth", "--smtp-tls", "none"},
 		Env:  []string{"BERTH_SMTP_PASSWORD=" + w.birds["smtp"], "BERTH_KMS_TOKEN=" + w.birds["kms"], "OTEL_EXPORTER_OTLP_ENDPOINT=" + receiver.URL, "OTEL_BSP_SCHEDULE_DELAY=200"},
 	}
-	w.must(w.process.Start(w.ctx))
+	w.api = w.Serve(w.process)
 	t.Cleanup(w.end)
-	w.api, err = client.New(w.process.URL, w.process.Token)
-	w.must(err)
 	w.birds["operator-token"] = w.process.Token
-	w.channel, err = w.api.AddNotification(w.ctx, "", receiver.URL+"/hook", nil)
-	w.must(err)
+	w.channel, err = w.api.AddNotification(w.Ctx, "", receiver.URL+"/hook", nil)
+	w.Must(err)
 	w.birds["signing-secret"] = w.channel.Secret
-	w.token, err = w.api.CreateToken(w.ctx, client.NewToken{Name: "canary"})
-	w.must(err)
+	w.token, err = w.api.CreateToken(w.Ctx, client.NewToken{Name: "canary"})
+	w.Must(err)
 	w.birds["token"] = w.token.Text
 	return w
 }
 
 func (w *world) end() {
 	if !w.process.Running() {
-		w.must(w.process.Start(w.ctx))
-		var err error
-		w.api, err = client.New(w.process.URL, w.process.Token)
-		w.must(err)
+		w.api = w.ServeAgain(w.process)
 	}
 	for _, org := range []string{w.org, w.filed} {
-		_, err := w.api.Deprovision(w.ctx, org, "delete", client.Call{Wait: time.Minute})
-		w.must(err)
+		_, err := w.api.Deprovision(w.Ctx, org, "delete", client.Call{Wait: time.Minute})
+		w.Must(err)
 	}
-	w.must(w.process.Stop())
+	w.Must(w.process.Stop())
 	if w.Failed() {
 		w.Log(w.process.Log())
 	}
@@ -117,38 +104,38 @@ func (w *world) live() {
 	registry := testbed.Registry(w.T, "robot", w.birds["registry"])
 	two, _ := registry.Push(w.T, "shop/app:2")
 	host, _, _ := strings.Cut(two, "/")
-	w.Cleanup(func() { w.must(testbed.RemoveImage(w.ctx, two)) })
+	w.Cleanup(func() { w.Must(testbed.RemoveImage(w.Ctx, two)) })
 	wait := client.Call{Wait: time.Minute}
-	_, err := w.api.Provision(w.ctx, client.Provision{OrganizationID: w.org, TenantName: "Canary", ImageTag: rig.ImageOne, Start: true,
+	_, err := w.api.Provision(w.Ctx, client.Provision{OrganizationID: w.org, TenantName: "Canary", ImageTag: rig.ImageOne, Start: true,
 		Environment: map[string]string{"API_TOKEN": w.birds["environment"]}}, wait)
-	w.must(err)
-	w.must(w.api.PutRegistry(w.ctx, host, "robot", w.birds["registry"]))
+	w.Must(err)
+	w.Must(w.api.PutRegistry(w.Ctx, host, "robot", w.birds["registry"]))
 	next := w.birds["deployed"]
-	_, err = w.api.Deploy(w.ctx, w.org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"DB_PASSWORD": &next}}, wait)
-	w.must(err)
+	_, err = w.api.Deploy(w.Ctx, w.org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"DB_PASSWORD": &next}}, wait)
+	w.Must(err)
 	none := host + "/shop/none:1"
-	if _, err = w.api.Deploy(w.ctx, w.org, client.Deploy{ImageTag: &none}, wait); err == nil {
+	if _, err = w.api.Deploy(w.Ctx, w.org, client.Deploy{ImageTag: &none}, wait); err == nil {
 		w.Fatal("deployed an image that is not there")
 	}
 	w.search("an error", fmt.Appendf(nil, "%+v", err))
-	_, err = w.api.Rollback(w.ctx, w.org, client.Rollback{}, wait)
-	w.must(err)
-	_, err = w.api.TestNotification(w.ctx, w.channel.ID)
-	w.must(err)
-	letters, err := w.api.AddEmailNotification(w.ctx, "", "ops@example.com", nil)
-	w.must(err)
-	_, err = w.api.TestNotification(w.ctx, letters.ID)
-	w.must(err)
-	list, err := w.api.Deployments(w.ctx, w.org, "", 10)
-	w.must(err)
+	_, err = w.api.Rollback(w.Ctx, w.org, client.Rollback{}, wait)
+	w.Must(err)
+	_, err = w.api.TestNotification(w.Ctx, w.channel.ID)
+	w.Must(err)
+	letters, err := w.api.AddEmailNotification(w.Ctx, "", "ops@example.com", nil)
+	w.Must(err)
+	_, err = w.api.TestNotification(w.Ctx, letters.ID)
+	w.Must(err)
+	list, err := w.api.Deployments(w.Ctx, w.org, "", 10)
+	w.Must(err)
 	w.deploy = list.Deployments[0].ID
-	b, err := w.api.Backup(w.ctx)
-	w.must(err)
+	b, err := w.api.Backup(w.Ctx)
+	w.Must(err)
 	w.backup, err = io.ReadAll(b)
-	w.must(err)
-	w.must(b.Close())
-	_, err = w.api.RotateKey(w.ctx)
-	w.must(err)
+	w.Must(err)
+	w.Must(b.Close())
+	_, err = w.api.RotateKey(w.Ctx)
+	w.Must(err)
 	w.mistakes()
 }
 
@@ -157,7 +144,7 @@ func (w *world) mistakes() {
 	w.Helper()
 	bird := w.birds["environment"]
 	quoted, err := json.Marshal(bird)
-	w.must(err)
+	w.Must(err)
 	for _, body := range []string{
 		`{"environment":{"API_TOKEN":` + string(quoted), // cut off
 		`{"environment":{"1 bad name":` + string(quoted) + `}}`,
@@ -184,10 +171,10 @@ func (w *world) mistakes() {
 
 func (w *world) ask(method, path, body, token string) (int, []byte) {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.Ctx, 20*time.Second)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, w.process.URL+path, strings.NewReader(body))
-	w.must(err)
+	w.Must(err)
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -198,10 +185,10 @@ func (w *world) ask(method, path, body, token string) (int, []byte) {
 		return c
 	}, token))
 	resp, err := http.DefaultClient.Do(r)
-	w.must(err)
+	w.Must(err)
 	defer func() { _ = resp.Body.Close() }()
 	answer, err := io.ReadAll(resp.Body)
-	w.must(err)
+	w.Must(err)
 	return resp.StatusCode, append(fmt.Appendf(nil, "%v\n", resp.Header), answer...)
 }
 
@@ -248,13 +235,13 @@ func TestNoSecretComesOutAnywhere(t *testing.T) {
 // be forgotten.
 func (w *world) everyRoute() {
 	w.Helper()
-	data, err := w.api.OpenAPI(w.ctx)
-	w.must(err)
+	data, err := w.api.OpenAPI(w.Ctx)
+	w.Must(err)
 	w.search("the description", data)
 	var doc struct {
 		Paths map[string]map[string]json.RawMessage
 	}
-	w.must(json.Unmarshal(data, &doc))
+	w.Must(json.Unmarshal(data, &doc))
 	known := strings.NewReplacer("{organizationId}", w.org, "{deploymentId}", w.deploy, "{notificationId}", w.channel.ID, "{name}", berth.BuiltinBlueprint)
 	asked := 0
 	for path, methods := range doc.Paths {
@@ -296,7 +283,7 @@ func (w *world) everyCommand() {
 	} {
 		args := strings.Fields(strings.ReplaceAll(line, "ORG", w.org))
 		for _, more := range [][]string{nil, {"-o", "json"}} {
-			cmd := w.process.Command(w.ctx, append(args, more...)...)
+			cmd := w.process.Command(w.Ctx, append(args, more...)...)
 			cmd.Env = append(cmd.Env, "BERTH_SMTP_PASSWORD="+w.birds["smtp"], "BERTH_KMS_TOKEN="+w.birds["kms"],
 				"BERTH_DATABASE_URL=postgres://berth:"+url.QueryEscape(w.birds["database"])+"@127.0.0.1:1/berth?connect_timeout=1", "BERTH_STATE_DIR="+w.process.StateDir)
 			out, err := cmd.CombinedOutput()
@@ -313,29 +300,29 @@ func (w *world) everyCommand() {
 func (w *world) theEngine() {
 	w.Helper()
 	engine, err := testbed.Engine()
-	w.must(err)
-	defer func() { w.must(engine.Close()) }()
-	mine := make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+w.org)
-	list, err := engine.ContainerList(w.ctx, dockerclient.ContainerListOptions{All: true, Filters: mine})
-	w.must(err)
+	w.Must(err)
+	defer func() { w.Must(engine.Close()) }()
+	mine := testbed.OfTenant(w.org)
+	list, err := engine.ContainerList(w.Ctx, dockerclient.ContainerListOptions{All: true, Filters: mine})
+	w.Must(err)
 	if len(list.Items) == 0 {
 		w.Error("no containers")
 	}
 	for _, c := range list.Items {
-		seen, err := engine.ContainerInspect(w.ctx, c.ID, dockerclient.ContainerInspectOptions{})
-		w.must(err)
+		seen, err := engine.ContainerInspect(w.Ctx, c.ID, dockerclient.ContainerInspectOptions{})
+		w.Must(err)
 		if !strings.Contains(fmt.Sprint(seen.Container.Config.Env), w.birds["environment"]) {
 			w.Errorf("%s was not given its secret", c.Names)
 		}
 		seen.Container.Config.Env = nil
 		data, err := json.Marshal(seen.Container)
-		w.must(err)
+		w.Must(err)
 		w.search("inspect", data)
 	}
-	volumes, err := engine.VolumeList(w.ctx, dockerclient.VolumeListOptions{Filters: mine})
-	w.must(err)
-	networks, err := engine.NetworkList(w.ctx, dockerclient.NetworkListOptions{Filters: mine})
-	w.must(err)
+	volumes, err := engine.VolumeList(w.Ctx, dockerclient.VolumeListOptions{Filters: mine})
+	w.Must(err)
+	networks, err := engine.NetworkList(w.Ctx, dockerclient.NetworkListOptions{Filters: mine})
+	w.Must(err)
 	w.search("volumes and networks", fmt.Appendf(nil, "%+v %+v %+v", list, volumes, networks))
 }
 
@@ -345,7 +332,7 @@ func (w *world) dump() {
 	w.Helper()
 	pid := w.process.Pid()
 	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
-	w.must(err)
+	w.Must(err)
 	if !strings.Contains(strings.Join(strings.Fields(string(limits)), " "), "Max core file size 0 0 bytes") {
 		w.Errorf("core files may be written:\n%s", limits)
 	}
@@ -360,13 +347,13 @@ func (w *world) dump() {
 				default:
 				}
 				value := w.birds["environment"]
-				_, _ = w.api.Configure(w.ctx, w.org, client.Configure{Environment: map[string]*string{"API_TOKEN": &value}}, client.Call{}) // it dies meanwhile
-				_ = w.api.PutRegistry(w.ctx, "127.0.0.1:1", "robot", w.birds["registry"])
+				_, _ = w.api.Configure(w.Ctx, w.org, client.Configure{Environment: map[string]*string{"API_TOKEN": &value}}, client.Call{}) // it dies meanwhile
+				_ = w.api.PutRegistry(w.Ctx, "127.0.0.1:1", "robot", w.birds["registry"])
 			}
 		})
 	}
 	<-time.After(300 * time.Millisecond)
-	w.must(syscall.Kill(pid, syscall.SIGABRT))
+	w.Must(syscall.Kill(pid, syscall.SIGABRT))
 	_ = w.process.Wait() // exit code 2
 	close(stop)
 	busy.Wait()

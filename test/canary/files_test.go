@@ -32,32 +32,32 @@ secrets: {api.key: {environment: API_KEY}}
 func (w *world) secretFile() {
 	w.Helper()
 	engine, err := testbed.Engine()
-	w.must(err)
-	defer func() { w.must(engine.Close()) }()
-	_, err = w.api.ApplyBlueprint(w.ctx, fmt.Appendf(nil, filed, rig.ImageOne))
-	w.must(err)
-	_, err = w.api.Provision(w.ctx, client.Provision{OrganizationID: w.filed, TenantName: "Filed", Blueprint: "filed", Start: true,
+	w.Must(err)
+	defer func() { w.Must(engine.Close()) }()
+	_, err = w.api.ApplyBlueprint(w.Ctx, fmt.Appendf(nil, filed, rig.ImageOne))
+	w.Must(err)
+	_, err = w.api.Provision(w.Ctx, client.Provision{OrganizationID: w.filed, TenantName: "Filed", Blueprint: "filed", Start: true,
 		Environment: map[string]string{"API_KEY": w.birds["file"]}}, client.Call{Wait: time.Minute})
-	w.must(err)
+	w.Must(err)
 	first := w.readsFile(engine)
 	if policy := first.HostConfig.RestartPolicy.Name; policy != container.RestartPolicyDisabled {
 		w.Errorf("the Engine would start it without its secrets: %s", policy)
 	}
-	_, err = engine.ContainerKill(w.ctx, first.ID, dockerclient.ContainerKillOptions{})
-	w.must(err)
-	w.eventually("it is started again", func() bool {
-		now, err := engine.ContainerInspect(w.ctx, first.ID, dockerclient.ContainerInspectOptions{})
+	_, err = engine.ContainerKill(w.Ctx, first.ID, dockerclient.ContainerKillOptions{})
+	w.Must(err)
+	w.Eventually(30*time.Second, "it is started again", func() bool {
+		now, err := engine.ContainerInspect(w.Ctx, first.ID, dockerclient.ContainerInspectOptions{})
 		return err == nil && now.Container.State.Running && now.Container.State.Pid != first.State.Pid
 	})
 	w.readsFile(engine)
-	mine := make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+w.filed)
-	list, err := engine.ContainerList(w.ctx, dockerclient.ContainerListOptions{All: true, Filters: mine})
-	w.must(err)
-	volumes, err := engine.VolumeList(w.ctx, dockerclient.VolumeListOptions{Filters: mine})
-	w.must(err)
+	mine := testbed.OfTenant(w.filed)
+	list, err := engine.ContainerList(w.Ctx, dockerclient.ContainerListOptions{All: true, Filters: mine})
+	w.Must(err)
+	volumes, err := engine.VolumeList(w.Ctx, dockerclient.VolumeListOptions{Filters: mine})
+	w.Must(err)
 	w.search("the Engine's lists", fmt.Appendf(nil, "%+v %+v", list, volumes))
-	info, err := engine.Info(w.ctx, dockerclient.InfoOptions{})
-	w.must(err)
+	info, err := engine.Info(w.Ctx, dockerclient.InfoOptions{})
+	w.Must(err)
 	for _, name := range []string{first.LogPath, filepath.Join(info.Info.DockerRootDir, "containers", first.ID)} {
 		_ = filepath.WalkDir(name, func(path string, d os.DirEntry, err error) error { // rotated meanwhile
 			if data, readErr := os.ReadFile(path); err == nil && readErr == nil {
@@ -72,8 +72,8 @@ func (w *world) secretFile() {
 // tell it.
 func (w *world) readsFile(engine *dockerclient.Client) container.InspectResponse {
 	w.Helper()
-	seen, err := engine.ContainerInspect(w.ctx, berth.ContainerName(w.filed), dockerclient.ContainerInspectOptions{})
-	w.must(err)
+	seen, err := engine.ContainerInspect(w.Ctx, berth.ContainerName(w.filed), dockerclient.ContainerInspectOptions{})
+	w.Must(err)
 	root := fmt.Sprintf("/proc/%d/root", seen.Container.State.Pid)
 	name := root + berth.SecretsDir + "/api.key"
 	data, err := os.ReadFile(name)
@@ -81,31 +81,21 @@ func (w *world) readsFile(engine *dockerclient.Client) container.InspectResponse
 		w.Errorf("the file holds %q, %v", data, err)
 	}
 	info, err := os.Stat(name)
-	w.must(err)
+	w.Must(err)
 	var fs syscall.Statfs_t
-	w.must(syscall.Statfs(name, &fs))
+	w.Must(syscall.Statfs(name, &fs))
 	const tmpfs = 0x01021994
 	if owner := info.Sys().(*syscall.Stat_t); info.Mode().Perm() != 0o400 || owner.Uid != 65532 || owner.Gid != 65532 || fs.Type != tmpfs {
 		w.Errorf("mode %v, owner %d:%d, file system %#x", info.Mode(), owner.Uid, owner.Gid, fs.Type)
 	}
 	environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", seen.Container.State.Pid))
-	w.must(err)
+	w.Must(err)
 	w.search("the tenant's environment", environ)
 	data, err = json.Marshal(seen.Container)
-	w.must(err)
+	w.Must(err)
 	w.search("inspect, environment and all", data)
 	if !strings.Contains(string(data), berth.SecretsDir) {
 		w.Error("that is not the container")
 	}
 	return seen.Container
-}
-
-func (w *world) eventually(what string, holds func() bool) {
-	w.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); {
-		if time.Now().After(deadline) {
-			w.Fatalf("not yet: %s", what)
-		}
-		<-time.After(50 * time.Millisecond)
-	}
 }

@@ -30,7 +30,7 @@ func canary(kind string) string {
 
 // cage holds canaries and tells where they got out.
 type cage struct {
-	*testing.T
+	*testbed.Site
 	birds    map[string]string // by kind
 	searched int               // bytes
 	places   int

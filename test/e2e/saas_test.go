@@ -231,7 +231,7 @@ func TestAFailedMigrationMovesNothing(t *testing.T) {
 func (s *site) started(org string) map[string]string {
 	s.Helper()
 	out := map[string]string{}
-	mine := make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+org)
+	mine := testbed.OfTenant(org)
 	list, err := s.Engine.ContainerList(s.Ctx, dockerclient.ContainerListOptions{Filters: mine})
 	s.Must(err)
 	for _, c := range list.Items {
@@ -245,7 +245,7 @@ func (s *site) started(org string) map[string]string {
 // checkSum checks that the limits in force never exceed the tenant's.
 func (s *site) checkSum(org string, cpu float64, memoryMB int) {
 	s.Helper()
-	mine := make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+org)
+	mine := testbed.OfTenant(org)
 	list, err := s.Engine.ContainerList(s.Ctx, dockerclient.ContainerListOptions{All: true, Filters: mine})
 	s.Must(err)
 	var nano, bytes int64

@@ -34,43 +34,43 @@ type op struct {
 func ops() []op {
 	replicas, cpu, two := 3, 1.0, rig.ImageTwo
 	provision := func(s *site, org string, call client.Call, start bool) error {
-		_, err := s.client.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], ImageTag: rig.ImageOne, Start: start}, call)
+		_, err := s.client.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], ImageTag: rig.ImageOne, Start: start}, call)
 		return err
 	}
 	running := func(s *site, org string) error { return provision(s, org, client.Call{}, true) }
 	stopped := func(s *site, org string) error { return provision(s, org, client.Call{}, false) }
 	of := func(name, source string) func(*site, string) error {
 		return func(s *site, org string) error {
-			_, err := s.client.ApplyBlueprint(s.ctx, []byte(source))
+			_, err := s.client.ApplyBlueprint(s.Ctx, []byte(source))
 			if err == nil {
-				_, err = s.client.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], Blueprint: name, ImageTag: rig.ImageOne, Start: true}, client.Call{})
+				_, err = s.client.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], Blueprint: name, ImageTag: rig.ImageOne, Start: true}, client.Call{})
 			}
 			return err
 		}
 	}
 	deploy := func(s *site, org string, c client.Call) error {
-		_, err := s.client.Deploy(s.ctx, org, client.Deploy{ImageTag: &two}, c)
+		_, err := s.client.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two}, c)
 		return err
 	}
 	onTwo := func(s *site, org string) error { return deploy(s, org, client.Call{}) }
 	type steps = []func(*site, string) error
 	return []op{
 		{"provision and start", nil, func(s *site, org string, c client.Call) error { return provision(s, org, c, true) }},
-		{"stop", steps{running}, func(s *site, org string, c client.Call) error { _, err := s.client.Stop(s.ctx, org, c); return err }},
-		{"start", steps{stopped}, func(s *site, org string, c client.Call) error { _, err := s.client.Start(s.ctx, org, c); return err }},
+		{"stop", steps{running}, func(s *site, org string, c client.Call) error { _, err := s.client.Stop(s.Ctx, org, c); return err }},
+		{"start", steps{stopped}, func(s *site, org string, c client.Call) error { _, err := s.client.Start(s.Ctx, org, c); return err }},
 		{"scale", steps{running}, func(s *site, org string, c client.Call) error {
-			_, err := s.client.Scale(s.ctx, org, client.Scale{CPULimit: &cpu, Replicas: &replicas}, c)
+			_, err := s.client.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, Replicas: &replicas}, c)
 			return err
 		}},
 		{"deploy", steps{running}, deploy},
 		{"deploy one of two services", steps{of("pair", fmt.Sprintf(pair, rig.ImageOne))}, deploy},
 		{"deploy stop-first", steps{of("held", held)}, deploy},
 		{"roll back", steps{running, onTwo}, func(s *site, org string, c client.Call) error {
-			_, err := s.client.Rollback(s.ctx, org, client.Rollback{}, c)
+			_, err := s.client.Rollback(s.Ctx, org, client.Rollback{}, c)
 			return err
 		}},
 		{"deprovision", steps{running}, func(s *site, org string, c client.Call) error {
-			_, err := s.client.Deprovision(s.ctx, org, "delete", c)
+			_, err := s.client.Deprovision(s.Ctx, org, "delete", c)
 			return err
 		}},
 	}
@@ -129,14 +129,14 @@ func TestKilledAtAnyPointBerthEndsWhereACleanRunEnds(t *testing.T) {
 
 // killAt kills the control plane at the n-th change of the Engine.
 func (s *site) killAt(o op, n int, after bool, want state) {
-	s.t.Helper()
+	s.Helper()
 	org := s.ready(o)
 	killed := s.proxy.killAt(n, after, s.kill)
 	err := o.order(s, org, client.Call{})
 	select {
 	case <-killed:
 	case <-time.After(within):
-		s.t.Fatalf("call %d was never made (%v)\n%s", n, err, s.process.Log())
+		s.Fatalf("call %d was never made (%v)\n%s", n, err, s.process.Log())
 	}
 	s.expect(o, org, fmt.Sprintf("call %d of %s, after its effect: %v", n, o.name, after), want)
 }
@@ -144,20 +144,20 @@ func (s *site) killAt(o op, n int, after bool, want state) {
 // killWhenAcknowledged kills the control plane as soon as the order is
 // answered: what was acknowledged is on disk.
 func (s *site) killWhenAcknowledged(o op, want state) {
-	s.t.Helper()
+	s.Helper()
 	org := s.ready(o)
 	if err := o.order(s, org, client.Call{Wait: -1}); err != nil {
-		s.t.Fatal(err)
+		s.Fatal(err)
 	}
 	s.kill()
 	s.expect(o, org, o.name+" acknowledged", want)
 }
 
 func (s *site) expect(o op, org, where string, want state) {
-	s.t.Helper()
+	s.Helper()
 	s.start()
 	if got := s.settled(org, &want); !reflect.DeepEqual(got, want) {
-		s.t.Errorf("killed at %s:\ngot  %+v\nwant %+v\n%s", where, got, want, tail(s.process.Log()))
+		s.Errorf("killed at %s:\ngot  %+v\nwant %+v\n%s", where, got, want, tail(s.process.Log()))
 	}
 	s.clear(org)
 }
@@ -169,12 +169,12 @@ func tail(log string) string {
 
 // ready prepares a new tenant for an order.
 func (s *site) ready(o op) string {
-	s.t.Helper()
+	s.Helper()
 	org := berth.NewID()
 	s.orgs = append(s.orgs, org)
 	for _, prepare := range o.prepare {
 		if err := prepare(s, org); err != nil {
-			s.t.Fatalf("prepare %s: %v\n%s", o.name, err, tail(s.process.Log()))
+			s.Fatalf("prepare %s: %v\n%s", o.name, err, tail(s.process.Log()))
 		}
 	}
 	return org

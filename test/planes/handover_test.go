@@ -67,13 +67,13 @@ func gap(all []time.Time) (most time.Duration) {
 func TestALeaderThatIsToldToEndHandsOverAtOnceAndFailsNoRequest(t *testing.T) {
 	s := newSite(t, 7)
 	a := s.plane("a")
-	s.eventually(10*time.Second, "a leads", a.leads)
+	s.Eventually(10*time.Second, "a leads", a.leads)
 	b := s.plane("b")
 	last := a
 	one := a.provision(&last)
 	before := s.containers(orgOf(one))
 
-	ctx, stop := context.WithCancel(s.ctx)
+	ctx, stop := context.WithCancel(s.Ctx)
 	hammers := make([]hammer, 4)
 	var hits sync.WaitGroup
 	for i := range hammers {
@@ -82,9 +82,9 @@ func TestALeaderThatIsToldToEndHandsOverAtOnceAndFailsNoRequest(t *testing.T) {
 	}
 	<-time.After(500 * time.Millisecond)
 	last = b
-	s.must(a.process.Stop())
-	s.eventually(handOver, "b leads", b.leads)
-	s.eventually(handOver, "b serves", func() bool { return s.serves(one.ExternalPort) })
+	s.Must(a.process.Stop())
+	s.Eventually(handOver, "b leads", b.leads)
+	s.Eventually(handOver, "b serves", func() bool { return s.serves(one.ExternalPort) })
 	<-time.After(500 * time.Millisecond)
 	stop()
 	hits.Wait()
@@ -117,51 +117,51 @@ func halfMade(err error) bool {
 func TestAControlPlaneThatDoesNotLeadAnswersTheTruth(t *testing.T) {
 	s := newSite(t, 9)
 	a := s.plane("a")
-	s.eventually(10*time.Second, "a leads", a.leads)
+	s.Eventually(10*time.Second, "a leads", a.leads)
 	last := a
 	one := a.provision(&last)
 	beside := s.plane("beside")
 	socket := filepath.Join(s.TempDir(), "engine")
 	blind := s.plane("blind", "DOCKER_HOST=unix://"+socket) // is ready all the same
 
-	st, err := beside.api.Status(s.ctx, orgOf(one))
-	s.must(err)
+	st, err := beside.api.Status(s.Ctx, orgOf(one))
+	s.Must(err)
 	if !st.EngineReachable || st.Running == nil || !*st.Running || st.Healthy == nil || !*st.Healthy || len(st.Containers) != 1 {
 		t.Errorf("beside a: %+v", st)
 	}
-	logs, err := beside.api.Logs(s.ctx, orgOf(one), client.LogOptions{})
-	s.must(err)
+	logs, err := beside.api.Logs(s.Ctx, orgOf(one), client.LogOptions{})
+	s.Must(err)
 	text, err := io.ReadAll(logs)
-	s.must(errors.Join(err, logs.Close()))
+	s.Must(errors.Join(err, logs.Close()))
 	if len(text) == 0 {
 		t.Error("beside a: no logs")
 	}
 
-	st, err = blind.api.Status(s.ctx, orgOf(one))
-	s.must(err)
+	st, err = blind.api.Status(s.Ctx, orgOf(one))
+	s.Must(err)
 	if st.EngineReachable || st.Running != nil || st.Healthy != nil || st.HealthStatus != "unknown" {
 		t.Errorf("without an engine: %+v", st)
 	}
-	if logs, err := blind.api.Logs(s.ctx, orgOf(one), client.LogOptions{}); code(err) != "engine_unavailable" {
+	if logs, err := blind.api.Logs(s.Ctx, orgOf(one), client.LogOptions{}); code(err) != "engine_unavailable" {
 		if err == nil {
 			_ = logs.Close()
 		}
 		t.Errorf("without an engine, logs: %v", err)
 	}
 	for _, p := range []*plane{beside, blind} {
-		m, err := p.api.Metrics(s.ctx, orgOf(one))
-		s.must(err)
+		m, err := p.api.Metrics(s.Ctx, orgOf(one))
+		s.Must(err)
 		if m.ReadAt != nil || m.CPUPercent != nil || m.MemoryUsageMB != nil || m.RequestCount != nil {
 			t.Errorf("%s shows what it has not read: %+v", p.name, m)
 		}
 	}
 	// An engine that never answered gets no tenant, and orders reach who leads.
-	_, err = blind.api.Provision(s.ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "Nowhere"}, client.Call{})
+	_, err = blind.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "Nowhere"}, client.Call{})
 	if code(err) != "engine_unavailable" {
 		t.Errorf("provisioned nowhere: %v", err)
 	}
 	for _, p := range []*plane{beside, blind} {
-		got, err := p.api.Restart(s.ctx, orgOf(one), client.Call{Wait: time.Minute})
+		got, err := p.api.Restart(s.Ctx, orgOf(one), client.Call{Wait: time.Minute})
 		if err != nil || !got.Done || got.Status != "running" {
 			t.Errorf("an order through %s: %+v, %v", p.name, got, err)
 		}
@@ -169,18 +169,18 @@ func TestAControlPlaneThatDoesNotLeadAnswersTheTruth(t *testing.T) {
 	// Its engine comes, and then nobody else is left.
 	machines := strings.TrimPrefix(cmp.Or(os.Getenv("DOCKER_HOST"), dockerclient.DefaultDockerHost), "unix://")
 	sees := func() bool {
-		h, err := blind.api.ServerHealth(s.ctx)
-		s.must(err)
+		h, err := blind.api.ServerHealth(s.Ctx)
+		s.Must(err)
 		return h.EngineReachable != nil && *h.EngineReachable
 	}
-	s.must(os.Symlink(machines, socket))
-	s.eventually(15*time.Second, "the engine is found", sees)
+	s.Must(os.Symlink(machines, socket))
+	s.Eventually(15*time.Second, "the engine is found", sees)
 	before := s.containers(orgOf(one))
-	s.must(beside.process.Stop())
-	s.must(a.process.Stop())
+	s.Must(beside.process.Stop())
+	s.Must(a.process.Stop())
 	last = blind
-	s.eventually(15*time.Second, "it leads the engine that came", blind.leads)
-	s.eventually(15*time.Second, "it serves", func() bool { return s.serves(one.ExternalPort) })
+	s.Eventually(15*time.Second, "it leads the engine that came", blind.leads)
+	s.Eventually(15*time.Second, "it serves", func() bool { return s.serves(one.ExternalPort) })
 	if after := s.containers(orgOf(one)); !slices.Equal(after, before) {
 		t.Errorf("containers %v became %v", before, after)
 	}
@@ -189,7 +189,7 @@ func TestAControlPlaneThatDoesNotLeadAnswersTheTruth(t *testing.T) {
 func TestTenantsThatAreProvisionedThroughTwoAtOnceShareNothing(t *testing.T) {
 	s := newSite(t, 10)
 	planes := []*plane{s.plane("a"), s.plane("b")}
-	s.eventually(10*time.Second, "one leads", func() bool { return planes[0].leads() || planes[1].leads() })
+	s.Eventually(10*time.Second, "one leads", func() bool { return planes[0].leads() || planes[1].leads() })
 	const each = 4
 	type outcome struct {
 		plane *plane
@@ -201,7 +201,7 @@ func TestTenantsThatAreProvisionedThroughTwoAtOnceShareNothing(t *testing.T) {
 		for _, p := range planes {
 			go func() {
 				org := berth.NewID()
-				made, err := p.api.Provision(s.ctx, client.Provision{OrganizationID: org, TenantName: "Same name", ImageTag: rig.ImageOne}, client.Call{Wait: time.Minute})
+				made, err := p.api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Same name", ImageTag: rig.ImageOne}, client.Call{Wait: time.Minute})
 				made.OrganizationID = org
 				outcomes <- outcome{p, made, err}
 			}()
@@ -210,7 +210,7 @@ func TestTenantsThatAreProvisionedThroughTwoAtOnceShareNothing(t *testing.T) {
 	var orgs []string
 	t.Cleanup(func() {
 		for _, org := range orgs {
-			if _, err := planes[1].api.Deprovision(s.ctx, org, "delete", client.Call{Wait: time.Minute}); err != nil {
+			if _, err := planes[1].api.Deprovision(s.Ctx, org, "delete", client.Call{Wait: time.Minute}); err != nil {
 				t.Error(err)
 			}
 		}
@@ -236,18 +236,18 @@ func TestAStartWithoutTheDatabaseEndsWithTheCause(t *testing.T) {
 	p := &testbed.Process{Binary: rig.Binary, StateDir: s.TempDir(), Ports: s.ports, Pool: s.pool, Env: []string{"BERTH_DATABASE_URL=" + s.url}}
 	for what, fault := range map[string]struct{ begin, end func() error }{
 		"paused": {s.postgres.Pause, s.postgres.Resume},
-		"killed": {s.postgres.Kill, func() error { return s.postgres.Start(s.ctx) }},
+		"killed": {s.postgres.Kill, func() error { return s.postgres.Start(s.Ctx) }},
 	} {
-		s.must(fault.begin())
+		s.Must(fault.begin())
 		began := time.Now()
-		err := p.Start(s.ctx)
+		err := p.Start(s.Ctx)
 		if took := time.Since(began); err == nil || took > 20*time.Second || !strings.Contains(err.Error(), "database") || strings.Contains(err.Error(), "goroutine ") {
 			t.Errorf("%s: after %v: %v", what, took, err)
 		}
-		s.must(fault.end())
+		s.Must(fault.end())
 	}
-	s.must(p.Start(s.ctx))
-	s.must(p.Stop())
+	s.Must(p.Start(s.Ctx))
+	s.Must(p.Stop())
 }
 
 // An older database knows nothing of what was made since.
@@ -255,32 +255,32 @@ func TestWhatARestoredDatabaseDoesNotKnowIsLeftAlone(t *testing.T) {
 	t.Parallel() // it waits most of its time
 	s := newSite(t, 12)
 	a := s.plane("a")
-	s.eventually(10*time.Second, "a leads", a.leads)
+	s.Eventually(10*time.Second, "a leads", a.leads)
 	last := a
 	one := a.provision(&last)
-	s.must(a.process.Stop())
-	s.must(s.postgres.CreateDatabase(s.ctx, "older", "berth"))
+	s.Must(a.process.Stop())
+	s.Must(s.postgres.CreateDatabase(s.Ctx, "older", "berth"))
 	a.start()
 	two := a.provision(&last)
 	before := slices.Concat(s.containers(orgOf(one)), s.containers(orgOf(two)))
-	s.must(a.process.Stop())
+	s.Must(a.process.Stop())
 
 	env := a.process.Env
 	a.process.Env = []string{"BERTH_DATABASE_URL=" + s.postgres.URL("older")}
 	a.start()
-	s.eventually(60*time.Second, "what is not known is reported", func() bool {
-		list, err := a.api.Events(s.ctx, "", "", 100)
-		s.must(err)
+	s.Eventually(60*time.Second, "what is not known is reported", func() bool {
+		list, err := a.api.Events(s.Ctx, "", "", 100)
+		s.Must(err)
 		return slices.ContainsFunc(list.Events, func(e client.Event) bool { return strings.Contains(e.Message, "quarantined") })
 	})
 	if !s.serves(one.ExternalPort) {
 		t.Error("what it knows does not serve")
 	}
-	s.must(a.process.Stop())
+	s.Must(a.process.Stop())
 	a.process.Env = env
 	a.start()
 	if after := slices.Concat(s.containers(orgOf(one)), s.containers(orgOf(two))); !slices.Equal(after, before) {
 		t.Errorf("containers %v became %v", before, after)
 	}
-	s.eventually(30*time.Second, "with the newer database all serve", func() bool { return s.serves(one.ExternalPort) && s.serves(two.ExternalPort) })
+	s.Eventually(30*time.Second, "with the newer database all serve", func() bool { return s.serves(one.ExternalPort) && s.serves(two.ExternalPort) })
 }

@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	dockerclient "github.com/moby/moby/client"
-
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
 	"github.com/unite-hub/berth/internal/testbed"
@@ -28,8 +26,7 @@ func TestMain(m *testing.M) { os.Exit(testbed.Main(m, "planes", &rig)) }
 
 // site is a database, and the control planes that have it.
 type site struct {
-	*testing.T
-	ctx      context.Context
+	*testbed.Site
 	postgres *testbed.Postgres
 	url      string // of the database
 	ports    string
@@ -54,11 +51,11 @@ func newSite(t *testing.T, number int) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{T: t, ctx: context.WithoutCancel(t.Context()), ports: ports, pool: fmt.Sprintf("10.72.%d.0/22", number*4)}
-	s.postgres, err = testbed.StartPostgres(s.ctx)
-	s.must(err)
-	t.Cleanup(func() { s.must(s.postgres.Stop()) })
-	s.must(s.postgres.CreateDatabase(s.ctx, "berth", ""))
+	s := &site{Site: testbed.NewSite(t), ports: ports, pool: fmt.Sprintf("10.72.%d.0/22", number*4)}
+	s.postgres, err = testbed.StartPostgres(s.Ctx)
+	s.Must(err)
+	t.Cleanup(func() { s.Must(s.postgres.Stop()) })
+	s.Must(s.postgres.CreateDatabase(s.Ctx, "berth", ""))
 	s.url = s.postgres.URL("berth")
 	t.Cleanup(s.close) // after the tenants are gone
 	return s
@@ -77,17 +74,10 @@ func (s *site) close() {
 		}
 	}
 	if s.link != nil {
-		s.must(s.link.Close())
+		s.Must(s.link.Close())
 	}
 	if s.second != nil {
-		s.must(s.second.Stop())
-	}
-}
-
-func (s *site) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
+		s.Must(s.second.Stop())
 	}
 }
 
@@ -97,8 +87,8 @@ func (s *site) plane(name string, env ...string) *plane {
 	dir := s.TempDir()
 	if s.keys != "" {
 		data, err := os.ReadFile(s.keys)
-		s.must(err)
-		s.must(os.WriteFile(filepath.Join(dir, "secret.key"), data, 0o600))
+		s.Must(err)
+		s.Must(os.WriteFile(filepath.Join(dir, "secret.key"), data, 0o600))
 	}
 	p := &plane{site: s, name: name, process: &testbed.Process{
 		Binary: rig.Binary, StateDir: dir, Ports: s.ports, Pool: s.pool,
@@ -114,18 +104,15 @@ func (s *site) plane(name string, env ...string) *plane {
 
 func (p *plane) start() {
 	p.Helper()
-	p.must(p.process.Start(p.ctx))
-	var err error
-	p.api, err = client.New(p.process.URL, p.process.Token)
-	p.must(err)
+	p.api = p.ServeAgain(p.process)
 }
 
 // leads reports whether this control plane runs its engine.
 func (p *plane) leads() bool {
-	ctx, cancel := context.WithTimeout(p.ctx, time.Second)
+	ctx, cancel := context.WithTimeout(p.Ctx, time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.process.URL+"/api/health", nil)
-	p.must(err)
+	p.Must(err)
 	req.Header.Set("Authorization", "Bearer "+p.process.Token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -141,10 +128,10 @@ func (p *plane) leads() bool {
 func (p *plane) provision(last **plane) client.Provisioned {
 	p.Helper()
 	org := berth.NewID()
-	made, err := p.api.Provision(p.ctx, client.Provision{OrganizationID: org, TenantName: "Plane " + org[:8], ImageTag: rig.ImageOne, Start: true}, client.Call{})
-	p.must(err)
+	made, err := p.api.Provision(p.Ctx, client.Provision{OrganizationID: org, TenantName: "Plane " + org[:8], ImageTag: rig.ImageOne, Start: true}, client.Call{})
+	p.Must(err)
 	p.Cleanup(func() {
-		if _, err := (*last).api.Deprovision(p.ctx, org, "delete", client.Call{Wait: time.Minute}); err != nil {
+		if _, err := (*last).api.Deprovision(p.Ctx, org, "delete", client.Call{Wait: time.Minute}); err != nil {
 			p.Error(err)
 		}
 	})
@@ -171,35 +158,15 @@ func ask(ctx context.Context, port int) (status int, body string) {
 }
 
 func (s *site) serves(port int) bool {
-	status, _ := ask(s.ctx, port)
+	status, _ := ask(s.Ctx, port)
 	return status == http.StatusOK
-}
-
-// eventually waits until what is wanted holds. within is what a quiet machine
-// may take; a crowded one gets more of it: what never comes is found as well.
-func (s *site) eventually(within time.Duration, what string, holds func() bool) {
-	s.Helper()
-	for deadline := time.Now().Add(within * testbed.Crowded); !holds(); {
-		if time.Now().After(deadline) {
-			s.Fatalf("after %v, not yet: %s", within*testbed.Crowded, what)
-		}
-		<-time.After(50 * time.Millisecond)
-	}
 }
 
 // containers are the ids of a tenant's containers on the engine that DOCKER_HOST
 // names.
-func (s *site) containers(org string) []string {
+func (s *site) containers(org string) (ids []string) {
 	s.Helper()
-	engine, err := testbed.Engine()
-	s.must(err)
-	defer func() { s.must(engine.Close()) }()
-	list, err := engine.ContainerList(s.ctx, dockerclient.ContainerListOptions{
-		All: true, Filters: make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+org),
-	})
-	s.must(err)
-	ids := []string{}
-	for _, c := range list.Items {
+	for _, c := range s.Containers(org) {
 		ids = append(ids, c.ID)
 	}
 	return ids

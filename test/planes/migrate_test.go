@@ -26,17 +26,17 @@ func TestAnInstallationMovesFromAFileToPostgreSQLUnderItsTenants(t *testing.T) {
 	last := p
 	one := p.provision(&last)
 	secret := "s3cret of the test"
-	_, err := p.api.Configure(s.ctx, orgOf(one), client.Configure{Environment: map[string]*string{"KEY": &secret}}, client.Call{Wait: time.Minute})
-	s.must(err)
-	s.eventually(30*time.Second, "the tenant is healthy", p.healthy(orgOf(one)))
+	_, err := p.api.Configure(s.Ctx, orgOf(one), client.Configure{Environment: map[string]*string{"KEY": &secret}}, client.Call{Wait: time.Minute})
+	s.Must(err)
+	s.Eventually(30*time.Second, "the tenant is healthy", p.healthy(orgOf(one)))
 	before := s.containers(orgOf(one))
-	history, err := p.api.Deployments(s.ctx, orgOf(one), "", 100)
-	s.must(err)
+	history, err := p.api.Deployments(s.Ctx, orgOf(one), "", 100)
+	s.Must(err)
 
 	if out := p.migrate(true); !strings.Contains(out, "stop Berth first") {
 		t.Errorf("while it runs: %s", out)
 	}
-	s.must(p.process.Stop())
+	s.Must(p.process.Stop())
 	if out := p.migrate(false); !strings.Contains(out, "equal") {
 		t.Errorf("no table in %s", out)
 	}
@@ -50,19 +50,19 @@ func TestAnInstallationMovesFromAFileToPostgreSQLUnderItsTenants(t *testing.T) {
 	if p.process.Token != token {
 		t.Error("the operator has another token")
 	}
-	s.eventually(10*time.Second, "it leads", p.leads)
-	s.eventually(30*time.Second, "the tenant is healthy again", p.healthy(orgOf(one)))
-	s.eventually(10*time.Second, "it serves the tenant", func() bool { return s.serves(one.ExternalPort) })
+	s.Eventually(10*time.Second, "it leads", p.leads)
+	s.Eventually(30*time.Second, "the tenant is healthy again", p.healthy(orgOf(one)))
+	s.Eventually(10*time.Second, "it serves the tenant", func() bool { return s.serves(one.ExternalPort) })
 	if after := s.containers(orgOf(one)); !slices.Equal(after, before) {
 		t.Errorf("containers %v became %v", before, after)
 	}
-	moved, err := p.api.Deployments(s.ctx, orgOf(one), "", 100)
-	s.must(err)
+	moved, err := p.api.Deployments(s.Ctx, orgOf(one), "", 100)
+	s.Must(err)
 	if len(moved.Deployments) != len(history.Deployments) || moved.Deployments[0].ID != history.Deployments[0].ID {
 		t.Errorf("history %+v became %+v", history, moved)
 	}
 	// The next version gets the secret, which the same keys open.
-	if _, err := p.api.Deploy(s.ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{Wait: time.Minute}); err != nil {
+	if _, err := p.api.Deploy(s.Ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{Wait: time.Minute}); err != nil {
 		t.Errorf("an order afterwards: %v", err)
 	}
 	if out := p.migrate(true); !strings.Contains(out, "stop Berth first") {
@@ -76,7 +76,7 @@ func TestAnInstallationMovesFromAFileToPostgreSQLUnderItsTenants(t *testing.T) {
 // healthy reports whether a tenant runs and answers.
 func (p *plane) healthy(org string) func() bool {
 	return func() bool {
-		got, err := p.api.Tenant(p.ctx, org)
+		got, err := p.api.Tenant(p.Ctx, org)
 		return err == nil && got.Status == "running" && got.HealthStatus == "healthy"
 	}
 }
@@ -84,7 +84,7 @@ func (p *plane) healthy(org string) func() bool {
 // migrate moves the installation to the site's database, or fails to.
 func (p *plane) migrate(fails bool) string {
 	p.Helper()
-	cmd := exec.CommandContext(p.ctx, rig.Binary, "migrate", "--from", "sqlite:", "--state-dir", p.process.StateDir)
+	cmd := exec.CommandContext(p.Ctx, rig.Binary, "migrate", "--from", "sqlite:", "--state-dir", p.process.StateDir)
 	cmd.Env = append(os.Environ(), "BERTH_DATABASE_URL="+p.url)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.CombinedOutput()

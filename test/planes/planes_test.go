@@ -20,7 +20,7 @@ const handOver = 5 * time.Second
 func TestAnotherControlPlaneLeadsWithinFiveSecondsOfAKill(t *testing.T) {
 	s := newSite(t, 0)
 	a := s.plane("a")
-	s.eventually(10*time.Second, "a leads", a.leads)
+	s.Eventually(10*time.Second, "a leads", a.leads)
 	b := s.plane("b")
 	if b.leads() {
 		t.Fatal("two lead one engine")
@@ -33,21 +33,21 @@ func TestAnotherControlPlaneLeadsWithinFiveSecondsOfAKill(t *testing.T) {
 	}
 	before := s.containers(orgOf(one))
 
-	s.must(a.process.Kill())
+	s.Must(a.process.Kill())
 	last = b
-	s.eventually(handOver, "b leads", b.leads)
-	s.eventually(10*time.Second, "b serves the tenant", func() bool { return s.serves(one.ExternalPort) })
+	s.Eventually(handOver, "b leads", b.leads)
+	s.Eventually(10*time.Second, "b serves the tenant", func() bool { return s.serves(one.ExternalPort) })
 	if after := s.containers(orgOf(one)); !slices.Equal(after, before) {
 		t.Errorf("containers %v became %v", before, after)
 	}
-	if _, err := b.api.Restart(s.ctx, orgOf(one), client.Call{Wait: time.Minute}); err != nil {
+	if _, err := b.api.Restart(s.Ctx, orgOf(one), client.Call{Wait: time.Minute}); err != nil {
 		t.Errorf("an order to the new leader: %v", err)
 	}
 	a.start()
 	if a.leads() {
 		t.Error("two lead one engine")
 	}
-	if _, err := a.api.Deploy(s.ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{Wait: time.Minute}); err != nil {
+	if _, err := a.api.Deploy(s.Ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{Wait: time.Minute}); err != nil {
 		t.Errorf("an order through the one that came back: %v", err)
 	}
 }
@@ -55,44 +55,44 @@ func TestAnotherControlPlaneLeadsWithinFiveSecondsOfAKill(t *testing.T) {
 func TestALeaderThatWasStoppedForAWhileDoesNothingAnyMore(t *testing.T) {
 	s := newSite(t, 1)
 	a := s.plane("a")
-	s.eventually(10*time.Second, "a leads", a.leads)
+	s.Eventually(10*time.Second, "a leads", a.leads)
 	last := a
 	one := a.provision(&last)
 	b := s.plane("b")
 
-	s.must(syscall.Kill(a.process.Pid(), syscall.SIGSTOP))
+	s.Must(syscall.Kill(a.process.Pid(), syscall.SIGSTOP))
 	last = b
-	s.eventually(handOver, "b leads", b.leads)
+	s.Eventually(handOver, "b leads", b.leads)
 	// While a stands still, b takes what a can't know of.
-	if _, err := b.api.Deploy(s.ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{Wait: time.Second}); err != nil {
+	if _, err := b.api.Deploy(s.Ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{Wait: time.Second}); err != nil {
 		t.Errorf("an order through b: %v", err)
 	}
-	s.must(syscall.Kill(a.process.Pid(), syscall.SIGCONT))
-	s.eventually(20*time.Second, "a has stopped to lead", func() bool { return strings.Contains(a.process.Log(), "another control plane leads") })
-	s.eventually(60*time.Second, "b serves the new version", func() bool {
-		status, body := ask(s.ctx, one.ExternalPort)
+	s.Must(syscall.Kill(a.process.Pid(), syscall.SIGCONT))
+	s.Eventually(20*time.Second, "a has stopped to lead", func() bool { return strings.Contains(a.process.Log(), "another control plane leads") })
+	s.Eventually(60*time.Second, "b serves the new version", func() bool {
+		status, body := ask(s.Ctx, one.ExternalPort)
 		return status == 200 && strings.Contains(body, `"2"`)
 	})
 	if a.leads() {
 		t.Error("a leads again")
 	}
-	s.eventually(30*time.Second, "one container is left", func() bool { return len(s.containers(orgOf(one))) == 1 })
+	s.Eventually(30*time.Second, "one container is left", func() bool { return len(s.containers(orgOf(one))) == 1 })
 }
 
 func TestTrafficGoesOnWhileTheDatabaseIsPausedAndKilled(t *testing.T) {
 	t.Parallel() // it waits most of its time
 	s := newSite(t, 2)
 	a := s.plane("a")
-	s.eventually(10*time.Second, "a leads", a.leads)
+	s.Eventually(10*time.Second, "a leads", a.leads)
 	last := a
 	one := a.provision(&last)
 	before := s.containers(orgOf(one))
 
 	for what, fault := range map[string]struct{ begin, end func() error }{
 		"paused": {s.postgres.Pause, s.postgres.Resume},
-		"killed": {s.postgres.Kill, func() error { return s.postgres.Start(s.ctx) }},
+		"killed": {s.postgres.Kill, func() error { return s.postgres.Start(s.Ctx) }},
 	} {
-		s.must(fault.begin())
+		s.Must(fault.begin())
 		until := time.Now().Add(6 * time.Second) // twice the life of a lease
 		for time.Now().Before(until) {
 			if !s.serves(one.ExternalPort) {
@@ -100,15 +100,15 @@ func TestTrafficGoesOnWhileTheDatabaseIsPausedAndKilled(t *testing.T) {
 			}
 			<-time.After(100 * time.Millisecond)
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, 30*time.Second)
+		ctx, cancel := context.WithTimeout(s.Ctx, 30*time.Second)
 		_, err := a.api.Tenant(ctx, orgOf(one))
 		cancel()
 		if code(err) != "storage_unavailable" {
 			t.Errorf("%s: the API answers %v", what, err)
 		}
-		s.must(fault.end())
-		s.eventually(60*time.Second, what+": a leads again", a.leads)
-		if _, err := a.api.Restart(s.ctx, orgOf(one), client.Call{Wait: time.Minute}); err != nil {
+		s.Must(fault.end())
+		s.Eventually(60*time.Second, what+": a leads again", a.leads)
+		if _, err := a.api.Restart(s.Ctx, orgOf(one), client.Call{Wait: time.Minute}); err != nil {
 			t.Errorf("%s: an order afterwards: %v", what, err)
 		}
 	}
@@ -120,11 +120,11 @@ func TestTrafficGoesOnWhileTheDatabaseIsPausedAndKilled(t *testing.T) {
 func TestAnOrderWhoseConnectionIsCutIsCarriedOutOnceOrNotAtAll(t *testing.T) {
 	s := newSite(t, 3)
 	link, err := testbed.NewLink(s.address())
-	s.must(err)
+	s.Must(err)
 	s.link = link
 	s.url = strings.Replace(s.url, s.address(), link.Addr(), 1)
 	a := s.plane("a")
-	s.eventually(10*time.Second, "a leads", a.leads)
+	s.Eventually(10*time.Second, "a leads", a.leads)
 	last := a
 	one := a.provision(&last)
 	link.Delay(2 * time.Millisecond) // so that a cut meets every moment of an order
@@ -133,7 +133,7 @@ func TestAnOrderWhoseConnectionIsCutIsCarriedOutOnceOrNotAtAll(t *testing.T) {
 		key := client.Call{IdempotencyKey: "cut " + string(rune('a'+i)), Wait: time.Minute}
 		ordered := make(chan error, 1)
 		go func() {
-			_, err := a.api.Deploy(s.ctx, orgOf(one), client.Deploy{ImageTag: &tag}, key)
+			_, err := a.api.Deploy(s.Ctx, orgOf(one), client.Deploy{ImageTag: &tag}, key)
 			ordered <- err
 		}()
 		<-time.After(time.Duration(i*7) * time.Millisecond)
@@ -142,14 +142,14 @@ func TestAnOrderWhoseConnectionIsCutIsCarriedOutOnceOrNotAtAll(t *testing.T) {
 			t.Errorf("cut %d: %v", i, err)
 		}
 		// The same key brings the truth.
-		s.eventually(60*time.Second, "the order repeated under its key is answered", func() bool {
-			_, err := a.api.Deploy(s.ctx, orgOf(one), client.Deploy{ImageTag: &tag}, key)
+		s.Eventually(60*time.Second, "the order repeated under its key is answered", func() bool {
+			_, err := a.api.Deploy(s.Ctx, orgOf(one), client.Deploy{ImageTag: &tag}, key)
 			return err == nil
 		})
 	}
 	link.Delay(0)
-	list, err := a.api.Deployments(s.ctx, orgOf(one), "", 100)
-	s.must(err)
+	list, err := a.api.Deployments(s.Ctx, orgOf(one), "", 100)
+	s.Must(err)
 	if got := len(list.Deployments); got != 13 {
 		t.Errorf("12 orders and a provisioning became %d deployments", got)
 	}
@@ -158,50 +158,50 @@ func TestAnOrderWhoseConnectionIsCutIsCarriedOutOnceOrNotAtAll(t *testing.T) {
 func TestATenantStaysWithTheEngineThatHoldsItsVolumes(t *testing.T) {
 	t.Parallel() // it waits most of its time
 	s := newSite(t, 4)
-	second, err := testbed.StartEngine(s.ctx)
-	s.must(err)
+	second, err := testbed.StartEngine(s.Ctx)
+	s.Must(err)
 	s.second = second
 	a := s.plane("a")
-	s.eventually(10*time.Second, "a leads", a.leads)
+	s.Eventually(10*time.Second, "a leads", a.leads)
 	last := a
 	one := a.provision(&last)
 	before := s.containers(orgOf(one))
 
 	ports, err := testbed.FreePorts(20)
-	s.must(err)
+	s.Must(err)
 	s.ports, s.pool = ports, "10.72.32.0/22"
 	b := s.plane("b", "DOCKER_HOST="+second.Host)
-	s.eventually(10*time.Second, "b leads the second engine", b.leads)
+	s.Eventually(10*time.Second, "b leads the second engine", b.leads)
 	if !a.leads() {
 		t.Error("b took a's engine")
 	}
-	if logs, err := b.api.Logs(s.ctx, orgOf(one), client.LogOptions{}); code(err) != "engine_unavailable" {
+	if logs, err := b.api.Logs(s.Ctx, orgOf(one), client.LogOptions{}); code(err) != "engine_unavailable" {
 		if err == nil {
 			_ = logs.Close()
 		}
 		t.Errorf("b shows logs of a tenant that it does not reach: %v", err)
 	}
-	s.must(a.process.Kill())
+	s.Must(a.process.Kill())
 	// b sees the tenant, and that nobody runs its engine now; it leaves it alone.
-	s.eventually(45*time.Second, "b shows that nobody leads the tenant's engine", func() bool {
-		got, err := b.api.Tenant(s.ctx, orgOf(one))
+	s.Eventually(45*time.Second, "b shows that nobody leads the tenant's engine", func() bool {
+		got, err := b.api.Tenant(s.Ctx, orgOf(one))
 		return err == nil && got.HealthStatus == "unknown"
 	})
-	if _, err := b.api.Stop(s.ctx, orgOf(one), client.Call{Wait: 2 * time.Second}); err != nil {
+	if _, err := b.api.Stop(s.Ctx, orgOf(one), client.Call{Wait: 2 * time.Second}); err != nil {
 		t.Errorf("an order for the other engine waits for it: %v", err)
 	}
 	engine, err := dockerclient.New(dockerclient.WithHost(second.Host))
-	s.must(err)
-	defer func() { s.must(engine.Close()) }()
+	s.Must(err)
+	defer func() { s.Must(engine.Close()) }()
 	for _, list := range []func() int{
 		func() int {
-			l, err := engine.ContainerList(s.ctx, dockerclient.ContainerListOptions{All: true})
-			s.must(err)
+			l, err := engine.ContainerList(s.Ctx, dockerclient.ContainerListOptions{All: true})
+			s.Must(err)
 			return len(l.Items)
 		},
 		func() int {
-			l, err := engine.VolumeList(s.ctx, dockerclient.VolumeListOptions{})
-			s.must(err)
+			l, err := engine.VolumeList(s.Ctx, dockerclient.VolumeListOptions{})
+			s.Must(err)
 			return len(l.Items)
 		},
 	} {
@@ -213,8 +213,8 @@ func TestATenantStaysWithTheEngineThatHoldsItsVolumes(t *testing.T) {
 		t.Errorf("containers %v became %v while nobody led", before, after)
 	}
 	a.start()
-	s.eventually(60*time.Second, "a carries out what b was told", func() bool {
-		got, err := b.api.Tenant(s.ctx, orgOf(one))
+	s.Eventually(60*time.Second, "a carries out what b was told", func() bool {
+		got, err := b.api.Tenant(s.Ctx, orgOf(one))
 		return err == nil && got.Status == "stopped"
 	})
 }
@@ -223,9 +223,9 @@ func TestAControlPlaneWithOtherKeysIsRefused(t *testing.T) {
 	s := newSite(t, 5)
 	s.plane("a")
 	p := &testbed.Process{Binary: rig.Binary, StateDir: t.TempDir(), Ports: s.ports, Pool: s.pool, Env: []string{"BERTH_DATABASE_URL=" + s.url}}
-	err := p.Start(s.ctx)
+	err := p.Start(s.Ctx)
 	if err == nil {
-		s.must(p.Stop())
+		s.Must(p.Stop())
 		t.Fatal("it started with keys of its own")
 	}
 	if !strings.Contains(err.Error(), "secret.key") {

@@ -8,13 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -59,11 +57,9 @@ func run(m *testing.M) int {
 
 // tenant is one copy of the product, with a network and volumes of its own.
 type tenant struct {
-	*testing.T
-	ctx    context.Context
-	engine *client.Client
-	name   string // of the network, and what all other names begin with
-	made   []string
+	*testbed.Site
+	name string // of the network, and what all other names begin with
+	made []string
 }
 
 // newTenant takes the /27 of 10.74.0.0/24 with that number; no two tests may
@@ -71,17 +67,13 @@ type tenant struct {
 func newTenant(t *testing.T, number int) *tenant {
 	t.Helper()
 	t.Parallel()
-	engine, err := testbed.Engine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	tn := &tenant{T: t, ctx: context.WithoutCancel(t.Context()), engine: engine, name: fmt.Sprintf("berth-test-saas-%d-%d", os.Getpid(), number)}
+	tn := &tenant{Site: testbed.NewSite(t), name: fmt.Sprintf("berth-test-saas-%d-%d", os.Getpid(), number)}
 	t.Cleanup(tn.remove)
-	_, err = engine.NetworkCreate(tn.ctx, tn.name, client.NetworkCreateOptions{
+	_, err := tn.Engine.NetworkCreate(tn.Ctx, tn.name, client.NetworkCreateOptions{
 		Driver: "bridge",
 		IPAM:   &network.IPAM{Config: []network.IPAMConfig{{Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 74, 0, byte(32 * number)}), 27)}}},
 	})
-	tn.must(err)
+	tn.Must(err)
 	return tn
 }
 
@@ -92,21 +84,14 @@ func (t *tenant) remove() {
 		}
 		t.drop(name)
 	}
-	_, err := t.engine.NetworkRemove(t.ctx, t.name, client.NetworkRemoveOptions{})
+	_, err := t.Engine.NetworkRemove(t.Ctx, t.name, client.NetworkRemoveOptions{})
 	errs := []error{err}
 	for _, volume := range []string{"data", "files"} {
-		_, err := t.engine.VolumeRemove(t.ctx, t.name+"-"+volume, client.VolumeRemoveOptions{Force: true})
+		_, err := t.Engine.VolumeRemove(t.Ctx, t.name+"-"+volume, client.VolumeRemoveOptions{Force: true})
 		errs = append(errs, err)
 	}
-	if err := errors.Join(append(errs, t.engine.Close())...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		t.Error(err)
-	}
-}
-
-func (t *tenant) must(err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -143,7 +128,7 @@ func (t *tenant) start(s service) string {
 	yes, pids := true, int64(256)
 	const memory = 340 << 20 // a third of the blueprint's tenant
 	name := t.name + "-" + s.name
-	_, err := t.engine.ContainerCreate(t.ctx, client.ContainerCreateOptions{
+	_, err := t.Engine.ContainerCreate(t.Ctx, client.ContainerCreateOptions{
 		Name:   name,
 		Config: &container.Config{Image: s.image, Entrypoint: s.entrypoint, Cmd: s.command, Env: s.env, User: user, StopSignal: signal},
 		HostConfig: &container.HostConfig{
@@ -158,7 +143,7 @@ func (t *tenant) start(s service) string {
 		},
 		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{t.name: {Aliases: []string{s.name}}}},
 	})
-	t.must(err)
+	t.Must(err)
 	t.made = append(t.made, name)
 	t.startAgain(name)
 	return name
@@ -166,23 +151,8 @@ func (t *tenant) start(s service) string {
 
 func (t *tenant) startAgain(name string) {
 	t.Helper()
-	_, err := t.engine.ContainerStart(t.ctx, name, client.ContainerStartOptions{})
-	t.must(err)
-}
-
-// end waits until a container has ended and returns its exit code.
-func (t *tenant) end(name string) int64 {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.ctx, deadline)
-	defer cancel()
-	wait := t.engine.ContainerWait(ctx, name, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
-	select {
-	case r := <-wait.Result:
-		return r.StatusCode
-	case err := <-wait.Error:
-		t.Fatalf("wait for the end of %s: %v\n%s", name, err, t.logs(name))
-		return -1
-	}
+	_, err := t.Engine.ContainerStart(t.Ctx, name, client.ContainerStartOptions{})
+	t.Must(err)
 }
 
 // stop stops a container as Berth would, and returns its exit code and how long
@@ -190,24 +160,22 @@ func (t *tenant) end(name string) int64 {
 func (t *tenant) stop(name string) (int64, time.Duration) {
 	t.Helper()
 	began, grace := time.Now(), 20
-	_, err := t.engine.ContainerStop(t.ctx, name, client.ContainerStopOptions{Timeout: &grace})
-	t.must(err)
-	return t.end(name), time.Since(began)
+	_, err := t.Engine.ContainerStop(t.Ctx, name, client.ContainerStopOptions{Timeout: &grace})
+	t.Must(err)
+	return t.End(name), time.Since(began)
 }
 
 func (t *tenant) kill(name string) {
 	t.Helper()
-	_, err := t.engine.ContainerKill(t.ctx, name, client.ContainerKillOptions{Signal: "KILL"})
-	t.must(err)
-	t.end(name)
+	_, err := t.Engine.ContainerKill(t.Ctx, name, client.ContainerKillOptions{Signal: "KILL"})
+	t.Must(err)
+	t.End(name)
 }
 
 // drop removes a container, running or not.
 func (t *tenant) drop(name string) {
 	t.Helper()
-	if _, err := t.engine.ContainerRemove(t.ctx, name, client.ContainerRemoveOptions{Force: true}); err != nil {
-		t.Errorf("remove %s: %v", name, err)
-	}
+	t.Drop(name)
 	for i, n := range t.made {
 		if n == name {
 			t.made = append(t.made[:i:i], t.made[i+1:]...)
@@ -216,31 +184,23 @@ func (t *tenant) drop(name string) {
 }
 
 func (t *tenant) logs(name string) string {
-	res, err := t.engine.ContainerLogs(t.ctx, name, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
-	if err != nil {
-		return err.Error()
-	}
-	defer func() { _ = res.Close() }()
-	var out bytes.Buffer
-	if _, err := stdcopy.StdCopy(&out, &out, res); err != nil {
-		return err.Error()
-	}
-	return out.String()
+	stdout, stderr := t.Output(name)
+	return stdout + stderr
 }
 
 // command runs a program in a container and returns its exit code and output.
 func (t *tenant) command(name string, args ...string) (int, string) {
 	t.Helper()
-	made, err := t.engine.ExecCreate(t.ctx, name, client.ExecCreateOptions{Cmd: args, AttachStdout: true, AttachStderr: true})
-	t.must(err)
-	attached, err := t.engine.ExecAttach(t.ctx, made.ID, client.ExecAttachOptions{})
-	t.must(err)
+	made, err := t.Engine.ExecCreate(t.Ctx, name, client.ExecCreateOptions{Cmd: args, AttachStdout: true, AttachStderr: true})
+	t.Must(err)
+	attached, err := t.Engine.ExecAttach(t.Ctx, made.ID, client.ExecAttachOptions{})
+	t.Must(err)
 	defer attached.Close()
 	var out bytes.Buffer
 	_, err = stdcopy.StdCopy(&out, &out, attached.Reader)
-	t.must(err)
-	got, err := t.engine.ExecInspect(t.ctx, made.ID, client.ExecInspectOptions{})
-	t.must(err)
+	t.Must(err)
+	got, err := t.Engine.ExecInspect(t.Ctx, made.ID, client.ExecInspectOptions{})
+	t.Must(err)
 	return got.ExitCode, out.String()
 }
 
@@ -248,8 +208,8 @@ func (t *tenant) command(name string, args ...string) (int, string) {
 // takes connections.
 func (t *tenant) healthy(db string) {
 	t.Helper()
-	t.until("the database takes connections", func() bool {
-		if got, err := t.engine.ContainerInspect(t.ctx, db, client.ContainerInspectOptions{}); err != nil || !got.Container.State.Running {
+	t.Eventually(deadline, "the database takes connections", func() bool {
+		if got, err := t.Engine.ContainerInspect(t.Ctx, db, client.ContainerInspectOptions{}); err != nil || !got.Container.State.Running {
 			t.Fatalf("the database ended: %v\n%s", err, t.logs(db))
 		}
 		code, _ := t.command(db, "pg_isready", "-q", "-h", "127.0.0.1", "-U", "app", "-d", "app")
@@ -257,26 +217,11 @@ func (t *tenant) healthy(db string) {
 	})
 }
 
-func (t *tenant) until(what string, true func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.ctx, deadline)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !true() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("after %s, still not so: %s", deadline, what)
-		case <-tick.C:
-		}
-	}
-}
-
 // migrate runs migrate to its end and returns its exit code and what it said.
 func (t *tenant) migrate(image string, env ...string) (int64, string) {
 	t.Helper()
 	name := t.start(t.app(image, "migrate", env...))
-	code := t.end(name)
+	code := t.End(name)
 	said := t.logs(name)
 	t.drop(name)
 	return code, said
@@ -304,23 +249,10 @@ func (t *tenant) post(path, body string) {
 // there was no answer.
 func (t *tenant) ask(method, path, body string) (int, string) {
 	t.Helper()
-	got, err := t.engine.ContainerInspect(t.ctx, t.name+"-web", client.ContainerInspectOptions{})
-	t.must(err)
+	got, err := t.Engine.ContainerInspect(t.Ctx, t.name+"-web", client.ContainerInspectOptions{})
+	t.Must(err)
 	address := got.Container.NetworkSettings.Networks[t.name].IPAddress
-	ctx, cancel := context.WithTimeout(t.ctx, 15*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://%s:3000%s", address, path), strings.NewReader(body))
-	t.must(err)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer func() { _ = res.Body.Close() }()
-	said, err := io.ReadAll(res.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	return res.StatusCode, string(said)
+	return t.Ask(method, fmt.Sprintf("http://%s:3000%s", address, path), body)
 }
 
 // serve starts a web and waits until it is well.
@@ -333,7 +265,7 @@ func (t *tenant) serve(image string) string {
 
 func (t *tenant) well() {
 	t.Helper()
-	t.until("the web is healthy", func() bool {
+	t.Eventually(deadline, "the web is healthy", func() bool {
 		status, _ := t.ask(http.MethodGet, "/api/health", "")
 		return status == http.StatusOK
 	})

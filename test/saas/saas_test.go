@@ -87,7 +87,7 @@ func TestASecondDatabaseOnTheSameVolumeRefusesAndTheFirstGoesOn(t *testing.T) {
 		second := tn.database()
 		second.name = "db-second"
 		name := tn.start(second)
-		if code := tn.end(name); code != 75 {
+		if code := tn.End(name); code != 75 {
 			t.Errorf("the second database ended with %d, want 75", code)
 		}
 		if said := tn.logs(name); !strings.Contains(said, "another database server uses "+dataDir) {
@@ -140,11 +140,11 @@ func TestADatabaseKilledDuringItsFirstStartBeginsAnew(t *testing.T) {
 	half := tn.database()
 	half.name, half.entrypoint = "half", []string{"sh", "-c", "mkdir " + dataDir + "/15.new && echo 15 >" + dataDir + "/15.new/PG_VERSION"}
 	name := tn.start(half)
-	if code := tn.end(name); code != 0 {
+	if code := tn.End(name); code != 0 {
 		t.Fatalf("making half a cluster ended with %d: %s", code, tn.logs(name))
 	}
 	db := tn.start(tn.database())
-	tn.until("initdb has begun", func() bool {
+	tn.Eventually(deadline, "initdb has begun", func() bool {
 		code, _ := tn.command(db, "test", "-e", dataDir+"/15.new")
 		return code == 0
 	})
@@ -192,7 +192,7 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 		t.Errorf("migrate ended with %d: %s", code, said)
 	}
 	web := tn.start(tn.app(appOne, "web"))
-	tn.until("the web names the schema", func() bool {
+	tn.Eventually(deadline, "the web names the schema", func() bool {
 		status, body := tn.ask(http.MethodGet, "/api/health", "")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, `"failing":"schema"`)
 	})
@@ -201,7 +201,7 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 	twin := tn.app(appOne, "migrate")
 	twin.name = "migrate-twin"
 	second := tn.start(twin)
-	if one, two := tn.end(first), tn.end(second); one != 0 || two != 0 {
+	if one, two := tn.End(first), tn.End(second); one != 0 || two != 0 {
 		t.Fatalf("two migrations at once ended with %d and %d", one, two)
 	}
 	tn.drop(first)
@@ -211,7 +211,7 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 	// A release is unwell on a schema that is older than its own.
 	tn.drop(web)
 	tn.start(tn.app(appTwo, "web"))
-	tn.until("release 2 waits for its schema", func() bool {
+	tn.Eventually(deadline, "release 2 waits for its schema", func() bool {
 		status, body := tn.ask(http.MethodGet, "/api/health", "")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, `"failing":"schema"`)
 	})
@@ -240,7 +240,7 @@ func TestEachJobIsDoneOnceWhateverEndsTheWorkers(t *testing.T) {
 	var got struct{ Pending, Done, Runs int }
 	done := func(least int) {
 		t.Helper()
-		tn.until(fmt.Sprintf("%d jobs are done", least), func() bool {
+		tn.Eventually(deadline, fmt.Sprintf("%d jobs are done", least), func() bool {
 			tn.get("/jobs", &got)
 			return got.Done >= least
 		})
@@ -268,7 +268,7 @@ func TestEachJobIsDoneOnceWhateverEndsTheWorkers(t *testing.T) {
 	// A long job in hand goes back at once, and another worker does it.
 	tn.post("/jobs", `{"n": 1, "millis": 3000}`)
 	tn.stop(workers[1])
-	tn.until("a worker has the job in hand", func() bool {
+	tn.Eventually(deadline, "a worker has the job in hand", func() bool {
 		code, out := tn.command(tn.name+"-db", "psql", "-U", "postgres", "-d", "app", "-Atc",
 			"SELECT count(*) FROM pg_stat_activity WHERE application_name = 'saas worker' AND state = 'idle in transaction'")
 		return code == 0 && strings.TrimSpace(out) == "1"
@@ -298,7 +298,7 @@ func TestTheDatabaseSaysWhatIsWrongWithItsEnvironment(t *testing.T) {
 		"DATABASE_NAME=" + longName(64): "longer than 63",
 	} {
 		name := tn.start(tn.database(env))
-		if code, said := tn.end(name), tn.logs(name); code != 64 || !strings.Contains(said, want) {
+		if code, said := tn.End(name), tn.logs(name); code != 64 || !strings.Contains(said, want) {
 			t.Errorf("with %q, the database ended with %d: %s", env, code, said)
 		}
 		tn.drop(name)
@@ -306,7 +306,7 @@ func TestTheDatabaseSaysWhatIsWrongWithItsEnvironment(t *testing.T) {
 	stranger := tn.database()
 	stranger.user = "65532:65532"
 	name := tn.start(stranger)
-	if code, said := tn.end(name), tn.logs(name); code != 77 || !strings.Contains(said, "can't be written by user 65532") {
+	if code, said := tn.End(name), tn.logs(name); code != 77 || !strings.Contains(said, "can't be written by user 65532") {
 		t.Errorf("as another user, the database ended with %d: %s", code, said)
 	}
 	tn.drop(name)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 // calm is how long a tenant has to become what it was ordered to be: a
@@ -63,7 +64,7 @@ func (s *site) ordered(tn *tenant) (w wish, history []string) {
 func (s *site) outcome(tn *tenant, o order) client.Deployment {
 	s.Helper()
 	for deadline := time.Now().Add(calm); ; {
-		d, err := s.client().Deployment(s.ctx, tn.org, o.deployment)
+		d, err := s.client().Deployment(s.Ctx, tn.org, o.deployment)
 		if err == nil && d.Over() {
 			return d
 		}
@@ -76,7 +77,7 @@ func (s *site) outcome(tn *tenant, o order) client.Deployment {
 
 // differs says in what a tenant is not as it should be; "" if in nothing.
 func (s *site) differs(tn *tenant, want wish) string {
-	t, err := s.client().Tenant(s.ctx, tn.org)
+	t, err := s.client().Tenant(s.Ctx, tn.org)
 	switch {
 	case !want.there && isCode(err, "container_not_found"):
 		return s.left(tn)
@@ -101,10 +102,10 @@ func (s *site) differs(tn *tenant, want wish) string {
 
 // engineDiffers compares what the Engine holds.
 func (s *site) engineDiffers(tn *tenant, want wish) string {
-	list := s.containers(tn)
+	list := s.Containers(tn.org)
 	running := 0
 	for _, c := range list {
-		seen, err := s.engine.ContainerInspect(s.ctx, c.ID, dockerclient.ContainerInspectOptions{})
+		seen, err := s.Engine.ContainerInspect(s.Ctx, c.ID, dockerclient.ContainerInspectOptions{})
 		if err != nil {
 			return err.Error()
 		}
@@ -138,11 +139,11 @@ func (s *site) engineDiffers(tn *tenant, want wish) string {
 
 // answers is the version that answers at a tenant's port.
 func (s *site) answers(tn *tenant) string {
-	t, err := s.client().Tenant(s.ctx, tn.org) // one that was provisioned again has another port
+	t, err := s.client().Tenant(s.Ctx, tn.org) // one that was provisioned again has another port
 	if err != nil {
 		return err.Error()
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(s.Ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/api/health", t.ExternalPort), nil)
 	if err != nil {
@@ -163,7 +164,7 @@ func (s *site) answers(tn *tenant) string {
 // leavesNothing deprovisions a tenant with all it has.
 func (s *site) leavesNothing(tn *tenant) {
 	s.Helper()
-	_, err := s.client().Deprovision(s.ctx, tn.org, "delete", client.Call{Wait: 2 * time.Minute})
+	_, err := s.client().Deprovision(s.Ctx, tn.org, "delete", client.Call{Wait: 2 * time.Minute})
 	if err != nil && !isCode(err, "container_not_found") {
 		s.Error(err)
 		return
@@ -175,15 +176,15 @@ func (s *site) leavesNothing(tn *tenant) {
 
 // left says what is left of a tenant in the Engine; "" for nothing.
 func (s *site) left(tn *tenant) string {
-	if list := s.containers(tn); len(list) > 0 {
+	if list := s.Containers(tn.org); len(list) > 0 {
 		return fmt.Sprintf("there are %d containers, such as %v", len(list), list[0].Names)
 	}
-	mine := make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+tn.org)
-	networks, err := s.engine.NetworkList(s.ctx, dockerclient.NetworkListOptions{Filters: mine})
+	mine := testbed.OfTenant(tn.org)
+	networks, err := s.Engine.NetworkList(s.Ctx, dockerclient.NetworkListOptions{Filters: mine})
 	if err != nil || len(networks.Items) > 0 {
 		return fmt.Sprintf("there are %d networks, %v", len(networks.Items), err)
 	}
-	volumes, err := s.engine.VolumeList(s.ctx, dockerclient.VolumeListOptions{Filters: mine})
+	volumes, err := s.Engine.VolumeList(s.Ctx, dockerclient.VolumeListOptions{Filters: mine})
 	if err != nil || len(volumes.Items) > 0 {
 		return fmt.Sprintf("there are %d volumes, %v", len(volumes.Items), err)
 	}

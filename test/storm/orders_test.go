@@ -37,14 +37,14 @@ type tenant struct {
 func (s *site) newTenant(n int) *tenant {
 	s.Helper()
 	tn := &tenant{name: string(rune('A' + n)), org: berth.NewID()}
-	made, err := s.client().Provision(s.ctx, client.Provision{OrganizationID: tn.org, TenantName: "Storm " + tn.name, ImageTag: s.images[0], Start: true}, client.Call{Wait: 2 * time.Minute})
-	s.must(err)
+	made, err := s.client().Provision(s.Ctx, client.Provision{OrganizationID: tn.org, TenantName: "Storm " + tn.name, ImageTag: s.images[0], Start: true}, client.Call{Wait: 2 * time.Minute})
+	s.Must(err)
 	if !made.Done {
 		s.Fatalf("tenant %s did not start in time", tn.name)
 	}
 	tn.port = made.ExternalPort
-	t, err := s.client().Tenant(s.ctx, tn.org)
-	s.must(err)
+	t, err := s.client().Tenant(s.Ctx, tn.org)
+	s.Must(err)
 	tn.before = wish{there: true, running: true, version: 1, replicas: t.Replicas, cpu: t.CPULimit}
 	return tn
 }
@@ -95,34 +95,34 @@ func (s *site) drawn(tn *tenant, r *rand.Rand) drawn {
 	changed := func(c client.Changed, err error) (string, error) { return c.DeploymentID, err }
 	switch n := r.IntN(100); {
 	case n < 12:
-		return drawn{"stop", func(c *client.Client, call client.Call) (string, error) { return changed(c.Stop(s.ctx, tn.org, call)) },
+		return drawn{"stop", func(c *client.Client, call client.Call) (string, error) { return changed(c.Stop(s.Ctx, tn.org, call)) },
 			func(w *wish) { w.running = false }}
 	case n < 37:
-		return drawn{"start", func(c *client.Client, call client.Call) (string, error) { return changed(c.Start(s.ctx, tn.org, call)) },
+		return drawn{"start", func(c *client.Client, call client.Call) (string, error) { return changed(c.Start(s.Ctx, tn.org, call)) },
 			func(w *wish) { w.running = true }}
 	case n < 47:
 		return drawn{"restart", func(c *client.Client, call client.Call) (string, error) {
-			return changed(c.Restart(s.ctx, tn.org, call))
+			return changed(c.Restart(s.Ctx, tn.org, call))
 		},
 			func(w *wish) { w.running = true }}
 	case n < 62:
 		replicas, cpu := 1+r.IntN(2), []float64{0.25, 0.5, 1}[r.IntN(3)]
 		return drawn{"scale", func(c *client.Client, call client.Call) (string, error) {
-			return changed(c.Scale(s.ctx, tn.org, client.Scale{Replicas: &replicas, CPULimit: &cpu}, call))
+			return changed(c.Scale(s.Ctx, tn.org, client.Scale{Replicas: &replicas, CPULimit: &cpu}, call))
 		}, func(w *wish) { w.replicas, w.cpu = replicas, cpu }}
 	case n < 94:
 		version := 1 + r.IntN(2)
 		return drawn{"deploy " + s.images[version-1], func(c *client.Client, call client.Call) (string, error) {
-			return changed(c.Deploy(s.ctx, tn.org, client.Deploy{ImageTag: &s.images[version-1]}, call))
+			return changed(c.Deploy(s.Ctx, tn.org, client.Deploy{ImageTag: &s.images[version-1]}, call))
 		}, func(w *wish) { w.version = version }}
 	case n < 97:
 		return drawn{"deprovision", func(c *client.Client, call client.Call) (string, error) {
-			d, err := c.Deprovision(s.ctx, tn.org, "delete", call)
+			d, err := c.Deprovision(s.Ctx, tn.org, "delete", call)
 			return d.DeploymentID, err
 		}, func(w *wish) { w.there = false }}
 	default:
 		return drawn{"provision", func(c *client.Client, call client.Call) (string, error) {
-			p, err := c.Provision(s.ctx, client.Provision{OrganizationID: tn.org, TenantName: "Storm " + tn.name, ImageTag: s.images[0], Start: true}, call)
+			p, err := c.Provision(s.Ctx, client.Provision{OrganizationID: tn.org, TenantName: "Storm " + tn.name, ImageTag: s.images[0], Start: true}, call)
 			return p.DeploymentID, err
 		}, func(w *wish) {
 			*w = wish{there: true, running: true, version: 1, replicas: tn.before.replicas, cpu: tn.before.cpu}

@@ -1,7 +1,6 @@
 package storm_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,10 +19,8 @@ import (
 
 // site is a control plane, an Engine and a registry.
 type site struct {
-	*testing.T
-	ctx     context.Context
+	*testbed.Site
 	process *testbed.Process
-	engine  *dockerclient.Client
 	images  [2]string // version 1 and 2, in the registry
 	tenants []*tenant
 
@@ -39,25 +36,21 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := testbed.Engine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &site{T: t, counts: map[string]int{}, ctx: context.WithoutCancel(t.Context()), engine: engine, process: &testbed.Process{
+	s := &site{Site: testbed.NewSite(t), counts: map[string]int{}, process: &testbed.Process{
 		Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: "10.75.0.0/20", Args: []string{"--deploy-deadline", "45s"},
 	}}
 	registry := testbed.Registry(t, "storm", "storm")
 	for i := range s.images {
 		s.images[i], _ = registry.PushVersion(t, fmt.Sprint("storm/app:", i+1), fmt.Sprint(i+1))
 	}
-	s.must(s.start())
+	s.Must(s.start())
 	t.Cleanup(s.end)
-	s.must(s.api.PutRegistry(s.ctx, registry.Host, registry.Username, registry.Password))
+	s.Must(s.api.PutRegistry(s.Ctx, registry.Host, registry.Username, registry.Password))
 	return s
 }
 
 func (s *site) start() (err error) {
-	if err := s.process.Start(s.ctx); err != nil {
+	if err := s.process.Start(s.Ctx); err != nil {
 		return err
 	}
 	s.api, err = client.New(s.process.URL, s.process.Token)
@@ -72,7 +65,7 @@ func (s *site) end() {
 	}
 	if s.process.Running() {
 		for _, tn := range s.tenants {
-			if _, err := s.api.Deprovision(s.ctx, tn.org, "delete", client.Call{Wait: time.Minute}); err != nil && !isCode(err, "container_not_found") {
+			if _, err := s.api.Deprovision(s.Ctx, tn.org, "delete", client.Call{Wait: time.Minute}); err != nil && !isCode(err, "container_not_found") {
 				s.Error(err)
 			}
 		}
@@ -81,23 +74,13 @@ func (s *site) end() {
 		}
 	}
 	for _, tn := range s.tenants { // what a failed storm left, and what was renamed
-		for _, c := range s.containers(tn) {
-			_, _ = s.engine.ContainerRemove(s.ctx, c.ID, dockerclient.ContainerRemoveOptions{Force: true})
+		for _, c := range s.Containers(tn.org) {
+			_, _ = s.Engine.ContainerRemove(s.Ctx, c.ID, dockerclient.ContainerRemoveOptions{Force: true})
 		}
-		_, _ = s.engine.NetworkRemove(s.ctx, berth.NetworkName(tn.org), dockerclient.NetworkRemoveOptions{})
+		_, _ = s.Engine.NetworkRemove(s.Ctx, berth.NetworkName(tn.org), dockerclient.NetworkRemoveOptions{})
 	}
 	for _, image := range s.images {
-		_ = testbed.RemoveImage(s.ctx, image)
-	}
-	if err := s.engine.Close(); err != nil {
-		s.Error(err)
-	}
-}
-
-func (s *site) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
+		_ = testbed.RemoveImage(s.Ctx, image)
 	}
 }
 

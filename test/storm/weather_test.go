@@ -41,7 +41,7 @@ func (s *site) weather(tn *tenant, r *rand.Rand, over <-chan struct{}) {
 			return
 		case <-time.After(time.Duration(500+r.IntN(5000)) * time.Millisecond):
 		}
-		list := s.containers(tn)
+		list := s.Containers(tn.org)
 		if len(list) == 0 {
 			continue
 		}
@@ -60,46 +60,36 @@ func (s *site) weather(tn *tenant, r *rand.Rand, over <-chan struct{}) {
 func (s *site) strike(tn *tenant, c container.Summary, r *rand.Rand) (what string, err error) {
 	switch n := r.IntN(12); {
 	case n < 3:
-		_, err = s.engine.ContainerKill(s.ctx, c.ID, dockerclient.ContainerKillOptions{Signal: "KILL"})
+		_, err = s.Engine.ContainerKill(s.Ctx, c.ID, dockerclient.ContainerKillOptions{Signal: "KILL"})
 		return "kill", err
 	case n < 5:
-		_, err = s.engine.ContainerRemove(s.ctx, c.ID, dockerclient.ContainerRemoveOptions{Force: true})
+		_, err = s.Engine.ContainerRemove(s.Ctx, c.ID, dockerclient.ContainerRemoveOptions{Force: true})
 		return "remove", err
 	case n < 6:
-		_, err = s.engine.ContainerPause(s.ctx, c.ID, dockerclient.ContainerPauseOptions{})
+		_, err = s.Engine.ContainerPause(s.Ctx, c.ID, dockerclient.ContainerPauseOptions{})
 		return "pause", err
 	case n < 7:
 		// Whoever renames one puts things right again: what has another's name is
 		// not Berth's to remove, and the name may be taken by then.
-		if _, err = s.engine.ContainerRename(s.ctx, c.ID, dockerclient.ContainerRenameOptions{NewName: "storm-" + c.ID[:12]}); err != nil {
+		if _, err = s.Engine.ContainerRename(s.Ctx, c.ID, dockerclient.ContainerRenameOptions{NewName: "storm-" + c.ID[:12]}); err != nil {
 			return "rename", err
 		}
 		<-time.After(time.Duration(r.IntN(4000)) * time.Millisecond)
-		if _, err = s.engine.ContainerRename(s.ctx, c.ID, dockerclient.ContainerRenameOptions{NewName: c.Names[0][1:]}); err != nil {
-			_, err = s.engine.ContainerRemove(s.ctx, c.ID, dockerclient.ContainerRemoveOptions{Force: true})
+		if _, err = s.Engine.ContainerRename(s.Ctx, c.ID, dockerclient.ContainerRenameOptions{NewName: c.Names[0][1:]}); err != nil {
+			_, err = s.Engine.ContainerRemove(s.Ctx, c.ID, dockerclient.ContainerRemoveOptions{Force: true})
 			return "rename for good and remove", err
 		}
 		return "rename and name again", nil
 	case n < 9:
-		_, err = s.engine.NetworkDisconnect(s.ctx, berth.NetworkName(tn.org), dockerclient.NetworkDisconnectOptions{Container: c.ID, Force: true})
+		_, err = s.Engine.NetworkDisconnect(s.Ctx, berth.NetworkName(tn.org), dockerclient.NetworkDisconnectOptions{Container: c.ID, Force: true})
 		return "cut off", err
 	case n < 11:
 		for _, image := range s.images { // as far as nothing uses it
-			err = testbed.RemoveImage(s.ctx, image)
+			err = testbed.RemoveImage(s.Ctx, image)
 		}
 		return "take the images away", err
 	default:
-		_, err = s.engine.ContainerStop(s.ctx, c.ID, dockerclient.ContainerStopOptions{})
+		_, err = s.Engine.ContainerStop(s.Ctx, c.ID, dockerclient.ContainerStopOptions{})
 		return "stop", err
 	}
-}
-
-// containers are those with the tenant's label, whatever they are called.
-func (s *site) containers(tn *tenant) []container.Summary {
-	list, err := s.engine.ContainerList(s.ctx, dockerclient.ContainerListOptions{All: true, Filters: make(dockerclient.Filters).Add("label", berth.LabelTenantID+"="+tn.org)})
-	if err != nil {
-		s.Error(err)
-		return nil
-	}
-	return list.Items
 }

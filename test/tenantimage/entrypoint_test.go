@@ -4,9 +4,7 @@
 package tenantimage_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/client"
@@ -25,9 +22,7 @@ import (
 )
 
 const (
-	image    = "berth-base-node:bookworm"
-	deadline = time.Minute // for anything to come true
-
+	image = "berth-base-node:bookworm"
 	id    = "0190a0b0-1111-7222-8333-444455556666"
 	other = "0190a0b0-1111-7222-8333-444455556667"
 )
@@ -69,14 +64,12 @@ type start struct {
 const printing = `console.log(JSON.stringify({pid: process.pid, argv: process.argv.slice(1), env: process.env}))`
 
 // create makes and starts a container that goes with the test.
-func create(t *testing.T, engine *client.Client, s start) string {
+func create(t *testbed.Site, s start) string {
 	t.Helper()
-	ctx, dir := context.WithoutCancel(t.Context()), t.TempDir()
+	dir := t.TempDir()
 	bind := func(name, text, target string) mount.Mount {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		t.Must(os.WriteFile(path, []byte(text), 0o644))
 		return mount.Mount{Type: mount.TypeBind, Source: path, Target: target, ReadOnly: true}
 	}
 	mounts := []mount.Mount{{Type: mount.TypeBind, Source: script, Target: "/entrypoint.sh", ReadOnly: true}}
@@ -97,7 +90,7 @@ func create(t *testing.T, engine *client.Client, s start) string {
 		memory = 256
 	}
 	memory = max(memory, 0) << 20
-	made, err := engine.ContainerCreate(ctx, client.ContainerCreateOptions{
+	made, err := t.Engine.ContainerCreate(t.Ctx, client.ContainerCreateOptions{
 		Name:   "entrypoint-" + berth.NewID(),
 		Config: &container.Config{Image: image, Entrypoint: []string{"/entrypoint.sh"}, Cmd: s.args, Env: s.env, User: "1001:1001", WorkingDir: "/app"},
 		HostConfig: &container.HostConfig{
@@ -105,59 +98,19 @@ func create(t *testing.T, engine *client.Client, s start) string {
 			Mounts: mounts, Resources: container.Resources{Memory: memory, MemorySwap: memory},
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if _, err := engine.ContainerRemove(ctx, made.ID, client.ContainerRemoveOptions{Force: true}); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := engine.ContainerStart(ctx, made.ID, client.ContainerStartOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	t.Must(err)
+	t.Cleanup(func() { t.Drop(made.ID) })
+	_, err = t.Engine.ContainerStart(t.Ctx, made.ID, client.ContainerStartOptions{})
+	t.Must(err)
 	return made.ID
 }
 
 // end waits until a container has ended; it returns exit code, stdout, stderr.
-func end(t *testing.T, engine *client.Client, id string) (int64, string, string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
-	defer cancel()
-	wait := engine.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
-	var code int64
-	select {
-	case r := <-wait.Result:
-		code = r.StatusCode
-	case err := <-wait.Error:
-		t.Fatal(err)
-	}
-	out, errs := logs(ctx, t, engine, id)
+func end(s *testbed.Site, id string) (int64, string, string) {
+	s.Helper()
+	code := s.End(id)
+	out, errs := s.Output(id)
 	return code, out, errs
-}
-
-func logs(ctx context.Context, t *testing.T, engine *client.Client, id string) (string, string) {
-	t.Helper()
-	r, err := engine.ContainerLogs(ctx, id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out, errs bytes.Buffer
-	_, err = stdcopy.StdCopy(&out, &errs, r)
-	if err = errors.Join(err, r.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return out.String(), errs.String()
-}
-
-func engine(t *testing.T) *client.Client {
-	t.Helper()
-	c, err := testbed.Engine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
 }
 
 func TestItRefusesToStart(t *testing.T) {
@@ -202,8 +155,9 @@ func TestItRefusesToStart(t *testing.T) {
 		"with a floor that is no number":    {start{env: []string{good, "TENANT_MIN_MEMORY_MB=1k"}}, 65, `TENANT_MIN_MEMORY_MB is "1k"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := engine(t)
-			code, out, errs := end(t, e, create(t, e, c.start))
+			t.Parallel()
+			s := testbed.NewSite(t)
+			code, out, errs := end(s, create(s, c.start))
 			if code != c.code || out != "" || !strings.Contains(errs, c.want) {
 				t.Errorf("exit code %d, stdout %q, stderr %q; want %d and %q", code, out, errs, c.code, c.want)
 			}

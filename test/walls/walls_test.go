@@ -34,13 +34,9 @@ type tenant struct {
 }
 
 func TestATenantReachesItsOwnRouteAndNothingElse(t *testing.T) {
-	ctx := t.Context()
-	p := serve(t)
-	api, err := client.New(p.URL, p.Token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	one, two := provision(t, api, "One"), provision(t, api, "Two")
+	ctx, s := t.Context(), testbed.NewSite(t)
+	p, api := serve(s)
+	one, two := provision(s, api, "One"), provision(s, api, "Two")
 	apiPort := p.URL[strings.LastIndexByte(p.URL, ':')+1:]
 	for _, c := range []struct {
 		what   string
@@ -71,50 +67,25 @@ func TestATenantReachesItsOwnRouteAndNothingElse(t *testing.T) {
 
 // serve starts a control plane whose API listens on all addresses: the wall,
 // not the address, must keep tenants out.
-func serve(t *testing.T) *testbed.Process {
-	t.Helper()
-	ctx := t.Context()
+func serve(s *testbed.Site) (*testbed.Process, *client.Client) {
+	s.Helper()
 	ports, err := testbed.FreePorts(20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &testbed.Process{Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: "10.75.0.0/20", Args: []string{"--listen", "0.0.0.0:0"}}
-	if err := p.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(p.Log())
-		}
-		if err := p.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
+	s.Must(err)
+	p := &testbed.Process{Binary: rig.Binary, StateDir: s.TempDir(), Ports: ports, Pool: "10.75.0.0/20", Args: []string{"--listen", "0.0.0.0:0"}}
+	return p, s.Serve(p)
 }
 
-func provision(t *testing.T, api *client.Client, name string) tenant {
-	t.Helper()
-	ctx := context.WithoutCancel(t.Context())
+func provision(s *testbed.Site, api *client.Client, name string) tenant {
+	s.Helper()
 	org := berth.NewID()
-	t.Cleanup(func() {
-		if _, err := api.Deprovision(ctx, org, "delete", client.Call{Wait: time.Minute}); err != nil {
-			t.Error(err)
-		}
+	s.Cleanup(func() {
+		_, err := api.Deprovision(s.Ctx, org, "delete", client.Call{Wait: time.Minute})
+		s.Must(err)
 	})
-	made, err := api.Provision(ctx, client.Provision{OrganizationID: org, TenantName: name, ImageTag: rig.ImageOne, Start: true}, client.Call{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine, err := testbed.Engine()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = engine.Close() }()
-	seen, err := engine.ContainerInspect(ctx, made.ContainerName, dockerclient.ContainerInspectOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	made, err := api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: name, ImageTag: rig.ImageOne, Start: true}, client.Call{})
+	s.Must(err)
+	seen, err := s.Engine.ContainerInspect(s.Ctx, made.ContainerName, dockerclient.ContainerInspectOptions{})
+	s.Must(err)
 	end := seen.Container.NetworkSettings.Networks[berth.NetworkName(org)]
 	return tenant{Provisioned: made, pid: seen.Container.State.Pid, address: end.IPAddress, gateway: end.Gateway}
 }
