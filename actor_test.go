@@ -75,39 +75,39 @@ func TestScopesNarrowARoleAndNeverWidenIt(t *testing.T) {
 }
 
 // What a store lets through: own organization, another, the installation.
-func TestTheWallsOfAStore(t *testing.T) {
-	type walls struct{ see, write, manage string } // of "own other house"
+func TestWhatAStoreLetsThrough(t *testing.T) {
+	type access struct{ see, write, manage string } // of "own other house"
 	for _, c := range []struct {
 		role         berth.Role
 		organization string
-		want         walls
+		want         access
 		everywhere   bool
 	}{
-		{berth.RoleSystem, "", walls{"own other house", "own other house", "own other house"}, true},
-		{berth.RoleOperator, "", walls{"own other house", "own other house", "own other house"}, true},
-		{berth.RoleOperator, ownOrganization, walls{"own", "own", "own"}, false},
-		{berth.RoleSystem, ownOrganization, walls{"own", "own", "own"}, false},
-		{berth.RoleAdmin, ownOrganization, walls{"own", "own", "own"}, false},
-		{berth.RoleAdmin, "", walls{}, false},
-		{berth.RoleMember, ownOrganization, walls{"own", "", ""}, false},
-		{berth.RoleMember, "", walls{}, false},
-		{berth.RoleDeployer, ownOrganization, walls{"own", "own", ""}, false},
-		{berth.RoleDeployer, "", walls{"own other", "own other", ""}, true},
-		{"", "", walls{}, false},
-		{"", ownOrganization, walls{}, false},
-		{"viewer", ownOrganization, walls{}, false},
+		{berth.RoleSystem, "", access{"own other house", "own other house", "own other house"}, true},
+		{berth.RoleOperator, "", access{"own other house", "own other house", "own other house"}, true},
+		{berth.RoleOperator, ownOrganization, access{"own", "own", "own"}, false},
+		{berth.RoleSystem, ownOrganization, access{"own", "own", "own"}, false},
+		{berth.RoleAdmin, ownOrganization, access{"own", "own", "own"}, false},
+		{berth.RoleAdmin, "", access{}, false},
+		{berth.RoleMember, ownOrganization, access{"own", "", ""}, false},
+		{berth.RoleMember, "", access{}, false},
+		{berth.RoleDeployer, ownOrganization, access{"own", "own", ""}, false},
+		{berth.RoleDeployer, "", access{"own other", "own other", ""}, true},
+		{"", "", access{}, false},
+		{"", ownOrganization, access{}, false},
+		{"viewer", ownOrganization, access{}, false},
 	} {
 		a := berth.Actor{ID: "x", Role: c.role, OrganizationID: c.organization}
-		through := func(wall func(string) bool) string {
+		through := func(may func(string) bool) string {
 			var names []string
 			for _, of := range []struct{ name, id string }{{"own", ownOrganization}, {"other", otherOrganization}, {"house", ""}} {
-				if wall(of.id) {
+				if may(of.id) {
 					names = append(names, of.name)
 				}
 			}
 			return strings.Join(names, " ")
 		}
-		if got := (walls{through(a.MaySee), through(a.MayWrite), through(a.MayManage)}); got != c.want {
+		if got := (access{through(a.MaySee), through(a.MayWrite), through(a.MayManage)}); got != c.want {
 			t.Errorf("%s of %q: %+v, want %+v", c.role, c.organization, got, c.want)
 		}
 		if a.Installation() != strings.Contains(c.want.see, "house") || a.Everywhere() != c.everywhere {

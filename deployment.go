@@ -173,11 +173,11 @@ func RollbackTarget(history []Deployment, id string) (Deployment, error) {
 			present = d.ID
 		}
 	}
-	at, ok := settleOn(history, good, present)
+	at, ok := followRollbacks(history, good, present)
 	if ok {
 		from := history[at].New
 		for _, d := range history[at+1:] {
-			if i, isGood := settleOn(history, good, d.ID); isGood && !sameRelease(history[i].New, from) {
+			if i, isGood := followRollbacks(history, good, d.ID); isGood && !sameRelease(history[i].New, from) {
 				return checkRollbackTarget(history[i])
 			}
 		}
@@ -186,14 +186,14 @@ func RollbackTarget(history []Deployment, id string) (Deployment, error) {
 		WithHint("deploy the version you want instead")
 }
 
-// settleOn follows rollbacks from a good deployment to the one that they
-// brought back, and returns its place in history.
-func settleOn(history []Deployment, good map[string]int, id string) (place int, ok bool) {
-	place, ok = good[id]
-	for ok && history[place].RollbackOf != "" {
-		place, ok = good[history[place].RollbackOf]
+// followRollbacks follows rollbacks from a good deployment to the one that they
+// brought back, and returns its index in history.
+func followRollbacks(history []Deployment, good map[string]int, id string) (index int, ok bool) {
+	index, ok = good[id]
+	for ok && history[index].RollbackOf != "" {
+		index, ok = good[history[index].RollbackOf]
 	}
-	return place, ok
+	return index, ok
 }
 
 func checkRollbackTarget(d Deployment) (Deployment, error) {

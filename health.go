@@ -103,7 +103,7 @@ type Member struct {
 	Instance       Instance
 	Main           bool        // takes the tenant's requests
 	Check          HealthCheck // of a main one
-	Settled        bool        // no deployment of the tenant is under way
+	Steady         bool        // no deployment of the tenant is under way
 }
 
 // HealthPeriod is what the probes of one tenant came to in one hour or day, in

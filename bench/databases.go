@@ -106,7 +106,7 @@ func history(ctx context.Context, db store.Store, members []berth.Member) error 
 // reads makes each read of the API on two databases that differ in row-level
 // security only, in turn.
 func (b *bench) reads(ctx context.Context, server *testbed.Postgres) (err error) {
-	with, members, err := openPostgres(ctx, server, "walled")
+	with, members, err := openPostgres(ctx, server, "secured")
 	if err != nil {
 		return err
 	}
@@ -124,13 +124,13 @@ func (b *bench) reads(ctx context.Context, server *testbed.Postgres) (err error)
 	}
 	for _, who := range []string{"operator", "admin"} {
 		for _, what := range []string{"one tenant", "100 tenants", "20 deployments", "a day of usage"} {
-			var plain, walled sample
+			var plain, secured sample
 			for i := range b.pick(300, 30) {
 				for _, side := range []struct {
 					db      store.Store
 					members []berth.Member
 					into    *sample
-				}{{without, others, &plain}, {with, members, &walled}} {
+				}{{without, others, &plain}, {with, members, &secured}} {
 					began := time.Now()
 					if err := read(ctx, side.db, who, what, side.members[i%20].OrganizationID); err != nil {
 						return fmt.Errorf("%s as %s: %w", what, who, err)
@@ -138,8 +138,8 @@ func (b *bench) reads(ctx context.Context, server *testbed.Postgres) (err error)
 					*side.into = append(*side.into, time.Since(began))
 				}
 			}
-			ratio := float64(walled.median()) / float64(plain.median())
-			fmt.Printf("   %-8s reads %-15s %.2f × without row-level security (%s)   %s / %s\n", who, what, ratio, b.bound(ratio, mostRLS), fine(walled.median()), fine(plain.median()))
+			ratio := float64(secured.median()) / float64(plain.median())
+			fmt.Printf("   %-8s reads %-15s %.2f × without row-level security (%s)   %s / %s\n", who, what, ratio, b.bound(ratio, mostRLS), fine(secured.median()), fine(plain.median()))
 		}
 	}
 	return nil
@@ -185,12 +185,12 @@ func (b *bench) lists(ctx context.Context, server *testbed.Postgres) (err error)
 	if _, err := crowd(ctx, lite, crowdSize, netip.AddrPort{}); err != nil {
 		return err
 	}
-	big, err := postgres.Open(ctx, postgres.Options{URL: server.URL("walled")})
+	big, err := postgres.Open(ctx, postgres.Options{URL: server.URL("secured")})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, big.Close()) }()
-	plain, err := pgx.Connect(ctx, server.URL("walled"))
+	plain, err := pgx.Connect(ctx, server.URL("secured"))
 	if err != nil {
 		return err
 	}

@@ -169,7 +169,7 @@ func crowd(ctx context.Context, db store.Store, n int, addr netip.AddrPort) (mem
 				return err
 			}
 			members = append(members, berth.Member{
-				OrganizationID: t.OrganizationID, Main: true, Settled: true, Check: check,
+				OrganizationID: t.OrganizationID, Main: true, Steady: true, Check: check,
 				Instance: berth.Instance{ID: t.ID, Name: t.ContainerName(), State: berth.InstanceRunning, StartedAt: now, Address: addr},
 			})
 		}

@@ -155,7 +155,7 @@ func (s *server) acceptRoute() {
 		}
 		out := &accepted{Body: acceptedWire{done.User.ID, orNull(done.OrganizationID), string(done.Role)}}
 		if done.Session != "" {
-			out.SetCookie = []http.Cookie{kept(berth.SessionCookie, done.Session, auth.SessionLife), gone(berth.ProofCookie)}
+			out.SetCookie = []http.Cookie{kept(berth.SessionCookie, done.Session, auth.SessionLifetime), gone(berth.ProofCookie)}
 		}
 		return out, nil
 	})

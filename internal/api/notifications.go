@@ -53,7 +53,7 @@ type deliveriesInput struct {
 	PageInput
 }
 
-type channelOrder struct {
+type testChannelInput struct {
 	ChannelInput
 	BareInput
 }
@@ -125,7 +125,7 @@ func (s *server) notificationRoutes() {
 		return &body[channelMade]{channelMade{orNull(secret), channelOf(c)}}, err
 	})
 	remove := s.takes(op(http.MethodDelete, path+"/{notificationId}", "delete-notification", "Forget a channel"), emptyBody{})
-	secured(s, remove, func(ctx context.Context, actor berth.Actor, in *channelOrder) (*none, error) {
+	secured(s, remove, func(ctx context.Context, actor berth.Actor, in *testChannelInput) (*none, error) {
 		if err := in.empty(); err != nil {
 			return nil, err
 		}
@@ -141,7 +141,7 @@ func (s *server) notificationRoutes() {
 	})
 	test := s.takes(op(http.MethodPost, path+"/{notificationId}/test", "test-notification", "Send a test, and enable what its receiver disabled"), emptyBody{})
 	test.DefaultStatus = http.StatusAccepted
-	secured(s, test, func(ctx context.Context, actor berth.Actor, in *channelOrder) (*body[deliveryWire], error) {
+	secured(s, test, func(ctx context.Context, actor berth.Actor, in *testChannelInput) (*body[deliveryWire], error) {
 		if err := in.empty(); err != nil {
 			return nil, err
 		}

@@ -148,15 +148,15 @@ func TestMailComesToTheAddressThatWasGiven(t *testing.T) {
 		}
 	}
 	var texts []string
-	for _, l := range p.Letters() {
-		letter, err := mail.ReadMessage(bytes.NewReader(l.Text))
+	for _, l := range p.Messages() {
+		message, err := mail.ReadMessage(bytes.NewReader(l.Text))
 		w.must(err)
-		body, err := io.ReadAll(quotedprintable.NewReader(letter.Body))
+		body, err := io.ReadAll(quotedprintable.NewReader(message.Body))
 		w.must(err)
 		if l.User != "berth" || !l.Encrypted || len(l.To) != 1 || l.To[0] != "ops@example.com" {
 			t.Errorf("came as %+v", l)
 		}
-		texts = append(texts, letter.Header.Get("Subject")+"\n"+string(body))
+		texts = append(texts, message.Header.Get("Subject")+"\n"+string(body))
 	}
 	if len(texts) != 2 || !strings.Contains(texts[0], "test") || !strings.Contains(texts[1], `Acme "Öl"`) || !strings.Contains(texts[1], "answered 503") || !strings.Contains(texts[1], "berth status "+one) {
 		t.Errorf("%q", texts)

@@ -87,10 +87,10 @@ func (s *server) trusted(addr netip.Addr) bool {
 	return false
 }
 
-// kept is a cookie that no script sees and no other site's form sends. life 0
+// kept is a cookie that no script sees and no other site's form sends. maxAge 0
 // keeps it as long as the browser runs; below, it goes.
-func kept(name, value string, life time.Duration) http.Cookie {
-	return http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(life / time.Second)}
+func kept(name, value string, maxAge time.Duration) http.Cookie {
+	return http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(maxAge / time.Second)}
 }
 
 func gone(name string) http.Cookie { return kept(name, "", -time.Second) }
@@ -129,7 +129,7 @@ func (s *server) signInRoutes() {
 		if err != nil {
 			return nil, s.problem(ctx, err)
 		}
-		return &redirect{http.StatusSeeOther, b.Location, "no-referrer", []http.Cookie{kept(berth.SignInCookie, b.Cookie, auth.SignInLife)}}, nil
+		return &redirect{http.StatusSeeOther, b.Location, "no-referrer", []http.Cookie{kept(berth.SignInCookie, b.Cookie, auth.SignInLifetime)}}, nil
 	})
 	huma.Register(s.api, op(auth.CallbackPath, "signed-in", "Come back from the provider; begins a session"), func(ctx context.Context, in *callbackInput) (*redirect, error) {
 		from, _ := ctx.Value(actorKey{}).(browser)
@@ -140,10 +140,10 @@ func (s *server) signInRoutes() {
 		}
 		cookies := []http.Cookie{gone(berth.SignInCookie)}
 		if done.Session != "" {
-			cookies = append(cookies, kept(berth.SessionCookie, done.Session, auth.SessionLife))
+			cookies = append(cookies, kept(berth.SessionCookie, done.Session, auth.SessionLifetime))
 		}
 		if done.Proof != "" {
-			cookies = append(cookies, kept(berth.ProofCookie, done.Proof, auth.ProofLife))
+			cookies = append(cookies, kept(berth.ProofCookie, done.Proof, auth.ProofLifetime))
 		}
 		return &redirect{http.StatusSeeOther, done.Next, "no-referrer", cookies}, nil
 	})

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	invitationLife     = 7 * 24 * time.Hour
+	invitationLifetime = 7 * 24 * time.Hour
 	longestInvitations = 30 * 24 * time.Hour
 )
 
@@ -32,7 +32,7 @@ type invitationEntry struct {
 func (a *Auth) Invite(ctx context.Context, actor berth.Actor, in NewInvitation) (text string, i berth.Invitation, err error) {
 	at := now()
 	if in.ExpiresAt.IsZero() {
-		in.ExpiresAt = at.Add(invitationLife)
+		in.ExpiresAt = at.Add(invitationLifetime)
 	}
 	if err := in.check(at); err != nil {
 		return "", i, err
@@ -46,7 +46,7 @@ func (a *Auth) Invite(ctx context.Context, actor berth.Actor, in NewInvitation) 
 		if err := (grant{role: i.Role, organization: i.OrganizationID}).check(ctx, tx, actor); err != nil {
 			return err
 		}
-		if err := roomForInvitation(ctx, tx, i.OrganizationID); err != nil {
+		if err := checkInvitationQuota(ctx, tx, i.OrganizationID); err != nil {
 			return err
 		}
 		if err := tx.InsertInvitation(ctx, i); err != nil {
@@ -134,7 +134,7 @@ type Accepted struct {
 func (a *Auth) Accept(ctx context.Context, c Caller, r Request, text string) (out Accepted, err error) {
 	if c.proof.zero() {
 		return out, berth.Errorf(berth.CodeForbidden, "Your mail address is not proven").
-			WithHint("sign in at /auth/oidc/login?invited=true, or with a token whose issuer confirms addresses, and accept within %s", ProofLife)
+			WithHint("sign in at /auth/oidc/login?invited=true, or with a token whose issuer confirms addresses, and accept within %s", ProofLifetime)
 	}
 	if !wellFormed(invitationPrefix, text) {
 		return out, a.notInvited(r)

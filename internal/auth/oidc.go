@@ -29,8 +29,8 @@ type OIDC struct {
 // CallbackPath is where the provider sends browsers back to.
 const CallbackPath = "/auth/oidc/callback"
 
-// SignInLife is how long a person may take at the provider.
-const SignInLife = 10 * time.Minute
+// SignInLifetime is how long a person may take at the provider.
+const SignInLifetime = 10 * time.Minute
 
 // under is a sign-in under way, as the browser keeps it, sealed.
 type under struct {
@@ -45,7 +45,7 @@ type under struct {
 // SignIn is the beginning of a sign-in.
 type SignIn struct {
 	Location string // where to send the browser
-	Cookie   string // what it keeps for SignInLife
+	Cookie   string // what it keeps for SignInLifetime
 }
 
 // SignedIn is the end of one.
@@ -70,7 +70,7 @@ func (a *Auth) BeginSignIn(ctx context.Context, next string, invited bool) (s Si
 	if err != nil {
 		return s, err
 	}
-	u := under{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Invited: invited, Until: now().Add(SignInLife)}
+	u := under{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Invited: invited, Until: now().Add(SignInLifetime)}
 	if s.Cookie, err = a.sealer.seal(forSignIn, u); err != nil {
 		return s, err
 	}
@@ -122,7 +122,7 @@ func (a *Auth) FinishSignIn(ctx context.Context, r Request, back Return) (s Sign
 		return SignedIn{}, err
 	}
 	if !p.zero() {
-		p.Until = now().Add(ProofLife)
+		p.Until = now().Add(ProofLifetime)
 		if s.Proof, err = a.sealer.seal(forProof, p); err != nil {
 			return SignedIn{}, err
 		}

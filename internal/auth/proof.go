@@ -15,8 +15,8 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// ProofLife is how long after a sign-in an invitation can be accepted with it.
-const ProofLife = 15 * time.Minute
+// ProofLifetime is how long after a sign-in an invitation can be accepted with it.
+const ProofLifetime = 15 * time.Minute
 
 // proof says who a provider knows, and which address they have proven.
 type proof struct {

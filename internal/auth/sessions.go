@@ -8,11 +8,11 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// A session ends sessionIdle after its last use, and SessionLife after its
+// A session ends sessionIdle after its last use, and SessionLifetime after its
 // beginning whatever happens.
 const (
-	sessionIdle = 12 * time.Hour
-	SessionLife = 7 * 24 * time.Hour
+	sessionIdle     = 12 * time.Hour
+	SessionLifetime = 7 * 24 * time.Hour
 
 	// keepSessions is how long those that are over are kept.
 	keepSessions = 30 * 24 * time.Hour
@@ -67,7 +67,7 @@ func begin(ctx context.Context, tx store.Tx, u berth.User, r Request) (text stri
 	text = newText(sessionPrefix)
 	s := berth.Session{
 		ID: berth.NewID(), Hash: hash(text), UserID: u.ID, Address: r.Address,
-		CreatedAt: at, ExpiresAt: at.Add(SessionLife), LastSeenAt: at,
+		CreatedAt: at, ExpiresAt: at.Add(SessionLifetime), LastSeenAt: at,
 	}
 	if err := tx.ForgetSessions(ctx, at.Add(-keepSessions)); err != nil {
 		return "", err

@@ -55,16 +55,16 @@ func TestASessionEndsWhenItIsNotUsedAndAfterItsLifeWhateverHappens(t *testing.T)
 			return err
 		}
 		began := time.Now()
-		for time.Since(began) < SessionLife-time.Hour {
+		for time.Since(began) < SessionLifetime-time.Hour {
 			<-time.After(11 * time.Hour)
-			if err := ask(busy); err != nil && time.Since(began) < SessionLife {
+			if err := ask(busy); err != nil && time.Since(began) < SessionLifetime {
 				t.Fatalf("after %s: %v", time.Since(began), err)
 			}
 		}
 		if err := ask(idle); !berth.Is(err, berth.CodeUnauthenticated) {
 			t.Errorf("not used for days: %v", err)
 		}
-		if err := ask(busy); time.Since(began) >= SessionLife && !berth.Is(err, berth.CodeUnauthenticated) {
+		if err := ask(busy); time.Since(began) >= SessionLifetime && !berth.Is(err, berth.CodeUnauthenticated) {
 			t.Errorf("after its life: %v", err)
 		}
 		edge := sessionOf(t, a)
@@ -157,7 +157,7 @@ func TestAnInvitationIsOverAfterSevenDays(t *testing.T) {
 			texts = append(texts, text)
 		}
 		c := Caller{proof: proof{Issuer: "https://id.example.com", Subject: "x", Email: "ada@example.com"}}
-		<-time.After(invitationLife - time.Second)
+		<-time.After(invitationLifetime - time.Second)
 		if _, err := a.Accept(t.Context(), c, Request{}, texts[0]); err != nil {
 			t.Errorf("just in time: %v", err)
 		}

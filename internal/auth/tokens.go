@@ -40,7 +40,7 @@ func entryOf(t berth.Token) tokenEntry {
 
 // Create makes a token and returns its text, which is never shown again.
 func (a *Auth) Create(ctx context.Context, actor berth.Actor, in NewToken) (text string, t berth.Token, err error) {
-	if err := in.settle(actor); err != nil {
+	if err := in.complete(actor); err != nil {
 		return "", t, err
 	}
 	if in.ExpiresAt, err = a.within(ctx, actor, in.ExpiresAt); err != nil {
@@ -55,7 +55,7 @@ func (a *Auth) Create(ctx context.Context, actor berth.Actor, in NewToken) (text
 		if err := (grant{in.Role, in.OrganizationID, in.Scopes}).check(ctx, tx, actor); err != nil {
 			return err
 		}
-		if err := roomForToken(ctx, tx, t.OrganizationID); err != nil {
+		if err := checkTokenQuota(ctx, tx, t.OrganizationID); err != nil {
 			return err
 		}
 		if err := tx.InsertToken(ctx, t); err != nil {
@@ -94,8 +94,8 @@ func (a *Auth) within(ctx context.Context, actor berth.Actor, asked time.Time) (
 	return asked, nil
 }
 
-// settle fills in what was left out and checks what needs no database.
-func (in *NewToken) settle(actor berth.Actor) error {
+// complete fills in what was left out and checks what needs no database.
+func (in *NewToken) complete(actor berth.Actor) error {
 	if err := berth.ValidateLabel("Token name", "name", in.Name); err != nil {
 		return err
 	}

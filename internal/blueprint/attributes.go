@@ -30,20 +30,20 @@ func onceIgnored(path, sample, why, way string) Attribute {
 }
 
 const (
-	leaveOut  = "leave it out"
-	sayImage  = "build the image yourself and name it with image"
-	sayEnv    = "put the variables into environment, and what differs by tenant into x-berth.variables"
-	ownWall   = "it would open the wall between the tenant and the host"
-	ownLimits = "a tenant's limits are CPU, memory and disk; this one is not among them"
-	ownDNS    = "names are resolved by the engine inside the tenant's own network"
-	oneHost   = "a tenant is on one engine; there is nothing to choose"
+	leaveOut     = "leave it out"
+	sayImage     = "build the image yourself and name it with image"
+	sayEnv       = "put the variables into environment, and what differs by tenant into x-berth.variables"
+	ownIsolation = "it would open the wall between the tenant and the host"
+	ownLimits    = "a tenant's limits are CPU, memory and disk; this one is not among them"
+	ownDNS       = "names are resolved by the engine inside the tenant's own network"
+	oneHost      = "a tenant is on one engine; there is nothing to choose"
 )
 
 // Attributes lists every attribute of the Compose Specification, top level
 // first, then services, networks and volumes.
 func Attributes() []Attribute {
 	var all []Attribute
-	for _, part := range [][]Attribute{topAttributes(), serviceAttributes(), wallAttributes(), lifeAttributes(), deployAttributes(), storageAttributes()} {
+	for _, part := range [][]Attribute{topAttributes(), serviceAttributes(), isolationAttributes(), lifecycleAttributes(), deployAttributes(), storageAttributes()} {
 		all = append(all, part...)
 	}
 	return all
@@ -143,21 +143,21 @@ func serviceAttributes() []Attribute {
 	}
 }
 
-// wallAttributes are what would weaken the wall around a tenant.
-func wallAttributes() []Attribute {
+// isolationAttributes are what would weaken the wall around a tenant.
+func isolationAttributes() []Attribute {
 	s := func(name string) string { return "services.*." + name }
 	return []Attribute{
 		forbids(s("privileged"), "true", "a privileged container owns the host and all other tenants", "ask for single capabilities in x-berth.capabilities"),
 		forbids(s("cap_add"), "[SYS_ADMIN]", "capabilities are asked for in one place", "x-berth.capabilities takes NET_BIND_SERVICE, CHOWN, FOWNER, SETUID, SETGID and KILL"),
-		forbids(s("devices"), "[/dev/kvm]", ownWall, leaveOut),
-		forbids(s("device_cgroup_rules"), "[\"c 1:3 mr\"]", ownWall, leaveOut),
+		forbids(s("devices"), "[/dev/kvm]", ownIsolation, leaveOut),
+		forbids(s("device_cgroup_rules"), "[\"c 1:3 mr\"]", ownIsolation, leaveOut),
 		notYet(s("gpus"), "all", "devices are not given to tenants", leaveOut),
 		forbids(s("volumes_from"), "[db]", "it would mount what another service was given, and more than the blueprint says", "name the volumes under volumes"),
 		forbids(s("pid"), "host", "the host's processes are no tenant's business", leaveOut),
 		forbids(s("ipc"), "host", "shared memory of others is no tenant's business", leaveOut+"; it is private"),
 		forbids(s("uts"), "host", "a tenant must not name the host", leaveOut),
-		forbids(s("userns_mode"), "host", ownWall, leaveOut),
-		forbids(s("cgroup"), "host", ownWall, leaveOut+"; it is private"),
+		forbids(s("userns_mode"), "host", ownIsolation, leaveOut),
+		forbids(s("cgroup"), "host", ownIsolation, leaveOut+"; it is private"),
 		forbids(s("cgroup_parent"), "x", "a tenant's limits would not hold", leaveOut),
 		forbids(s("network_mode"), "host", "a tenant in another network reaches others", leaveOut+": every tenant has a network of its own"),
 		forbids(s("use_api_socket"), "true", "whoever has the engine's socket owns the host", leaveOut),
@@ -188,8 +188,8 @@ func wallAttributes() []Attribute {
 	}
 }
 
-// lifeAttributes are order, health and hooks.
-func lifeAttributes() []Attribute {
+// lifecycleAttributes are order, health and hooks.
+func lifecycleAttributes() []Attribute {
 	s := func(name string) string { return "services.*." + name }
 	return []Attribute{
 		within(s("depends_on"), "a list, or a map with conditions"),
@@ -226,7 +226,7 @@ func deployAttributes() []Attribute {
 		honoured(d(".resources.reservations.cpus"), "accepted up to the limit; Berth reserves a quarter of a core and 256 MB, or the limit if that is less"),
 		honoured(d(".resources.reservations.memory"), "as above"),
 		notYet(d(".resources.reservations.generic_resources"), "[]", ownLimits, leaveOut),
-		forbids(d(".resources.reservations.devices"), "[{capabilities: [gpu]}]", ownWall, leaveOut),
+		forbids(d(".resources.reservations.devices"), "[{capabilities: [gpu]}]", ownIsolation, leaveOut),
 		notYet(d(".labels"), "{a: b}", "a service has one set of labels", "use the service's labels"),
 		notYet(d(".placement"), "{constraints: [a]}", oneHost, leaveOut),
 		notYet(d(".restart_policy"), "{condition: none}", "Berth keeps services running", "use restart"),

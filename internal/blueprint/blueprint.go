@@ -30,7 +30,7 @@ func BuiltinSource() []byte { return tenant.Template }
 func New(v berth.BlueprintVersion) (*Blueprint, error) {
 	app, findings := read(v.Source)
 	if app == nil {
-		return nil, Refusal(standing(findings))
+		return nil, Refusal(unconditional(findings))
 	}
 	return compile(v, app)
 }

@@ -235,7 +235,7 @@ func (p *parser) app(a *App) {
 		a.Services = append(a.Services, p.service(name, name == a.Main, once[name], sources))
 	}
 	a.Port = p.port(a)
-	p.order(a)
+	p.sortByDependency(a)
 	p.engineCheck(a)
 	p.mounts(a)
 	a.Variables = p.variables(a)

@@ -39,7 +39,7 @@ func TestTheLeastThatIsABlueprintIsRead(t *testing.T) {
 
 // What security.md forbids, and what else the wall between tenants stands on:
 // each is refused at its path.
-func TestWhatWouldWeakenTheWallIsRefused(t *testing.T) {
+func TestWhatWouldWeakenIsolationIsRefused(t *testing.T) {
 	for what, c := range map[string]struct{ yaml, path string }{
 		"a user that is root again":  {`user: "4294967296:1"`, "services.web.user"},
 		"a group that is root again": {`user: "1:4294967296"`, "services.web.user"},

@@ -43,10 +43,10 @@ func (f *findings) invalid(at *node, path, hint, rule string, args ...any) {
 
 // stopped reports whether something was found that no blueprint may have,
 // stored or new.
-func (f *findings) stopped() bool { return len(standing(f.list)) > 0 }
+func (f *findings) stopped() bool { return len(unconditional(f.list)) > 0 }
 
-// standing are the findings that no blueprint may have, stored or new.
-func standing(list []Finding) []Finding {
+// unconditional are the findings that no blueprint may have, stored or new.
+func unconditional(list []Finding) []Finding {
 	return slices.DeleteFunc(slices.Clone(list), func(f Finding) bool { return f.young })
 }
 

@@ -52,7 +52,7 @@ tenants' containers run on.`,
 	}
 	duration(&c.Patience, "deploy-deadline", "BERTH_DEPLOY_DEADLINE", "how long a started tenant has to answer its health check")
 	duration(&c.Observe, "observe", "BERTH_OBSERVE", "how long a new version must be well before traffic moves to it")
-	duration(&c.MoveDrain, "deploy-drain", "BERTH_DEPLOY_DRAIN", "how long requests and connections with an earlier version may take, once traffic has moved")
+	duration(&c.TransitionDrain, "deploy-drain", "BERTH_DEPLOY_DRAIN", "how long requests and connections with an earlier version may take, once traffic has moved")
 	duration(&c.Hold, "hold", "BERTH_HOLD", "how long a request may wait while what it needs is stopped and replaced")
 	duration(&c.KeepChecks, "keep-checks", "BERTH_KEEP_CHECKS", "how long single health checks are kept")
 	duration(&c.KeepMinutes, "keep-minutes", "BERTH_KEEP_MINUTES", "how long usage by minute is kept")

@@ -24,7 +24,7 @@ type conn struct {
 
 	reading atomic.Bool  // the head of a request is awaited: what comes is charged
 	held    atomic.Int64 // of memory, for that head
-	lasts   atomic.Int64 // until when the deadline of writes does, counted from edge.born
+	lasts   atomic.Int64 // until when the deadline of writes does, counted from edge.started
 	closed  atomic.Bool
 	over    atomic.Bool // nothing is read any more, once the answer is written
 	once    sync.Once
@@ -80,8 +80,8 @@ func (c *conn) peer() netip.Addr {
 	return netip.Addr{}
 }
 
-// places is what the connection is counted in.
-func (c *conn) places() *budget {
+// connectionBudget is what the connection is counted in.
+func (c *conn) connectionBudget() *budget {
 	if c.source == nil {
 		return &c.listener.connections
 	}
@@ -98,15 +98,15 @@ func (c *conn) account() *budget {
 
 // take takes what the connection needs, or nothing.
 func (c *conn) take() bool {
-	if !c.places().take(1) {
+	if !c.connectionBudget().take(1) {
 		return false
 	}
 	if !c.listener.descriptors.take(1) {
-		c.places().give(1)
+		c.connectionBudget().give(1)
 		return false
 	}
 	if !c.account().take(clientMemory) {
-		c.places().give(1)
+		c.connectionBudget().give(1)
 		c.listener.descriptors.give(1)
 		return false
 	}
@@ -148,7 +148,7 @@ func (l *listener) admit(raw net.Conn) (*conn, bool) {
 		victims = append(victims, v)
 	}
 	l.conns[c] = struct{}{}
-	c.rest()
+	c.markIdle()
 	return c, true
 }
 
@@ -187,8 +187,8 @@ func (l *listener) victim(s *source) *conn {
 	return best
 }
 
-// rest marks the connection idle. listener.mu is held.
-func (c *conn) rest() {
+// markIdle marks the connection idle. listener.mu is held.
+func (c *conn) markIdle() {
 	if c.idle != nil {
 		return
 	}
@@ -217,7 +217,7 @@ func (l *listener) forget(c *conn) {
 	}
 	delete(l.conns, c)
 	c.work()
-	c.places().give(1)
+	c.connectionBudget().give(1)
 	l.descriptors.give(1)
 	c.account().give(clientMemory)
 	if c.source != nil {
@@ -238,7 +238,7 @@ func changed(nc net.Conn, state http.ConnState) {
 	c.listener.mu.Lock()
 	defer c.listener.mu.Unlock()
 	if _, open := c.listener.conns[c]; open {
-		c.rest()
+		c.markIdle()
 	}
 }
 
@@ -275,7 +275,7 @@ func (c *conn) Read(p []byte) (int, error) {
 // the writes of a quarter of that time: setting one costs more than most of them.
 func (c *conn) Write(p []byte) (int, error) {
 	stall := c.listener.edge.opts.StallTimeout
-	if now := int64(time.Since(c.listener.edge.born)); c.lasts.Load() < now+int64(stall)*3/4 {
+	if now := int64(time.Since(c.listener.edge.started)); c.lasts.Load() < now+int64(stall)*3/4 {
 		c.lasts.Store(now + int64(stall))
 		if err := c.Conn.SetWriteDeadline(time.Now().Add(stall)); err != nil {
 			return 0, err

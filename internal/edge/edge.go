@@ -110,7 +110,7 @@ type Edge struct {
 	opts     Options
 	buffers  *bufferPool
 	headers  *headers
-	born     time.Time   // monotonic
+	started  time.Time   // monotonic
 	errorLog *log.Logger // of net/http, at debug: clients cause most of what it says
 
 	subnets subnets // of tenants
@@ -136,7 +136,7 @@ func New(opts Options) *Edge {
 		opts:     opts,
 		buffers:  newBufferPool(),
 		headers:  newHeaders(),
-		born:     time.Now(),
+		started:  time.Now(),
 		errorLog: slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
 		byPort:   make(map[int]*listener),
 		byOrg:    make(map[string]*listener),
@@ -185,7 +185,7 @@ func (e *Edge) Drain(ctx context.Context, organizationID string) (left int) {
 	if l == nil {
 		return 0
 	}
-	if left = l.awaitMoved(ctx); left == 0 {
+	if left = l.awaitFlowEnds(ctx); left == 0 {
 		// A server that ends waits for connections on which it was never
 		// asked anything, Go's for 5 s.
 		l.transport.CloseIdleConnections()

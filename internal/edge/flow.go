@@ -137,7 +137,7 @@ func (f *flow) answered(status int) {
 		defer f.listener.mu.Unlock()
 		f.switched = true
 		f.listener.switched[f.host]++
-		f.listener.announceMove()
+		f.listener.announceFlowEnd()
 	}
 }
 
@@ -192,7 +192,7 @@ func (f *flow) release() {
 		drop(l.switched, f.host)
 	}
 	f.host = ""
-	l.announceMove()
+	l.announceFlowEnd()
 }
 
 func drop(counts map[string]int, host string) {
@@ -201,24 +201,24 @@ func drop(counts map[string]int, host string) {
 	}
 }
 
-// announceMove tells who waits that less may be left elsewhere. l.mu is held.
-func (l *listener) announceMove() {
-	if l.moved != nil {
-		close(l.moved)
-		l.moved = nil
+// announceFlowEnd tells who waits that less may be left elsewhere. l.mu is held.
+func (l *listener) announceFlowEnd() {
+	if l.flowEnded != nil {
+		close(l.flowEnded)
+		l.flowEnded = nil
 	}
 }
 
-// awaitMoved waits until every request is with an upstream of the route in
+// awaitFlowEnds waits until every request is with an upstream of the route in
 // force, or ctx ends.
-func (l *listener) awaitMoved(ctx context.Context) (left int) {
+func (l *listener) awaitFlowEnds(ctx context.Context) (left int) {
 	for {
 		l.mu.Lock()
 		left = l.elsewhere()
-		if l.moved == nil {
-			l.moved = make(chan struct{})
+		if l.flowEnded == nil {
+			l.flowEnded = make(chan struct{})
 		}
-		moved := l.moved
+		moved := l.flowEnded
 		l.mu.Unlock()
 		if left == 0 {
 			return 0

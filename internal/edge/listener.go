@@ -41,17 +41,17 @@ type listener struct {
 	closing    atomic.Bool // answers end their connections
 	lastAccept time.Time   // set before closing is
 
-	mu       sync.Mutex
-	conns    map[*conn]struct{}
-	idle     list.List // of them, those without a request, the longest idle first
-	sources  map[netip.Addr]*source
-	underWay int            // handlers that run, upgraded connections included
-	sealed   bool           // the accept loop has ended: nothing comes in any more
-	quiet    chan struct{}  // closed once sealed, and nothing is left
-	flows    map[string]int // requests under way, by upstream
-	switched map[string]int // of those, upgraded connections
-	spoke    chan struct{}  // closed when a connection brought its first request, or went; nil while nobody waits for that
-	moved    chan struct{}  // closed when one of them ends; nil while nobody waits for that
+	mu        sync.Mutex
+	conns     map[*conn]struct{}
+	idle      list.List // of them, those without a request, the longest idle first
+	sources   map[netip.Addr]*source
+	underWay  int            // handlers that run, upgraded connections included
+	sealed    bool           // the accept loop has ended: nothing comes in any more
+	quiet     chan struct{}  // closed once sealed, and nothing is left
+	flows     map[string]int // requests under way, by upstream
+	switched  map[string]int // of those, upgraded connections
+	spoke     chan struct{}  // closed when a connection brought its first request, or went; nil while nobody waits for that
+	flowEnded chan struct{}  // closed when one of them ends; nil while nobody waits for that
 
 	connections, requests, upgraded, memory, descriptors budget
 

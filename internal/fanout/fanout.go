@@ -48,10 +48,10 @@ func (h *Hub[K, M]) Join(ctx context.Context, key K, open func(context.Context) 
 		return nil, false, berth.Errorf(berth.CodeEngineUnavailable, "Too many containers' logs are followed at once (%d)", h.Sources).
 			WithHint("end those that nobody needs, or read without following")
 	}
-	var life context.Context
+	var lifetime context.Context
 	if !there {
 		f = &feed[M]{opened: make(chan struct{}), readers: map[*Reader[M]]struct{}{}}
-		life, f.end = context.WithCancel(context.WithoutCancel(ctx))
+		lifetime, f.end = context.WithCancel(context.WithoutCancel(ctx))
 		if h.feeds == nil {
 			h.feeds = map[K]*feed[M]{}
 		}
@@ -62,7 +62,7 @@ func (h *Hub[K, M]) Join(ctx context.Context, key K, open func(context.Context) 
 	f.readers[r] = struct{}{}
 	h.mu.Unlock()
 	if !there {
-		go h.run(life, key, f, open)
+		go h.run(lifetime, key, f, open)
 	}
 	select {
 	case <-f.opened:
@@ -78,9 +78,9 @@ func (h *Hub[K, M]) Join(ctx context.Context, key K, open func(context.Context) 
 }
 
 // run opens a source and runs it to its end.
-func (h *Hub[K, M]) run(life context.Context, key K, f *feed[M], open func(context.Context) (Source[M], error)) {
+func (h *Hub[K, M]) run(lifetime context.Context, key K, f *feed[M], open func(context.Context) (Source[M], error)) {
 	defer f.end()
-	source, err := open(life)
+	source, err := open(lifetime)
 	f.err = err
 	close(f.opened)
 	if err == nil {

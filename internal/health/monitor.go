@@ -280,7 +280,7 @@ func (m *Monitor) take(ctx context.Context, r result) {
 	if r.probe.Status == berth.ProbeTimeout {
 		w.lane = 1
 	}
-	if w.member.Settled {
+	if w.member.Steady {
 		m.judge(w, r.probe)
 	}
 	m.schedule(w)

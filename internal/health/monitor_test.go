@@ -43,7 +43,7 @@ func addrOf(n int) netip.AddrPort {
 
 func memberOf(n int) berth.Member {
 	return berth.Member{
-		OrganizationID: fmt.Sprintf("550e8400-e29b-41d4-a716-%012x", n), Main: true, Settled: true,
+		OrganizationID: fmt.Sprintf("550e8400-e29b-41d4-a716-%012x", n), Main: true, Steady: true,
 		Instance: berth.Instance{ID: fmt.Sprintf("c%064d", n), StartedAt: born, Address: addrOf(n)},
 		Check:    berth.HealthCheck{Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 2},
 	}
@@ -303,18 +303,18 @@ func TestWhoDisappearsWhileItHangsIsLetGo(t *testing.T) {
 	})
 }
 
-func TestOnlySettledMainContainersAreAsked(t *testing.T) {
+func TestOnlySteadyMainContainersAreAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown()
 		side, busy, nowhere := memberOf(1), memberOf(2), memberOf(3)
-		side.Main, busy.Settled, nowhere.Instance.Address = false, false, netip.AddrPort{}
+		side.Main, busy.Steady, nowhere.Instance.Address = false, false, netip.AddrPort{}
 		w.members = []berth.Member{side, busy, nowhere}
 		w.run(t, 0, func(*health.Monitor) {
 			after(time.Minute)
 			if len(w.asked) != 0 {
 				t.Errorf("asked %v", w.asked)
 			}
-			busy.Settled = true
+			busy.Steady = true
 			w.set(busy)
 			after(16 * time.Second)
 			if len(w.asked[addrOf(2)]) == 0 {

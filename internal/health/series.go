@@ -77,7 +77,7 @@ func (s *Series) Next(p berth.Probe, at time.Time) berth.Vital {
 	if s.failed >= s.check.Retries {
 		s.vital.Ready = false
 	}
-	s.life(p, at)
+	s.liveness(p, at)
 	if s.vital.Ready {
 		s.vital.Cause = ""
 	}
@@ -97,8 +97,8 @@ func (s *Series) success() {
 	}
 }
 
-// life judges a failure: a bad answer is one.
-func (s *Series) life(p berth.Probe, at time.Time) {
+// liveness judges a failure: a bad answer is one.
+func (s *Series) liveness(p berth.Probe, at time.Time) {
 	if p.Answered() {
 		s.silent, s.vital.Dead = 0, false
 		return

@@ -190,7 +190,7 @@ func (s *Sweeper) look(ctx context.Context, t berth.Tenant) (list []berth.Member
 	}
 	for _, c := range seen.Instances {
 		if c.State == berth.InstanceRunning && c.Address.IsValid() {
-			list = append(list, berth.Member{OrganizationID: t.OrganizationID, Instance: c, Main: true, Check: check, Settled: true})
+			list = append(list, berth.Member{OrganizationID: t.OrganizationID, Instance: c, Main: true, Check: check, Steady: true})
 		}
 	}
 	return list
@@ -212,7 +212,7 @@ func (s *Sweeper) worst(ctx context.Context, members []berth.Member) *berth.Prob
 		}
 		p.OrganizationID = m.OrganizationID
 		worst = &p
-		if m.Settled != (p.Status == berth.ProbeHealthy) {
+		if m.Steady != (p.Status == berth.ProbeHealthy) {
 			break
 		}
 	}

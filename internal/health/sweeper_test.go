@@ -52,7 +52,7 @@ func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*
 				return err
 			}
 			members = append(members,
-				berth.Member{OrganizationID: org(i), Main: true, Settled: true, Instance: berth.Instance{Address: addr(i)}},
+				berth.Member{OrganizationID: org(i), Main: true, Steady: true, Instance: berth.Instance{Address: addr(i)}},
 				berth.Member{OrganizationID: org(i), Instance: berth.Instance{Address: beside}})
 		}
 		return nil
@@ -186,9 +186,9 @@ func (s slow) Probe(ctx context.Context, a netip.AddrPort, _ berth.HealthCheck) 
 func TestASweepTakesNoGenerationThatStartsForTheTenant(t *testing.T) {
 	old, next := addr(1), addr(2)
 	for name, c := range map[string]struct {
-		settled bool
-		sick    []netip.AddrPort
-		want    berth.ProbeStatus
+		steady bool
+		sick   []netip.AddrPort
+		want   berth.ProbeStatus
 	}{
 		"the next one starts":    {false, []netip.AddrPort{next}, berth.ProbeHealthy},
 		"the old one is sick":    {false, []netip.AddrPort{old}, berth.ProbeHealthy},
@@ -204,7 +204,7 @@ func TestASweepTakesNoGenerationThatStartsForTheTenant(t *testing.T) {
 		})
 		sweeper.Members = func() (list []berth.Member, ok bool) {
 			for _, a := range []netip.AddrPort{old, next} {
-				list = append(list, berth.Member{OrganizationID: org(1), Main: true, Settled: c.settled, Instance: berth.Instance{Address: a}})
+				list = append(list, berth.Member{OrganizationID: org(1), Main: true, Steady: c.steady, Instance: berth.Instance{Address: a}})
 			}
 			return list, true
 		}
@@ -221,7 +221,7 @@ func TestASweepDoesNotAskWhoHasNoAddressYet(t *testing.T) {
 		return berth.Probe{Status: berth.ProbeUnhealthy}
 	})
 	sweeper.Members = func() ([]berth.Member, bool) {
-		return []berth.Member{{OrganizationID: org(1), Main: true, Settled: true}}, true
+		return []berth.Member{{OrganizationID: org(1), Main: true, Steady: true}}, true
 	}
 	if got, err := sweeper.Sweep(t.Context(), 100); err != nil || got.Unknown != 1 {
 		t.Errorf("%+v, %v", got, err)

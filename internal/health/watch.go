@@ -55,7 +55,7 @@ func (w *watch) check() berth.HealthCheck { return w.member.Check }
 // askable reports whether a probe would mean anything now: during a deployment
 // the loop asks for itself.
 func (w *watch) askable() bool {
-	return w.member.Settled && (w.member.Check.Kind == berth.ProbeEngine || w.member.Instance.Address.IsValid())
+	return w.member.Steady && (w.member.Check.Kind == berth.ProbeEngine || w.member.Instance.Address.IsValid())
 }
 
 // slots is how many there are in an interval. Probes that go out together

@@ -21,14 +21,14 @@ import (
 type Kernel struct {
 	cgroup, proc string
 
-	mu     sync.Mutex
-	buf    []byte
-	places map[string]*place // by container id
+	mu    sync.Mutex
+	buf   []byte
+	files map[string]*containerFiles // by container id
 }
 
-// place is where one container's files are. An empty path means that there is
+// containerFiles is where one container's files are. An empty path means that there is
 // no such file.
-type place struct {
+type containerFiles struct {
 	v2                        bool
 	cpu, throttled            string
 	memory, memoryStat, limit string
@@ -40,21 +40,21 @@ type place struct {
 // NewKernel returns a Kernel that reads below the given roots: /sys/fs/cgroup
 // and /proc on a real machine.
 func NewKernel(cgroup, proc string) *Kernel {
-	return &Kernel{cgroup: cgroup, proc: proc, buf: make([]byte, 16<<10), places: map[string]*place{}}
+	return &Kernel{cgroup: cgroup, proc: proc, buf: make([]byte, 16<<10), files: map[string]*containerFiles{}}
 }
 
 // Sample reads one container. ok is false if none of its files can be seen.
 func (k *Kernel) Sample(containerID string, startedAt time.Time) (s berth.Sample, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	p := k.places[containerID]
+	p := k.files[containerID]
 	if p == nil || !p.startedAt.Equal(startedAt) {
 		if p = k.find(containerID); p == nil {
-			delete(k.places, containerID)
+			delete(k.files, containerID)
 			return berth.Sample{}, false
 		}
 		p.startedAt = startedAt
-		k.places[containerID] = p
+		k.files[containerID] = p
 	}
 	p.seen = true
 	s = berth.Sample{ContainerID: containerID, At: time.Now(), StartedAt: startedAt}
@@ -65,7 +65,7 @@ func (k *Kernel) Sample(containerID string, startedAt time.Time) (s berth.Sample
 	}
 	k.readNetwork(p, &s)
 	if !s.CPU.Known && !s.Memory.Known {
-		delete(k.places, containerID) // it has gone, or moved
+		delete(k.files, containerID) // it has gone, or moved
 		return berth.Sample{}, false
 	}
 	return s, true
@@ -76,9 +76,9 @@ func (k *Kernel) Sample(containerID string, startedAt time.Time) (s berth.Sample
 func (k *Kernel) Forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for id, p := range k.places {
+	for id, p := range k.files {
 		if !p.seen {
-			delete(k.places, id)
+			delete(k.files, id)
 		}
 		p.seen = false
 	}
@@ -87,11 +87,11 @@ func (k *Kernel) Forget() {
 // find looks where an Engine puts a container's cgroup: with the cgroupfs
 // driver below docker, with the systemd one as a scope; either also below the
 // cgroup that the Engine itself is in.
-func (k *Kernel) find(id string) *place {
+func (k *Kernel) find(id string) *containerFiles {
 	v2 := exists(filepath.Join(k.cgroup, "cgroup.controllers"))
 	if v2 {
 		if dir := k.search("", id); dir != "" {
-			return &place{
+			return &containerFiles{
 				v2: true, cpu: dir + "/cpu.stat", memory: dir + "/memory.current", memoryStat: dir + "/memory.stat", limit: dir + "/memory.max",
 				oom: dir + "/memory.events", pids: dir + "/pids.current", io: dir + "/io.stat", procs: dir + "/cgroup.procs",
 			}
@@ -103,7 +103,7 @@ func (k *Kernel) find(id string) *place {
 	if cpuacct == "" && memory == "" {
 		return nil
 	}
-	return &place{
+	return &containerFiles{
 		cpu: in(cpuacct, "cpuacct.usage"), throttled: in(cpu, "cpu.stat"),
 		memory: in(memory, "memory.usage_in_bytes"), memoryStat: in(memory, "memory.stat"), limit: in(memory, "memory.limit_in_bytes"),
 		oom: in(memory, "memory.oom_control"), pids: in(pids, "pids.current"), io: in(blkio, "blkio.throttle.io_service_bytes"),
@@ -223,7 +223,7 @@ func field(data []byte, name string) berth.Maybe[int64] {
 	return berth.Maybe[int64]{}
 }
 
-func (k *Kernel) readV1(p *place, s *berth.Sample) {
+func (k *Kernel) readV1(p *containerFiles, s *berth.Sample) {
 	if ns := k.number(p.cpu); ns.Known {
 		s.CPU = berth.Known(time.Duration(ns.Value))
 	}
@@ -249,7 +249,7 @@ func (k *Kernel) readV1(p *place, s *berth.Sample) {
 	}
 }
 
-func (k *Kernel) readV2(p *place, s *berth.Sample) {
+func (k *Kernel) readV2(p *containerFiles, s *berth.Sample) {
 	if data := k.read(p.cpu); data != nil {
 		if us := field(data, "usage_usec"); us.Known {
 			s.CPU = berth.Known(time.Duration(us.Value) * time.Microsecond)
@@ -294,7 +294,7 @@ func bounded(n berth.Maybe[int64]) berth.Maybe[int64] {
 
 // readNetwork sums up what the container's interfaces counted, but for the
 // loopback: /proc/PID/net/dev shows the network namespace of that process.
-func (k *Kernel) readNetwork(p *place, s *berth.Sample) {
+func (k *Kernel) readNetwork(p *containerFiles, s *berth.Sample) {
 	if data := k.network(p); data != nil {
 		rx, tx := int64(0), int64(0)
 		known := false
@@ -317,7 +317,7 @@ func (k *Kernel) readNetwork(p *place, s *berth.Sample) {
 
 // network reads the counters of the container's first process. Which that is
 // is looked up each time: a number that was freed may be any process's.
-func (k *Kernel) network(p *place) []byte {
+func (k *Kernel) network(p *containerFiles) []byte {
 	first, _, _ := bytes.Cut(k.read(p.procs), []byte("\n"))
 	if len(first) == 0 {
 		return nil

@@ -143,8 +143,8 @@ func TestAContainerThatHasGoneIsForgotten(t *testing.T) {
 	}
 	k.Forget()
 	k.Forget()
-	if len(k.places) != 0 {
-		t.Errorf("%d places are kept", len(k.places))
+	if len(k.files) != 0 {
+		t.Errorf("%d places are kept", len(k.files))
 	}
 	if err := os.RemoveAll(root); err != nil {
 		t.Fatal(err)

@@ -74,8 +74,8 @@ func send(t *testing.T, c notify.MailConfig) notify.Attempt {
 	return notify.NewMail(c).Send(t.Context(), mailChannel(), delivery("Acme"))
 }
 
-// read parses a letter as its reader's program does.
-func read(t *testing.T, l testbed.Letter) (header mail.Header, body string) {
+// read parses a message as its reader's program does.
+func read(t *testing.T, l testbed.Message) (header mail.Header, body string) {
 	t.Helper()
 	m, err := mail.ReadMessage(bytes.NewReader(l.Text))
 	if err != nil {
@@ -99,11 +99,11 @@ func TestMailIsSentEncryptedByWhomItIsSaidToBeAndReadable(t *testing.T) {
 			if a := send(t, to(p)); a.Err != nil || a.StatusCode != 250 || a.Gone {
 				t.Fatalf("%+v", a)
 			}
-			letters := p.Letters()
-			if len(letters) != 1 {
-				t.Fatalf("%d letters", len(letters))
+			messages := p.Messages()
+			if len(messages) != 1 {
+				t.Fatalf("%d messages", len(messages))
 			}
-			l := letters[0]
+			l := messages[0]
 			if l.User != "berth" || !l.Encrypted || l.From != "berth@example.com" || !slices.Equal(l.To, []string{"ops@example.com"}) {
 				t.Errorf("came as %+v", l)
 			}
@@ -156,15 +156,15 @@ func TestAMailServerThatCannotEncryptOrProveItselfGetsNeitherMailNorPassword(t *
 			t.Errorf("%s: %+v", what, a)
 		}
 	}
-	if n := len(clear.Letters()) + len(stranger.Letters()); n != 0 || asked {
-		t.Errorf("%d letters, asked for the password: %v", n, asked)
+	if n := len(clear.Messages()) + len(stranger.Messages()); n != 0 || asked {
+		t.Errorf("%d messages, asked for the password: %v", n, asked)
 	}
 }
 
 func TestAMailServerOnThisMachineMayDoWithoutEncryption(t *testing.T) {
 	p := post(t, &testbed.Post{Clear: true})
-	if a := send(t, to(p)); a.Err != nil || len(p.Letters()) != 1 {
-		t.Errorf("%+v, %d letters", a, len(p.Letters()))
+	if a := send(t, to(p)); a.Err != nil || len(p.Messages()) != 1 {
+		t.Errorf("%+v, %d messages", a, len(p.Messages()))
 	}
 }
 
@@ -218,8 +218,8 @@ func TestMailThatIsRefusedForNowIsSentAgainAsTheSameMessage(t *testing.T) {
 	}
 	w.skip.Store(int64(time.Minute))
 	w.until("delivered", func() bool { return w.deliveries(id)[0].State == berth.DeliveryDelivered })
-	if l := p.Letters(); len(l) != 1 || !bytes.Equal(l[0].Text, *first.Load()) {
-		t.Errorf("first\n%s\nthen %d letters\n%s", *first.Load(), len(l), l[0].Text)
+	if l := p.Messages(); len(l) != 1 || !bytes.Equal(l[0].Text, *first.Load()) {
+		t.Errorf("first\n%s\nthen %d messages\n%s", *first.Load(), len(l), l[0].Text)
 	}
 	if c := w.stored(id); c.LastError != "" || !c.FailingSince.IsZero() {
 		t.Errorf("%+v", c)
@@ -377,9 +377,9 @@ func TestATenantsNameAddsNoHeaderNoRecipientAndNoLine(t *testing.T) {
 	if a := send(t, to(plain)); a.Err != nil {
 		t.Fatal(a.Err)
 	}
-	ordinary, _ := read(t, plain.Letters()[0])
+	ordinary, _ := read(t, plain.Messages()[0])
 	want := slices.Sorted(maps.Keys(ordinary))
-	for i, l := range p.Letters() {
+	for i, l := range p.Messages() {
 		header, body := read(t, l)
 		if got := slices.Sorted(maps.Keys(header)); !slices.Equal(got, want) || len(l.To) != 1 {
 			t.Errorf("%q: headers %q, to %q", names[i], got, l.To)
@@ -397,7 +397,7 @@ func TestATenantsNameAddsNoHeaderNoRecipientAndNoLine(t *testing.T) {
 			}
 		}
 	}
-	if header, _ := read(t, p.Letters()[3]); !strings.Contains(header.Get("Subject"), "=?UTF-8?") {
+	if header, _ := read(t, p.Messages()[3]); !strings.Contains(header.Get("Subject"), "=?UTF-8?") {
 		t.Errorf("subject %q", header.Get("Subject"))
 	}
 }

@@ -215,7 +215,7 @@ func (n *Dispatcher) deliver(ctx context.Context, d berth.Delivery) {
 		}
 	}
 	d.Duration = n.Now().Sub(d.At)
-	settle(&d, attempt, c.Enabled)
+	applyAttempt(&d, attempt, c.Enabled)
 	err = n.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return record(ctx, tx, d, attempt) })
 	if err != nil && ctx.Err() == nil && !berth.Is(err, berth.CodeNotFound) {
 		n.Log.Error("an attempt can't be recorded; it will be made again", "channel", d.ChannelID, "delivery", d.ID, "error", err)
@@ -236,8 +236,8 @@ func (n *Dispatcher) send(ctx context.Context, c store.StoredChannel, d berth.De
 	return sender.Send(ctx, c, d)
 }
 
-// settle says what follows from an attempt.
-func settle(d *berth.Delivery, a Attempt, enabled bool) {
+// applyAttempt says what follows from an attempt.
+func applyAttempt(d *berth.Delivery, a Attempt, enabled bool) {
 	d.StatusCode, d.Error, d.NextAt = a.StatusCode, "", time.Time{}
 	if a.Err != nil {
 		d.Error = clip(withoutAddresses(a.Err.Error()))

@@ -21,8 +21,8 @@ const GivenUp = "given up: "
 // may crash before the deployment has failed.
 const MaxDeploymentCrashes = 2
 
-// Life is how a container that is wanted has fared.
-type Life struct {
+// InstanceHistory is how a container that is wanted has fared.
+type InstanceHistory struct {
 	Crashes int           // in a row, without a good time in between
 	Last    *End          // how it last crashed; nil if that was not seen
 	Up      time.Duration // for how long it runs without a new start; 0 if it does not
@@ -60,7 +60,7 @@ func tellCrashes(s Situation, p Plan) Plan {
 	var told []Step
 	last := slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Event == berth.EventGaveUp })
 	for _, c := range s.Seen.Instances {
-		l := s.Lives[c.ID]
+		l := s.Histories[c.ID]
 		switch {
 		case l.Untold == 0 || !s.Stack.Run || endsByItself(s.Stack, c.Service):
 		case l.TellIn > 0 && !last:
@@ -86,7 +86,7 @@ func tellCrashes(s Situation, p Plan) Plan {
 // crashed returns the wanted containers that crashed too often.
 func (t transition) crashed(s Situation) (list []berth.Instance) {
 	for _, want := range t.stack.Instances() {
-		if c, ok := t.kept[want.Slot]; ok && !want.Service.Once && s.Lives[c.ID].Crashes >= MaxCrashes {
+		if c, ok := t.kept[want.Slot]; ok && !want.Service.Once && s.Histories[c.ID].Crashes >= MaxCrashes {
 			list = append(list, c)
 		}
 	}
@@ -115,9 +115,9 @@ func (t transition) unfit(s Situation) string {
 		if !ok || want.Service.Once || !Fresh(s, c) {
 			continue
 		}
-		crashes[c.Service] += s.Lives[c.ID].Crashes
+		crashes[c.Service] += s.Histories[c.ID].Crashes
 		if n := crashes[c.Service]; n >= MaxDeploymentCrashes {
-			return fmt.Sprintf("service %s crashed %d times since it was started, and last %s", c.Service, n, s.Lives[c.ID].Last.How())
+			return fmt.Sprintf("service %s crashed %d times since it was started, and last %s", c.Service, n, s.Histories[c.ID].Last.How())
 		}
 	}
 	return ""
@@ -140,7 +140,7 @@ func (t transition) unobserved(s Situation) (left time.Duration) {
 			continue
 		}
 		if t.beside || !want.Service.Main && c.Health == berth.InstanceUnchecked {
-			left = max(left, s.Observe-s.Lives[c.ID].Up)
+			left = max(left, s.Observe-s.Histories[c.ID].Up)
 		}
 	}
 	return max(left, 0)
@@ -157,7 +157,7 @@ func (t transition) crashing(s Situation) bool {
 		if containerDifference(want, c, ok, t.stack.Run) == "" {
 			continue
 		}
-		return ok && (c.State == berth.InstanceRestarting || c.State == berth.InstanceExited && c.Unattended && s.Lives[c.ID].Crashes > 0)
+		return ok && (c.State == berth.InstanceRestarting || c.State == berth.InstanceExited && c.Unattended && s.Histories[c.ID].Crashes > 0)
 	}
 	return false
 }
@@ -167,17 +167,17 @@ func (t transition) crashing(s Situation) bool {
 // engine.
 func (t transition) howEnded(s Situation) string {
 	for _, want := range t.alone.Instances() {
-		if c, ok := t.kept[want.Slot]; ok && !want.Service.Once && s.Lives[c.ID].Crashes > 0 {
-			return "service " + c.Service + " " + s.Lives[c.ID].Last.How() + "; "
+		if c, ok := t.kept[want.Slot]; ok && !want.Service.Once && s.Histories[c.ID].Crashes > 0 {
+			return "service " + c.Service + " " + s.Histories[c.ID].Last.How() + "; "
 		}
 	}
 	return ""
 }
 
-// lifeless returns a container that is to be restarted now.
-func (t transition) lifeless(s Situation) (c berth.Instance, cause string) {
+// unresponsive returns a container that is to be restarted now.
+func (t transition) unresponsive(s Situation) (c berth.Instance, cause string) {
 	for _, c := range t.main() {
-		if why := s.Lives[c.ID].Dead; why != "" {
+		if why := s.Histories[c.ID].Dead; why != "" {
 			return c, why
 		}
 	}
@@ -188,7 +188,7 @@ func (t transition) lifeless(s Situation) (c berth.Instance, cause string) {
 // down until somebody orders otherwise. The tenant's others are tended as ever.
 func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Instance) Plan {
 	c := crashed[0]
-	reason := fmt.Sprintf("service %s crashed %d times in a row, and last %s; read its logs, then start or deploy again", c.Service, s.Lives[c.ID].Crashes, s.Lives[c.ID].Last.How())
+	reason := fmt.Sprintf("service %s crashed %d times in a row, and last %s; read its logs, then start or deploy again", c.Service, s.Histories[c.ID].Crashes, s.Histories[c.ID].Last.How())
 	if s.Deployment != nil {
 		return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
 	}

@@ -13,11 +13,11 @@ func TestAVersionThatCrashedAndWasStartedAgainFailsWithItsExitCode(t *testing.T)
 	s := fresh(base(true))
 	s.Deployment, s.Waited = deployment(berth.DeployUpdate), 2*time.Minute
 	s.Probe = &berth.Probe{Status: berth.ProbeTimeout, Cause: "no answer within 1s"}
-	for want, life := range map[string]plan.Life{
+	for want, history := range map[string]plan.InstanceHistory{
 		"service app ended with exit code 7; its last lines: a | b; no answer within 1s": {Crashes: 1, Last: &plan.End{ExitCode: 7, Lines: []string{"a", "b"}}},
 		"not healthy in time: no answer within 1s":                                       {},
 	} {
-		s.Lives = map[string]plan.Life{"c0": life}
+		s.Histories = map[string]plan.InstanceHistory{"c0": history}
 		p := plan.Decide(s)
 		if len(p.Steps) != 1 || p.Steps[0].Kind != plan.StepFail || !strings.Contains(p.Steps[0].Reason, want) {
 			t.Errorf("want %q: %+v", want, p.Steps)
@@ -46,26 +46,28 @@ func withWorker() plan.Situation {
 	s.Proven = map[string]bool{"old web": true}
 	s.Probe = &berth.Probe{Status: berth.ProbeHealthy}
 	s.Observe, s.Well = 3*time.Second, 3*time.Second
-	s.Lives = map[string]plan.Life{"web": {Up: time.Minute}, "worker": {Up: time.Minute}}
+	s.Histories = map[string]plan.InstanceHistory{"web": {Up: time.Minute}, "worker": {Up: time.Minute}}
 	return s
 }
 
 func TestANewVersionIsWellOnlyIfAllOfItIs(t *testing.T) {
-	crash := func(n int) plan.Life { return plan.Life{Crashes: n, Up: time.Second, Last: &plan.End{ExitCode: 3}} }
+	crash := func(n int) plan.InstanceHistory {
+		return plan.InstanceHistory{Crashes: n, Up: time.Second, Last: &plan.End{ExitCode: 3}}
+	}
 	for name, c := range map[string]struct {
 		change func(*plan.Situation)
 		want   string
 		reason string
 	}{
 		"all of it was well for long enough":     {func(*plan.Situation) {}, "apply unnamed; again", ""},
-		"a worker that began anew resets that":   {func(s *plan.Situation) { s.Lives["worker"] = crash(1) }, "; wait 500ms", ""},
-		"so does one that does not run just now": {func(s *plan.Situation) { s.Lives["worker"] = plan.Life{} }, "; wait 500ms", ""},
-		"two crashes fail the deployment": {func(s *plan.Situation) { s.Lives["worker"] = crash(2) }, "fail; wait 0s",
+		"a worker that began anew resets that":   {func(s *plan.Situation) { s.Histories["worker"] = crash(1) }, "; wait 500ms", ""},
+		"so does one that does not run just now": {func(s *plan.Situation) { s.Histories["worker"] = plan.InstanceHistory{} }, "; wait 500ms", ""},
+		"two crashes fail the deployment": {func(s *plan.Situation) { s.Histories["worker"] = crash(2) }, "fail; wait 0s",
 			"service worker crashed 2 times since it was started, and last ended with exit code 3"},
-		"whatever probes say of the rest": {func(s *plan.Situation) { s.Lives["worker"], s.Probe = crash(2), nil }, "fail; wait 0s",
+		"whatever probes say of the rest": {func(s *plan.Situation) { s.Histories["worker"], s.Probe = crash(2), nil }, "fail; wait 0s",
 			"service worker crashed 2 times since it was started, and last ended with exit code 3"},
-		"what the old version does is its own trouble": {func(s *plan.Situation) { s.Lives["old worker"] = crash(5) }, "apply unnamed; again", ""},
-		"a version that comes and goes never becomes well": {func(s *plan.Situation) { s.Lives["worker"], s.Waited = crash(1), 2*time.Minute }, "fail; wait 0s",
+		"what the old version does is its own trouble": {func(s *plan.Situation) { s.Histories["old worker"] = crash(5) }, "apply unnamed; again", ""},
+		"a version that comes and goes never becomes well": {func(s *plan.Situation) { s.Histories["worker"], s.Waited = crash(1), 2*time.Minute }, "fail; wait 0s",
 			"was never well for 3s on end; service worker ended with exit code 3; "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,12 +93,12 @@ func TestWhereNothingServesTheNewVersionServesWhileItsWorkerIsObserved(t *testin
 	for i := range s.Seen.Instances {
 		s.Seen.Instances[i].Beside = false
 	}
-	s.Lives["worker"] = plan.Life{Up: 2900 * time.Millisecond}
+	s.Histories["worker"] = plan.InstanceHistory{Up: 2900 * time.Millisecond}
 	s.Well = 0
 	if got := show(plan.Decide(s)); got != "route serving 2, record running starting; wait 100ms" {
 		t.Errorf("got %s", got)
 	}
-	s.Lives["worker"] = plan.Life{Up: 3 * time.Second}
+	s.Histories["worker"] = plan.InstanceHistory{Up: 3 * time.Second}
 	if got := show(plan.Decide(s)); got != "route serving 2, record running healthy; done" {
 		t.Errorf("then %s", got)
 	}
@@ -105,7 +107,7 @@ func TestWhereNothingServesTheNewVersionServesWhileItsWorkerIsObserved(t *testin
 func TestACrashIsToldAndIsNoDrift(t *testing.T) {
 	s := base(true)
 	s.Seen.Instances[0].State, s.Seen.Instances[0].ExitCode = berth.InstanceRestarting, 3
-	s.Lives = map[string]plan.Life{"c0": {Crashes: 1, Untold: 1, Last: &plan.End{ExitCode: 3, Lines: []string{"panic: no"}}}}
+	s.Histories = map[string]plan.InstanceHistory{"c0": {Crashes: 1, Untold: 1, Last: &plan.End{ExitCode: 3, Lines: []string{"panic: no"}}}}
 	p := plan.Decide(s)
 	if got := show(p); got != "crash, route starting, apply; again" {
 		t.Errorf("got %s", got)
@@ -114,11 +116,11 @@ func TestACrashIsToldAndIsNoDrift(t *testing.T) {
 		t.Errorf("told as %q", got)
 	}
 	s = base(true) // it runs again already
-	s.Lives = map[string]plan.Life{"c0": {Crashes: 4, Untold: 3, TellIn: 20 * time.Second, Last: &plan.End{ExitCode: 137, OOM: true}}}
+	s.Histories = map[string]plan.InstanceHistory{"c0": {Crashes: 4, Untold: 3, TellIn: 20 * time.Second, Last: &plan.End{ExitCode: 137, OOM: true}}}
 	if got := show(plan.Decide(s)); got != "route serving 2, record running healthy; wait 20s" {
 		t.Errorf("one that was told a moment ago: %s", got)
 	}
-	s.Lives["c0"] = plan.Life{Crashes: 4, Untold: 3, Last: &plan.End{ExitCode: 137, OOM: true}}
+	s.Histories["c0"] = plan.InstanceHistory{Crashes: 4, Untold: 3, Last: &plan.End{ExitCode: 137, OOM: true}}
 	if got := plan.Decide(s).Steps[0].Reason; got != "service app crashed 3 times, and last was killed for using more than its limit of memory (exit code 137)" {
 		t.Errorf("several are told as %q", got)
 	}

@@ -30,7 +30,7 @@ func failed(s Situation) Plan {
 	}
 	if s.Deployment != nil && s.Tenant.Want != berth.WantGone {
 		switch {
-		case s.Arrived > 0 && s.Arrived >= s.Patience+s.MoveDrain:
+		case s.Arrived > 0 && s.Arrived >= s.Patience+s.TransitionDrain:
 			// What was ordered runs. That what was before can't be removed is
 			// the next pass's trouble.
 			return Plan{Steps: []Step{{Kind: StepRecord, Status: berth.StatusRunning, Health: berth.HealthHealthy, Reason: f.Reason}}, Then: Wait}

@@ -29,12 +29,12 @@ func TestWhatAnErrorLeadsTo(t *testing.T) {
 		}, "mark; retry", "it said no"},
 		"how a container ended is not hidden by what follows": {unavailable, func(s *plan.Situation) {
 			s.Deployment, s.Waited = deployment(berth.DeployUpdate), time.Minute
-			s.Lives = map[string]plan.Life{"c0": {Crashes: 1, Last: &plan.End{ExitCode: 137, OOM: true, Lines: []string{"heap: 900 MB"}}}}
+			s.Histories = map[string]plan.InstanceHistory{"c0": {Crashes: 1, Last: &plan.End{ExitCode: 137, OOM: true, Lines: []string{"heap: 900 MB"}}}}
 		}, "fail; wait 0s", "service app was killed for using more than its limit of memory (exit code 137); its last lines: heap: 900 MB; it said no"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := base(true)
-			s.MoveDrain = 30 * time.Second
+			s.TransitionDrain = 30 * time.Second
 			s.Failure = &plan.Failure{Code: c.code, Reason: "it said no"}
 			c.change(&s)
 			p := plan.Decide(s)

@@ -21,17 +21,17 @@ type Situation struct {
 	Stack      berth.Stack       // what should be; zero while an image is not resolved
 	Seen       berth.Observed
 
-	Available bool              // the images are known to be there
-	Adopted   bool              // what compose made was taken back, or there was no such order
-	Applied   string            // shape of the stack that was applied in this pass; "" for none
-	Restarted bool              // what ran was stopped, or nothing ran, for Deployment
-	Named     bool              // what was made beside is found by its name
-	Drained   bool              // no request is left where the route does not lead
-	Holding   bool              // the edge keeps requests waiting
-	Proven    map[string]bool   // containers that were found well since they started, by id
-	Unready   map[string]string // containers that are not well now, by id, each with its cause
-	Lives     map[string]Life   // how containers fared, by id
-	Failure   *Failure          // nil while nothing went wrong in this pass
+	Available bool                       // the images are known to be there
+	Adopted   bool                       // what compose made was taken back, or there was no such order
+	Applied   string                     // shape of the stack that was applied in this pass; "" for none
+	Restarted bool                       // what ran was stopped, or nothing ran, for Deployment
+	Named     bool                       // what was made beside is found by its name
+	Drained   bool                       // no request is left where the route does not lead
+	Holding   bool                       // the edge keeps requests waiting
+	Proven    map[string]bool            // containers that were found well since they started, by id
+	Unready   map[string]string          // containers that are not well now, by id, each with its cause
+	Histories map[string]InstanceHistory // how containers fared, by id
+	Failure   *Failure                   // nil while nothing went wrong in this pass
 
 	Probe    *berth.Probe  // the worst of this pass's last round of probes; nil before the first
 	Well     time.Duration // for which all were, round after round, for Deployment
@@ -41,7 +41,7 @@ type Situation struct {
 	Arrived  time.Duration // since traffic moved to what Deployment made; 0 if it has not
 	Patience time.Duration // how long a deployment may wait for a healthy answer
 
-	MoveDrain time.Duration // how long requests with an earlier generation are waited for
+	TransitionDrain time.Duration // how long requests with an earlier generation are waited for
 }
 
 // StepKind is what a step does.
@@ -58,7 +58,7 @@ const (
 	StepApply   StepKind = "apply"   // make the engine hold the stack
 	StepRelease StepKind = "release" // record that what runs once per release did so
 	StepProbe   StepKind = "probe"   // ask the tenant whether it is well
-	StepRevive  StepKind = "revive"  // restart one container
+	StepRestart StepKind = "restart" // restart one container
 	StepStop    StepKind = "stop"    // stop one container for good
 	StepRecord  StepKind = "record"  // record what is seen, and the deployment's success
 	StepFail    StepKind = "fail"    // record the deployment's failure
@@ -77,7 +77,7 @@ type Step struct {
 	Stack     berth.Stack      // of StepApply and StepHalt
 	Status    berth.Status     // of StepRecord
 	Health    berth.Health     // of StepRecord
-	Container string           // of StepRevive, StepStop and StepCrash: the engine's id
+	Container string           // of StepRestart, StepStop and StepCrash: the engine's id
 	Event     string           // of StepRecord: what it is told as, if not by its health
 	Reason    string           // why, for people
 }
@@ -105,11 +105,11 @@ type Plan struct {
 const Hopeless = time.Minute
 
 const (
-	ProbePause   = time.Second            // between rounds of probes while a deployment waits
-	observePause = 500 * time.Millisecond // the same while a new generation is observed
-	gatePause    = time.Second            // between looks at what a service waits for; events come sooner
-	sickPause    = 5 * time.Second        // between probes of a tenant that does not answer
-	MaxRelapses  = 3                      // rounds after which a generation that was well counts as sick
+	ProbePause      = time.Second            // between rounds of probes while a deployment waits
+	observePause    = 500 * time.Millisecond // the same while a new generation is observed
+	dependencyPause = time.Second            // between looks at what a service waits for; events come sooner
+	sickPause       = 5 * time.Second        // between probes of a tenant that does not answer
+	MaxRelapses     = 3                      // rounds after which a generation that was well counts as sick
 )
 
 // Decide is pure and deterministic: the same situation gives the same plan,
@@ -141,9 +141,9 @@ func decide(s Situation) Plan {
 		if !s.Holding || !s.Drained {
 			return Plan{Steps: []Step{{Kind: StepRoute, Route: berth.RouteHolding}, {Kind: StepDrain}}}
 		}
-		stopped := Standing(s.Stack, s.Seen)
+		stopped := KeepOthers(s.Stack, s.Seen)
 		stopped.Run = false
-		return Plan{Steps: []Step{{Kind: StepHalt, Stack: stopped}, {Kind: StepApply, Stack: Standing(s.Stack, s.Seen)}}}
+		return Plan{Steps: []Step{{Kind: StepHalt, Stack: stopped}, {Kind: StepApply, Stack: KeepOthers(s.Stack, s.Seen)}}}
 	}
 	if s.Stack.Run {
 		switch done, failure := onceOutcome(s.Stack, s.Seen); {
@@ -169,8 +169,8 @@ func decide(s Situation) Plan {
 // tend brings a tenant to what should be, and sees that it is well.
 func tend(s Situation, t transition, waits string) Plan {
 	if s.Stack.Run && s.Deployment == nil {
-		if c, cause := t.lifeless(s); cause != "" {
-			return Plan{Steps: []Step{t.route(s), {Kind: StepRevive, Container: c.ID, Reason: cause}}}
+		if c, cause := t.unresponsive(s); cause != "" {
+			return Plan{Steps: []Step{t.route(s), {Kind: StepRestart, Container: c.ID, Reason: cause}}}
 		}
 	}
 	if reason := t.missing(); reason != "" {
@@ -208,12 +208,12 @@ func await(s Situation, t transition, reason string) Plan {
 	}
 	record := Step{Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: reason}
 	if s.Deployment != nil {
-		return Plan{Steps: []Step{record}, Then: Wait, After: gatePause}
+		return Plan{Steps: []Step{record}, Then: Wait, After: dependencyPause}
 	}
 	if !t.mainRuns() {
 		record.Status = berth.StatusFailed
 	}
-	return Plan{Steps: []Step{t.route(s), record}, Then: Wait, After: gatePause}
+	return Plan{Steps: []Step{t.route(s), record}, Then: Wait, After: dependencyPause}
 }
 
 // restartDue reports whether containers that run have to be stopped first. One
@@ -236,7 +236,7 @@ func repair(s Situation, t transition, reason string) Plan {
 		return Plan{Steps: []Step{{Kind: StepRoute, Route: berth.RouteHolding}, {Kind: StepDrain}}}
 	}
 	var steps []Step
-	if s.Deployment == nil && settled(s.Tenant) && !t.crashing(s) {
+	if s.Deployment == nil && converged(s.Tenant) && !t.crashing(s) {
 		steps = append(steps, Step{Kind: StepDrift, Reason: reason})
 	}
 	switch {
@@ -351,9 +351,9 @@ func cause(p *berth.Probe) string {
 	return p.Cause
 }
 
-// settled reports whether a tenant was as it should be, so that a difference
+// converged reports whether a tenant was as it should be, so that a difference
 // is drift and not unfinished work.
-func settled(t berth.Tenant) bool {
+func converged(t berth.Tenant) bool {
 	return (t.Status == berth.StatusRunning || t.Status == berth.StatusStopped) && t.Cause == ""
 }
 

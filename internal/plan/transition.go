@@ -110,9 +110,9 @@ func others(stack berth.Stack, extra []berth.Instance, besides, ends []string) (
 	return list
 }
 
-// Standing is a stack with what may stand beside it now, for one that is applied
+// KeepOthers is a stack with what may stand beside it now, for one that is applied
 // as it is.
-func Standing(stack berth.Stack, seen berth.Observed) berth.Stack {
+func KeepOthers(stack berth.Stack, seen berth.Observed) berth.Stack {
 	_, extra := stack.Pair(seen.Instances)
 	stack.Others = others(stack, extra, nil, nil)
 	return stack

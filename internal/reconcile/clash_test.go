@@ -40,10 +40,10 @@ func TestCancelOfWhatReplacedAProvision(t *testing.T) {
 				if tn.EngineID == "" {
 					t.Error("runs on an engine that is not recorded")
 				}
-				w.hands.TryKill(tn.ContainerID)
+				w.manual.TryKill(tn.ContainerID)
 				<-time.After(2 * time.Minute)
 				t.Logf("killed: running %t, %s %s, events %d", w.running(1), w.tenant(1).Status, w.tenant(1).Health, len(w.messages(1)))
-				w.hands.TryRemove("container", w.observed(1).Instances[0].Name)
+				w.manual.TryRemove("container", w.observed(1).Instances[0].Name)
 				<-time.After(2 * time.Minute)
 				t.Logf("removed: running %t, %s %s, events %d", w.running(1), w.tenant(1).Status, w.tenant(1).Health, len(w.messages(1)))
 			})

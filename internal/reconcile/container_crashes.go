@@ -13,19 +13,19 @@ import (
 // How fast a container without a sign of life is restarted, and how long a good
 // time is that makes up for all crashes before. As in Cloud Foundry's Diego.
 const (
-	tellPause  = time.Minute      // between two events about one service's crashes
-	exitWait   = 2 * time.Second  // for the engine's event that tells an exit code
-	oomWait    = 10 * time.Second // between a kill for want of memory and the end that it caused
-	lineWait   = 2 * time.Second  // for what a container wrote last
-	lastLines  = 5
-	goodTime   = 5 * time.Minute
-	reviveBase = time.Second
-	reviveMost = 5 * time.Minute
+	tellPause   = time.Minute      // between two events about one service's crashes
+	exitWait    = 2 * time.Second  // for the engine's event that tells an exit code
+	oomWait     = 10 * time.Second // between a kill for want of memory and the end that it caused
+	lineWait    = 2 * time.Second  // for what a container wrote last
+	lastLines   = 5
+	goodTime    = 5 * time.Minute
+	restartBase = time.Second
+	restartMost = 5 * time.Minute
 )
 
-// life is what the loop remembers of one container's crashes. Restarts by the
+// instanceHistory is what the loop remembers of one container's crashes. Restarts by the
 // engine and by us count alike.
-type life struct {
+type instanceHistory struct {
 	restarts int       // as the engine last showed
 	started  time.Time // the same
 	since    time.Time // when it was first seen with that start
@@ -45,44 +45,44 @@ type ending struct {
 	oom  time.Time // when the kernel last killed one of its processes, since then
 }
 
-// lives counts the crashes of what is seen, and forgets those of containers
+// ofInstances counts the crashes of what is seen, and forgets those of containers
 // that have run well for long enough. What a container went through before it
 // was first seen is not held against it, unless it is fresh.
-func (s *histories) lives(organizationID string, seen berth.Observed, fresh func(berth.Instance) bool) map[string]plan.Life {
-	out := make(map[string]plan.Life, len(seen.Instances))
-	s.update(organizationID, func(it *history) {
+func (s *histories) ofInstances(organizationID string, seen berth.Observed, fresh func(berth.Instance) bool) map[string]plan.InstanceHistory {
+	out := make(map[string]plan.InstanceHistory, len(seen.Instances))
+	s.update(organizationID, func(it *tenantHistory) {
 		for _, c := range seen.Instances {
-			l := it.lives[c.ID]
+			l := it.instances[c.ID]
 			if l == nil {
 				l = firstSeen(c, fresh(c))
-				it.lives[c.ID] = l
+				it.instances[c.ID] = l
 			}
 			l.see(c)
 			if end := it.ends[c.ID]; end.last != nil && l.last == nil && l.untold > 0 {
 				l.last = end.last
 				delete(it.ends, c.ID)
 			}
-			life := plan.Life{Crashes: l.crashes, Last: l.last, Untold: l.untold}
+			h := plan.InstanceHistory{Crashes: l.crashes, Last: l.last, Untold: l.untold}
 			if c.State == berth.InstanceRunning {
-				life.Up = time.Since(l.since)
+				h.Up = time.Since(l.since)
 			}
 			if !time.Now().Before(l.due) {
-				life.Dead = l.dead
+				h.Dead = l.dead
 			}
 			if l.untold > 0 {
-				life.TellIn = max(time.Until(it.toldAt[c.Service].Add(tellPause)), 0)
+				h.TellIn = max(time.Until(it.toldAt[c.Service].Add(tellPause)), 0)
 				if l.last == nil {
-					life.TellIn = max(life.TellIn, time.Until(l.noticed.Add(exitWait)))
+					h.TellIn = max(h.TellIn, time.Until(l.noticed.Add(exitWait)))
 				}
 			}
-			out[c.ID] = life
+			out[c.ID] = h
 		}
 	})
 	return out
 }
 
-func firstSeen(c berth.Instance, fresh bool) *life {
-	l := &life{started: c.StartedAt, since: time.Now()}
+func firstSeen(c berth.Instance, fresh bool) *instanceHistory {
+	l := &instanceHistory{started: c.StartedAt, since: time.Now()}
 	if !fresh {
 		l.restarts = c.Restarts
 		if c.State == berth.InstanceExited {
@@ -93,7 +93,7 @@ func firstSeen(c berth.Instance, fresh bool) *life {
 }
 
 // see takes in what a look showed.
-func (l *life) see(c berth.Instance) {
+func (l *instanceHistory) see(c berth.Instance) {
 	// A tenant that is well is not looked at for long: a good time may show
 	// only once it is over.
 	if time.Since(l.since) >= goodTime && l.dead == "" && (c.State == berth.InstanceRunning || !l.started.Equal(c.StartedAt)) {
@@ -124,7 +124,7 @@ func (l *life) see(c berth.Instance) {
 // hintEnd notes how a container ended, as the engine's events tell it: the next
 // look may find it running again.
 func (s *histories) hintEnd(h berth.Hint) {
-	s.update(h.OrganizationID, func(it *history) {
+	s.update(h.OrganizationID, func(it *tenantHistory) {
 		end := it.ends[h.InstanceID]
 		if h.OOM {
 			end.oom = time.Now()
@@ -139,9 +139,9 @@ func (s *histories) hintEnd(h berth.Hint) {
 
 // stopped notes that containers were stopped by us: that is no crash.
 func (s *histories) stopped(organizationID string, seen berth.Observed) {
-	s.update(organizationID, func(it *history) {
+	s.update(organizationID, func(it *tenantHistory) {
 		for _, c := range seen.Instances {
-			if l := it.lives[c.ID]; l != nil && c.State == berth.InstanceExited {
+			if l := it.instances[c.ID]; l != nil && c.State == berth.InstanceExited {
 				l.ended = c.StartedAt
 			}
 		}
@@ -150,19 +150,19 @@ func (s *histories) stopped(organizationID string, seen berth.Observed) {
 
 // told notes that what happened to a container until now was told.
 func (s *histories) told(organizationID string, c berth.Instance) {
-	s.update(organizationID, func(it *history) {
-		if l := it.lives[c.ID]; l != nil {
+	s.update(organizationID, func(it *tenantHistory) {
+		if l := it.instances[c.ID]; l != nil {
 			l.untold = 0
 		}
 		it.toldAt[c.Service] = time.Now()
 	})
 }
 
-// unheard returns the containers whose last lines nobody asked for since they
+// withoutLastLines returns the containers whose last lines nobody asked for since they
 // crashed, and takes them as asked.
-func (s *histories) unheard(organizationID string) (ids []string) {
-	s.update(organizationID, func(it *history) {
-		for id, l := range it.lives {
+func (s *histories) withoutLastLines(organizationID string) (ids []string) {
+	s.update(organizationID, func(it *tenantHistory) {
+		for id, l := range it.instances {
 			if l.last != nil && !l.asked {
 				l.asked = true
 				ids = append(ids, id)
@@ -172,9 +172,9 @@ func (s *histories) unheard(organizationID string) (ids []string) {
 	return ids
 }
 
-func (s *histories) heard(organizationID, id string, lines []string) {
-	s.update(organizationID, func(it *history) {
-		if l := it.lives[id]; l != nil && l.last != nil {
+func (s *histories) recordLastLines(organizationID, id string, lines []string) {
+	s.update(organizationID, func(it *tenantHistory) {
+		if l := it.instances[id]; l != nil && l.last != nil {
 			l.last = &plan.End{ExitCode: l.last.ExitCode, OOM: l.last.OOM, Lines: lines}
 		}
 	})
@@ -182,28 +182,28 @@ func (s *histories) heard(organizationID, id string, lines []string) {
 
 // died notes that a container gives no sign of life.
 func (s *histories) died(organizationID string, c berth.Instance, cause string) {
-	s.update(organizationID, func(it *history) {
-		if l := it.lives[c.ID]; l != nil && l.dead == "" {
+	s.update(organizationID, func(it *tenantHistory) {
+		if l := it.instances[c.ID]; l != nil && l.dead == "" {
 			l.dead = cause
-			l.due = time.Now().Add(min(reviveBase<<min(l.crashes, 10), reviveMost) - reviveBase)
+			l.due = time.Now().Add(min(restartBase<<min(l.crashes, 10), restartMost) - restartBase)
 		}
 	})
 }
 
-// revived notes that a container was restarted for want of a sign of life.
-func (s *histories) revived(organizationID, containerID string) {
-	s.update(organizationID, func(it *history) {
-		if l := it.lives[containerID]; l != nil {
+// restarted notes that a container was restarted for want of a sign of life.
+func (s *histories) restarted(organizationID, containerID string) {
+	s.update(organizationID, func(it *tenantHistory) {
+		if l := it.instances[containerID]; l != nil {
 			l.crashes++
 			l.dead, l.ended = "", l.started // what it does to the container is no crash besides
 		}
 	})
 }
 
-// pardon forgets all crashes: an order may have mended their cause.
-func (s *histories) pardon(organizationID string) {
-	s.update(organizationID, func(it *history) {
-		for _, l := range it.lives {
+// forgetCrashes forgets all crashes: an order may have mended their cause.
+func (s *histories) forgetCrashes(organizationID string) {
+	s.update(organizationID, func(it *tenantHistory) {
+		for _, l := range it.instances {
 			l.crashes, l.dead, l.due = 0, "", time.Time{}
 		}
 	})
@@ -211,7 +211,7 @@ func (s *histories) pardon(organizationID string) {
 
 // oom reports whether a kill for want of memory is news: one a minute is told.
 func (s *histories) oom(organizationID string) (news bool) {
-	s.update(organizationID, func(it *history) {
+	s.update(organizationID, func(it *tenantHistory) {
 		if news = time.Since(it.oomAt) >= time.Minute; news {
 			it.oomAt = time.Now()
 		}
@@ -219,10 +219,10 @@ func (s *histories) oom(organizationID string) (news bool) {
 	return news
 }
 
-// revive restarts a container that gives no sign of life.
-func (p *pass) revive(ctx context.Context, s plan.Step) error {
-	p.histories.revived(p.Tenant.OrganizationID, s.Container)
-	engine, ok := p.Engine.(Reviver)
+// restartInstance restarts a container that gives no sign of life.
+func (p *pass) restartInstance(ctx context.Context, s plan.Step) error {
+	p.histories.restarted(p.Tenant.OrganizationID, s.Container)
+	engine, ok := p.Engine.(InstanceRestarter)
 	if !ok {
 		return nil
 	}
@@ -230,7 +230,7 @@ func (p *pass) revive(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	err := p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error {
-		return engine.Revive(ctx, p.Tenant.OrganizationID, s.Container)
+		return engine.RestartInstance(ctx, p.Tenant.OrganizationID, s.Container)
 	})
 	if err != nil {
 		return err
@@ -251,22 +251,22 @@ func (p *pass) tellCrash(ctx context.Context, s plan.Step) error {
 	return nil
 }
 
-// hear asks what containers that crashed wrote last. That it can't be known is
+// readLastLines asks what containers that crashed wrote last. That it can't be known is
 // no error: how they ended is told without it. news tells that something was
-// heard.
-func (p *pass) hear(ctx context.Context) (news bool) {
+// recordLastLines.
+func (p *pass) readLastLines(ctx context.Context) (news bool) {
 	engine, ok := p.Engine.(LastWriter)
 	if !ok {
 		return false
 	}
-	for _, id := range p.histories.unheard(p.Tenant.OrganizationID) {
+	for _, id := range p.histories.withoutLastLines(p.Tenant.OrganizationID) {
 		var lines []string
 		err := p.call(ctx, p.lanes.look, lineWait, func(ctx context.Context) (err error) {
 			lines, err = engine.LastLines(ctx, p.Tenant.OrganizationID, id, lastLines)
 			return err
 		})
 		if err == nil && len(lines) > 0 {
-			p.histories.heard(p.Tenant.OrganizationID, id, presentable(lines))
+			p.histories.recordLastLines(p.Tenant.OrganizationID, id, presentable(lines))
 			news = true
 		}
 	}
@@ -296,12 +296,12 @@ func presentable(lines []string) []string {
 
 // stop stops one container and leaves it down.
 func (p *pass) stop(ctx context.Context, s plan.Step) error {
-	engine, ok := p.Engine.(Reviver)
+	engine, ok := p.Engine.(InstanceRestarter)
 	if !ok {
 		return nil
 	}
 	err := p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error {
-		return engine.Rest(ctx, p.Tenant.OrganizationID, s.Container)
+		return engine.StopInstance(ctx, p.Tenant.OrganizationID, s.Container)
 	})
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func (w *world) state(n int) berth.RouteState {
 // for the loop to see each.
 func (w *world) crash(n, times int) {
 	for range times {
-		w.hands.Crash(w.t, w.observed(n).Instances[0].ID, 3)
+		w.manual.Crash(w.t, w.observed(n).Instances[0].ID, 3)
 		<-time.After(2 * time.Second)
 	}
 }
@@ -92,7 +92,7 @@ func TestACrashIsToldWithExitCodeAndLastLinesAndIsNoDrift(t *testing.T) {
 		w.completed(w.provision(1, "app:1", true))
 		<-time.After(2 * time.Minute)
 		for _, code := range []int{3, 4, 5} {
-			w.hands.Crash(w.t, w.observed(1).Instances[0].ID, code)
+			w.manual.Crash(w.t, w.observed(1).Instances[0].ID, code)
 			<-time.After(5 * time.Second)
 		}
 		w.eventually(3*time.Minute, "all are told", func() bool { return len(w.messages(1)) == 2 })

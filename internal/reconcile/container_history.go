@@ -14,15 +14,15 @@ import (
 // After a crash they are made anew from what the store and the engine say.
 type histories struct {
 	mu    sync.Mutex
-	byOrg map[string]*history
+	byOrg map[string]*tenantHistory
 }
 
-type history struct {
-	proven map[string]time.Time // container id to the start since which it was found well
-	lives  map[string]*life     // by container id
-	ends   map[string]ending    // by container id, as events told them
-	toldAt map[string]time.Time // by service, when its crashes were last told
-	oomAt  time.Time            // when a kill for want of memory was last told
+type tenantHistory struct {
+	proven    map[string]time.Time        // container id to the start since which it was found well
+	instances map[string]*instanceHistory // by container id
+	ends      map[string]ending           // by container id, as events told them
+	toldAt    map[string]time.Time        // by service, when its crashes were last told
+	oomAt     time.Time                   // when a kill for want of memory was last told
 }
 
 // recall returns which of the containers that are seen were found well since
@@ -33,14 +33,14 @@ func (s *histories) recall(t berth.Tenant, changing bool, seen berth.Observed) (
 	defer s.mu.Unlock()
 	it := s.byOrg[t.OrganizationID]
 	if it == nil {
-		it = &history{proven: map[string]time.Time{}, lives: map[string]*life{}, ends: map[string]ending{}, toldAt: map[string]time.Time{}}
+		it = &tenantHistory{proven: map[string]time.Time{}, instances: map[string]*instanceHistory{}, ends: map[string]ending{}, toldAt: map[string]time.Time{}}
 		s.byOrg[t.OrganizationID] = it
 		for _, c := range seen.Instances {
 			if believed(t, changing, c) {
 				it.proven[c.ID] = c.StartedAt
 			}
 			if !plan.IsUp(c) && t.Status == berth.StatusFailed && strings.HasPrefix(t.Cause, plan.GivenUp) {
-				it.lives[c.ID] = &life{restarts: c.Restarts, started: c.StartedAt, since: time.Now(), crashes: plan.MaxCrashes}
+				it.instances[c.ID] = &instanceHistory{restarts: c.Restarts, started: c.StartedAt, since: time.Now(), crashes: plan.MaxCrashes}
 			}
 		}
 	}
@@ -64,7 +64,7 @@ func believed(t berth.Tenant, changing bool, c berth.Instance) bool {
 
 // prove notes that containers were found well.
 func (s *histories) prove(organizationID string, list []berth.Instance) {
-	s.update(organizationID, func(it *history) {
+	s.update(organizationID, func(it *tenantHistory) {
 		for _, c := range list {
 			it.proven[c.ID] = c.StartedAt
 		}
@@ -77,14 +77,14 @@ func (s *histories) keep(seen berth.Observed) {
 	for _, c := range seen.Instances {
 		there[c.ID] = true
 	}
-	s.update(seen.OrganizationID, func(it *history) {
+	s.update(seen.OrganizationID, func(it *tenantHistory) {
 		maps.DeleteFunc(it.proven, func(id string, _ time.Time) bool { return !there[id] })
 		maps.DeleteFunc(it.ends, func(id string, _ ending) bool { return !there[id] })
-		maps.DeleteFunc(it.lives, func(id string, _ *life) bool { return !there[id] })
+		maps.DeleteFunc(it.instances, func(id string, _ *instanceHistory) bool { return !there[id] })
 	})
 }
 
-func (s *histories) update(organizationID string, f func(*history)) {
+func (s *histories) update(organizationID string, f func(*tenantHistory)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if it := s.byOrg[organizationID]; it != nil {

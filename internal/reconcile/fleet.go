@@ -57,7 +57,7 @@ func (p *pass) publish() {
 		}
 		check, isMain := main[c.Service]
 		list = append(list, berth.Member{
-			OrganizationID: p.Tenant.OrganizationID, Instance: c, Main: isMain, Check: check, Settled: p.Deployment == nil,
+			OrganizationID: p.Tenant.OrganizationID, Instance: c, Main: isMain, Check: check, Steady: p.Deployment == nil,
 		})
 	}
 	p.fleet.put(p.Tenant.OrganizationID, list)

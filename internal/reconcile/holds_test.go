@@ -175,13 +175,13 @@ func TestAServiceThatIsGivenUpKeepsNoOtherFromBeingMended(t *testing.T) {
 		m.provisionProduct(true)
 		m.whole(imageV1)
 		for range 8 {
-			m.hands.Crash(t, m.ids()["worker"], 3)
+			m.manual.Crash(t, m.ids()["worker"], 3)
 			<-time.After(2 * time.Second)
 		}
 		givenUp := func() bool { return strings.HasPrefix(m.tenant(1).Cause, "given up: service worker") }
 		m.eventually(time.Minute, "given up", givenUp)
 		worker := m.ids()["worker"]
-		m.hands.Remove(t, "container", berth.ContainerName(orgID(1)))
+		m.manual.Remove(t, "container", berth.ContainerName(orgID(1)))
 		m.eventually(5*time.Minute, "the main service serves again", func() bool {
 			r, _ := m.edge.route(1)
 			return r.State == berth.RouteServing && len(r.Upstreams) == 1 && m.engine.Healthy(r.Upstreams[0])
@@ -215,7 +215,7 @@ func TestAVolumeThatBecomesSharedIsNotSharedWithTheVersionBefore(t *testing.T) {
 		var most atomic.Int32
 		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
 			if s.After && strings.HasPrefix(s.Op, "start") {
-				running := slices.DeleteFunc(w.hands.State(orgID(1)), func(c string) bool { return !strings.Contains(c, "running") })
+				running := slices.DeleteFunc(w.manual.State(orgID(1)), func(c string) bool { return !strings.Contains(c, "running") })
 				raise(&most, len(running))
 			}
 			return nil
@@ -244,7 +244,7 @@ func TestAVolumeThatIsSharedNoMoreIsNotSharedOnTheWayBack(t *testing.T) {
 		var most atomic.Int32
 		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
 			if s.After && strings.HasPrefix(s.Op, "start") {
-				running := slices.DeleteFunc(w.hands.State(orgID(1)), func(c string) bool { return !strings.Contains(c, "running") })
+				running := slices.DeleteFunc(w.manual.State(orgID(1)), func(c string) bool { return !strings.Contains(c, "running") })
 				raise(&most, len(running))
 			}
 			return nil

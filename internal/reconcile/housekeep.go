@@ -10,7 +10,7 @@ import (
 
 const (
 	housekeepPause = time.Hour      // between looks for idempotency keys to forget
-	keyLife        = 24 * time.Hour // of an idempotency key
+	keyLifetime    = 24 * time.Hour // of an idempotency key
 )
 
 // housekeep takes away, at an interval, what nobody needs any more. It is apart
@@ -29,7 +29,7 @@ func (l *Loop) housekeep(ctx context.Context) error {
 
 // forgetRequests forgets idempotency keys that nobody will repeat any more.
 func (l *Loop) forgetRequests(ctx context.Context) {
-	err := l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.ForgetRequests(ctx, now().Add(-keyLife)) })
+	err := l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.ForgetRequests(ctx, now().Add(-keyLifetime)) })
 	if err != nil && ctx.Err() == nil {
 		l.Log.Warn("old idempotency keys could not be forgotten", "error", err)
 	}

@@ -51,8 +51,8 @@ func TestCrashesBeforeARestartAreNotItsOwn(t *testing.T) {
 		armed.Store(true)
 		w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
 			if !s.After && strings.HasPrefix(s.Op, "stop container") && armed.CompareAndSwap(true, false) {
-				w.hands.Crash(t, w.observed(1).Instances[0].ID, 3)
-				w.hands.Crash(t, w.observed(1).Instances[0].ID, 3)
+				w.manual.Crash(t, w.observed(1).Instances[0].ID, 3)
+				w.manual.Crash(t, w.observed(1).Instances[0].ID, 3)
 			}
 			return nil
 		})

@@ -128,7 +128,7 @@ func (h *hung) orders(n int) map[string]time.Duration {
 		took[order.name] = time.Since(began)
 	}
 	began := time.Now()
-	h.hands.TryKill(h.tenant(n).ContainerID)
+	h.manual.TryKill(h.tenant(n).ContainerID)
 	h.eventually(10*time.Minute, "it is repaired", func() bool { return h.running(n) && h.tenant(n).Health == berth.HealthHealthy })
 	took["repair"] = time.Since(began)
 	began = time.Now()
@@ -188,7 +188,7 @@ func TestEightSlowStartsDelayNoRepair(t *testing.T) {
 			w.must(err)
 		}
 		<-time.After(100 * time.Millisecond)
-		w.hands.Kill(t, w.observed(20).Instances[0].ID)
+		w.manual.Kill(t, w.observed(20).Instances[0].ID)
 		w.eventually(soon, "it runs again", func() bool { return w.running(20) })
 	})
 }

@@ -22,18 +22,18 @@ import (
 
 // Config is how the loop paces itself. Zero fields take the defaults.
 type Config struct {
-	ScanInterval time.Duration // between full scans; 10 s
-	Patience     time.Duration // for a deployment's first healthy answer; 60 s
-	Observe      time.Duration // that a new generation must be well before traffic moves to it; none
-	MoveDrain    time.Duration // for requests with an earlier generation, once traffic has moved; 30 s
-	HoldDrain    time.Duration // for requests under way, before what serves them is stopped; 5 s
-	CallDeadline time.Duration // of one whole engine operation; 2 min
-	PullDeadline time.Duration // of making an image available; 10 min
-	LookDeadline time.Duration // of observing one tenant; 15 s
-	ProbeRound   time.Duration // of probing a starting tenant in quick succession; 2 s
-	Width        int           // tenants that are started at a time, and as many stopped; 8
-	Pool         netip.Prefix  // that another subnet is taken from if one clashes
-	HostNetworks func() ([]netip.Prefix, error)
+	ScanInterval    time.Duration // between full scans; 10 s
+	Patience        time.Duration // for a deployment's first healthy answer; 60 s
+	Observe         time.Duration // that a new generation must be well before traffic moves to it; none
+	TransitionDrain time.Duration // for requests with an earlier generation, once traffic has moved; 30 s
+	HoldDrain       time.Duration // for requests under way, before what serves them is stopped; 5 s
+	CallDeadline    time.Duration // of one whole engine operation; 2 min
+	PullDeadline    time.Duration // of making an image available; 10 min
+	LookDeadline    time.Duration // of observing one tenant; 15 s
+	ProbeRound      time.Duration // of probing a starting tenant in quick succession; 2 s
+	Width           int           // tenants that are started at a time, and as many stopped; 8
+	Pool            netip.Prefix  // that another subnet is taken from if one clashes
+	HostNetworks    func() ([]netip.Prefix, error)
 
 	// EngineID is set where other control planes may lead other engines in the
 	// same database: tenants of those are left to them.
@@ -46,7 +46,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.ScanInterval = cmp.Or(c.ScanInterval, 10*time.Second)
 	c.Patience = cmp.Or(c.Patience, time.Minute)
-	c.MoveDrain = cmp.Or(c.MoveDrain, 30*time.Second)
+	c.TransitionDrain = cmp.Or(c.TransitionDrain, 30*time.Second)
 	c.HoldDrain = cmp.Or(c.HoldDrain, 5*time.Second)
 	c.CallDeadline = cmp.Or(c.CallDeadline, 2*time.Minute)
 	c.PullDeadline = cmp.Or(c.PullDeadline, 10*time.Minute)
@@ -100,7 +100,7 @@ func New(c Config, p Parts) *Loop {
 	l.queue = newQueue(l.pass)
 	l.memory.byOrg = make(map[string]remembered)
 	l.fleet.byOrg = make(map[string][]berth.Member)
-	l.histories.byOrg = make(map[string]*history)
+	l.histories.byOrg = make(map[string]*tenantHistory)
 	l.waiters.byOrg = make(map[string]map[chan struct{}]bool)
 	l.breaker.broken = make(chan struct{}, 1)
 	return l
@@ -155,7 +155,7 @@ func (l *Loop) Look(ctx context.Context, organizationID string) (berth.Observed,
 	ctx, cancel := context.WithTimeout(ctx, l.LookDeadline)
 	defer cancel()
 	seen, err := l.Engine.Observe(ctx, organizationID)
-	if err == nil && len(upstreams(seen)) == 0 && slices.ContainsFunc(l.fleet.of(organizationID), func(m berth.Member) bool { return m.Settled }) {
+	if err == nil && len(upstreams(seen)) == 0 && slices.ContainsFunc(l.fleet.of(organizationID), func(m berth.Member) bool { return m.Steady }) {
 		l.queue.addAfter(organizationID, 0)
 	}
 	return seen, err

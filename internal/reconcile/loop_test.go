@@ -106,7 +106,7 @@ func TestAContainerThatDiedIsNotAlreadyRunning(t *testing.T) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
 		w.stop() // the loop sees nothing from here
-		w.hands.Kill(t, w.observed(1).Instances[0].ID)
+		w.manual.Kill(t, w.observed(1).Instances[0].ID)
 		r, err := w.service.Start(ctx, w.actor, tenancy.Call{}, orgID(1))
 		w.must(err)
 		w.run()
@@ -214,7 +214,7 @@ func TestWhatIsRemovedByHandIsBackWithin15Seconds(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.run()
 				w.completed(w.provision(1, "app:1", true))
-				w.hands.Remove(t, kind, name)
+				w.manual.Remove(t, kind, name)
 				w.eventually(15*time.Second, "it is back and serves", func() bool {
 					r, _ := w.edge.route(1)
 					return w.running(1) && w.observed(1).Network && r.State == berth.RouteServing
@@ -241,7 +241,7 @@ func TestAFullScanFindsWhatNoEventTold(t *testing.T) {
 		})
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
-		w.hands.Kill(t, w.observed(1).Instances[0].ID)
+		w.manual.Kill(t, w.observed(1).Instances[0].ID)
 		w.eventually(15*time.Second, "it runs again", func() bool { return w.running(1) })
 	})
 }
@@ -252,7 +252,7 @@ func TestATenantWhoseDataIsMissingIsNotStartedOnEmptyVolumes(t *testing.T) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
 		w.completed(w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1)))
-		w.hands.Remove(t, "volume", berth.VolumeName(orgID(1), "uploads"))
+		w.manual.Remove(t, "volume", berth.VolumeName(orgID(1), "uploads"))
 		d := w.done(w.service.Start(ctx, w.actor, tenancy.Call{}, orgID(1)))
 		if d.Status != berth.DeploymentFailed || !strings.Contains(d.Error, "uploads") {
 			t.Fatalf("start without its data: %s %q", d.Status, d.Error)
@@ -267,12 +267,12 @@ func TestATenantWhoseDataIsMissingIsNotStartedOnEmptyVolumes(t *testing.T) {
 func TestAForeignContainerUnderOurNameIsReportedAndLeftAlone(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.run()
-		w.hands.Add(t, "container", berth.ContainerName(orgID(1)), nil)
+		w.manual.Add(t, "container", berth.ContainerName(orgID(1)), nil)
 		d := w.done(w.provision(1, "app:1", true))
 		if d.Status != berth.DeploymentFailed || w.tenant(1).Status != berth.StatusFailed {
 			t.Fatalf("provisioned beside a foreign container: %+v", d)
 		}
-		if _, there := w.hands.Labels(t, "container", berth.ContainerName(orgID(1))); !there {
+		if _, there := w.manual.Labels(t, "container", berth.ContainerName(orgID(1))); !there {
 			t.Error("the foreign container is gone")
 		}
 	})
@@ -328,7 +328,7 @@ func TestAnEngineThatRestartsCostsNoNeedlessRestart(t *testing.T) {
 		w.completed(w.provision(2, "app:1", true))
 		before := w.observed(1).Instances[0]
 		w.engine.SetDown(true)
-		w.hands.End(t, w.observedWhileDown(2), 143, false)
+		w.manual.End(t, w.observedWhileDown(2), 143, false)
 		<-time.After(30 * time.Second)
 		if got := w.tenant(1); got.Health != berth.HealthUnknown || got.Status != berth.StatusRunning {
 			t.Errorf("while the engine is down: %s, %s", got.Status, got.Health)

@@ -23,7 +23,7 @@ type remembered struct {
 	available  bool          // its images were seen to be there
 	since      time.Time     // when patience with it began
 	spent      time.Duration // of patience, before since
-	lastMove   time.Time     // when a pull last got on
+	gotOnAt    time.Time     // when a pull last got on
 	arrived    time.Time     // when traffic moved to what it made; zero if it did not yet
 	well       time.Time     // since when all that is to take requests answers well; zero if it does not
 	wasWell    bool          // they did once
@@ -80,8 +80,8 @@ func (m *memory) impatient(d *berth.Deployment) {
 func (m *memory) gotOn(d *berth.Deployment) {
 	m.update(d, func(r *remembered) {
 		if now := time.Now(); !r.since.IsZero() {
-			r.since = r.since.Add(now.Sub(later(r.lastMove, r.since)))
-			r.lastMove = now
+			r.since = r.since.Add(now.Sub(later(r.gotOnAt, r.since)))
+			r.gotOnAt = now
 		}
 	})
 }

@@ -90,7 +90,7 @@ func inModel(t *testing.T, acts []act, willful bool) (why string) {
 				}
 				why = string(text)
 			}
-			m.calmDown()
+			m.endFaults()
 			m.close()
 		}()
 		if willful {
@@ -103,7 +103,7 @@ func inModel(t *testing.T, acts []act, willful bool) (why string) {
 			m.play(a)
 		}
 		failing.at = "at the end: "
-		m.calm()
+		m.converge()
 	})
 	return why
 }
@@ -132,13 +132,13 @@ type model struct {
 	proven   map[string]string  // organization to the image of its last good deployment
 }
 
-// gate is the store of one process: after its death nothing gets through.
-type gate struct {
+// mortalStore is the store of one process: after its death nothing gets through.
+type mortalStore struct {
 	store.Store
 	dead *atomic.Bool
 }
 
-func (g gate) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
+func (g mortalStore) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
 	if g.dead.Load() {
 		return enginetest.ErrCrash
 	}
@@ -154,7 +154,7 @@ func (g gate) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) err
 func (m *model) boot() {
 	m.dead.Store(false)
 	m.wire()
-	m.loop.Store = gate{m.turns, &m.dead}
+	m.loop.Store = mortalStore{m.turns, &m.dead}
 	m.run()
 }
 
@@ -198,7 +198,7 @@ func (m *model) play(a act) {
 			m.volumes[a.Tenant] = false
 		}
 	case "calm":
-		m.calm()
+		m.converge()
 	default:
 		m.disturb(a)
 	}
@@ -227,19 +227,19 @@ func (m *model) disturb(a act) {
 	case "kill", "remove-container":
 		// The loop works on: what was there a moment ago may be gone.
 		if a.Kind == "remove-container" {
-			m.hands.TryRemove("container", berth.ContainerName(org))
+			m.manual.TryRemove("container", berth.ContainerName(org))
 			return
 		}
 		if m.down {
 			return
 		}
 		if o, err := m.engine.Observe(ctx, org); err == nil && len(o.Instances) > 0 {
-			m.hands.TryKill(o.Instances[0].ID)
+			m.manual.TryKill(o.Instances[0].ID)
 		}
 	case "remove-network":
-		m.hands.TryRemove("network", berth.NetworkName(org))
+		m.manual.TryRemove("network", berth.NetworkName(org))
 	case "cut-off", "join", "unlimit", "pause":
-		m.hands.TryChange(berth.ContainerName(org), a.Kind)
+		m.manual.TryChange(berth.ContainerName(org), a.Kind)
 	case "engine-down":
 		m.down = !m.down
 		m.engine.SetDown(m.down)
@@ -278,7 +278,7 @@ func nthDo(n int, do func() error) enginetest.Faults {
 	}
 }
 
-func (m *model) calmDown() {
+func (m *model) endFaults() {
 	m.engine.SetFaults(nil)
 	if m.down {
 		m.down = false
@@ -286,9 +286,9 @@ func (m *model) calmDown() {
 	}
 }
 
-// calm lets everything settle and compares what is with what should be.
-func (m *model) calm() {
-	m.calmDown()
+// converge lets everything settle and compares what is with what should be.
+func (m *model) converge() {
+	m.endFaults()
 	for i, r := range m.receipts {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 		now, err := m.service.Await(ctx, m.actor, r)

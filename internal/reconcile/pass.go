@@ -134,7 +134,7 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 		}
 		volumes, _, err := tx.ListVolumes(ctx, organizationID, store.Page{Limit: store.Unbounded})
 		p.situation = situation{secrets: secrets, volumes: volumes}
-		p.Tenant, p.Situation.Patience, p.Situation.Observe, p.Situation.MoveDrain = t, p.Loop.Patience, p.Loop.Observe, p.Loop.MoveDrain
+		p.Tenant, p.Situation.Patience, p.Situation.Observe, p.Situation.TransitionDrain = t, p.Loop.Patience, p.Loop.Observe, p.Loop.TransitionDrain
 		p.Adopted = !ok || !d.Adopt || p.memory.recall(&d).adopted
 		if ok {
 			p.Deployment = &d
@@ -241,9 +241,9 @@ func (p *pass) recall(ctx context.Context) {
 	fresh := func(c berth.Instance) bool {
 		return p.Deployment != nil && p.Deployment.Type != berth.DeployRestart && plan.Fresh(p.Situation, c)
 	}
-	p.Lives = p.histories.lives(p.Tenant.OrganizationID, p.Seen, fresh)
-	if p.hear(ctx) {
-		p.Lives = p.histories.lives(p.Tenant.OrganizationID, p.Seen, fresh)
+	p.Histories = p.histories.ofInstances(p.Tenant.OrganizationID, p.Seen, fresh)
+	if p.readLastLines(ctx) {
+		p.Histories = p.histories.ofInstances(p.Tenant.OrganizationID, p.Seen, fresh)
 	}
 }
 
@@ -361,7 +361,7 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	case berth.Is(err, berth.CodeSubnetTaken):
 		p.memory.impatient(p.Deployment)
 		if p.Deployment == nil || p.memory.recall(p.Deployment).waited(p.Loop.Observe) < p.Loop.Patience {
-			err = p.moveSubnet(ctx, err)
+			err = p.changeSubnet(ctx, err)
 		}
 	}
 	if err == nil {

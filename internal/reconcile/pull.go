@@ -68,7 +68,7 @@ func (pu *pull) progress(now berth.Progress) {
 		}
 		pu.place = place
 		pu.memory.impatient(pu.Deployment)
-		pu.memory.update(pu.Deployment, func(r *remembered) { r.lastMove = time.Now() }) // attempts before, and pauses, count
+		pu.memory.update(pu.Deployment, func(r *remembered) { r.gotOnAt = time.Now() }) // attempts before, and pauses, count
 	case now == pu.last:
 		return
 	default:

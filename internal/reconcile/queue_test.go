@@ -20,13 +20,13 @@ func TestAServiceThatIsGivenUpDelaysNoRepair(t *testing.T) {
 		m.provisionProduct(true)
 		m.whole(imageV1)
 		for range 8 {
-			m.hands.Crash(t, m.ids()["worker"], 3)
+			m.manual.Crash(t, m.ids()["worker"], 3)
 			<-time.After(2 * time.Second)
 		}
 		m.eventually(time.Minute, "given up", func() bool { return strings.HasPrefix(m.tenant(1).Cause, "given up: service worker") })
 		for range 3 {
 			<-time.After(25 * time.Second)
-			m.hands.Remove(t, "container", berth.ContainerName(orgID(1)))
+			m.manual.Remove(t, "container", berth.ContainerName(orgID(1)))
 			m.eventually(soon, "the main service serves again", func() bool {
 				r, _ := m.edge.route(1)
 				return r.State == berth.RouteServing && len(r.Upstreams) == 1 && m.engine.Healthy(r.Upstreams[0])
@@ -43,11 +43,11 @@ func TestAFinalErrorDelaysNoLook(t *testing.T) {
 		w.completed(w.provision(1, "app:1", true))
 		name := berth.ContainerName(orgID(1))
 		for range 3 {
-			w.hands.Remove(t, "container", name)
-			w.hands.Add(t, "container", name, nil)
+			w.manual.Remove(t, "container", name)
+			w.manual.Add(t, "container", name, nil)
 			w.eventually(time.Minute, "the foreign container is in the way", func() bool { return strings.Contains(w.tenant(1).Cause, name) })
 			<-time.After(90 * time.Second)
-			w.hands.Remove(t, "container", name)
+			w.manual.Remove(t, "container", name)
 			w.eventually(soon, "it runs again", func() bool { return w.running(1) })
 			w.eventually(time.Minute, "it is well again", func() bool { return w.tenant(1).Health == berth.HealthHealthy })
 		}
@@ -68,7 +68,7 @@ func TestNewsOverrideBackOffOnlyNowAndThen(t *testing.T) {
 			tries++
 			return berth.Errorf(berth.CodeEngineRefused, "it can't be started")
 		})
-		w.hands.Kill(t, w.tenant(1).ContainerID)
+		w.manual.Kill(t, w.tenant(1).ContainerID)
 		for range 3000 { // each second five events
 			<-time.After(200 * time.Millisecond)
 			w.loop.Recheck(orgID(1))
@@ -91,7 +91,7 @@ func TestNewsDuringAPassAreNotLost(t *testing.T) {
 		kill := func() {
 			if killed.CompareAndSwap(false, true) {
 				<-time.After(time.Second)
-				w.hands.Kill(t, w.observed(1).Instances[0].ID)
+				w.manual.Kill(t, w.observed(1).Instances[0].ID)
 				<-time.After(50 * time.Millisecond)
 			}
 		}

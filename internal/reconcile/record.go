@@ -53,7 +53,7 @@ func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Ten
 // begin records that a deployment was taken up, and by which engine.
 func (p *pass) begin(ctx context.Context) error {
 	info, _ := p.breaker.get()
-	p.histories.pardon(p.Tenant.OrganizationID)
+	p.histories.forgetCrashes(p.Tenant.OrganizationID)
 	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		if d != nil {
 			d.StartedAt = now()
@@ -91,7 +91,7 @@ func (p *pass) recordSeen(ctx context.Context, s plan.Step) error {
 		if err := p.report(ctx, tx, next, s.Event); err != nil {
 			return err
 		}
-		*t = p.settled(next)
+		*t = p.stamped(next)
 		if p.Probe != nil {
 			t.LastProbedAt = p.Probe.CheckedAt
 			if err := tx.InsertProbe(ctx, *p.Probe); err != nil {
@@ -138,8 +138,8 @@ func (p *pass) report(ctx context.Context, tx store.Journal, next berth.Tenant, 
 	}
 }
 
-// settled stamps the times at which the tenant started and stopped.
-func (p *pass) settled(t berth.Tenant) berth.Tenant {
+// stamped stamps the times at which the tenant started and stopped.
+func (p *pass) stamped(t berth.Tenant) berth.Tenant {
 	switch {
 	case t.Status == berth.StatusRunning:
 		for _, c := range p.Seen.Instances {
@@ -193,7 +193,7 @@ func (p *pass) fail(ctx context.Context, cause string) error {
 		t.ContainerID = p.mainContainer()
 		t.Status, t.Health = berth.StatusFailed, berth.HealthUnhealthy
 		if running && t.Want == berth.WantRunning {
-			*t = p.settled(withStatus(*t, berth.StatusRunning))
+			*t = p.stamped(withStatus(*t, berth.StatusRunning))
 		}
 		return nil
 	})
@@ -260,9 +260,9 @@ func event(organizationID, kind, message string) berth.Event {
 	return berth.Event{ID: berth.NewID(), OrganizationID: organizationID, At: now(), Kind: kind, Message: message}
 }
 
-// moveSubnet gives a tenant that has no network yet another subnet, after the
+// changeSubnet gives a tenant that has no network yet another subnet, after the
 // engine said that the one it has clashes with something of its own.
-func (p *pass) moveSubnet(ctx context.Context, cause error) error {
+func (p *pass) changeSubnet(ctx context.Context, cause error) error {
 	host, err := p.HostNetworks()
 	if err != nil {
 		return berth.Errorf(berth.CodeInternal, "list the host's networks: %w", err)

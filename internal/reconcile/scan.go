@@ -43,7 +43,7 @@ func newSnapshot() snapshot {
 }
 
 // takeSnapshot lists the engine first and the store second: a tenant that appears in
-// between is missing in the list and gets looked at; one that is buried in
+// between is missing in the list and gets looked at; one that is tombstoned in
 // between has its remains in the list and is safe by sweepDelay.
 func (l *Loop) takeSnapshot(ctx context.Context) (snapshot, error) {
 	f := newSnapshot()

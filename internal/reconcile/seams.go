@@ -34,7 +34,7 @@ type Engine interface {
 	// Apply makes the engine hold exactly this stack for the tenant: network,
 	// volumes, instances, in a state that follows stack.Run. Instances that
 	// stack.Pair finds stay, but for what can be changed on a living one: limits,
-	// and whatever hands changed. The others are removed before their successors
+	// and whatever was changed by hand. The others are removed before their successors
 	// are made, except those that stack.MayStand: beside them the successors do
 	// not take their place before an Apply without them. Nothing is made or
 	// started on an exclusive volume that anyone else writes to:
@@ -77,11 +77,11 @@ type Vitals interface {
 	Vital(containerID string, startedAt time.Time) (v berth.Vital, ok bool)
 }
 
-// Reviver is the capability of an engine to restart one container that gives
+// InstanceRestarter is the capability of an engine to restart one container that gives
 // no sign of life, and to stop one for good.
-type Reviver interface {
-	Revive(ctx context.Context, organizationID, containerID string) error
-	Rest(ctx context.Context, organizationID, containerID string) error
+type InstanceRestarter interface {
+	RestartInstance(ctx context.Context, organizationID, containerID string) error
+	StopInstance(ctx context.Context, organizationID, containerID string) error
 }
 
 // LastWriter is the capability of an engine to say what a container wrote last.

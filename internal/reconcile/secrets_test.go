@@ -34,11 +34,11 @@ func TestAServiceThatGetsSecretsAsFilesIsStartedByTheLoopUntilItIsGivenUp(t *tes
 		w.run()
 		w.provisionFiled(1)
 		for range 7 {
-			w.hands.Crash(w.t, w.observed(1).Instances[0].ID, 3)
+			w.manual.Crash(w.t, w.observed(1).Instances[0].ID, 3)
 			w.eventually(time.Minute, "it is started again", func() bool { return w.running(1) })
 		}
 		w.eventually(time.Minute, "it is well", func() bool { return w.tenant(1).Health == berth.HealthHealthy })
-		w.hands.Crash(w.t, w.observed(1).Instances[0].ID, 3)
+		w.manual.Crash(w.t, w.observed(1).Instances[0].ID, 3)
 		w.eventually(time.Minute, "it is given up", func() bool { return strings.HasPrefix(w.tenant(1).Cause, "given up: service web crashed 8 times") })
 		<-time.After(10 * time.Minute)
 		if w.running(1) {

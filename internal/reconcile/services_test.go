@@ -133,7 +133,7 @@ func TestAMigrationRunsOncePerRelease(t *testing.T) {
 		m.completed(m.service.Stop(ctx, m.actor, tenancy.Call{}, orgID(1)))
 		m.completed(m.service.Start(ctx, m.actor, tenancy.Call{}, orgID(1)))
 		check("a stop and a start", 0)
-		m.hands.Remove(t, "container", berth.ContainerName(orgID(1))+"_migrate_1")
+		m.manual.Remove(t, "container", berth.ContainerName(orgID(1))+"_migrate_1")
 		<-time.After(time.Minute)
 		check("the loss of its container", 0)
 		if m.ids()["db"] != database {

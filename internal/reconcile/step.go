@@ -80,8 +80,8 @@ func (p *pass) take(ctx context.Context, s plan.Step) error {
 			return p.observe(ctx) // what gave no answer for so long may have died meanwhile
 		}
 		return p.soft.Err()
-	case plan.StepRevive:
-		return p.revive(ctx, s)
+	case plan.StepRestart:
+		return p.restartInstance(ctx, s)
 	case plan.StepStop:
 		return p.stop(ctx, s)
 	case plan.StepRecord:
@@ -247,7 +247,7 @@ func (p *pass) at(upstreams []netip.AddrPort) []berth.Instance {
 // sick while the generation before them is still there, it can take over again.
 // It ends early when the tenant is rung.
 func (p *pass) drain() {
-	limit := p.Loop.MoveDrain
+	limit := p.Loop.TransitionDrain
 	if p.Holding {
 		limit = p.HoldDrain
 	}
@@ -280,8 +280,8 @@ func (p *pass) halt(ctx context.Context, stack berth.Stack) error {
 			p.see(seen)
 			p.histories.stopped(p.Tenant.OrganizationID, seen)
 			// What crashed until now is told, but is none of the restart's.
-			p.histories.lives(p.Tenant.OrganizationID, seen, func(berth.Instance) bool { return false })
-			p.histories.pardon(p.Tenant.OrganizationID)
+			p.histories.ofInstances(p.Tenant.OrganizationID, seen, func(berth.Instance) bool { return false })
+			p.histories.forgetCrashes(p.Tenant.OrganizationID)
 			p.memory.update(p.Deployment, func(r *remembered) { r.restarted = true })
 		}
 		return err

@@ -87,7 +87,7 @@ func (l *Loop) sweepStray(ctx context.Context, organizationID string) {
 	if _, up := l.breaker.get(); !due || !up {
 		return
 	}
-	if !l.buried(ctx, o) {
+	if !l.tombstoned(ctx, o) {
 		l.report(ctx, berth.Foreign{
 			Kind: "stack", Name: berth.ContainerName(organizationID), OrganizationID: organizationID,
 			Reason: "this Berth made it, but its database does not know that it is to go: quarantined",
@@ -100,19 +100,19 @@ func (l *Loop) sweepStray(ctx context.Context, organizationID string) {
 	}
 }
 
-// buried reports whether a tombstone proves that all of o is to go.
-func (l *Loop) buried(ctx context.Context, o berth.Observed) bool {
-	var grave berth.Tenant
+// tombstoned reports whether a tombstone proves that all of o is to go.
+func (l *Loop) tombstoned(ctx context.Context, o berth.Observed) bool {
+	var tombstone berth.Tenant
 	err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
 		var err error
-		grave, err = tx.Tombstone(ctx, o.OrganizationID)
+		tombstone, err = tx.Tombstone(ctx, o.OrganizationID)
 		return err
 	})
 	info, _ := l.breaker.get()
-	if err != nil || grave.EngineID != info.ID {
+	if err != nil || tombstone.EngineID != info.ID {
 		return false
 	}
-	return !slices.ContainsFunc(o.Instances, func(i berth.Instance) bool { return i.Generation > grave.Generation })
+	return !slices.ContainsFunc(o.Instances, func(i berth.Instance) bool { return i.Generation > tombstone.Generation })
 }
 
 func (l *Loop) removeStray(ctx context.Context, o berth.Observed) error {

@@ -29,7 +29,7 @@ func (w *world) foreign() (list []string) {
 func TestAForeignObjectIsToldOfOnceEver(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.run()
-		w.hands.Add(t, "volume", "copied", map[string]string{berth.LabelTenantID: orgID(7), berth.LabelSeal: "x"})
+		w.manual.Add(t, "volume", "copied", map[string]string{berth.LabelTenantID: orgID(7), berth.LabelSeal: "x"})
 		<-time.After(time.Minute)
 		for range 3 { // Berth starts anew
 			w.stop()

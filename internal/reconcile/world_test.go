@@ -34,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type world struct {
 	t        testing.TB
 	engine   *enginetest.Fake
-	hands    enginetest.FakeHands
+	manual   enginetest.FakeManual
 	edge     *recorder
 	store    *sqlite.Store
 	turns    inTurn // the store, one transaction at a time
@@ -62,7 +62,7 @@ const (
 func newWorld(t testing.TB, dir string) *world {
 	w := &world{t: t, engine: enginetest.NewFake(), edge: &recorder{}, actor: berth.Actor{ID: "op", Role: berth.RoleOperator},
 		publicHost: "localhost", config: reconcile.Config{Patience: 20 * time.Second}, vitals: &vitals{byID: map[string]berth.Vital{}}}
-	w.hands = w.engine.Hands()
+	w.manual = w.engine.Manual()
 	for ref, image := range map[string]struct {
 		pin string
 		enginetest.Program

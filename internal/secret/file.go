@@ -69,9 +69,9 @@ func kindOf(m fs.FileMode) string {
 	}
 }
 
-// place writes a new file whole, or leaves the one that is there. After it
+// createWhole writes a new file whole, or leaves the one that is there. After it
 // returns nil, one complete file is on disk.
-func place(path string, data []byte) (err error) {
+func createWhole(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

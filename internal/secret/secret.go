@@ -85,7 +85,7 @@ func CreateFile(ctx context.Context, path string, kms KMS) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := place(path, data); err != nil {
+	if err := createWhole(path, data); err != nil {
 		return nil, unusable(path, err, "Key file %s can't be written", path).
 			WithHint("make sure that its directory exists, is writable and has space")
 	}

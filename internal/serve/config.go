@@ -22,34 +22,34 @@ import (
 // Config is everything an operator can decide about a Berth process. Default
 // returns the defaults.
 type Config struct {
-	StateDir     string        // database, keys, operator token, rendered files; made 0700
-	Listen       string        // address of the API; port 0 takes a free one
-	DatabaseURL  string        // "sqlite:" for berth.db in the state directory, "sqlite:PATH" for another file, "postgres://…"
-	Engine       string        // "docker"; DOCKER_HOST says which
-	Ports        string        // FIRST-LAST, the range that tenants' external ports are taken from
-	TenantListen string        // address that external ports listen on
-	PublicHost   string        // host name in tenants' URLs
-	Blueprint    string        // what a tenant gets that asks for none: a file to apply, or a name
-	Pool         string        // IPv4 prefix that tenants' subnets are taken from
-	Patience     time.Duration // how long a started tenant has to answer its health check
-	Observe      time.Duration // how long a new version must be well before traffic moves to it
-	MoveDrain    time.Duration // how long requests with an earlier version may take, once traffic has moved
-	Hold         time.Duration // how long a request may wait while its tenant is replaced
-	Drain        time.Duration // how long requests under way may take after SIGTERM
-	KeepChecks   time.Duration // how long single health checks are kept; longer ones are sums
-	KeepMinutes  time.Duration // how long usage by minute is kept
-	KeepHours    time.Duration // the same by hour, of health too; and events
-	KeepDays     time.Duration // the same by day, of health too
-	LogFormat    string        // "text" or "json"
-	LogLevel     string        // "debug", "info", "warn" or "error"
-	NotifyAllow  string        // prefixes inside that notifications may go to, separated by commas
-	NotifyHTTP   bool          // notifications may go to http:// too
-	SMTP         SMTP
-	SignIn       SignIn
-	Keys         Keys
-	RateLimits   RateLimits
-	EdgeLimits   EdgeLimits
-	Version      string
+	StateDir        string        // database, keys, operator token, rendered files; made 0700
+	Listen          string        // address of the API; port 0 takes a free one
+	DatabaseURL     string        // "sqlite:" for berth.db in the state directory, "sqlite:PATH" for another file, "postgres://…"
+	Engine          string        // "docker"; DOCKER_HOST says which
+	Ports           string        // FIRST-LAST, the range that tenants' external ports are taken from
+	TenantListen    string        // address that external ports listen on
+	PublicHost      string        // host name in tenants' URLs
+	Blueprint       string        // what a tenant gets that asks for none: a file to apply, or a name
+	Pool            string        // IPv4 prefix that tenants' subnets are taken from
+	Patience        time.Duration // how long a started tenant has to answer its health check
+	Observe         time.Duration // how long a new version must be well before traffic moves to it
+	TransitionDrain time.Duration // how long requests with an earlier version may take, once traffic has moved
+	Hold            time.Duration // how long a request may wait while its tenant is replaced
+	Drain           time.Duration // how long requests under way may take after SIGTERM
+	KeepChecks      time.Duration // how long single health checks are kept; longer ones are sums
+	KeepMinutes     time.Duration // how long usage by minute is kept
+	KeepHours       time.Duration // the same by hour, of health too; and events
+	KeepDays        time.Duration // the same by day, of health too
+	LogFormat       string        // "text" or "json"
+	LogLevel        string        // "debug", "info", "warn" or "error"
+	NotifyAllow     string        // prefixes inside that notifications may go to, separated by commas
+	NotifyHTTP      bool          // notifications may go to http:// too
+	SMTP            SMTP
+	SignIn          SignIn
+	Keys            Keys
+	RateLimits      RateLimits
+	EdgeLimits      EdgeLimits
+	Version         string
 }
 
 // Default returns the defaults.
@@ -59,7 +59,7 @@ func Default() Config {
 		TenantListen: "0.0.0.0", PublicHost: "localhost", Blueprint: berth.BuiltinBlueprint, Pool: berth.DefaultPool().String(),
 		KeepChecks: 24 * time.Hour, KeepMinutes: 48 * time.Hour, KeepHours: 90 * 24 * time.Hour, KeepDays: 3 * 365 * 24 * time.Hour,
 		SMTP: SMTP{TLS: notify.StartTLS}, RateLimits: DefaultRateLimits(), EdgeLimits: DefaultEdgeLimits(),
-		Patience: time.Minute, Observe: 3 * time.Second, MoveDrain: 30 * time.Second, Hold: 30 * time.Second, Drain: 25 * time.Second, LogFormat: "text", LogLevel: "info",
+		Patience: time.Minute, Observe: 3 * time.Second, TransitionDrain: 30 * time.Second, Hold: 30 * time.Second, Drain: 25 * time.Second, LogFormat: "text", LogLevel: "info",
 	}
 }
 
@@ -129,8 +129,8 @@ func (c Config) parse() (parsed, error) {
 		return p, invalid("deploy-deadline", c.Patience.String(), "must be above 0", "give a duration such as 60s")
 	case c.Observe < 0:
 		return p, invalid("observe", c.Observe.String(), "must not be below 0", "give a duration such as 3s; 0 moves traffic at the first healthy answer")
-	case c.MoveDrain <= 0:
-		return p, invalid("deploy-drain", c.MoveDrain.String(), "must be above 0", "give a duration such as 30s")
+	case c.TransitionDrain <= 0:
+		return p, invalid("deploy-drain", c.TransitionDrain.String(), "must be above 0", "give a duration such as 30s")
 	case c.Hold <= 0:
 		return p, invalid("hold", c.Hold.String(), "must be above 0", "give a duration such as 30s")
 	case c.KeepChecks < time.Hour:

@@ -38,7 +38,7 @@ func TestABadFlagIsNamedWithItsValueAndAWayOut(t *testing.T) {
 		"pool   ":         func(c *Config) { c.Pool = "10.64.0.1/12" },
 		"deploy-deadline": func(c *Config) { c.Patience = 0 },
 		"observe":         func(c *Config) { c.Observe = -time.Second },
-		"deploy-drain":    func(c *Config) { c.MoveDrain = 0 },
+		"deploy-drain":    func(c *Config) { c.TransitionDrain = 0 },
 		"hold":            func(c *Config) { c.Hold = 0 },
 		"keep-checks":     func(c *Config) { c.KeepChecks = time.Minute },
 		"keep-minutes":    func(c *Config) { c.KeepMinutes = time.Hour },

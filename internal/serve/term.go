@@ -36,7 +36,7 @@ func (s *server) newTerm(st store.Store, lease store.Lease, check func() error) 
 	var m *meter.Meter
 	edge, vitals := edge.New(s.edgeOptions()), &vitals{}
 	loop := reconcile.New(reconcile.Config{
-		Patience: s.Patience, Observe: s.Observe, MoveDrain: s.MoveDrain, Pool: s.pool, HostNetworks: hostNetworks,
+		Patience: s.Patience, Observe: s.Observe, TransitionDrain: s.TransitionDrain, Pool: s.pool, HostNetworks: hostNetworks,
 		EngineID: lease.EngineID, Term: lease.Fence,
 	}, reconcile.Parts{
 		Store: st, Engine: engine, Edge: edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log,

@@ -69,7 +69,7 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 		} else if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
 			return err
 		}
-		if err := roomForChannel(ctx, tx, c.OrganizationID); err != nil {
+		if err := checkChannelQuota(ctx, tx, c.OrganizationID); err != nil {
 			return err
 		}
 		stored := store.StoredChannel{Channel: c, Ciphertext: sealed}
@@ -87,9 +87,9 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 	return c, secret, nil
 }
 
-// roomForChannel refuses one channel too many of an organization, or with "" of
-// the installation. None takes the room of another.
-func roomForChannel(ctx context.Context, tx store.Channels, organizationID string) error {
+// checkChannelQuota refuses one channel too many of an organization, or with "" of
+// the installation. None takes the share of another.
+func checkChannelQuota(ctx context.Context, tx store.Channels, organizationID string) error {
 	n := 0
 	for cursor, more := "", true; more; more = cursor != "" {
 		page, next, err := tx.ListChannels(ctx, store.Page{Cursor: cursor, Limit: 1000})

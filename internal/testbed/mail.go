@@ -18,8 +18,8 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Letter is a message that a mail server took.
-type Letter struct {
+// Message is a message that a mail server took.
+type Message struct {
 	User      string // who logged in; "" for nobody
 	Encrypted bool
 	From      string
@@ -40,10 +40,10 @@ type Post struct {
 	Port  int
 	Roots *x509.CertPool // what its certificate is to be checked with
 
-	server  *smtp.Server
-	ended   chan struct{}
-	mu      sync.Mutex
-	letters []Letter
+	server   *smtp.Server
+	ended    chan struct{}
+	mu       sync.Mutex
+	messages []Message
 }
 
 // Start serves until Close.
@@ -83,18 +83,18 @@ func (p *Post) Close() error {
 	return err
 }
 
-// Letters returns what was taken so far.
-func (p *Post) Letters() []Letter {
+// Messages returns what was taken so far.
+func (p *Post) Messages() []Message {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]Letter(nil), p.letters...)
+	return append([]Message(nil), p.messages...)
 }
 
 type session struct {
-	post   *Post
-	conn   *smtp.Conn
-	letter Letter
-	user   string
+	post    *Post
+	conn    *smtp.Conn
+	message Message
+	user    string
 }
 
 func (s *session) AuthMechanisms() []string {
@@ -122,7 +122,7 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 		return smtp.ErrAuthRequired
 	}
 	_, encrypted := s.conn.TLSConnectionState()
-	s.letter = Letter{User: s.user, Encrypted: encrypted, From: from}
+	s.message = Message{User: s.user, Encrypted: encrypted, From: from}
 	return nil
 }
 
@@ -132,26 +132,26 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 			return err
 		}
 	}
-	s.letter.To = append(s.letter.To, to)
+	s.message.To = append(s.message.To, to)
 	return nil
 }
 
 func (s *session) Data(r io.Reader) (err error) {
-	if s.letter.Text, err = io.ReadAll(r); err != nil {
+	if s.message.Text, err = io.ReadAll(r); err != nil {
 		return err
 	}
 	if s.post.Data != nil {
-		if err := s.post.Data(s.letter.Text); err != nil {
+		if err := s.post.Data(s.message.Text); err != nil {
 			return err
 		}
 	}
 	s.post.mu.Lock()
 	defer s.post.mu.Unlock()
-	s.post.letters = append(s.post.letters, s.letter)
+	s.post.messages = append(s.post.messages, s.message)
 	return nil
 }
 
-func (s *session) Reset()        { s.letter = Letter{} }
+func (s *session) Reset()        { s.message = Message{} }
 func (s *session) Logout() error { return nil }
 
 // certificate is for 127.0.0.1, from an authority that nobody else knows.

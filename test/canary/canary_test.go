@@ -204,14 +204,14 @@ func TestNoSecretComesOutAnywhere(t *testing.T) {
 	}
 	w.theEngine()
 	deadline := time.Now().Add(20 * time.Second)
-	for !bytes.Contains(w.received(), []byte("/hook")) || !bytes.Contains(w.received(), []byte("/v1/traces")) || len(w.mail.Letters()) == 0 {
+	for !bytes.Contains(w.received(), []byte("/hook")) || !bytes.Contains(w.received(), []byte("/v1/traces")) || len(w.mail.Messages()) == 0 {
 		if time.Now().After(deadline) {
-			t.Fatalf("received %d bytes and %d letters only", len(w.received()), len(w.mail.Letters()))
+			t.Fatalf("received %d bytes and %d letters only", len(w.received()), len(w.mail.Messages()))
 		}
 		<-time.After(50 * time.Millisecond)
 	}
 	w.search("what traces and webhooks carry", w.received())
-	for _, l := range w.mail.Letters() {
+	for _, l := range w.mail.Messages() {
 		w.search("a letter", l.Text)
 	}
 	w.files(w.process.StateDir, func(name string) []string {

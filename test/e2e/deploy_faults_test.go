@@ -48,7 +48,7 @@ func TestKilledWhileADeploymentWaitsTheTenantServesAndItEnds(t *testing.T) {
 		d := s.latest(org)
 		t.Logf("killed at %s: %s after %v", moment, d.Status, time.Since(began).Round(10*time.Millisecond))
 		want := map[string]string{"completed": to[strings.LastIndexByte(to, ':')+1:], "failed": old}[d.Status]
-		s.settles(org, want, made.ExternalPort)
+		s.converges(org, want, made.ExternalPort)
 		s.Eventually(15*time.Second, "one container is left after a death at "+moment, func() bool { return len(s.Containers(org)) == 1 })
 		if c := s.Containers(org)[0]; c.Names[0] != "/"+berth.ContainerName(org) || c.State != container.StateRunning {
 			t.Errorf("left after a death at %s: %v, %s", moment, c.Names, c.State)
@@ -178,7 +178,7 @@ func TestOrdersOnATenantUnderWayAreRefusedUntilAStopWins(t *testing.T) {
 	}
 	_, err = s.api.Start(s.Ctx, org, client.Call{})
 	s.Must(err)
-	s.settles(org, "1", busy.ExternalPort)
+	s.converges(org, "1", busy.ExternalPort)
 }
 
 const variables = `name: variables

@@ -80,7 +80,7 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 		t.Errorf("an absent image: %v", err)
 	}
 	s.Eventually(15*time.Second, "version 2 serves on", func() bool { return s.Serves(made.ExternalPort, "2") })
-	s.Eventually(30*time.Second, "it is settled", func() bool {
+	s.Eventually(30*time.Second, "it is converged", func() bool {
 		tn, err := s.api.Tenant(s.Ctx, org)
 		return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy"
 	})

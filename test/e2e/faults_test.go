@@ -54,7 +54,7 @@ func (s *site) events(org, kind string) (messages []string) {
 	return messages
 }
 
-func (s *site) settles(org, version string, port int) {
+func (s *site) converges(org, version string, port int) {
 	s.Helper()
 	s.Eventually(30*time.Second, "it is well and runs version "+version, func() bool {
 		tn, err := s.api.Tenant(s.Ctx, org)
@@ -89,7 +89,7 @@ func TestATenantOutOfMemoryIsNamedAndComesBackWhileItsNeighbourServes(t *testing
 	if s.inspect(org).State.StartedAt == before {
 		t.Error("it was not killed")
 	}
-	s.settles(org, "1", hungry.ExternalPort)
+	s.converges(org, "1", hungry.ExternalPort)
 }
 
 // Fault 18, in a deployment.
@@ -149,7 +149,7 @@ func TestATenantThatCrashesEightTimesIsGivenUpUntilItIsStarted(t *testing.T) {
 	}
 	_, err := s.api.Start(s.Ctx, org, client.Call{})
 	s.Must(err)
-	s.settles(org, "1", made.ExternalPort)
+	s.converges(org, "1", made.ExternalPort)
 }
 
 // Fault 14.

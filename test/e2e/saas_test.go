@@ -204,7 +204,7 @@ func TestAFailedMigrationMovesNothing(t *testing.T) {
 	if !errors.As(err, &failed) || failed.Code != "deployment_failed" || !strings.Contains(failed.Error(), "migrate") || !strings.Contains(failed.Error(), "exit code 3") {
 		t.Errorf("a failed migration: %v", err)
 	}
-	s.Eventually(30*time.Second, "the tenant is settled", func() bool {
+	s.Eventually(30*time.Second, "the tenant is converged", func() bool {
 		tn, err := s.api.Tenant(s.Ctx, org)
 		return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy" && tn.ImageTag == "1"
 	})

@@ -155,7 +155,7 @@ func TestATenantThatHangsIsRestarted(t *testing.T) {
 	if timeouts < 20 {
 		t.Errorf("%d of %d checks are timeouts", timeouts, len(health.Checks))
 	}
-	s.settles(org, "1", made.ExternalPort)
+	s.converges(org, "1", made.ExternalPort)
 }
 
 // Fault 38.

@@ -114,7 +114,7 @@ func TestKilledAtAnyPointBerthEndsWhereACleanRunEnds(t *testing.T) {
 			if calls == 0 {
 				t.Fatal("the order changed nothing in the Engine")
 			}
-			want := s.settled(org, nil)
+			want := s.converged(org, nil)
 			s.clear(org)
 			t.Logf("%d calls, so %d points, and the acknowledgement", calls, 2*calls)
 			for n := 1; n <= calls; n++ {
@@ -156,7 +156,7 @@ func (s *site) killWhenAcknowledged(o op, want state) {
 func (s *site) expect(o op, org, where string, want state) {
 	s.Helper()
 	s.start()
-	if got := s.settled(org, &want); !reflect.DeepEqual(got, want) {
+	if got := s.converged(org, &want); !reflect.DeepEqual(got, want) {
 		s.Errorf("killed at %s:\ngot  %+v\nwant %+v\n%s", where, got, want, tail(s.process.Log()))
 	}
 	s.clear(org)

@@ -69,9 +69,9 @@ type state struct {
 	Volumes     []string
 }
 
-// settled looks until the state is the one wanted, or, if none is, until
+// converged looks until the state is the one wanted, or, if none is, until
 // nothing is under way.
-func (s *site) settled(org string, want *state) state {
+func (s *site) converged(org string, want *state) state {
 	s.Helper()
 	for deadline := time.Now().Add(within); ; {
 		got, busy := s.look(org)

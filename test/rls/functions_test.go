@@ -200,7 +200,7 @@ func TestPeriodsOfTwoResolutionsCountOnce(t *testing.T) {
 }
 
 func TestTheFunctionsShowAMemberItsOwnOnly(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	for _, a := range actors {
 		if a.role != "authenticated" || a.column == "" {
 			continue
@@ -258,7 +258,7 @@ func TestNoClientCallsAFunctionThatIsNotForIt(t *testing.T) {
 }
 
 func TestTakenNumbersAreForWhoSeesAnything(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	connect(t, "postgres", db).run(`UPDATE public.tenant_containers SET subnet = '10.64.0.' || external_port % 10 || '/28'`)
 	for _, a := range actors {
 		if a.role != "berth_api" && a.role != "berth_system" || a.broken {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestAnOrganizationWithHistoryCantBeDeleted(t *testing.T) {
-	c := connect(t, "postgres", furnishedDatabase(t))
+	c := connect(t, "postgres", seededDatabase(t))
 	c.run(`UPDATE public.tenant_containers SET deprovisioned_at = now()`) // a tombstone is history too
 	for _, statement := range []string{
 		`DELETE FROM public.organizations WHERE id = '` + ours + `'`,
@@ -23,7 +23,7 @@ func TestAnOrganizationWithHistoryCantBeDeleted(t *testing.T) {
 }
 
 func TestAUserCanGoAndHistoryStillSaysWhoItWas(t *testing.T) {
-	c := connect(t, "postgres", furnishedDatabase(t))
+	c := connect(t, "postgres", seededDatabase(t))
 	c.run(`INSERT INTO public.tenant_deployments (container_id, deployment_type, new_image_tag, status, deployed_by_actor) VALUES ('` + ourTenant + `', 'update', 'v2', 'completed', '` + ourMember + `')`)
 	const who = `SELECT concat_ws(' ', deployed_by, deployed_by_actor, organization_id) FROM public.tenant_deployments WHERE new_image_tag = 'v2' AND deployed_by_actor IS NOT NULL`
 	if got := one[string](c, who); got != ourMember+" "+ourMember+" "+ours {
@@ -36,7 +36,7 @@ func TestAUserCanGoAndHistoryStillSaysWhoItWas(t *testing.T) {
 }
 
 func TestADeploymentThatIsOverIsNeverRewritten(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	for _, login := range []string{"postgres", "berth_login", "authenticator"} {
 		c := connect(t, login, db)
 		role := map[string]string{"berth_login": "berth_system", "authenticator": "service_role"}[login]
@@ -51,7 +51,7 @@ func TestADeploymentThatIsOverIsNeverRewritten(t *testing.T) {
 }
 
 func TestNobodyChangesTheAuditLog(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	statements := []string{`UPDATE berth.audit_log SET action = 'x'`, `UPDATE berth.audit_log SET action = 'x' WHERE false`,
 		`DELETE FROM berth.audit_log`, `TRUNCATE berth.audit_log`, `TRUNCATE berth.audit_log, berth.tokens CASCADE`}
 	for _, login := range []string{"postgres", "berth_login"} {
@@ -91,7 +91,7 @@ func TestAChainHasEachNumberOnce(t *testing.T) {
 }
 
 func TestWhatOthersChangeRaisesTheRevisionAndBerthsOwnRolesDoItThemselves(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	look := func(c conn) (revision int64, updated time.Time, text string) {
 		c.Helper()
 		if err := c.QueryRow(t.Context(), `SELECT revision, updated_at, search_text FROM public.tenant_containers WHERE id = $1`, ourTenant).Scan(&revision, &updated, &text); err != nil {
@@ -119,7 +119,7 @@ func TestWhatOthersChangeRaisesTheRevisionAndBerthsOwnRolesDoItThemselves(t *tes
 }
 
 func TestOthersWaitForBerthsWriters(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	loop := connect(t, "berth_login", db)
 	loop.run(`BEGIN; SET LOCAL ROLE berth_system; SELECT berth.queue_writers()`)
 	other := connect(t, "authenticator", db)
@@ -161,7 +161,7 @@ func TestTheSeedsOwnStatementsWork(t *testing.T) {
 }
 
 func TestAnAdminManagesWhatTheOperatorAllows(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	owner := connect(t, "postgres", db)
 	c := connect(t, "authenticator", db)
 	const start, stop, rename = `UPDATE public.tenant_containers SET want = 'running'`, `UPDATE public.tenant_containers SET want = 'stopped'`, `UPDATE public.tenant_containers SET tenant_name = 'N'`
@@ -199,7 +199,7 @@ func TestAnAdminManagesWhatTheOperatorAllows(t *testing.T) {
 }
 
 func TestClaimsEndWithTheTransaction(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	c := connect(t, "berth_login", db)
 	err := pgx.BeginFunc(t.Context(), c.Conn, func(pgx.Tx) error {
 		api("operator", "operator", "operator", "").dress(c)

@@ -149,15 +149,15 @@ func parseExpectations(t *testing.T) map[string]map[string]string {
 const tablesOfBerth = `SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname IN ('public', 'berth') ORDER BY 1`
 
-// furnishedDatabase has a row of each place in every table.
-func furnishedDatabase(t *testing.T) string {
+// seededDatabase has a row of each place in every table.
+func seededDatabase(t *testing.T) string {
 	t.Helper()
 	db := database(t, migrated, "")
-	furnishDatabase(t, db)
+	seedDatabase(t, db)
 	return db
 }
 
-func furnishDatabase(t *testing.T, db string) {
+func seedDatabase(t *testing.T, db string) {
 	t.Helper()
 	c := connect(t, "postgres", db)
 	c.run(twoOrganizations + people + seed)
@@ -191,11 +191,11 @@ const (
 )
 
 func TestEveryRoleDoesToEveryTableWhatIsExpectedAndNoMore(t *testing.T) {
-	t.Run("laid by a superuser", func(t *testing.T) { askEverything(t, furnishedDatabase(t)) })
+	t.Run("laid by a superuser", func(t *testing.T) { askEverything(t, seededDatabase(t)) })
 	t.Run("laid by an owner whom row-level security binds", func(t *testing.T) {
 		db := database(t, "", "plain_owner")
 		connect(t, "plain_owner", db).run(up(t))
-		furnishDatabase(t, db)
+		seedDatabase(t, db)
 		askEverything(t, db)
 	})
 }
@@ -299,7 +299,7 @@ func allowed(c conn, a actor, table string, s sample, p place, verb rune) string
 }
 
 func TestNothingCanBeMovedToAnotherOrganization(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	tables := rows[string](connect(t, "postgres", db), tablesOfBerth)
 	hasColumn := `SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = $1::text::regclass AND attname = 'organization_id')`
 	admin := connect(t, "postgres", db)

@@ -104,7 +104,7 @@ func TestBerthReadsAndWritesPeopleInWhateverShapeTheyAre(t *testing.T) {
 }
 
 func TestPeopleAreWrittenByWhoMayWriteTheirOrganization(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	for _, a := range actors {
 		if a.role != "berth_api" || a.broken {
 			continue

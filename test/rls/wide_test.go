@@ -38,7 +38,7 @@ var wide = map[string]string{ // by the table that shows it
 const everybodys = `(SELECT berth.sees_all()) OR organization_id = (SELECT berth.own_organization())`
 
 func TestTheMatrixFindsAPolicyThatIsTooWide(t *testing.T) {
-	db := furnishedDatabase(t)
+	db := seededDatabase(t)
 	want := parseExpectations(t)
 	owner := connect(t, "postgres", db)
 	asks := slices.DeleteFunc(slices.Clone(actors), func(a actor) bool { return a.role != "berth_api" || a.column == "" })

@@ -20,8 +20,8 @@ import (
 // deployment's patience, a back-off and a crowded machine are in it.
 const calm = 4 * time.Minute
 
-// settles waits until a tenant is exactly as it was ordered to be.
-func (s *site) settles(tn *tenant) {
+// converges waits until a tenant is exactly as it was ordered to be.
+func (s *site) converges(tn *tenant) {
 	s.Helper()
 	want, history := s.ordered(tn)
 	difference := ""

@@ -71,7 +71,7 @@ func storm(t *testing.T, seed uint64, tenants int, blow time.Duration) {
 	}
 	s.account()
 	for _, tn := range s.tenants {
-		s.settles(tn)
+		s.converges(tn)
 	}
 	for _, tn := range s.tenants {
 		s.leavesNothing(tn)

@@ -341,7 +341,7 @@ func (a *application) run(ctx context.Context) error {
 
 func (a *application) runWave(ctx context.Context, wave []instance) error {
 	g := bounded()
-	var bear map[string][]instance // by volume: those that start together
+	var withSecrets map[string][]instance // by volume: those that start together
 	for _, spec := range wave {
 		c := a.kept[spec.Name] // the zero value for a new one: created
 		c.ID = a.ids[spec.Name]
@@ -351,11 +351,11 @@ func (a *application) runWave(ctx context.Context, wave []instance) error {
 		case a.stack.Run && c.State == container.StateExited && spec.Service.Once:
 			// It did what it was made for. What came of it is the loop's to judge.
 		case a.stack.Run && !isUp(c.State) && len(spec.Service.Secrets) > 0:
-			if bear == nil {
-				bear = map[string][]instance{}
+			if withSecrets == nil {
+				withSecrets = map[string][]instance{}
 			}
 			name := secretsVolume(a.stack, spec)
-			bear[name] = append(bear[name], spec)
+			withSecrets[name] = append(withSecrets[name], spec)
 		case a.stack.Run && !isUp(c.State):
 			g.Go(func() error { return a.start(ctx, spec) })
 		case !a.stack.Run && isUp(c.State):
@@ -365,8 +365,8 @@ func (a *application) runWave(ctx context.Context, wave []instance) error {
 			})
 		}
 	}
-	for _, specs := range bear {
-		g.Go(func() error { return a.bear(ctx, specs) })
+	for _, specs := range withSecrets {
+		g.Go(func() error { return a.startWithSecrets(ctx, specs) })
 	}
 	return g.Wait()
 }

@@ -22,7 +22,7 @@ func (a *application) swap(ctx context.Context, extra []container.Summary) error
 		}
 		if i := slices.IndexFunc(extra, func(x container.Summary) bool { return nameOf(x) == spec.Name }); i >= 0 {
 			old := labelled("", "", extra[i].Labels)
-			if err := a.calm(ctx, &extra[i]); err != nil {
+			if err := a.stopRestarting(ctx, &extra[i]); err != nil {
 				return err
 			}
 			err := a.rename(ctx, extra[i], stagedName(a.stack.OrganizationID, old.Generation, old.Service, old.Replica))
@@ -30,7 +30,7 @@ func (a *application) swap(ctx context.Context, extra []container.Summary) error
 				return err
 			}
 		}
-		if err := a.calm(ctx, &c); err != nil {
+		if err := a.stopRestarting(ctx, &c); err != nil {
 			return err
 		}
 		a.kept[spec.Name] = c
@@ -41,10 +41,10 @@ func (a *application) swap(ctx context.Context, extra []container.Summary) error
 	return nil
 }
 
-// calm stops a container that ended and that the Engine is about to start
+// stopRestarting stops a container that ended and that the Engine is about to start
 // again: meanwhile it has no network to be renamed or connected in, and the
 // Engine refuses both. If it is wanted, run starts it.
-func (a *application) calm(ctx context.Context, c *container.Summary) error {
+func (a *application) stopRestarting(ctx context.Context, c *container.Summary) error {
 	if c.State != container.StateRestarting {
 		return nil
 	}
@@ -87,7 +87,7 @@ func (a *application) name(ctx context.Context) error {
 		}
 		c := a.kept[spec.Name]
 		c.ID, c.State = now.ID, now.State.Status
-		if err := a.calm(ctx, &c); err != nil {
+		if err := a.stopRestarting(ctx, &c); err != nil {
 			return err
 		}
 		a.kept[spec.Name] = c

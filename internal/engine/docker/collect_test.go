@@ -33,7 +33,7 @@ func TestAPulledImageIsCollectedUnlessSomebodyNeedsIt(t *testing.T) {
 	if err := e.Collect(t.Context(), image); !berth.Is(err, berth.CodeEngineRefused) || !has(ref) || !has(pin) {
 		t.Fatalf("an image with a container was collected: %v", err)
 	}
-	hands{}.Sweep(t, s.OrganizationID)
+	manual{}.Sweep(t, s.OrganizationID)
 
 	theirs := "somebody-elses:1"
 	_, err = shared.api.ImageTag(t.Context(), client.ImageTagOptions{Source: pin, Target: theirs})

@@ -77,17 +77,17 @@ func (p *pass) run(ctx context.Context, roots map[string][]string, over time.Dur
 	var walks sync.WaitGroup
 	defer walks.Wait()
 	pause := min(over/time.Duration(max(1, len(roots))), longestPause)
-	room := make(chan struct{}, besides)
+	slots := make(chan struct{}, besides)
 	for _, org := range slices.Sorted(maps.Keys(roots)) {
 		next := time.After(pause)
 		select {
-		case room <- struct{}{}:
+		case slots <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		done := make(chan struct{})
 		walks.Go(func() {
-			defer func() { close(done); <-room }()
+			defer func() { close(done); <-slots }()
 			p.measure(ctx, org, roots[org])
 		})
 		select {

@@ -41,7 +41,7 @@ func short(o docker.Options) docker.Options {
 func stack(t testing.TB) berth.Stack {
 	t.Helper()
 	org := berth.NewID()
-	t.Cleanup(func() { hands{}.Sweep(t, org) })
+	t.Cleanup(func() { manual{}.Sweep(t, org) })
 	return berth.Stack{
 		OrganizationID: org, Name: "Test", Generation: 1, Project: berth.ContainerName(org), Run: true,
 		Subnet: subnet(), Network: berth.NetworkName(org),
@@ -195,7 +195,7 @@ func TestAnEngineThatWantsTheNetworkFirstIsServedInOrder(t *testing.T) {
 	s := stack(t)
 	p.breakWith(func(w http.ResponseWriter, r *http.Request, through http.Handler) {
 		if strings.HasSuffix(r.URL.Path, "/containers/create") {
-			if _, ok := (hands{}).Labels(t, "network", s.Network); !ok {
+			if _, ok := (manual{}).Labels(t, "network", s.Network); !ok {
 				http.Error(w, `{"message":"network not found"}`, http.StatusNotFound)
 				return
 			}
@@ -280,7 +280,7 @@ func TestANetworkThatSomeoneElseUsesIsNotRemovedAndTheErrorSaysWho(t *testing.T)
 	_, err := e.Apply(t.Context(), s)
 	must(t, err)
 	guest := "guest_" + s.OrganizationID
-	hands{}.Add(t, "container", guest, nil)
+	manual{}.Add(t, "container", guest, nil)
 	_, err = shared.api.NetworkConnect(t.Context(), s.Network, client.NetworkConnectOptions{Container: guest})
 	must(t, err)
 	_, err = shared.api.ContainerStart(t.Context(), guest, client.ContainerStartOptions{})

@@ -46,8 +46,8 @@ func TestACallToAFencedEngineEndsBetweenTwoRequests(t *testing.T) {
 		"Remove": func(ctx context.Context, e *docker.Engine) error {
 			return e.Remove(ctx, berth.Removal{OrganizationID: org, Volumes: []string{"tenant_" + org + "_storage"}})
 		},
-		"Revive": func(ctx context.Context, e *docker.Engine) error { return e.Revive(ctx, org, "c") },
-		"Rest":   func(ctx context.Context, e *docker.Engine) error { return e.Rest(ctx, org, "c") },
+		"RestartInstance": func(ctx context.Context, e *docker.Engine) error { return e.RestartInstance(ctx, org, "c") },
+		"StopInstance":    func(ctx context.Context, e *docker.Engine) error { return e.StopInstance(ctx, org, "c") },
 		"Adopt": func(ctx context.Context, e *docker.Engine) error {
 			return e.Adopt(ctx, berth.Adoption{OrganizationID: org})
 		},

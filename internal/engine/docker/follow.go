@@ -236,10 +236,10 @@ func (w frameWriter) Write(p []byte) (int, error) {
 
 // readMessage takes a frame apart that begins with its time.
 func readMessage(stderr bool, p []byte) message {
-	const form = "2006-01-02T15:04:05.000000000Z"
-	if len(p) > len(form) && p[len(form)] == ' ' {
-		if at, err := time.Parse(form, string(p[:len(form)])); err == nil {
-			return message{at, stderr, p[len(form)+1:]}
+	const layout = "2006-01-02T15:04:05.000000000Z"
+	if len(p) > len(layout) && p[len(layout)] == ' ' {
+		if at, err := time.Parse(layout, string(p[:len(layout)])); err == nil {
+			return message{at, stderr, p[len(layout)+1:]}
 		}
 	}
 	return message{stderr: stderr, text: p}

@@ -31,7 +31,7 @@ import (
 var shared struct {
 	images enginetest.Images
 	layer  v1.Layer
-	api    *client.Client // the hands
+	api    *client.Client // for manual changes
 	id     string         // of this run's installation, and the beginning of the stranger's
 }
 

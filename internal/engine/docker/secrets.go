@@ -67,8 +67,8 @@ func (e *Engine) secretsMount(s berth.Stack, spec instance, readOnly bool) mount
 	}
 }
 
-// bear starts containers of one service after their secrets are in place.
-func (a *application) bear(ctx context.Context, specs []instance) (err error) {
+// startWithSecrets starts containers of one service after their secrets are in place.
+func (a *application) startWithSecrets(ctx context.Context, specs []instance) (err error) {
 	spec := specs[0]
 	s := step{"deliver the secrets of service " + spec.Service.Name, a.stack.OrganizationID}
 	if err := a.checkSecrets(ctx, s, spec); err != nil {

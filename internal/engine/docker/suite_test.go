@@ -31,7 +31,7 @@ func suite(t *testing.T, o docker.Options, routed bool) {
 	if err != nil || info.Routed != routed || info.ID == "" || info.Cores == 0 || info.Name != "docker" {
 		t.Fatalf("info %+v, %v", info, err)
 	}
-	h := enginetest.Harness{Engine: e, Stranger: open(t, stranger), Hands: newHands(t), Images: shared.images, Subnet: subnet}
+	h := enginetest.Harness{Engine: e, Stranger: open(t, stranger), Manual: newManual(t), Images: shared.images, Subnet: subnet}
 	if routed { // the calls are the same without
 		h.Cut = p.cut
 	}

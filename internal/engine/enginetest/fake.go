@@ -367,7 +367,7 @@ func (f *Fake) addressOf(c *fakeContainer) netip.AddrPort {
 }
 
 // State describes a tenant's containers, one a line.
-func (f FakeHands) State(org string) (out []string) {
+func (f FakeManual) State(org string) (out []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range f.sortedContainers() {

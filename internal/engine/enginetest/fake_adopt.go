@@ -48,9 +48,9 @@ func (f *Fake) Adopt(ctx context.Context, a berth.Adoption) error {
 	return nil
 }
 
-// Revive restarts a container. One that gets secrets is only stopped: the next
+// RestartInstance restarts a container. One that gets secrets is only stopped: the next
 // Apply starts it.
-func (f *Fake) Revive(ctx context.Context, organizationID, containerID string) error {
+func (f *Fake) RestartInstance(ctx context.Context, organizationID, containerID string) error {
 	return f.step(ctx, Step{Op: "restart container", Tenant: organizationID}, func() error {
 		c := f.containers[containerID]
 		if c == nil {
@@ -64,8 +64,8 @@ func (f *Fake) Revive(ctx context.Context, organizationID, containerID string) e
 	})
 }
 
-// Rest stops a container for good.
-func (f *Fake) Rest(ctx context.Context, organizationID, containerID string) error {
+// StopInstance stops a container for good.
+func (f *Fake) StopInstance(ctx context.Context, organizationID, containerID string) error {
 	return f.step(ctx, Step{Op: "stop container", Tenant: organizationID}, func() error {
 		if c := f.containers[containerID]; c != nil {
 			c.keep = false

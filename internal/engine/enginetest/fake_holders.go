@@ -44,30 +44,30 @@ func (f *Fake) guard(ctx context.Context, stack berth.Stack, specs []instance, t
 }
 
 // Rename gives a container another name.
-func (f FakeHands) Rename(t testing.TB, name, to string) {
+func (f FakeManual) Rename(t testing.TB, name, to string) {
 	t.Helper()
 	f.change(t, name, func(c *fakeContainer) { c.name = to })
 }
 
 // Pause freezes a container.
-func (f FakeHands) Pause(t testing.TB, name string) { t.Helper(); f.change(t, name, changes["pause"]) }
+func (f FakeManual) Pause(t testing.TB, name string) { t.Helper(); f.change(t, name, changes["pause"]) }
 
 // CutOff disconnects a container from its tenant's network.
-func (f FakeHands) CutOff(t testing.TB, name string) {
+func (f FakeManual) CutOff(t testing.TB, name string) {
 	t.Helper()
 	f.change(t, name, changes["cut-off"])
 }
 
 // Join connects a container to a network that is not its tenant's.
-func (f FakeHands) Join(t testing.TB, name string) { t.Helper(); f.change(t, name, changes["join"]) }
+func (f FakeManual) Join(t testing.TB, name string) { t.Helper(); f.change(t, name, changes["join"]) }
 
 // Unlimit takes the limit of processes away from a container that lives.
-func (f FakeHands) Unlimit(t testing.TB, name string) {
+func (f FakeManual) Unlimit(t testing.TB, name string) {
 	t.Helper()
 	f.change(t, name, changes["unlimit"])
 }
 
-// changes are what hands do to a container that lives.
+// changes are what people do by hand to a container that lives.
 var changes = map[string]func(*fakeContainer){
 	"pause": func(c *fakeContainer) {
 		if c.state == berth.InstanceRunning {
@@ -80,7 +80,7 @@ var changes = map[string]func(*fakeContainer){
 }
 
 // TryChange does what the method of this name does, if the container is there.
-func (f FakeHands) TryChange(name, change string) {
+func (f FakeManual) TryChange(name, change string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c := f.named(name); c != nil {
@@ -89,7 +89,7 @@ func (f FakeHands) TryChange(name, change string) {
 	}
 }
 
-func (f FakeHands) change(t testing.TB, name string, fn func(*fakeContainer)) {
+func (f FakeManual) change(t testing.TB, name string, fn func(*fakeContainer)) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -27,7 +27,7 @@ func (f *Fake) seen(c *fakeContainer) berth.Instance {
 	return seen
 }
 
-// differences are what hands changed on a container. The lock is held.
+// differences are what was changed by hand on a container. The lock is held.
 func (f *Fake) differences(c *fakeContainer) (list []string) {
 	if c.state == berth.InstanceRunning && f.networks[c.network] == nil {
 		list = append(list, "is cut off the tenant's network")

@@ -33,7 +33,7 @@ func newFake() *enginetest.Fake {
 func harness(f *enginetest.Fake) enginetest.Harness {
 	var subnets atomic.Uint32
 	return enginetest.Harness{
-		Engine: f, Stranger: f.Stranger("other-installation"), Hands: f.Hands(),
+		Engine: f, Stranger: f.Stranger("other-installation"), Manual: f.Manual(),
 		Images: enginetest.Images{App: pin("a"), Next: pin("b"), Broken: pin("c"), Local: "app:v1"},
 		Subnet: func() netip.Prefix {
 			n := subnets.Add(1)

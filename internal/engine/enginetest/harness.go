@@ -20,7 +20,7 @@ type Harness struct {
 	Engine reconcile.Engine
 	// Stranger is another installation on the same engine.
 	Stranger reconcile.Engine
-	Hands    Hands
+	Manual   ManualChanges
 	Images   Images
 
 	// Subnet hands out /28s that nothing else uses.
@@ -54,9 +54,9 @@ type Images struct {
 	Local     string // a reference that resolves to App without a registry
 }
 
-// Hands do by hand what people do behind Berth's back. Kinds are "container",
+// ManualChanges are what people do by hand behind Berth's back. Kinds are "container",
 // "network" and "volume".
-type Hands interface {
+type ManualChanges interface {
 	// Kill ends a container's process as a person would: it stays down.
 	Kill(t testing.TB, containerID string)
 	// Remove removes an object by name, whatever still uses it.
@@ -102,7 +102,7 @@ func (h Harness) tenant(t *testing.T) *tenant {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	org := berth.NewID()
-	t.Cleanup(func() { h.Hands.Sweep(t, org) })
+	t.Cleanup(func() { h.Manual.Sweep(t, org) })
 	volume := berth.VolumeName(org, "data")
 	return &tenant{Harness: h, t: t, ctx: ctx, org: org, stack: berth.Stack{
 		OrganizationID: org, Name: "Ada's \"bakery\"\u202e", Generation: 1, Project: berth.ContainerName(org), Run: true,
@@ -182,7 +182,7 @@ func (x *tenant) ended(c berth.Instance) {
 func (x *tenant) get(c berth.Instance, path string) (body string) {
 	x.t.Helper()
 	eventually(x.t, "container "+c.Name+" answers "+path, func() (ok bool) {
-		body, ok = x.Hands.Get(x.t, c.Address, path)
+		body, ok = x.Manual.Get(x.t, c.Address, path)
 		return ok
 	})
 	return body

@@ -46,8 +46,8 @@ func Run(t *testing.T, h Harness) {
 		"replicas and stopped remains move too":                  besideReplicas,
 		"what compose made is taken back, and nothing else":      adopts,
 
-		"what hands change on a living container is mended": changedByHand,
-		"a volume is another's while that one writes to it": volumeHeld,
+		"what manual change on a living container is mended": changedByHand,
+		"a volume is another's while that one writes to it":  volumeHeld,
 
 		"what stands in the way is refused and left alone": foreignInTheWay,
 		"copied labels are foreign":                        copiedLabels,
@@ -72,7 +72,7 @@ func Run(t *testing.T, h Harness) {
 	// Not in parallel: a cut would hit the others.
 	t.Run("an apply cut off at any call is finished by the next", func(t *testing.T) { cutAnywhere(t, h) })
 	t.Run("a delivery of secrets cut off at any call is finished by the next", func(t *testing.T) { secretsCutAnywhere(t, h) })
-	t.Run("a move cut off at any call is finished by the next", func(t *testing.T) { moveCutAnywhere(t, h) })
+	t.Run("a move cut off at any call is finished by the next", func(t *testing.T) { transitionCutAnywhere(t, h) })
 	t.Run("a removal cut off at any call is finished by the next", func(t *testing.T) { removeCutAnywhere(t, h) })
 }
 
@@ -97,7 +97,7 @@ func freshStack(t *testing.T, h Harness) {
 	if diff := cmp.Diff(o, x.observe(), cmp.Comparer(sameAddress), cmp.Comparer(samePrefix)); diff != "" {
 		t.Errorf("apply and observe differ:\n%s", diff)
 	}
-	labels, _ := h.Hands.Labels(t, kindContainer, c.Name)
+	labels, _ := h.Manual.Labels(t, kindContainer, c.Name)
 	for label, value := range map[string]string{
 		berth.LabelTenantID: x.org, berth.LabelTenantName: x.stack.Name, berth.LabelService: "app", "traefik.enable": "true",
 	} {
@@ -219,17 +219,17 @@ func halfMade(t *testing.T, h Harness) {
 	for name, unmake := range map[string]func(*tenant, berth.Observed){
 		"network only": func(x *tenant, o berth.Observed) {
 			for _, c := range o.Instances {
-				h.Hands.Remove(x.t, kindContainer, c.Name)
+				h.Manual.Remove(x.t, kindContainer, c.Name)
 			}
 		},
 		"containers that never started": func(*tenant, berth.Observed) {},
-		"containers without a network":  func(x *tenant, _ berth.Observed) { h.Hands.Remove(x.t, kindNetwork, x.stack.Network) },
-		"one of two replicas":           func(x *tenant, o berth.Observed) { h.Hands.Remove(x.t, kindContainer, o.Instances[0].Name) },
+		"containers without a network":  func(x *tenant, _ berth.Observed) { h.Manual.Remove(x.t, kindNetwork, x.stack.Network) },
+		"one of two replicas":           func(x *tenant, o berth.Observed) { h.Manual.Remove(x.t, kindContainer, o.Instances[0].Name) },
 		"volume only": func(x *tenant, o berth.Observed) {
 			for _, c := range o.Instances {
-				h.Hands.Remove(x.t, kindContainer, c.Name)
+				h.Manual.Remove(x.t, kindContainer, c.Name)
 			}
-			h.Hands.Remove(x.t, kindNetwork, x.stack.Network)
+			h.Manual.Remove(x.t, kindNetwork, x.stack.Network)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -305,7 +305,7 @@ func removeOthersVolume(t *testing.T, h Harness) {
 	y.apply(y.stack)
 	theirs := y.stack.Volumes[0].Name
 	wantCode(t, h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: []string{theirs}}), berth.CodeForeignObject)
-	if _, ok := h.Hands.Labels(t, kindVolume, theirs); !ok {
+	if _, ok := h.Manual.Labels(t, kindVolume, theirs); !ok {
 		t.Error("it was removed")
 	}
 }
@@ -372,8 +372,8 @@ func removeNothing(t *testing.T, h Harness) {
 func dataMissing(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	x.apply(x.stack)
-	h.Hands.Remove(t, kindContainer, berth.ContainerName(x.org))
-	h.Hands.Remove(t, kindVolume, x.stack.Volumes[0].Name)
+	h.Manual.Remove(t, kindContainer, berth.ContainerName(x.org))
+	h.Manual.Remove(t, kindVolume, x.stack.Volumes[0].Name)
 	x.stack.Volumes[0].Recorded = true
 	x.fails(berth.CodeDataMissing, x.stack)
 	if o := x.observe(); len(o.Instances) != 0 && !h.Replaces || len(o.Volumes) != 0 {

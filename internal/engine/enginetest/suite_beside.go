@@ -93,7 +93,7 @@ func besideReplicas(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	x.stack.Services[0].Replicas = 3
 	first := x.apply(x.stack)
-	h.Hands.Kill(t, first.Instances[2].ID)
+	h.Manual.Kill(t, first.Instances[2].ID)
 	x.ended(first.Instances[2])
 	stack := x.beside()
 	both := x.apply(stack)
@@ -147,8 +147,8 @@ func oneGenerationNamed(t *testing.T, h Harness) {
 	}
 }
 
-// moveCutAnywhere cuts both halves of a move at every call.
-func moveCutAnywhere(t *testing.T, h Harness) {
+// transitionCutAnywhere cuts both halves of a move at every call.
+func transitionCutAnywhere(t *testing.T, h Harness) {
 	for _, after := range []bool{false, true} {
 		for n, done := 1, false; !done; n++ {
 			x := h.tenant(t)

@@ -12,10 +12,10 @@ func changedByHand(t *testing.T, h Harness) {
 		change func(t testing.TB, name string)
 		differ bool // told as a difference; else by its state
 	}{
-		"cut off its network":            {h.Hands.CutOff, true},
-		"connected to another network":   {h.Hands.Join, true},
-		"without its limit of processes": {h.Hands.Unlimit, true},
-		"paused":                         {h.Hands.Pause, false},
+		"cut off its network":            {h.Manual.CutOff, true},
+		"connected to another network":   {h.Manual.Join, true},
+		"without its limit of processes": {h.Manual.Unlimit, true},
+		"paused":                         {h.Manual.Pause, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := h.tenant(t)
@@ -42,7 +42,7 @@ func volumeHeld(t *testing.T, h Harness) {
 	first := x.apply(x.stack).Instances[0]
 	x.get(first, "/put?v=mine")
 	holder := "renamed-" + x.org
-	h.Hands.Rename(t, first.Name, holder)
+	h.Manual.Rename(t, first.Name, holder)
 	err := x.fails(berth.CodeForeignObject, x.stack)
 	if !strings.Contains(err.Error(), holder) || !strings.Contains(err.Error(), x.stack.Volumes[0].Name) {
 		t.Errorf("the error does not name volume and holder: %v", err)
@@ -50,7 +50,7 @@ func volumeHeld(t *testing.T, h Harness) {
 	if o := x.observe(); len(o.Instances) != 0 {
 		t.Errorf("beside the holder there is %+v", o.Instances)
 	}
-	h.Hands.Rename(t, holder, first.Name)
+	h.Manual.Rename(t, holder, first.Name)
 	o := x.apply(x.stack)
 	x.runs(o)
 	if got := x.get(o.Instances[0], "/get"); got != "mine" || o.Instances[0].ID != first.ID {

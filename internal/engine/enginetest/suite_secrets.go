@@ -42,7 +42,7 @@ func secretFiles(t *testing.T, h Harness) {
 		t.Errorf("how they are delivered is seen: %+v", first)
 	}
 	// Whatever ended the process: they are there again before the next one.
-	h.Hands.Kill(t, first.Instances[0].ID)
+	h.Manual.Kill(t, first.Instances[0].ID)
 	x.ended(first.Instances[0])
 	again := x.apply(one)
 	x.gets(again, "hunter2")

@@ -112,16 +112,16 @@ func adopts(t *testing.T, h Harness) {
 		"another project":       {berth.LabelTenantID: x.org, "com.docker.compose.project": "other"},
 		"no labels of any kind": nil,
 	} {
-		h.Hands.Remove(t, kindContainer, name)
-		h.Hands.Add(t, kindContainer, name, wrong)
+		h.Manual.Remove(t, kindContainer, name)
+		h.Manual.Add(t, kindContainer, name, wrong)
 		err := engine.Adopt(x.ctx, order)
 		wantCode(t, err, berth.CodeForeignObject)
-		if _, there := h.Hands.Labels(t, kindContainer, name); !there {
+		if _, there := h.Manual.Labels(t, kindContainer, name); !there {
 			t.Errorf("%s: refused and removed", what)
 		}
 	}
-	h.Hands.Remove(t, kindContainer, name)
-	h.Hands.Add(t, kindContainer, name, labels)
+	h.Manual.Remove(t, kindContainer, name)
+	h.Manual.Add(t, kindContainer, name, labels)
 	x.fails(berth.CodeForeignObject, x.stack)
 	for range 2 { // it is safe to repeat
 		if err := engine.Adopt(x.ctx, order); err != nil {
@@ -130,12 +130,12 @@ func adopts(t *testing.T, h Harness) {
 	}
 	x.runs(x.apply(x.stack))
 
-	h.Hands.Remove(t, kindContainer, name)
-	h.Hands.Remove(t, kindVolume, order.Volumes[0])
-	h.Hands.Add(t, kindVolume, order.Volumes[0], nil)
-	h.Hands.Add(t, kindContainer, name, labels)
+	h.Manual.Remove(t, kindContainer, name)
+	h.Manual.Remove(t, kindVolume, order.Volumes[0])
+	h.Manual.Add(t, kindVolume, order.Volumes[0], nil)
+	h.Manual.Add(t, kindContainer, name, labels)
 	wantCode(t, engine.Adopt(x.ctx, order), berth.CodeForeignObject)
-	if _, there := h.Hands.Labels(t, kindContainer, name); !there {
+	if _, there := h.Manual.Labels(t, kindContainer, name); !there {
 		t.Error("refused for its volume and removed all the same")
 	}
 }

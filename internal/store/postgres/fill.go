@@ -147,7 +147,7 @@ func (f filling) as(ctx context.Context, role string, fn func() error) error {
 
 // Put implements store.Filling.
 func (f filling) Put(ctx context.Context, t store.Table, each func(yield func(store.Row) error) error) error {
-	p := placeOf(t)
+	p := mappingOf(t)
 	if p.put == "" {
 		return f.copy(ctx, p.table, t, each)
 	}
@@ -156,7 +156,7 @@ func (f filling) Put(ctx context.Context, t store.Table, each func(yield func(st
 
 // putThrough lets functions of the schema take the rows, which know how tables
 // that may be other programs' look.
-func (f filling) putThrough(ctx context.Context, p place, t store.Table, each func(yield func(store.Row) error) error) error {
+func (f filling) putThrough(ctx context.Context, p mapping, t store.Table, each func(yield func(store.Row) error) error) error {
 	columns := quoted(p.columns(t))
 	if _, err := f.tx.Exec(ctx, `CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT `+columns+` FROM `+p.table+` WITH NO DATA`); err != nil {
 		return err
@@ -195,7 +195,7 @@ func (f filling) copy(ctx context.Context, into string, t store.Table, each func
 		_ = writer.CloseWithError(err) // never fails; nil is the end
 		produced <- err
 	}()
-	_, err := f.tx.Conn().PgConn().CopyFrom(ctx, reader, `COPY `+into+` (`+quoted(placeOf(t).columns(t))+`) FROM STDIN`)
+	_, err := f.tx.Conn().PgConn().CopyFrom(ctx, reader, `COPY `+into+` (`+quoted(mappingOf(t).columns(t))+`) FROM STDIN`)
 	_ = reader.Close() // never fails; ends the producer, if the server did not want all
 	if source := <-produced; source != nil && !errors.Is(source, io.ErrClosedPipe) {
 		return source
@@ -215,14 +215,14 @@ func refused(t store.Table, err error) error {
 
 // Each implements store.Rows.
 func (f filling) Each(ctx context.Context, t store.Table, fn func(store.Row) error) error {
-	p := placeOf(t)
+	p := mappingOf(t)
 	if p.role == "" {
 		return f.each(ctx, p, t, fn)
 	}
 	return f.as(ctx, p.role, func() error { return f.each(ctx, p, t, fn) })
 }
 
-func (f filling) each(ctx context.Context, p place, t store.Table, fn func(store.Row) error) error {
+func (f filling) each(ctx context.Context, p mapping, t store.Table, fn func(store.Row) error) error {
 	found, err := f.tx.Query(ctx, p.query(t))
 	if err != nil {
 		return err

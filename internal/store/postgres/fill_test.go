@@ -34,7 +34,7 @@ func TestAMoveFillsEveryColumnOfTheSchema(t *testing.T) {
 	}
 	filled := slices.Clone(notMoved)
 	for _, table := range store.Tables() {
-		name, columns := postgres.PlaceOf(table)
+		name, columns := postgres.MappingOf(table)
 		if name == "berth.memberships" {
 			continue // a view
 		}

@@ -36,7 +36,7 @@ func (s *Store) Listen(ctx context.Context, ring func(organizationID string)) er
 	defer leave()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(s.life, cancel)
+	stop := context.AfterFunc(s.lifetime, cancel)
 	defer stop()
 	for wait := redialWait; ; wait = min(2*wait, redialMost) {
 		if s.listen(ctx, ring) {
@@ -46,7 +46,7 @@ func (s *Store) Listen(ctx context.Context, ring func(organizationID string)) er
 			pause(ctx, wait)
 		}
 		if ctx.Err() != nil {
-			if s.life.Err() != nil {
+			if s.lifetime.Err() != nil {
 				return errClosed()
 			}
 			return ctx.Err()

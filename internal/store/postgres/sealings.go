@@ -12,15 +12,15 @@ import (
 )
 
 // sealedIn is where each kind of sealed value is, by kind: the column of its id,
-// the select of the rest, and the condition that there is one.
-var sealedIn = []sealedPlace{
+// the select of the others, and the condition that there is one.
+var sealedIn = []sealedColumn{
 	{"channel", "berth.channels", "id", "organization_id, ''", "ciphertext IS NOT NULL"},
 	{"installation", "berth.installation", `"only"::text`, "NULL, ''", "ciphertext IS NOT NULL"},
 	{"registry", "berth.registry_credentials", "registry", "NULL, ''", "true"},
 	{"secret", "berth.secret_versions", "id", "organization_id, name", "true"},
 }
 
-type sealedPlace struct{ kind, table, id, rest, there string }
+type sealedColumn struct{ kind, table, id, others, there string }
 
 // ListSealed implements store.Sealings: kind by kind, each in the order of its
 // primary key.
@@ -44,7 +44,7 @@ func (t *tx) ListSealed(ctx context.Context, p store.Page) ([]store.Sealed, stri
 			err := rows.Scan(&s.ID, row.Text(&s.OrganizationID), &s.Name, &s.Ciphertext)
 			list = append(list, s)
 			return err
-		}, `SELECT `+in.id+`, `+in.rest+`, ciphertext FROM `+in.table+` WHERE `+in.there+` AND `+in.id+` COLLATE "C" > $1
+		}, `SELECT `+in.id+`, `+in.others+`, ciphertext FROM `+in.table+` WHERE `+in.there+` AND `+in.id+` COLLATE "C" > $1
 			ORDER BY `+in.id+` COLLATE "C" LIMIT $2`, after, w.Size+1-len(list))
 		if err != nil {
 			return nil, "", fault(ctx, err, "list sealed")
@@ -62,7 +62,7 @@ func (t *tx) Reseal(ctx context.Context, s store.Sealed, ciphertext []byte) erro
 	if err := t.MayWrite(""); err != nil {
 		return err
 	}
-	at := slices.IndexFunc(sealedIn, func(in sealedPlace) bool { return in.kind == s.Kind })
+	at := slices.IndexFunc(sealedIn, func(in sealedColumn) bool { return in.kind == s.Kind })
 	if at < 0 {
 		return row.NeverSealed(s.Kind)
 	}

@@ -53,11 +53,11 @@ type Store struct {
 	config  *pgx.ConnConfig // of connections beside both
 	writers chan struct{}   // places for write transactions
 
-	mu      sync.Mutex
-	closing bool
-	users   sync.WaitGroup  // calls under way
-	life    context.Context // ends when no call begins any more
-	end     context.CancelFunc
+	mu       sync.Mutex
+	closing  bool
+	users    sync.WaitGroup  // calls under way
+	lifetime context.Context // ends when no call begins any more
+	end      context.CancelFunc
 }
 
 var _ store.Store = (*Store)(nil)
@@ -93,7 +93,7 @@ func dial(ctx context.Context, o Options) (*Store, error) {
 		return nil, fault(ctx, err, "open database")
 	}
 	s := &Store{id: berth.NewID(), pool: pool, aside: aside, config: config.ConnConfig, writers: make(chan struct{}, writers)}
-	s.life, s.end = context.WithCancel(context.Background())
+	s.lifetime, s.end = context.WithCancel(context.Background())
 	return s, nil
 }
 

@@ -190,14 +190,14 @@ var actorTests = []test{
 
 // Ids of what seed stores for the first organization.
 var (
-	furnishedSecret     = id(1)
-	furnishedDeployment = id(2)
-	furnishedToken      = id(3)
-	furnishedChannel    = id(4)
-	furnishedUser       = id(5)
-	houseToken          = id(13) // of no organization, as all that follow
-	houseChannel        = id(14)
-	houseUser           = id(15)
+	seededSecret     = id(1)
+	seededDeployment = id(2)
+	seededToken      = id(3)
+	seededChannel    = id(4)
+	seededUser       = id(5)
+	houseToken       = id(13) // of no organization, as all that follow
+	houseChannel     = id(14)
+	houseUser        = id(15)
 )
 
 // seed fills the store with one of everything for the first organization,
@@ -209,7 +209,7 @@ func (f fixture) seed() {
 	n := tenant(1)
 	f.insert(n, tenant(2))
 	d := deployment(n)
-	d.ID = furnishedDeployment
+	d.ID = seededDeployment
 	f.order(d)
 	f.users(5, 15)
 	f.members(membership(5, 1, berth.RoleMember))
@@ -219,7 +219,7 @@ func (f fixture) seed() {
 	f.putHealth(berth.HealthPeriod{TenantID: n.ID, OrganizationID: org(1), Resolution: berth.ByHour, Start: hour, Healthy: 1})
 	f.tx(func(ctx context.Context, tx store.Tx) error {
 		for _, err := range []error{
-			tx.InsertSecret(ctx, store.SecretVersion{ID: furnishedSecret, OrganizationID: org(1), Name: "K", Ciphertext: []byte{1}, CreatedAt: noon}),
+			tx.InsertSecret(ctx, store.SecretVersion{ID: seededSecret, OrganizationID: org(1), Name: "K", Ciphertext: []byte{1}, CreatedAt: noon}),
 			tx.PutVolume(ctx, berth.VolumeRecord{OrganizationID: org(1), Name: "v1", Mount: "/data", CreatedAt: noon}),
 			tx.InsertEvent(ctx, berth.Event{ID: id(20), OrganizationID: org(1), At: noon, Kind: "drift", Message: "m"}),
 			tx.InsertEvent(ctx, berth.Event{ID: id(21), At: noon, Kind: "engine", Message: "secret of the house"}),
@@ -227,14 +227,14 @@ func (f fixture) seed() {
 			tx.InsertBlueprint(ctx, berth.BlueprintVersion{Name: "shop", Version: 1, Hash: "sha256:1", Source: []byte("x"), CreatedAt: noon}),
 			tx.InsertToken(ctx, token(3, org(1), berth.RoleAdmin)),
 			tx.InsertToken(ctx, token(13, "", berth.RoleOperator)),
-			tx.InsertChannel(ctx, channel(furnishedChannel, org(1))),
+			tx.InsertChannel(ctx, channel(seededChannel, org(1))),
 			tx.InsertChannel(ctx, channel(houseChannel, "")),
-			tx.InsertDelivery(ctx, delivery(24, furnishedChannel)),
+			tx.InsertDelivery(ctx, delivery(24, seededChannel)),
 			tx.InsertDelivery(ctx, delivery(25, houseChannel)),
 			tx.InsertInvitation(ctx, invitation(6, org(1), berth.RoleMember)),
 			tx.InsertInvitation(ctx, invitation(16, "", berth.RoleOperator)),
 			tx.InsertSession(ctx, session(17, 15)),
-			tx.PutIdentity(ctx, berth.Identity{Issuer: "i", Subject: "s", UserID: furnishedUser}),
+			tx.PutIdentity(ctx, berth.Identity{Issuer: "i", Subject: "s", UserID: seededUser}),
 			tx.PutImage(ctx, berth.PulledImage{EngineID: "e", Pin: "p", Reference: "r", PulledAt: noon}),
 			tx.PutMarks(ctx, []berth.Mark{{OrganizationID: org(1), End: noon}}),
 		} {

@@ -63,7 +63,7 @@ var tenantReads = []access{
 		return tx.ListTenants(ctx, store.TenantFilter{})
 	}, func(n berth.Tenant) bool { return n.OrganizationID == org(1) }), ""},
 	{"deployment", whoSees, got(func(ctx context.Context, tx store.Tx) (berth.Deployment, error) {
-		return tx.Deployment(ctx, furnishedDeployment)
+		return tx.Deployment(ctx, seededDeployment)
 	}), berth.CodeDeploymentNotFound},
 	{"open deployment", whoSees, func(ctx context.Context, tx store.Tx) (bool, error) {
 		_, ok, err := tx.OpenDeployment(ctx, org(1))
@@ -94,7 +94,7 @@ var tenantReads = []access{
 		return whole(tx.Marks(ctx))
 	}, func(m berth.Mark) bool { return m.OrganizationID == org(1) }), ""},
 	{"secrets", whoManages, got(func(ctx context.Context, tx store.Tx) ([]store.SecretVersion, error) {
-		return tx.Secrets(ctx, org(1), []string{furnishedSecret})
+		return tx.Secrets(ctx, org(1), []string{seededSecret})
 	}), berth.CodeNotFound},
 	{"ports", anybody, lists(func(ctx context.Context, tx store.Tx) ([]int, string, error) {
 		return whole(tx.TakenPorts(ctx))
@@ -112,16 +112,16 @@ var peopleReads = []access{
 	{"list organizations", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]berth.Organization, string, error) {
 		return tx.ListOrganizations(ctx, store.Page{})
 	}, func(o berth.Organization) bool { return o.ID == org(1) }), ""},
-	{"user", whoMeets, got(func(ctx context.Context, tx store.Tx) (berth.User, error) { return tx.User(ctx, furnishedUser) }), berth.CodeUserNotFound},
+	{"user", whoMeets, got(func(ctx context.Context, tx store.Tx) (berth.User, error) { return tx.User(ctx, seededUser) }), berth.CodeUserNotFound},
 	{"user by address", whoMeets, func(ctx context.Context, tx store.Tx) (bool, error) {
 		_, ok, err := tx.UserByEmail(ctx, user(5).Email)
 		return ok, err
 	}, ""},
 	{"list users", whoMeets, lists(func(ctx context.Context, tx store.Tx) ([]berth.User, string, error) {
 		return tx.ListUsers(ctx, store.Page{})
-	}, func(u berth.User) bool { return u.ID == furnishedUser }), ""},
+	}, func(u berth.User) bool { return u.ID == seededUser }), ""},
 	{"memberships", whoMeets, lists(func(ctx context.Context, tx store.Tx) ([]berth.Membership, string, error) {
-		return whole(tx.MembershipsOf(ctx, furnishedUser))
+		return whole(tx.MembershipsOf(ctx, seededUser))
 	}, func(berth.Membership) bool { return true }), ""},
 	{"list members", whoMeets, lists(func(ctx context.Context, tx store.Tx) ([]berth.Membership, string, error) {
 		return tx.ListMembers(ctx, org(1), store.Page{})
@@ -129,17 +129,17 @@ var peopleReads = []access{
 	{"list invitations", whoManages, lists(func(ctx context.Context, tx store.Tx) ([]berth.Invitation, string, error) {
 		return tx.ListInvitations(ctx, org(1), store.Page{})
 	}, func(berth.Invitation) bool { return true }), ""},
-	{"token", whoManages, got(func(ctx context.Context, tx store.Tx) (berth.Token, error) { return tx.Token(ctx, furnishedToken) }), berth.CodeNotFound},
+	{"token", whoManages, got(func(ctx context.Context, tx store.Tx) (berth.Token, error) { return tx.Token(ctx, seededToken) }), berth.CodeNotFound},
 	{"channel", whoManages, got(func(ctx context.Context, tx store.Tx) (store.StoredChannel, error) {
-		return tx.Channel(ctx, furnishedChannel)
+		return tx.Channel(ctx, seededChannel)
 	}), berth.CodeNotFound},
 	{"list channels", whoManages, lists(func(ctx context.Context, tx store.Tx) ([]store.StoredChannel, string, error) {
 		return tx.ListChannels(ctx, store.Page{})
-	}, func(c store.StoredChannel) bool { return c.ID == furnishedChannel }), ""},
+	}, func(c store.StoredChannel) bool { return c.ID == seededChannel }), ""},
 	{"list deliveries", whoManages, lists(func(ctx context.Context, tx store.Tx) ([]berth.Delivery, string, error) {
-		return tx.ListDeliveries(ctx, furnishedChannel, store.Page{})
+		return tx.ListDeliveries(ctx, seededChannel, store.Page{})
 	}, func(berth.Delivery) bool { return true }), berth.CodeNotFound},
-	{"begin of a channel", whoManages, got(func(ctx context.Context, tx store.Tx) (int64, error) { return tx.NotBefore(ctx, furnishedChannel) }), berth.CodeNotFound},
+	{"begin of a channel", whoManages, got(func(ctx context.Context, tx store.Tx) (int64, error) { return tx.NotBefore(ctx, seededChannel) }), berth.CodeNotFound},
 	{"audit", whoManages, lists(func(ctx context.Context, tx store.Tx) ([]berth.AuditEntry, string, error) {
 		return tx.ListAudit(ctx, store.AuditFilter{OrganizationID: org(1)})
 	}, func(berth.AuditEntry) bool { return true }), ""},

@@ -46,7 +46,7 @@ var tenantWrites = []change{
 	}, ""},
 	{"update deployment", whoWrites, func(ctx context.Context, tx store.Tx) error {
 		d := deployment(tenant(1))
-		d.ID = furnishedDeployment
+		d.ID = seededDeployment
 		return tx.UpdateDeployment(ctx, d)
 	}, ""},
 	{"put volume", whoWrites, func(ctx context.Context, tx store.Tx) error {
@@ -87,23 +87,23 @@ var tenantWrites = []change{
 	}, berth.CodeNotFound},
 	{"insert channel", whoManages, func(ctx context.Context, tx store.Tx) error { return tx.InsertChannel(ctx, channel(id(90), org(1))) }, ""},
 	{"update channel", whoManages, func(ctx context.Context, tx store.Tx) error {
-		return tx.UpdateChannel(ctx, channel(furnishedChannel, org(1)).Channel)
+		return tx.UpdateChannel(ctx, channel(seededChannel, org(1)).Channel)
 	}, berth.CodeNotFound},
 	{"seal channel", whoManages, func(ctx context.Context, tx store.Tx) error {
-		return tx.ResealChannel(ctx, channel(furnishedChannel, org(1)))
+		return tx.ResealChannel(ctx, channel(seededChannel, org(1)))
 	}, berth.CodeNotFound},
-	{"delete channel", whoManages, func(ctx context.Context, tx store.Tx) error { return tx.DeleteChannel(ctx, furnishedChannel) }, berth.CodeNotFound},
+	{"delete channel", whoManages, func(ctx context.Context, tx store.Tx) error { return tx.DeleteChannel(ctx, seededChannel) }, berth.CodeNotFound},
 	{"insert delivery", whoManages, func(ctx context.Context, tx store.Tx) error {
-		return tx.InsertDelivery(ctx, delivery(90, furnishedChannel))
+		return tx.InsertDelivery(ctx, delivery(90, seededChannel))
 	}, berth.CodeNotFound},
 	{"update delivery", whoManages, func(ctx context.Context, tx store.Tx) error {
-		return tx.UpdateDelivery(ctx, delivery(24, furnishedChannel))
+		return tx.UpdateDelivery(ctx, delivery(24, seededChannel))
 	}, berth.CodeNotFound},
 	{"put membership", whoManages, func(ctx context.Context, tx store.Tx) error {
 		return tx.PutMembership(ctx, membership(15, 1, berth.RoleMember))
 	}, ""},
 	{"delete membership", whoManages, func(ctx context.Context, tx store.Tx) error {
-		return tx.DeleteMembership(ctx, furnishedUser, org(1))
+		return tx.DeleteMembership(ctx, seededUser, org(1))
 	}, ""},
 	{"insert invitation", whoManages, func(ctx context.Context, tx store.Tx) error {
 		return tx.InsertInvitation(ctx, invitation(90, org(1), berth.RoleMember))
@@ -119,7 +119,7 @@ var houseWrites = []change{
 	{"put organization", theHouse, func(ctx context.Context, tx store.Tx) error { return tx.PutOrganization(ctx, organization(1)) }, ""},
 	{"put user", theHouse, func(ctx context.Context, tx store.Tx) error { return tx.PutUser(ctx, user(5)) }, ""},
 	{"put identity", theHouse, func(ctx context.Context, tx store.Tx) error {
-		return tx.PutIdentity(ctx, berth.Identity{Issuer: "i", Subject: "s", UserID: furnishedUser})
+		return tx.PutIdentity(ctx, berth.Identity{Issuer: "i", Subject: "s", UserID: seededUser})
 	}, ""},
 	{"insert session", theHouse, func(ctx context.Context, tx store.Tx) error { return tx.InsertSession(ctx, session(90, 5)) }, ""},
 	{"update session", theHouse, func(ctx context.Context, tx store.Tx) error { return tx.UpdateSession(ctx, session(17, 15)) }, ""},
@@ -129,7 +129,7 @@ var houseWrites = []change{
 	}, ""},
 	{"close invitation to the installation", theHouse, func(ctx context.Context, tx store.Tx) error {
 		i := invitation(16, "", berth.RoleOperator)
-		i.AcceptedAt, i.AcceptedBy = noon, furnishedUser
+		i.AcceptedAt, i.AcceptedBy = noon, seededUser
 		return tx.CloseInvitation(ctx, i)
 	}, berth.CodeNotFound},
 	{"put credential", theHouse, func(ctx context.Context, tx store.Tx) error {
@@ -184,6 +184,6 @@ var houseWrites = []change{
 		return tx.AppendAudit(ctx, &e)
 	}, ""},
 	{"seal anew", theHouse, func(ctx context.Context, tx store.Tx) error {
-		return tx.Reseal(ctx, store.Sealed{Kind: "secret", ID: furnishedSecret, OrganizationID: org(1), Ciphertext: []byte{1}}, []byte{2})
+		return tx.Reseal(ctx, store.Sealed{Kind: "secret", ID: seededSecret, OrganizationID: org(1), Ciphertext: []byte{1}}, []byte{2})
 	}, ""},
 }

@@ -9,19 +9,19 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-func (hands) Rename(t testing.TB, name, to string) {
+func (manual) Rename(t testing.TB, name, to string) {
 	t.Helper()
 	_, err := shared.api.ContainerRename(t.Context(), name, client.ContainerRenameOptions{NewName: to})
 	must(t, err)
 }
 
-func (hands) Pause(t testing.TB, name string) {
+func (manual) Pause(t testing.TB, name string) {
 	t.Helper()
 	_, err := shared.api.ContainerPause(t.Context(), name, client.ContainerPauseOptions{})
 	must(t, err)
 }
 
-func (hands) CutOff(t testing.TB, name string) {
+func (manual) CutOff(t testing.TB, name string) {
 	t.Helper()
 	got, err := shared.api.ContainerInspect(t.Context(), name, client.ContainerInspectOptions{})
 	must(t, err)
@@ -30,13 +30,13 @@ func (hands) CutOff(t testing.TB, name string) {
 	must(t, err)
 }
 
-func (hands) Join(t testing.TB, name string) {
+func (manual) Join(t testing.TB, name string) {
 	t.Helper()
 	_, err := shared.api.NetworkConnect(t.Context(), "bridge", client.NetworkConnectOptions{Container: name})
 	must(t, err)
 }
 
-func (hands) Unlimit(t testing.TB, name string) {
+func (manual) Unlimit(t testing.TB, name string) {
 	t.Helper()
 	none := int64(-1)
 	_, err := shared.api.ContainerUpdate(t.Context(), name, client.ContainerUpdateOptions{

@@ -52,7 +52,7 @@ func TestARepairPullsAnImageThatWasPruned(t *testing.T) {
 		w.completed(w.provision(1, "app:1", true))
 		w.engine.DropImage(imageV1)
 		w.engine.InRegistry(imageV1, imageV1, nil)
-		w.hands.Remove(t, "container", berth.ContainerName(orgID(1)))
+		w.manual.Remove(t, "container", berth.ContainerName(orgID(1)))
 		w.eventually(time.Minute, "it runs again", func() bool {
 			o := w.observed(1)
 			return len(o.Instances) == 1 && o.Instances[0].State == berth.InstanceRunning && w.tenant(1).Health == berth.HealthHealthy
@@ -60,8 +60,8 @@ func TestARepairPullsAnImageThatWasPruned(t *testing.T) {
 	})
 }
 
-// What hands change on a living instance is mended, whichever service it is of.
-func TestWhatHandsChangeIsMended(t *testing.T) {
+// What is changed by hand on a living instance is mended, whichever service it is of.
+func TestManualChangesAreMended(t *testing.T) {
 	for _, change := range []string{"cut-off", "join", "unlimit", "pause"} {
 		for _, service := range []string{"", "_worker_1"} {
 			t.Run(change+service, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestWhatHandsChangeIsMended(t *testing.T) {
 					w.run()
 					w.apply([]byte(strings.Replace(single, "x-berth", "  worker:\n    image: app:1\n    user: \"1000:1000\"\nx-berth", 1)))
 					w.provisionOf(1, "single")
-					w.hands.TryChange(berth.ContainerName(orgID(1))+service, change)
+					w.manual.TryChange(berth.ContainerName(orgID(1))+service, change)
 					w.eventually(time.Minute, "it is as before", func() bool {
 						for _, c := range w.observed(1).Instances {
 							if len(c.Differs) > 0 || c.State != berth.InstanceRunning {
@@ -89,7 +89,7 @@ func TestAVolumeThatARenamedContainerHoldsIsGivenToNobodyElse(t *testing.T) {
 		w.run()
 		w.apply([]byte(singleData))
 		w.provisionOf(1, "single")
-		w.hands.Rename(t, berth.ContainerName(orgID(1)), "mine-now")
+		w.manual.Rename(t, berth.ContainerName(orgID(1)), "mine-now")
 		w.eventually(time.Minute, "the cause names the holder", func() bool {
 			got := w.tenant(1)
 			return got.Health != berth.HealthHealthy && strings.Contains(got.Cause, "held by container mine-now")
@@ -97,7 +97,7 @@ func TestAVolumeThatARenamedContainerHoldsIsGivenToNobodyElse(t *testing.T) {
 		if o := w.observed(1); len(o.Instances) != 0 {
 			t.Errorf("beside the holder there is %+v", o.Instances)
 		}
-		w.hands.Rename(t, "mine-now", berth.ContainerName(orgID(1)))
+		w.manual.Rename(t, "mine-now", berth.ContainerName(orgID(1)))
 		w.eventually(time.Minute, "it is well again", func() bool { return w.tenant(1).Health == berth.HealthHealthy })
 	})
 }

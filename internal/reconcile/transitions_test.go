@@ -23,7 +23,7 @@ func (m *model) watchWriters(volume string, mounts func(service string, image st
 		if !s.After || s.Read || s.Tenant == "" || !strings.HasPrefix(s.Op, "start") {
 			return nil
 		}
-		o, err := m.engine.Hands().Observe(ctx, s.Tenant)
+		o, err := m.engine.Manual().Observe(ctx, s.Tenant)
 		_ = err
 		var up []string
 		for _, c := range o.Instances {
@@ -239,7 +239,7 @@ func TestAContainerThatCanNotBeStoppedEndsTheDeploymentNotTheTenant(t *testing.T
 		w.must(err)
 		<-time.After(time.Hour)
 		tn := w.tenant(1)
-		t.Logf("route %s, containers %v; %s %s %q", w.state(1), w.hands.State(orgID(1)), tn.Status, tn.Health, tn.Cause)
+		t.Logf("route %s, containers %v; %s %s %q", w.state(1), w.manual.State(orgID(1)), tn.Status, tn.Health, tn.Cause)
 		dep, _ := w.service.Deployment(ctx, w.actor, orgID(1), r.Deployment.ID)
 		t.Log("deployment", dep.Status)
 		if w.state(1) == berth.RouteHolding {
@@ -333,7 +333,7 @@ func TestTheMainServiceBecomesAnother(t *testing.T) {
 		bad := m.watchRoute(1)
 		two := "2"
 		d := m.done(m.service.Deploy(ctx, m.actor, tenancy.Call{}, orgID(1), tenancy.Deploy{ImageTag: &two, Blueprint: bp("product")}))
-		t.Log(d.Status, d.Error, m.hands.State(orgID(1)), d.Steps)
+		t.Log(d.Status, d.Error, m.manual.State(orgID(1)), d.Steps)
 		if b := bad(); len(b) > 0 {
 			t.Error(b)
 		}
@@ -341,7 +341,7 @@ func TestTheMainServiceBecomesAnother(t *testing.T) {
 		for _, c := range o.Instances {
 			if c.Address.IsValid() {
 				for _, s := range []string{"web", "worker"} {
-					got, _ := m.hands.Get(t, c.Address, "/lookup?name="+s)
+					got, _ := m.manual.Get(t, c.Address, "/lookup?name="+s)
 					t.Log(s, got)
 				}
 			}

@@ -17,13 +17,13 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// hands reaches behind Berth with the plain client.
-type hands struct{ http *http.Client }
+// manual reaches behind Berth with the plain client.
+type manual struct{ http *http.Client }
 
-func newHands(t *testing.T) hands {
+func newManual(t *testing.T) manual {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return hands{&http.Client{Transport: transport, Timeout: 5 * time.Second}}
+	return manual{&http.Client{Transport: transport, Timeout: 5 * time.Second}}
 }
 
 func must(t testing.TB, err error) {
@@ -33,12 +33,12 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func (hands) Kill(t testing.TB, containerID string) {
+func (manual) Kill(t testing.TB, containerID string) {
 	_, err := shared.api.ContainerKill(t.Context(), containerID, client.ContainerKillOptions{})
 	must(t, err)
 }
 
-func (h hands) Remove(t testing.TB, kind, name string) {
+func (h manual) Remove(t testing.TB, kind, name string) {
 	t.Helper()
 	must(t, remove(t.Context(), kind, name))
 }
@@ -65,7 +65,7 @@ func remove(ctx context.Context, kind, name string) error {
 	return err
 }
 
-func (hands) Add(t testing.TB, kind, name string, labels map[string]string) {
+func (manual) Add(t testing.TB, kind, name string, labels map[string]string) {
 	t.Helper()
 	var err error
 	switch kind {
@@ -83,7 +83,7 @@ func (hands) Add(t testing.TB, kind, name string, labels map[string]string) {
 	must(t, err)
 }
 
-func (hands) Labels(t testing.TB, kind, name string) (labels map[string]string, ok bool) {
+func (manual) Labels(t testing.TB, kind, name string) (labels map[string]string, ok bool) {
 	t.Helper()
 	var err error
 	switch kind {
@@ -108,7 +108,7 @@ func (hands) Labels(t testing.TB, kind, name string) (labels map[string]string, 
 	return maps.Clone(labels), true
 }
 
-func (h hands) Get(t testing.TB, addr netip.AddrPort, path string) (string, bool) {
+func (h manual) Get(t testing.TB, addr netip.AddrPort, path string) (string, bool) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr.String()+path, nil)
 	must(t, err)
 	resp, err := h.http.Do(req)
@@ -121,7 +121,7 @@ func (h hands) Get(t testing.TB, addr netip.AddrPort, path string) (string, bool
 }
 
 // Sweep works on what is left after a failure too, so it reports and goes on.
-func (hands) Sweep(t testing.TB, org string) {
+func (manual) Sweep(t testing.TB, org string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, f := range []client.Filters{

@@ -29,12 +29,12 @@ func foreignInTheWay(t *testing.T, h Harness) {
 			x := h.tenant(t)
 			name := x.names()[kind]
 			mine := map[string]string{"someone": "else"}
-			h.Hands.Add(t, kind, name, mine)
+			h.Manual.Add(t, kind, name, mine)
 			err := x.fails(berth.CodeForeignObject, x.stack)
 			if !strings.Contains(err.Error(), name) {
 				t.Errorf("the error does not name it: %v", err)
 			}
-			labels, ok := h.Hands.Labels(t, kind, name)
+			labels, ok := h.Manual.Labels(t, kind, name)
 			if !ok || labels["someone"] != "else" {
 				t.Errorf("it was touched: %v %v", labels, ok)
 			}
@@ -43,7 +43,7 @@ func foreignInTheWay(t *testing.T, h Harness) {
 				t.Errorf("observed %+v", o)
 			}
 			// Taken away, it stands in the way no more.
-			h.Hands.Remove(t, kind, name)
+			h.Manual.Remove(t, kind, name)
 			x.runs(x.apply(x.stack))
 		})
 	}
@@ -54,12 +54,12 @@ func copiedLabels(t *testing.T, h Harness) {
 		t.Run(kind, func(t *testing.T) {
 			x := h.tenant(t)
 			o := x.apply(x.stack)
-			labels, ok := h.Hands.Labels(t, kind, x.names()[kind])
+			labels, ok := h.Manual.Labels(t, kind, x.names()[kind])
 			if !ok {
 				t.Fatal("not there")
 			}
 			copied := "copy_of_" + x.org
-			h.Hands.Add(t, kind, copied, maps.Clone(labels))
+			h.Manual.Add(t, kind, copied, maps.Clone(labels))
 			now := x.observe()
 			if len(now.Foreign) != 1 || now.Foreign[0].Name != copied || len(now.Instances) != len(o.Instances) || len(now.Volumes) != 1 {
 				t.Errorf("observed %+v", now)
@@ -76,7 +76,7 @@ func copiedLabels(t *testing.T, h Harness) {
 			if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: o.Volumes}); err != nil {
 				t.Errorf("remove: %v", err)
 			}
-			if _, ok := h.Hands.Labels(t, kind, copied); !ok {
+			if _, ok := h.Manual.Labels(t, kind, copied); !ok {
 				t.Error("the copy was removed")
 			}
 		})
@@ -89,8 +89,8 @@ func forgedLabels(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	x.apply(x.stack)
 	for kind, suffix := range map[string]string{kindContainer: "_app_2", kindNetwork: "_network_2", kindVolume: "_more"} {
-		labels, _ := h.Hands.Labels(t, kind, x.names()[kind])
-		h.Hands.Add(t, kind, berth.ContainerName(x.org)+suffix, labels)
+		labels, _ := h.Manual.Labels(t, kind, x.names()[kind])
+		h.Manual.Add(t, kind, berth.ContainerName(x.org)+suffix, labels)
 	}
 	if o := x.observe(); len(o.Foreign) != 3 || len(o.Instances) != 1 || len(o.Volumes) != 1 {
 		t.Errorf("observed %+v", o)
@@ -137,14 +137,14 @@ func foreignOutlivesRemoval(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	x.apply(x.stack)
 	extra := berth.ContainerName(x.org) + "_app_9"
-	h.Hands.Add(t, kindContainer, extra, nil)
+	h.Manual.Add(t, kindContainer, extra, nil)
 	x.apply(x.stack) // it has a name of ours, and is not in the way
 	err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org})
 	wantCode(t, err, berth.CodeForeignObject)
 	if o := x.observe(); o.Network || len(o.Instances) != 0 || len(o.Foreign) != 1 {
 		t.Errorf("observed %+v", o)
 	}
-	if _, ok := h.Hands.Labels(t, kindContainer, extra); !ok {
+	if _, ok := h.Manual.Labels(t, kindContainer, extra); !ok {
 		t.Error("the foreign container was removed")
 	}
 }
@@ -153,7 +153,7 @@ func killed(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	first := x.apply(x.stack)
 	x.runs(first)
-	h.Hands.Kill(t, first.Instances[0].ID)
+	h.Manual.Kill(t, first.Instances[0].ID)
 	x.ended(first.Instances[0])
 	if c := x.observe().Instances[0]; !h.Replaces && (c.ExitCode != 137 || c.Address.IsValid()) {
 		t.Errorf("observed %+v", c)
@@ -169,7 +169,7 @@ func removedContainer(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	first := x.apply(x.stack)
 	x.get(first.Instances[0], "/put?v=still")
-	h.Hands.Remove(t, kindContainer, first.Instances[0].Name)
+	h.Manual.Remove(t, kindContainer, first.Instances[0].Name)
 	x.stack.Volumes[0].Recorded = true
 	o := x.apply(x.stack)
 	x.runs(o)
@@ -184,7 +184,7 @@ func removedNetwork(t *testing.T, h Harness) {
 			x := h.tenant(t)
 			x.runs(x.apply(x.stack))
 			x.apply(x.next(func(s *berth.Stack) { s.Run = run }))
-			h.Hands.Remove(t, kindNetwork, x.stack.Network)
+			h.Manual.Remove(t, kindNetwork, x.stack.Network)
 			if x.observe().Network {
 				t.Fatal("the network is still there")
 			}
@@ -205,7 +205,7 @@ func listed(t *testing.T, h Harness) {
 	if err := h.Engine.Remove(volume.ctx, berth.Removal{OrganizationID: volume.org}); err != nil {
 		t.Fatal(err)
 	}
-	h.Hands.Add(t, kindVolume, "odd_"+foreign.org, map[string]string{berth.LabelTenantID: foreign.org})
+	h.Manual.Add(t, kindVolume, "odd_"+foreign.org, map[string]string{berth.LabelTenantID: foreign.org})
 	inv, err := h.Engine.List(run.ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -253,7 +253,7 @@ func watched(t *testing.T, h Harness) {
 	// Hints may be lost, and watching takes a moment to begin: kill until one comes.
 	eventually(t, "there is a hint", func() bool {
 		if s := x.observe().Instances; len(s) == 1 && s[0].State == berth.InstanceRunning {
-			h.Hands.Kill(t, s[0].ID)
+			h.Manual.Kill(t, s[0].ID)
 		} else {
 			x.apply(x.stack)
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// Revive restarts one container of a tenant's.
-func (e *Engine) Revive(ctx context.Context, organizationID, containerID string) error {
+// RestartInstance restarts one container of a tenant's.
+func (e *Engine) RestartInstance(ctx context.Context, organizationID, containerID string) error {
 	s := step{"restart container", organizationID}
 	c, err := e.own(ctx, s, containerID)
 	if err != nil {
@@ -27,8 +27,8 @@ func (e *Engine) Revive(ctx context.Context, organizationID, containerID string)
 	})
 }
 
-// Rest stops one container of a tenant's. The Engine does not start it again.
-func (e *Engine) Rest(ctx context.Context, organizationID, containerID string) error {
+// StopInstance stops one container of a tenant's. The Engine does not start it again.
+func (e *Engine) StopInstance(ctx context.Context, organizationID, containerID string) error {
 	s := step{"stop container", organizationID}
 	c, err := e.own(ctx, s, containerID)
 	if err != nil {

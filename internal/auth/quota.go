@@ -14,8 +14,8 @@ const (
 	mostInvitations = 200
 )
 
-func roomForToken(ctx context.Context, tx store.Tokens, organization string) error {
-	return room(mostTokens, "tokens", organization, func(p store.Page) (valid int, next string, err error) {
+func checkTokenQuota(ctx context.Context, tx store.Tokens, organization string) error {
+	return checkQuota(mostTokens, "tokens", organization, func(p store.Page) (valid int, next string, err error) {
 		page, next, err := tx.ListTokens(ctx, organization, p)
 		for _, t := range page {
 			if t.Valid(now()) {
@@ -26,8 +26,8 @@ func roomForToken(ctx context.Context, tx store.Tokens, organization string) err
 	})
 }
 
-func roomForInvitation(ctx context.Context, tx store.Invitations, organization string) error {
-	return room(mostInvitations, "open invitations", organization, func(p store.Page) (open int, next string, err error) {
+func checkInvitationQuota(ctx context.Context, tx store.Invitations, organization string) error {
+	return checkQuota(mostInvitations, "open invitations", organization, func(p store.Page) (open int, next string, err error) {
 		page, next, err := tx.ListInvitations(ctx, organization, p)
 		for _, i := range page {
 			if i.Open(now()) {
@@ -38,9 +38,9 @@ func roomForInvitation(ctx context.Context, tx store.Invitations, organization s
 	})
 }
 
-// room refuses one too many of what count counts a page of. The installation's
+// checkQuota refuses one too many of what count counts a page of. The installation's
 // own have no bound.
-func room(most int, what, organization string, count func(store.Page) (n int, next string, err error)) error {
+func checkQuota(most int, what, organization string, count func(store.Page) (n int, next string, err error)) error {
 	if organization == "" {
 		return nil
 	}

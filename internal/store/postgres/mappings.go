@@ -12,8 +12,8 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// place is where a table of the seam is kept here.
-type place struct {
+// mapping is where a table of the seam is kept here.
+type mapping struct {
 	table   string
 	renamed map[string]string // columns that have another name here
 	put     string            // statements that take rows from pg_temp.incoming as berth_system; "" to write into the table
@@ -22,10 +22,10 @@ type place struct {
 	role    string            // that reads the table; "" for its owner
 }
 
-// places are those that differ from schema berth under the same names. Of
+// mappings are those that differ from schema berth under the same names. Of
 // organizations and users, what Berth itself keeps is filled and read back; the
 // tables below may be other programs', and what is in them stays.
-var places = map[string]place{
+var mappings = map[string]mapping{
 	"organizations": {
 		table: "berth.organization_settings", renamed: map[string]string{"id": "organization_id"},
 		put: `SELECT berth.know_organization(organization_id, name, created_at) FROM pg_temp.incoming;
@@ -50,14 +50,14 @@ var places = map[string]place{
 	"audit_log":             {table: "berth.audit_log", renamed: map[string]string{"seq": "written", "chain_seq": "seq", "occurred_at": "at"}},
 }
 
-func placeOf(t store.Table) place {
-	if p, ok := places[t.Name]; ok {
+func mappingOf(t store.Table) mapping {
+	if p, ok := mappings[t.Name]; ok {
 		return p
 	}
-	return place{table: "berth." + t.Name}
+	return mapping{table: "berth." + t.Name}
 }
 
-func (p place) column(name string) string {
+func (p mapping) column(name string) string {
 	if other, ok := p.renamed[name]; ok {
 		return other
 	}
@@ -65,7 +65,7 @@ func (p place) column(name string) string {
 }
 
 // columns are the names that the columns of t have here.
-func (p place) columns(t store.Table) []string {
+func (p mapping) columns(t store.Table) []string {
 	names := make([]string, 0, len(t.Columns))
 	for _, c := range t.Columns {
 		names = append(names, p.column(c.Name))
@@ -74,7 +74,7 @@ func (p place) columns(t store.Table) []string {
 }
 
 // query reads all rows of t as text.
-func (p place) query(t store.Table) string {
+func (p mapping) query(t store.Table) string {
 	list := make([]string, 0, len(t.Columns))
 	for _, c := range t.Columns {
 		name := pgx.Identifier{p.column(c.Name)}.Sanitize()

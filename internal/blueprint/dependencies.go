@@ -102,9 +102,9 @@ func (p *parser) once(names []string) map[string]bool {
 	return once
 }
 
-// order adds the dependencies that are not written, checks them all, and sorts
-// the services so that each comes after what it depends on.
-func (p *parser) order(a *App) {
+// sortByDependency adds the dependencies that are not written, checks them all,
+// and sorts the services so that each comes after what it depends on.
+func (p *parser) sortByDependency(a *App) {
 	byName := map[string]*Service{}
 	for i := range a.Services {
 		byName[a.Services[i].Name] = &a.Services[i]

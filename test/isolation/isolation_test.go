@@ -1,7 +1,7 @@
-// Package walls_test looks from inside a tenant's own network at what it can
+// Package isolation_test looks from inside a tenant's own network at what it can
 // reach: nothing of another tenant's, not the API, and of the host its own
 // route only. The probes go to addresses that the test itself made.
-package walls_test
+package isolation_test
 
 import (
 	"context"

@@ -12,21 +12,21 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// FakeHands does to a fake what people, kernels and programs do.
-type FakeHands struct{ *Fake }
+// FakeManual does to a fake what people, kernels and programs do.
+type FakeManual struct{ *Fake }
 
-// Hands returns the hands on f.
-func (f *Fake) Hands() FakeHands { return FakeHands{f} }
+// Manual returns what changes f behind Berth's back.
+func (f *Fake) Manual() FakeManual { return FakeManual{f} }
 
 // Kill ends a container as a person would: it stays down.
-func (f FakeHands) Kill(t testing.TB, containerID string) {
+func (f FakeManual) Kill(t testing.TB, containerID string) {
 	t.Helper()
 	f.End(t, containerID, 137, false)
 }
 
 // End ends a container's process with a code. oom says that the kernel did it
 // for want of memory.
-func (f FakeHands) End(t testing.TB, containerID string, code int, oom bool) {
+func (f FakeManual) End(t testing.TB, containerID string, code int, oom bool) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -41,7 +41,7 @@ func (f FakeHands) End(t testing.TB, containerID string, code int, oom bool) {
 
 // Crash lets a container's process end and the engine start it again, if it
 // does.
-func (f FakeHands) Crash(t testing.TB, containerID string, code int) {
+func (f FakeManual) Crash(t testing.TB, containerID string, code int) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -58,7 +58,7 @@ func (f FakeHands) Crash(t testing.TB, containerID string, code int) {
 }
 
 // Remove removes an object by name, whatever still uses it.
-func (f FakeHands) Remove(t testing.TB, kind, name string) {
+func (f FakeManual) Remove(t testing.TB, kind, name string) {
 	t.Helper()
 	if !f.TryRemove(kind, name) {
 		t.Fatalf("there is no %s %s", kind, name)
@@ -66,7 +66,7 @@ func (f FakeHands) Remove(t testing.TB, kind, name string) {
 }
 
 // TryRemove removes an object by name if it is there, beside whoever works on it.
-func (f FakeHands) TryRemove(kind, name string) (was bool) {
+func (f FakeManual) TryRemove(kind, name string) (was bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var found []fakeObject
@@ -92,7 +92,7 @@ func (f FakeHands) TryRemove(kind, name string) (was bool) {
 }
 
 // TryKill ends a container's process if it is there.
-func (f FakeHands) TryKill(containerID string) {
+func (f FakeManual) TryKill(containerID string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c := f.containers[containerID]; c != nil {
@@ -102,7 +102,7 @@ func (f FakeHands) TryKill(containerID string) {
 }
 
 // Add makes an object that is not Berth's.
-func (f FakeHands) Add(t testing.TB, kind, name string, labels map[string]string) {
+func (f FakeManual) Add(t testing.TB, kind, name string, labels map[string]string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	o := fakeObject{id: f.nextID(kind), name: name, labels: maps.Clone(labels)}
@@ -121,7 +121,7 @@ func (f FakeHands) Add(t testing.TB, kind, name string, labels map[string]string
 }
 
 // Labels returns an object's labels.
-func (f FakeHands) Labels(_ testing.TB, kind, name string) (labels map[string]string, ok bool) {
+func (f FakeManual) Labels(_ testing.TB, kind, name string) (labels map[string]string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.each(func(k string, o fakeObject) {
@@ -140,7 +140,7 @@ func (f *Fake) Healthy(addr netip.AddrPort) bool {
 }
 
 // Get asks the program behind an address what the test image answers.
-func (f FakeHands) Get(_ testing.TB, addr netip.AddrPort, path string) (string, bool) {
+func (f FakeManual) Get(_ testing.TB, addr netip.AddrPort, path string) (string, bool) {
 	return f.ask(addr, path)
 }
 
@@ -206,7 +206,7 @@ func (f *Fake) answer(c *fakeContainer, u *url.URL) (string, bool) {
 }
 
 // Sweep removes every object that has a tenant's name or label.
-func (f FakeHands) Sweep(_ testing.TB, org string) {
+func (f FakeManual) Sweep(_ testing.TB, org string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	mine := func(o fakeObject) bool { return strings.Contains(o.name, org) || o.labels[berth.LabelTenantID] == org }
