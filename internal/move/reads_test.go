@@ -120,7 +120,7 @@ func (r reader) records() {
 	keep(r, "ports", ports, err)
 	subnets, err := tx.TakenSubnets(ctx)
 	keep(r, "subnets", subnets, err)
-	open, err := tx.OpenDeployments(ctx)
+	open, err := tx.OpenDeployments(ctx, berth.Maybe[string]{})
 	keep(r, "open deployments", open, err)
 	for _, n := range []int{1, 2, 3} {
 		for i := range 4 {

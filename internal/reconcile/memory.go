@@ -131,6 +131,17 @@ func (m *memory) drop(organizationID, unless string) (was string) {
 	return ""
 }
 
+// deployments are the ids of those that are remembered, by organization.
+func (m *memory) deployments() map[string]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ids := make(map[string]string, len(m.byOrg))
+	for org, r := range m.byOrg {
+		ids[org] = r.deployment
+	}
+	return ids
+}
+
 func (m *memory) forget(organizationID string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

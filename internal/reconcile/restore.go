@@ -29,7 +29,7 @@ func (l *Loop) restore(ctx context.Context) {
 		case berth.WantGone:
 			continue
 		case berth.WantRunning:
-			changing := f.open[t.OrganizationID]
+			changing := f.open[t.OrganizationID] != ""
 			seen := f.seen[t.OrganizationID]
 			seen.Instances = slices.DeleteFunc(slices.Clone(seen.Instances), func(c berth.Instance) bool { return !believed(t, changing, c) })
 			r.Upstreams = upstreams(seen)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -32,14 +33,14 @@ func (l *Loop) scanAll(ctx context.Context) error {
 type snapshot struct {
 	tenants   []berth.Tenant
 	volumes   map[string][]berth.VolumeRecord // by organization id
-	open      map[string]bool                 // organizations with a deployment under way
+	open      map[string]string               // deployments under way, by organization id
 	seen      map[string]berth.Observed       // by organization id
 	stacks    map[string]berth.Stack          // by organization id, without environment; none for one that can't be made
 	inventory berth.Inventory
 }
 
 func newSnapshot() snapshot {
-	return snapshot{stacks: map[string]berth.Stack{}, volumes: map[string][]berth.VolumeRecord{}, open: map[string]bool{}, seen: map[string]berth.Observed{}}
+	return snapshot{stacks: map[string]berth.Stack{}, volumes: map[string][]berth.VolumeRecord{}, open: map[string]string{}, seen: map[string]berth.Observed{}}
 }
 
 // takeSnapshot lists the engine first and the store second: a tenant that appears in
@@ -78,6 +79,11 @@ func (l *Loop) readStore(ctx context.Context, f *snapshot, stacks bool) error {
 					break
 				}
 			}
+			open, err := tx.OpenDeployments(ctx, engine)
+			if err != nil {
+				return err
+			}
+			maps.Copy(f.open, open)
 		}
 		if stacks {
 			l.renderStacks(ctx, tx, f)
@@ -89,11 +95,7 @@ func (l *Loop) readStore(ctx context.Context, f *snapshot, stacks bool) error {
 		for _, v := range volumes {
 			f.volumes[v.OrganizationID] = append(f.volumes[v.OrganizationID], v)
 		}
-		open, err := tx.OpenDeployments(ctx)
-		for _, org := range open {
-			f.open[org] = true
-		}
-		return err
+		return nil
 	})
 }
 
@@ -176,7 +178,7 @@ func (l *Loop) reasonToLook(f snapshot, t berth.Tenant) string {
 	seen := f.seen[t.OrganizationID]
 	up := upstreams(seen)
 	switch {
-	case f.open[t.OrganizationID]:
+	case f.open[t.OrganizationID] != "":
 		return "deployment under way"
 	case t.Want == berth.WantGone:
 		return "to be removed"

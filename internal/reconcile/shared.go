@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -35,38 +36,66 @@ func (l *Loop) expected(info berth.EngineInfo) error {
 	return berth.Errorf(berth.CodeEngineMismatch, "engine %s answers in the place of %s", info.ID, l.EngineID)
 }
 
-// pollOrders finds the orders that other control planes took, where there may be any.
+// pollOrders finds the orders that other control planes took, or took back, where
+// there may be any.
 func (l *Loop) pollOrders(ctx context.Context) error {
 	if l.EngineID == "" {
 		return nil
 	}
-	before := map[string]bool{}
-	for {
+	for last := (ordersElsewhere{}); ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(orderPoll):
 		}
-		var open []string
-		err := l.Store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
-			open, err = tx.OpenDeployments(ctx)
-			return err
-		})
-		if err != nil {
-			continue // the scan says so
-		}
-		known := before
-		before = make(map[string]bool, len(open))
-		for _, org := range open {
-			if before[org] = true; known[org] {
-				l.queue.addRateLimited(org)
-			} else {
-				l.Enqueue(org)
-			}
+		if now, err := l.pollOnce(ctx, last); err == nil { // else the scan says so
+			last = now
 		}
 		// Ports that the control plane before may have had until now.
 		for _, org := range l.routes.retry() {
 			l.queue.addAfter(org, 0)
 		}
 	}
+}
+
+// ordersElsewhere are deployments, by organization id: those that a poll found
+// open, and those that it found taken back while this loop was at work on them.
+type ordersElsewhere struct{ open, takenBack map[string]string }
+
+// pollOnce interrupts once for each deployment that began elsewhere, and once for
+// each that ended there.
+func (l *Loop) pollOnce(ctx context.Context, last ordersElsewhere) (ordersElsewhere, error) {
+	now := ordersElsewhere{map[string]string{}, map[string]string{}}
+	atWork := l.memory.deployments() // before the look: what begins after it is in neither
+	err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		for _, engine := range l.engines() {
+			open, err := tx.OpenDeployments(ctx, engine)
+			if err != nil {
+				return err
+			}
+			maps.Copy(now.open, open)
+		}
+		return nil
+	})
+	if err != nil {
+		return last, err
+	}
+	for org, id := range now.open {
+		if atWork[org] == id || last.open[org] == id {
+			l.queue.addRateLimited(org)
+		} else {
+			l.Enqueue(org)
+		}
+	}
+	still := l.memory.deployments() // without those that this loop ended
+	for org, id := range atWork {
+		if now.open[org] != "" || still[org] != id {
+			continue
+		}
+		now.takenBack[org] = id
+		if last.takenBack[org] != id {
+			l.Enqueue(org)
+		}
+	}
+	return now, nil
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/reconcile"
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/tenancy"
 )
 
 // A database that does not answer for a moment, or a lease that may be over, is
@@ -108,4 +110,54 @@ func TestAnotherEngineInThePlaceOfTheOneThatIsLedIsNotUsed(t *testing.T) {
 			t.Errorf("its tenants are blamed: %+v", page)
 		}
 	})
+}
+
+// lost is the loop as another control plane's use cases have it when nothing
+// that they ring arrives.
+type lost struct{ *reconcile.Loop }
+
+func (lost) Enqueue(string) {}
+
+// What ended a deployment elsewhere may leave another one open, or none: in both
+// the loop must not go on with the one that it carries out.
+func TestAnOrderTakenBackElsewhereIsHeardOfThoughItsRingIsLost(t *testing.T) {
+	for name, end := range map[string]func(*world, *tenancy.Service) error{
+		"cancelled": func(w *world, s *tenancy.Service) error {
+			_, err := s.Cancel(ctx, w.actor, orgID(1))
+			return err
+		},
+		"replaced": func(w *world, s *tenancy.Service) error {
+			_, err := s.Stop(ctx, w.actor, tenancy.Call{}, orgID(1))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.config.EngineID = "fake-engine"
+				w.wire()
+				w.run()
+				w.completed(w.provision(1, "app:1", true))
+				w.engine.InRegistry("registry.example/app:9", imageV2, nil)
+				var begun, cut atomic.Int32
+				w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
+					if s.After || !strings.HasPrefix(s.Op, "pull") {
+						return nil
+					}
+					begun.Add(1)
+					<-ctx.Done()
+					cut.Add(1)
+					return ctx.Err()
+				})
+				tag := "registry.example/app:9"
+				_, err := w.service.Deploy(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Deploy{ImageTag: &tag})
+				w.must(err)
+				<-time.After(5 * time.Second) // polls have seen it open
+				if begun.Load() != 1 || cut.Load() != 0 {
+					t.Fatalf("%d pulls, %d of them cut off, while nobody took it back", begun.Load(), cut.Load())
+				}
+				w.must(end(w, w.serviceOf(lost{w.loop})))
+				w.eventually(5*time.Second, "the pull that nobody wants is cut off", func() bool { return cut.Load() == 1 })
+			})
+		})
+	}
 }

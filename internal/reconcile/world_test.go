@@ -92,24 +92,28 @@ func (w *world) must(err error) {
 
 // wire makes a new loop and new use cases on what lasts: engine and database.
 func (w *world) wire() {
-	noNetworks := func() ([]netip.Prefix, error) { return nil, nil }
-	w.config.HostNetworks = noNetworks
+	w.config.HostNetworks = func() ([]netip.Prefix, error) { return nil, nil }
 	w.edge.reset()
 	w.loop = reconcile.New(w.config, reconcile.Parts{
 		Store: w.turns, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine, w},
 		Files: noFiles{}, Secrets: w.box, Vitals: w.vitals, Left: w.left, Log: slog.New(slog.DiscardHandler),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
-	w.service = tenancy.New(tenancy.Config{
+	w.service = w.serviceOf(w.loop)
+	w.apply(blueprint.BuiltinSource())
+}
+
+// serviceOf makes use cases that ring a loop.
+func (w *world) serviceOf(loop tenancy.Loop) *tenancy.Service {
+	return tenancy.New(tenancy.Config{
 		FirstPort: 3001, LastPort: 3999, ReservedPorts: []int{3008}, Pool: berth.DefaultPool(), PublicHost: w.publicHost,
-		HostNetworks: noNetworks, ComposePath: func(org string) string { return "/" + org }, Now: func() time.Time { return time.Now().UTC() },
+		HostNetworks: w.config.HostNetworks, ComposePath: func(org string) string { return "/" + org }, Now: func() time.Time { return time.Now().UTC() },
 		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
 	}, tenancy.Parts{
-		Store: w.turns, Loop: w.loop, Ports: w.edge, Secrets: w.box, Files: noFiles{},
+		Store: w.turns, Loop: loop, Ports: w.edge, Secrets: w.box, Files: noFiles{},
 		Health:  health.NewSweeper(health.SweeperConfig{Store: w.turns, Asker: prober{w.engine, w}, Now: time.Now}),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
-	w.apply(blueprint.BuiltinSource())
 }
 
 // apply stores a blueprint as Berth itself would.

@@ -124,8 +124,9 @@ type Deployments interface {
 	ListDeployments(ctx context.Context, organizationID string, p Page) (page []berth.Deployment, next string, err error)
 	InsertDeployment(ctx context.Context, d berth.Deployment) error
 	UpdateDeployment(ctx context.Context, d berth.Deployment) error
-	// OpenDeployments returns the organizations that have one, sorted.
-	OpenDeployments(ctx context.Context) ([]string, error)
+	// OpenDeployments returns the ids of those that are not over, by organization:
+	// of the tenants of one engine, "" for those that no engine has yet, or of all.
+	OpenDeployments(ctx context.Context, engine berth.Maybe[string]) (map[string]string, error)
 }
 
 // SecretVersion is one value of one environment variable, encrypted. Versions

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -96,8 +95,13 @@ func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
 		can_rollback = $11, rollback_deployment_id = $12, volumes = $13, error_message = $14, deployment_notes = $15,
 		started_at = $16, completed_at = $17, steps = $18
 		WHERE id = $1 AND organization_id = $2::text::uuid AND status = 'pending'`, values...)
-	if err != nil || changed > 0 {
+	switch {
+	case err != nil:
 		return fault(ctx, err, "update deployment")
+	case changed > 0 && d.Status == berth.DeploymentSuperseded: // by whom else than who carries it out
+		return t.ring(ctx, d.OrganizationID)
+	case changed > 0:
+		return nil
 	}
 	var there int
 	ok, err := t.one(ctx, []any{&there}, `SELECT 1 FROM public.tenant_deployments WHERE id = $1 AND organization_id = $2`, d.ID, d.OrganizationID)
@@ -111,13 +115,19 @@ func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
 }
 
 // OpenDeployments implements store.Deployments.
-func (t *tx) OpenDeployments(ctx context.Context) ([]string, error) {
+func (t *tx) OpenDeployments(ctx context.Context, engine berth.Maybe[string]) (map[string]string, error) {
 	mine, org := narrowed(t.Scope(), "d.organization_id", "$1")
-	list, err := t.texts(ctx, `SELECT d.organization_id FROM public.tenant_deployments d
+	open := make(map[string]string)
+	err := t.many(ctx, func(rows pgx.Rows) error {
+		var organizationID, id string
+		err := rows.Scan(&organizationID, &id)
+		open[organizationID] = id
+		return err
+	}, `SELECT d.organization_id, d.id FROM public.tenant_deployments d
 		JOIN public.tenant_containers c ON c.id = d.container_id AND c.deprovisioned_at IS NULL
-		WHERE d.status = 'pending' AND `+mine, org)
-	slices.Sort(list)
-	return list, fault(ctx, err, "list open deployments")
+		WHERE d.status = 'pending' AND `+mine+` AND ($2::text IS NULL OR c.engine_id IS NOT DISTINCT FROM nullif($2, ''))`,
+		org, engine.Pointer())
+	return open, fault(ctx, err, "list open deployments")
 }
 
 // texts reads a column of text or ids.

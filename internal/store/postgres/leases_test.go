@@ -217,6 +217,17 @@ func TestListenHearsWhoseDeploymentsChanged(t *testing.T) {
 	if got := next(); got != orgID(1) {
 		t.Errorf("heard %q", got)
 	}
+	// Who takes an order back tells whoever carries it out.
+	d.Status = berth.DeploymentSuperseded
+	write(func(tx store.Tx) error { return tx.UpdateDeployment(t.Context(), d) })
+	if got := next(); got != orgID(1) {
+		t.Errorf("of what was taken back heard %q", got)
+	}
+	d.ID, d.Status = berth.NewID(), berth.DeploymentPending
+	write(func(tx store.Tx) error { return tx.InsertDeployment(t.Context(), d) })
+	if got := next(); got != orgID(1) {
+		t.Errorf("of the next heard %q", got)
+	}
 	d.Status = berth.DeploymentCompleted
 	write(func(tx store.Tx) error { return tx.UpdateDeployment(t.Context(), d) })
 	// What comes through itself it has no need to hear.

@@ -12,10 +12,17 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// notifyChannel is the channel on which a transaction with a new deployment tells whose,
-// and through which store, when it commits. Whoever missed it finds the
-// deployment open.
+// notifyChannel is the channel on which a transaction with a new deployment, or
+// one that takes a deployment back, tells whose, and through which store, when it
+// commits. Whoever missed it finds the deployment open, or no longer open.
 const notifyChannel = "berth"
+
+// ring tells the other stores, once the transaction commits, that a deployment
+// of the organization began or was taken back.
+func (t *tx) ring(ctx context.Context, organizationID string) error {
+	_, err := t.exec(ctx, `SELECT pg_notify('`+notifyChannel+`', $1 || ' ' || $2::text)`, t.store, organizationID)
+	return fault(ctx, err, "notify other control planes")
+}
 
 const (
 	quietFor   = 30 * time.Second // before a look whether the connection still lives
@@ -24,7 +31,7 @@ const (
 )
 
 // Listen calls ring for each organization that got a deployment through another
-// store, until ctx ends; ring must not block for long. It keeps a connection of its own and makes
+// store, or had one taken back, until ctx ends; ring must not block for long. It keeps a connection of its own and makes
 // a new one when that is lost; what is rung meanwhile is not heard, so that ring
 // is called with "" after each new connection: look at all. Through a pooler of
 // transactions nothing is heard.

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"slices"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
@@ -110,20 +109,16 @@ func (t *tx) UpdateDeployment(ctx context.Context, d berth.Deployment) error {
 }
 
 // OpenDeployments implements store.Deployments.
-func (t *tx) OpenDeployments(ctx context.Context) ([]string, error) {
+func (t *tx) OpenDeployments(ctx context.Context, engine berth.Maybe[string]) (map[string]string, error) {
 	mine, org := narrowed(t.Scope(), "d.organization_id", "?1")
-	list := []string{}
+	open := make(map[string]string)
 	err := t.many(ctx, func(rows *sql.Rows) error {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return err
-		}
-		list = append(list, id)
-		return nil
-	}, `SELECT d.organization_id FROM tenant_deployments d
+		var organizationID, id string
+		err := rows.Scan(&organizationID, &id)
+		open[organizationID] = id
+		return err
+	}, `SELECT d.organization_id, d.id FROM tenant_deployments d
 		JOIN tenant_containers c ON c.id = d.container_id AND c.deprovisioned_at IS NULL
-		WHERE d.status = 'pending' AND `+mine, org)
-	// Here, not in SQL: to have them in order, SQLite would read all history.
-	slices.Sort(list)
-	return list, fault(ctx, err, "list open deployments")
+		WHERE d.status = 'pending' AND `+mine+` AND (?2 IS NULL OR c.engine_id IS nullif(?2, ''))`, org, given(engine))
+	return open, fault(ctx, err, "list open deployments")
 }

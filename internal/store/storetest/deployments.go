@@ -73,11 +73,18 @@ var deploymentTests = []test{
 	{"open deployments are those of living tenants", func(f fixture) {
 		f.insert(tenant(2), tenant(1), tenant(3))
 		one, two, three := f.get(org(1)), f.get(org(2)), f.get(org(3))
-		f.order(deployment(two), deployment(one), over(deployment(three), berth.DeploymentCompleted))
-		f.openAre(org(1), org(2))
+		d1, d2 := deployment(one), deployment(two)
+		f.order(d2, d1, over(deployment(three), berth.DeploymentCompleted))
+		f.openAre(berth.Maybe[string]{}, d1, d2)
 		f.open(org(3), nil)
+		f.openAre(berth.Known("engine-1"), d1, d2)
+		f.openAre(berth.Known(""))
+		one.EngineID = ""
+		f.tx(func(ctx context.Context, tx store.Tx) error { return tx.UpdateTenant(ctx, &one) })
+		f.openAre(berth.Known(""), d1)
+		f.openAre(berth.Known("engine-1"), d2)
 		f.bury(org(1))
-		f.openAre(org(2))
+		f.openAre(berth.Maybe[string]{}, d2)
 		f.open(org(1), nil)
 	}},
 	{"history is listed in the order of writing, newest first", func(f fixture) {
@@ -194,10 +201,14 @@ func (f fixture) open(organizationID string, want *berth.Deployment) {
 	})
 }
 
-func (f fixture) openAre(want ...string) {
+func (f fixture) openAre(engine berth.Maybe[string], list ...berth.Deployment) {
 	f.Helper()
+	want := map[string]string{}
+	for _, d := range list {
+		want[d.OrganizationID] = d.ID
+	}
 	f.view(operator, func(ctx context.Context, tx store.Tx) error {
-		got, err := tx.OpenDeployments(ctx)
+		got, err := tx.OpenDeployments(ctx, engine)
 		f.same(got, want)
 		return err
 	})
