@@ -46,7 +46,7 @@ func (t *tx) insertProbes(ctx context.Context, probes []berth.Probe) (int64, err
 		SELECT p.id, c.id, p.org, p.at, p.status, p.took, p.code, p.cause, p.cpu, p.memory, p.disk, p.type, p.endpoint, p.at
 		FROM ROWS FROM (json_to_recordset($1::json) AS (id uuid, org uuid, at timestamptz, status text, took integer, code integer, cause text,
 			cpu numeric, memory bigint, disk bigint, type text, endpoint text)) WITH ORDINALITY
-			AS p (id, org, at, status, took, code, cause, cpu, memory, disk, type, endpoint, mapping)
+			AS p (id, org, at, status, took, code, cause, cpu, memory, disk, type, endpoint, place)
 		JOIN public.tenant_containers c ON c.organization_id = p.org AND c.deprovisioned_at IS NULL ORDER BY p.place`, list)
 }
 
@@ -138,7 +138,7 @@ func (t *tx) PutHealth(ctx context.Context, periods []berth.HealthPeriod) error 
 		SELECT DISTINCT ON (tenant, resolution, start) tenant, org, resolution, start, healthy, unhealthy, timeouts, total, most
 		FROM ROWS FROM (json_to_recordset($1::json) AS (tenant uuid, org uuid, resolution text, start timestamptz, healthy bigint, unhealthy bigint,
 			timeouts bigint, total bigint, most bigint)) WITH ORDINALITY
-			AS p (tenant, org, resolution, start, healthy, unhealthy, timeouts, total, most, mapping)
+			AS p (tenant, org, resolution, start, healthy, unhealthy, timeouts, total, most, place)
 		ORDER BY tenant, resolution, start, place DESC
 		ON CONFLICT (container_id, resolution, period_start) DO UPDATE SET healthy_count = excluded.healthy_count,
 		unhealthy_count = excluded.unhealthy_count, timeout_count = excluded.timeout_count,

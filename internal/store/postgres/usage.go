@@ -81,7 +81,7 @@ var putUsage = `INSERT INTO public.tenant_resource_usage AS r (id, container_id,
 		cpu_max numeric, throttled bigint, memory_avg bigint, memory_max bigint, memory_limit bigint, oom bigint, rx bigint, tx bigint, disk bigint,
 		read bigint, written bigint, requests bigint, errors bigint, took bigint, samples bigint)) WITH ORDINALITY
 		AS u (id, org, start, stop, resolution, cpu_avg, cpu_max, throttled, memory_avg, memory_max, memory_limit, oom, rx, tx, disk,
-		read, written, requests, errors, took, samples, mapping)
+		read, written, requests, errors, took, samples, place)
 	JOIN LATERAL (SELECT coalesce(
 		(SELECT t.id FROM public.tenant_containers t WHERE t.organization_id = u.org AND t.deprovisioned_at IS NULL),
 		(SELECT t.id FROM public.tenant_containers t WHERE t.organization_id = u.org ORDER BY t.seq DESC LIMIT 1)) AS id) c ON c.id IS NOT NULL
