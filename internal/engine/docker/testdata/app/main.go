@@ -12,8 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
-	"time"
 )
 
 const file = "/data/value"
@@ -29,8 +29,6 @@ func main() {
 		}
 		if text, ok := strings.CutPrefix(arg, "err:"); ok {
 			fmt.Fprintln(os.Stderr, text)
-		} else if arg == "count" {
-			go count()
 		} else {
 			fmt.Println(arg)
 		}
@@ -43,6 +41,7 @@ func main() {
 	http.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, os.Getenv(r.FormValue("name")))
 	})
+	http.Handle("/count", &counter{})
 	http.HandleFunc("/put", func(w http.ResponseWriter, r *http.Request) {
 		if err := os.WriteFile(file, []byte(r.FormValue("v")), 0o600); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -71,17 +70,23 @@ func main() {
 	}
 }
 
-// count writes numbered lines for ever, some in bursts, to both streams in turn.
-func count() {
-	for n := 1; ; n++ {
+// counter writes numbered lines, to both streams in turn.
+type counter struct {
+	mu   sync.Mutex
+	last int
+}
+
+func (c *counter) ServeHTTP(_ http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, _ := strconv.Atoi(r.FormValue("n")) // none, then
+	for ; n > 0; n-- {
+		c.last++
 		out := os.Stdout
-		if n%2 == 0 {
+		if c.last%2 == 0 {
 			out = os.Stderr
 		}
-		fmt.Fprintln(out, "line", n)
-		if n%20 == 0 {
-			time.Sleep(10 * time.Millisecond) // as fast as a busy program logs, not as a core can: readers are to keep up
-		}
+		fmt.Fprintln(out, "line", c.last)
 	}
 }
 
