@@ -16,9 +16,11 @@ const (
 	leftoverBytes = 256 << 10
 	leftoverTime  = 2 * time.Second
 
-	// linger is how long a connection that is over still takes what its client
-	// sends: closing at once would take back the answer.
-	linger = 500 * time.Millisecond
+	// linger is how long a connection that is over waits for what its client still
+	// sends, and lingerMost for how long in all: closing at once would take back
+	// the answer.
+	linger     = 2 * time.Second
+	lingerMost = 10 * time.Second
 )
 
 // pacedBody is a request's body that must come at some rate, until the answer
@@ -55,7 +57,9 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	if b.left.Load() { // likewise
 		return 0, http.ErrBodyReadAfterClose
 	}
+	conn.paced.Store(true)
 	n, err := b.read(p)
+	conn.paced.Store(false)
 	b.waited += time.Since(began)
 	if errors.Is(err, os.ErrDeadlineExceeded) && !b.left.Load() {
 		return n, errSlowBody
@@ -100,7 +104,7 @@ func (b *pacedBody) leave(answered bool) {
 	case b.ended:
 		return
 	}
-	if answered {
+	if answered && !conn.slow.Load() {
 		_ = http.NewResponseController(b.flow.ResponseWriter).Flush()
 		_ = conn.SetReadDeadline(time.Now().Add(leftoverTime))
 		_, _ = io.CopyN(io.Discard, readerFunc(b.read), leftoverBytes)
@@ -116,13 +120,22 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// end reads what the client still sends on a connection that is over, for a
-// moment, and says that nothing comes.
-func (c *conn) end() (int, error) {
+// end tells the client that the answer is whole, and takes what it still sends,
+// for a moment, on a connection that is over. net/http reads, or closes, once it
+// has written the answer.
+func (c *conn) end() {
+	if c.ended.Swap(true) {
+		return
+	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	_ = c.Conn.SetReadDeadline(time.Now().Add(linger))
-	_, _ = io.CopyN(io.Discard, c.Conn, leftoverBytes)
-	return 0, io.EOF
+	buf := c.listener.edge.buffers.Get()
+	defer c.listener.edge.buffers.Put(buf)
+	for until := time.Now().Add(lingerMost); time.Now().Before(until); {
+		_ = c.Conn.SetReadDeadline(time.Now().Add(linger))
+		if _, err := c.Conn.Read(buf); err != nil {
+			return
+		}
+	}
 }

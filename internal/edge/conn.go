@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -27,6 +28,9 @@ type conn struct {
 	lasts   atomic.Int64 // until when the deadline of writes does, counted from edge.started
 	closed  atomic.Bool
 	over    atomic.Bool // nothing is read any more, once the answer is written
+	ended   atomic.Bool // and nothing that the client sends is taken
+	paced   atomic.Bool // somebody waits for a body, until a deadline
+	slow    atomic.Bool // which passed
 	once    sync.Once
 
 	asked bool          // it brought a request; listener.mu guards it and what follows
@@ -254,9 +258,13 @@ func contextOf(ctx context.Context, nc net.Conn) context.Context {
 // Read charges what comes as the head of a request.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.over.Load() {
-		return c.end()
+		c.end()
+		return 0, io.EOF
 	}
 	n, err := c.Conn.Read(p)
+	if err != nil && c.paced.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.slow.Store(true) // net/http, which sees the error next, ends the request's context as if the client had gone
+	}
 	if n == 0 || !c.reading.Load() {
 		return n, err
 	}
@@ -292,6 +300,14 @@ func (c *conn) SetDeadline(t time.Time) error {
 }
 
 func (c *conn) Close() error {
+	if c.over.Load() {
+		c.end()
+	}
+	return c.cutOff()
+}
+
+// cutOff closes the connection whatever is under way.
+func (c *conn) cutOff() error {
 	err := c.Conn.Close()
 	c.once.Do(func() {
 		c.closed.Store(true)

@@ -242,6 +242,26 @@ func TestABodyThatNobodyWantsHoldsNothing(t *testing.T) {
 	}
 }
 
+// Many clients read nothing before they have sent everything.
+func TestAnAnswerInTheMiddleOfAnUploadArrivesWhole(t *testing.T) {
+	t.Parallel()
+	port := freePort(t)
+	e, _ := running(t, edge.Options{})
+	apply(t, e, route(port, hostile(t, func(c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 413 Request Entity Too Large\r\nContent-Length: 7\r\n\r\ntoo big")
+		_, _ = io.Copy(io.Discard, c) // or the system would take the answer back
+	})))
+	const size = 16 << 20
+	c := dial(t, port)
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", size)
+	if _, err := c.Write(make([]byte, size)); err != nil {
+		t.Errorf("the upload: %v", err)
+	}
+	if res, body := read(t, c); res.StatusCode != 413 || body != "too big" {
+		t.Errorf("%d %q", res.StatusCode, body)
+	}
+}
+
 func TestAClientThatTakesNothingIsCutOff(t *testing.T) {
 	port := freePort(t)
 	e, _ := running(t, edge.Options{StallTimeout: 100 * time.Millisecond})

@@ -184,7 +184,7 @@ func (l *listener) drain(ctx context.Context) {
 		l.edge.opts.Log.Warn("connections cut off at the drain deadline", "tenant", l.org, "port", l.port, "connections", len(left))
 	}
 	for _, c := range left {
-		_ = c.Close()
+		_ = c.cutOff()
 	}
 	l.cut() // a handler that writes to an upstream does not see its client go
 	<-l.quiet

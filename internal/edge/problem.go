@@ -119,7 +119,10 @@ func noTunnel() problem {
 // only while nothing of an answer was written.
 func (t *target) answerError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the client has gone; net/http closes without a log line
+		if !flowOf(r.Context()).conn.slow.Load() {
+			panic(http.ErrAbortHandler) // the client has gone; net/http closes without a log line
+		}
+		err = errSlowBody
 	}
 	p := t.problemOf(err)
 	t.listener.edge.opts.Log.Debug("request not forwarded", "tenant", t.route.OrganizationID, "code", p.Code, "error", err)
