@@ -119,12 +119,13 @@ func KeepOthers(stack berth.Stack, seen berth.Observed) berth.Stack {
 }
 
 // inTheWay names the services of which something runs that is not wanted and
-// writes to a volume which a container that is to be made needs for itself: a
-// volume may change its service from one version to the next.
+// writes to a volume which a container that is to be made or started needs for
+// itself: a volume may change its service from one version to the next, and
+// several services may write to it.
 func (t transition) inTheWay() (services []string) {
 	needed := map[string]bool{}
 	for _, want := range t.stack.Instances() {
-		if _, there := t.kept[want.Slot]; there {
+		if c, there := t.kept[want.Slot]; there && (IsUp(c) || want.Service.Once) {
 			continue
 		}
 		for _, mount := range want.Service.Mounts {

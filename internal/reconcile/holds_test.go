@@ -260,3 +260,33 @@ func TestAVolumeThatIsSharedNoMoreIsNotSharedOnTheWayBack(t *testing.T) {
 		}
 	})
 }
+
+// Two services write to a volume that they share, until a version of the app in
+// which only one of them does. That one needs no other version, and is down.
+func TestWhatIsLeftOfAnotherWriterKeepsNoServiceFromBeingStarted(t *testing.T) {
+	writer := "  worker:\n    image: app:1\n    user: \"1000:1000\"\n    command: [work]\n"
+	both := strings.Replace(singleData, "volumes: {data", writer+"    volumes: [\"data:/data\"]\nvolumes: {data", 1)
+	both = strings.Replace(both, "x-berth: {", "x-berth: {volumes: {data: {shared: true}}, ", 1)
+	one := strings.Replace(singleData, "volumes: {data", writer+"volumes: {data", 1)
+	for _, willful := range []bool{false, true} {
+		inBubble(t, func(w *world) {
+			if willful {
+				w.engine.SetWillful(true)
+			}
+			w.run()
+			w.apply([]byte(both))
+			w.provisionOf(1, "single")
+			w.apply([]byte(one))
+			w.stop()
+			w.manual.Kill(t, w.observedWhileDown(1))
+			r, err := w.service.Deploy(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Deploy{Blueprint: bp("single")})
+			w.must(err)
+			w.wire()
+			w.run()
+			w.completed(r, nil)
+			if o := w.observed(1); len(o.Instances) != 2 || w.state(1) != berth.RouteServing {
+				t.Errorf("%v, and the route is %s", w.manual.State(orgID(1)), w.state(1))
+			}
+		})
+	}
+}
