@@ -285,8 +285,7 @@ func (p *pass) observe(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.see(seen)
-		p.saw = began
+		p.see(seen, began)
 		return nil
 	})
 }
@@ -296,9 +295,11 @@ func (p *pass) fresh() bool {
 	return p.Tenant.EngineID == "" || p.Deployment != nil && p.Deployment.Type == berth.DeployProvision && p.Deployment.StartedAt.IsZero()
 }
 
-// see takes in what an engine showed.
-func (p *pass) see(seen berth.Observed) {
-	p.Seen, p.saw = seen, time.Now()
+// see takes in what an engine showed that was asked then. A change of the engine
+// may show some of what it found at first: what is heard of from then on may not
+// be in it, and is looked at again.
+func (p *pass) see(seen berth.Observed, asked time.Time) {
+	p.Seen, p.saw = seen, asked
 	p.histories.keep(seen)
 }
 
@@ -402,9 +403,10 @@ func (p *pass) lookAgain(ctx context.Context) {
 		return
 	}
 	_ = p.call(ctx, p.lanes.look, lineWait, func(ctx context.Context) error {
+		began := time.Now()
 		seen, err := p.Engine.Observe(ctx, p.Tenant.OrganizationID)
 		if err == nil {
-			p.see(seen)
+			p.see(seen, began)
 		}
 		return err
 	})

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -102,5 +103,39 @@ func TestNewsDuringAPassAreNotLost(t *testing.T) {
 		if !killed.Load() {
 			t.Error("it was never killed")
 		}
+	})
+}
+
+// A worker ends when an Apply has looked at it for the last time, and before that
+// returns. No scan comes to find it, and nobody asks a worker whether it is well.
+func TestNewsAtTheEndOfAnApplyAreNotLost(t *testing.T) {
+	worker := "  worker:\n    image: app:1\n    user: \"1000:1000\"\n    command: [work]\n"
+	inBubble(t, func(w *world) {
+		w.config.ScanInterval = time.Hour
+		w.wire()
+		w.run()
+		w.apply([]byte(strings.Replace(single, "x-berth", worker+"x-berth", 1)))
+		w.provisionOf(1, "single")
+		at := func() berth.Instance {
+			list := w.observed(1).Instances
+			return list[slices.IndexFunc(list, func(c berth.Instance) bool { return c.Service == "worker" })]
+		}
+		var started atomic.Int32
+		var killed atomic.Bool
+		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+			switch {
+			case s.After && strings.HasPrefix(s.Op, "start container"):
+				started.Add(1)
+			case s.After && s.Op == "observe" && started.Load() == 2 && killed.CompareAndSwap(false, true):
+				w.manual.TryKill(at().ID)
+				<-time.After(50 * time.Millisecond) // the event comes first
+			}
+			return nil
+		})
+		w.completed(w.service.Restart(ctx, w.actor, tenancy.Call{}, orgID(1)))
+		if !killed.Load() {
+			t.Fatal("it was never killed")
+		}
+		w.eventually(soon, "it runs again", func() bool { return at().State == berth.InstanceRunning })
 	})
 }

@@ -275,9 +275,10 @@ func (p *pass) drain() {
 func (p *pass) halt(ctx context.Context, stack berth.Stack) error {
 	p.progress("stop")
 	return p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error {
+		began := time.Now()
 		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
-			p.see(seen)
+			p.see(seen, began)
 			p.histories.stopped(p.Tenant.OrganizationID, seen)
 			// What crashed until now is told, but is none of the restart's.
 			p.histories.ofInstances(p.Tenant.OrganizationID, seen, func(berth.Instance) bool { return false })
@@ -299,12 +300,13 @@ func (p *pass) apply(ctx context.Context, stack berth.Stack, again bool) error {
 	p.progress("apply")
 	missing := false
 	err := p.call(ctx, lane, p.changeDeadline(), func(ctx context.Context) error {
+		began := time.Now()
 		seen, err := p.Engine.Apply(ctx, stack)
 		if berth.Is(err, berth.CodeImageNotFound) {
 			missing = true
 		}
 		if err == nil {
-			p.see(seen)
+			p.see(seen, began)
 			if !stack.Run {
 				p.histories.stopped(p.Tenant.OrganizationID, seen)
 			}
