@@ -24,8 +24,12 @@ const (
 )
 
 // instanceHistory is what the loop remembers of one container's crashes. Restarts by the
-// engine and by us count alike.
+// engine and by us count alike, and so does an engine's putting another container
+// in its place: that one inherits it.
 type instanceHistory struct {
+	slot     berth.Slot
+	hash     string
+	replaced bool      // it ended, and the engine put another one in its place since the last look
 	restarts int       // as the engine last showed
 	started  time.Time // the same
 	since    time.Time // when it was first seen with that start
@@ -82,7 +86,7 @@ func (s *histories) ofInstances(organizationID string, seen berth.Observed, fres
 }
 
 func firstSeen(c berth.Instance, fresh bool) *instanceHistory {
-	l := &instanceHistory{started: c.StartedAt, since: time.Now()}
+	l := &instanceHistory{slot: c.Slot(), hash: c.Hash, started: c.StartedAt, since: time.Now()}
 	if !fresh {
 		l.restarts = c.Restarts
 		if c.State == berth.InstanceExited {
@@ -100,6 +104,9 @@ func (l *instanceHistory) see(c berth.Instance) {
 		l.crashes = 0
 	}
 	news := max(c.Restarts-l.restarts, 0)
+	if l.replaced {
+		news, l.replaced = news+1, false
+	}
 	if c.Unattended && c.State == berth.InstanceExited && !l.ended.Equal(c.StartedAt) {
 		news++
 		l.ended = c.StartedAt

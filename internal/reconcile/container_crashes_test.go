@@ -85,6 +85,57 @@ func TestAContainerThatCrashesTooOftenIsGivenUpUntilItIsStartedAgain(t *testing.
 	})
 }
 
+// An engine may start a container again, or put another one in its place.
+func TestCrashesCountWhateverContainerComesAfter(t *testing.T) {
+	for name, crash := range map[string]func(w *world, id string){
+		"started again": func(w *world, id string) { w.manual.Crash(t, id, 3) },
+		"replaced":      func(w *world, id string) { w.manual.End(t, id, 3, false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				if name == "replaced" {
+					w.engine.SetWillful(true)
+				}
+				w.run()
+				w.completed(w.provision(1, "app:1", true))
+				ids := map[string]bool{}
+				for n := range 8 {
+					id := w.observed(1).Instances[0].ID
+					ids[id] = true
+					if crash(w, id); n < 7 {
+						w.eventually(time.Minute, "it is well again", func() bool { return w.state(1) == berth.RouteServing && w.tenant(1).Health == berth.HealthHealthy })
+						<-time.After(10 * time.Second)
+					}
+				}
+				if name == "replaced" && len(ids) != 8 {
+					t.Errorf("%d containers", len(ids))
+				}
+				w.eventually(time.Minute, "it is given up", func() bool { return strings.HasPrefix(w.tenant(1).Cause, "given up: service app crashed 8 times") })
+				if got := w.messages(1); len(got) < 2 || !strings.HasPrefix(got[0], "crashed: service app ended with exit code 3") || slices.ContainsFunc(got, func(m string) bool { return strings.HasPrefix(m, "drift") }) {
+					t.Errorf("told as %q", got)
+				}
+			})
+		})
+	}
+}
+
+// An engine with controllers of its own does not miss what was removed by hand.
+func TestWhatIsRemovedByHandTenTimesDidNotCrash(t *testing.T) {
+	inBubble(t, func(w *world) {
+		w.engine.SetWillful(true)
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		for range 10 {
+			w.manual.Remove(t, "container", w.observed(1).Instances[0].Name)
+			w.eventually(time.Minute, "it is back and well", func() bool { return w.running(1) && w.state(1) == berth.RouteServing })
+			<-time.After(10 * time.Second)
+		}
+		if kinds := w.events(1); slices.Contains(kinds, berth.EventCrashed) || w.tenant(1).Status != berth.StatusRunning {
+			t.Errorf("told as %v, and it is %s", kinds, w.tenant(1).Status)
+		}
+	})
+}
+
 // However fast the engine starts it again.
 func TestACrashIsToldWithExitCodeAndLastLinesAndIsNoDrift(t *testing.T) {
 	inBubble(t, func(w *world) {

@@ -40,7 +40,7 @@ func (s *histories) recall(t berth.Tenant, changing bool, seen berth.Observed) (
 				it.proven[c.ID] = c.StartedAt
 			}
 			if !plan.IsUp(c) && t.Status == berth.StatusFailed && strings.HasPrefix(t.Cause, plan.GivenUp) {
-				it.instances[c.ID] = &instanceHistory{restarts: c.Restarts, started: c.StartedAt, since: time.Now(), crashes: plan.MaxCrashes}
+				it.instances[c.ID] = &instanceHistory{slot: c.Slot(), hash: c.Hash, restarts: c.Restarts, started: c.StartedAt, since: time.Now(), crashes: plan.MaxCrashes}
 			}
 		}
 	}
@@ -71,17 +71,43 @@ func (s *histories) prove(organizationID string, list []berth.Instance) {
 	})
 }
 
-// keep forgets the containers that are not there any more.
-func (s *histories) keep(seen berth.Observed) {
+// keep forgets the containers that are not there any more. Where the engine put
+// another one of the same version in the place of one that is gone, that one has
+// its past; what we made anew ourselves (changed) begins one.
+func (s *histories) keep(seen berth.Observed, changed bool) {
 	there := make(map[string]bool, len(seen.Instances))
 	for _, c := range seen.Instances {
 		there[c.ID] = true
 	}
 	s.update(seen.OrganizationID, func(it *tenantHistory) {
+		if !changed {
+			for _, c := range seen.Instances {
+				it.inherit(c, there)
+			}
+		}
 		maps.DeleteFunc(it.proven, func(id string, _ time.Time) bool { return !there[id] })
 		maps.DeleteFunc(it.ends, func(id string, _ ending) bool { return !there[id] })
 		maps.DeleteFunc(it.instances, func(id string, _ *instanceHistory) bool { return !there[id] })
 	})
+}
+
+// inherit gives a container the past of one that is gone and whose place it has.
+// That it had to be replaced is a crash if an event told that it ended.
+func (it *tenantHistory) inherit(c berth.Instance, there map[string]bool) {
+	if it.instances[c.ID] != nil {
+		return
+	}
+	for id, l := range it.instances {
+		if there[id] || l.slot != c.Slot() || l.hash != c.Hash {
+			continue
+		}
+		delete(it.instances, id)
+		it.instances[c.ID] = l
+		if end := it.ends[id]; end.last != nil {
+			it.ends[c.ID], l.replaced = end, true
+		}
+		return
+	}
 }
 
 func (s *histories) update(organizationID string, f func(*tenantHistory)) {

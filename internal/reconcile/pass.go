@@ -285,7 +285,7 @@ func (p *pass) observe(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.see(seen, began)
+		p.look(seen, began)
 		return nil
 	})
 }
@@ -295,12 +295,17 @@ func (p *pass) fresh() bool {
 	return p.Tenant.EngineID == "" || p.Deployment != nil && p.Deployment.Type == berth.DeployProvision && p.Deployment.StartedAt.IsZero()
 }
 
-// see takes in what an engine showed that was asked then. A change of the engine
-// may show some of what it found at first: what is heard of from then on may not
-// be in it, and is looked at again.
-func (p *pass) see(seen berth.Observed, asked time.Time) {
+// look takes in what an engine showed that was asked then.
+func (p *pass) look(seen berth.Observed, asked time.Time) {
 	p.Seen, p.saw = seen, asked
-	p.histories.keep(seen)
+	p.histories.keep(seen, false)
+}
+
+// changed takes in what a change showed that was begun then. It may hold some of
+// what was found at first: what is heard of from then on is looked at again.
+func (p *pass) changed(seen berth.Observed, begun time.Time) {
+	p.Seen, p.saw = seen, begun
+	p.histories.keep(seen, true)
 }
 
 // urgency is the pass's in every lane.
@@ -406,7 +411,7 @@ func (p *pass) lookAgain(ctx context.Context) {
 		began := time.Now()
 		seen, err := p.Engine.Observe(ctx, p.Tenant.OrganizationID)
 		if err == nil {
-			p.see(seen, began)
+			p.look(seen, began)
 		}
 		return err
 	})

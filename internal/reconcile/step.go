@@ -278,7 +278,7 @@ func (p *pass) halt(ctx context.Context, stack berth.Stack) error {
 		began := time.Now()
 		seen, err := p.Engine.Apply(ctx, stack)
 		if err == nil {
-			p.see(seen, began)
+			p.changed(seen, began)
 			p.histories.stopped(p.Tenant.OrganizationID, seen)
 			// What crashed until now is told, but is none of the restart's.
 			p.histories.ofInstances(p.Tenant.OrganizationID, seen, func(berth.Instance) bool { return false })
@@ -306,7 +306,7 @@ func (p *pass) apply(ctx context.Context, stack berth.Stack, again bool) error {
 			missing = true
 		}
 		if err == nil {
-			p.see(seen, began)
+			p.changed(seen, began)
 			if !stack.Run {
 				p.histories.stopped(p.Tenant.OrganizationID, seen)
 			}
