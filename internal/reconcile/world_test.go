@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ncruces/go-sqlite3/vfs"
 	"go.uber.org/goleak"
 
 	"github.com/unite-hub/berth"
@@ -27,7 +28,10 @@ import (
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	vfs.Register(unsynced, forgetful{vfs.Find("").(vfs.VFSFilename)})
+	goleak.VerifyTestMain(m)
+}
 
 // world is a whole Berth on a fake engine: real use cases, real loop, real
 // database. It can crash and come back.
@@ -76,7 +80,7 @@ func newWorld(t testing.TB, dir string) *world {
 	var err error
 	w.box, err = secret.Create(dir)
 	w.must(err)
-	w.store, err = sqlite.Open(context.Background(), sqlite.Options{Path: filepath.Join(dir, "berth.db")})
+	w.store, err = openStore(filepath.Join(dir, "berth.db"))
 	w.must(err)
 	w.turns = inTurn{storetest.Again(w.store), make(chan struct{}, 1)}
 	w.wire()
@@ -389,5 +393,3 @@ func (noFiles) Write(string, []byte) error              { return nil }
 func (noFiles) WriteEnv(string, []byte) (string, error) { return "", nil }
 func (noFiles) Forget(string) error                     { return nil }
 func (noFiles) Remove(string) error                     { return nil }
-
-var _ store.Store = (*sqlite.Store)(nil)
