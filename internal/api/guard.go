@@ -21,9 +21,9 @@ type (
 // else of the request is looked at. It and guarded are the only ways to register
 // one that is not open.
 func secured[I, O any](s *server, op huma.Operation, h func(ctx context.Context, actor berth.Actor, in *I) (*O, error)) {
-	if keeps(op, any(new(I))) {
+	if takesKey(op) {
 		op.Parameters = append(slices.Clone(op.Parameters), keyParameter())
-		op.Middlewares = append(op.Middlewares, s.repeatable)
+		op.Middlewares = append(op.Middlewares, s.once(isOrder(any(new(I)))))
 	}
 	guarded(s, op, s.actor, h)
 }
@@ -43,7 +43,7 @@ func guarded[W, I, O any](s *server, op huma.Operation, who func(huma.Context) (
 		// Without the middleware there is no actor, and the zero one may do nothing.
 		actor, _ := ctx.Value(actorKey{}).(W)
 		out, err := h(ctx, actor, in)
-		if no := withdrawnFrom(ctx); no != nil && !keeps(op, any(in)) {
+		if no := withdrawnFrom(ctx); no != nil && (isOrder(any(in)) || !takesKey(op)) {
 			out, err = nil, no // what was ordered stays so; the answer is not theirs any more
 		}
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/idempotency"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
@@ -21,21 +22,20 @@ type Target struct {
 // Order is what every mutation may carry.
 type Order struct {
 	Wait    int    `query:"wait" default:"60" minimum:"0" maximum:"600" doc:"seconds to wait for the end; 202 if it takes longer"`
-	Key     string `header:"Idempotency-Key" maxLength:"255" pattern:"^[!-~ ]*$" doc:"the same key repeats the first answer"`
 	Trace   string `header:"traceparent" doc:"W3C trace context: the span that the order's trace hangs below"`
 	RawBody []byte `contentType:"application/json"`
 
-	fingerprint []byte
+	keyed idempotency.Request
 }
 
-// Resolve keeps what identifies the request; huma calls it before the handler.
+// Resolve keeps the idempotency key; huma calls it before the handler.
 func (o *Order) Resolve(ctx huma.Context) []error {
-	o.fingerprint = fingerprint(ctx.Method(), ctx.URL(), o.RawBody)
+	o.keyed, _ = ctx.Context().Value(keyedKey{}).(idempotency.Request)
 	return nil
 }
 
 func (o *Order) call(notes string) tenancy.Call {
-	return tenancy.Call{IdempotencyKey: o.Key, Fingerprint: o.fingerprint, Notes: notes, Traceparent: o.Trace}
+	return tenancy.Call{Request: o.keyed, Notes: notes, Traceparent: o.Trace}
 }
 
 // answer is a response whose bytes are known, so that they can be repeated.
@@ -48,7 +48,7 @@ type answer struct {
 // finish waits for an order's end, as long as the client wants, and answers.
 func (s *server) finish(ctx context.Context, actor berth.Actor, o *Order, r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (*answer, error) {
 	if r.Answer != nil {
-		return answerOf(r.AnswerStatus, r.Answer), nil
+		return answerOf(r.Answer.Status, r.Answer.Body), nil
 	}
 	wait, cancel := context.WithTimeout(ctx, time.Duration(o.Wait)*time.Second)
 	defer cancel()
@@ -56,37 +56,28 @@ func (s *server) finish(ctx context.Context, actor berth.Actor, o *Order, r tena
 	if err != nil {
 		return nil, err
 	}
-	a, final, err := render(r, done, body)
-	if err != nil || !final || o.Key == "" {
-		return a, err
-	}
-	if err := s.Service.Answered(context.WithoutCancel(ctx), actor, o.Key, a.Status, a.Body); err != nil {
-		// The work is done: the answer is due, and can be made again.
-		s.Log.Warn("answer could not be remembered", "tenant", r.Tenant.OrganizationID, "error", err)
-	}
-	return a, nil
+	return render(r, done, body)
 }
 
-// render makes the answer to an order as it stands; final tells whether it is
-// over.
-func render(r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (a *answer, final bool, err error) {
+// render makes the answer to an order as it stands: 202 while it is under way.
+func render(r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (*answer, error) {
 	d := r.Deployment
 	if d.Status == berth.DeploymentFailed || d.Status == berth.DeploymentSuperseded {
 		p := problemFrom(&berth.Error{
 			Code: berth.CodeDeploymentFailed, Message: "The " + string(d.Type) + " failed: " + d.Error, Deployment: d.ID,
 			Hint: "mend the cause and try again; berth logs and berth deployments tell more",
 		})
-		return answerOf(p.Status, p.body()), true, nil
+		return answerOf(p.Status, p.body()), nil
 	}
 	data, err := json.Marshal(body(r))
 	if err != nil {
-		return nil, false, berth.Errorf(berth.CodeInternal, "encode answer: %w", err)
+		return nil, berth.Errorf(berth.CodeInternal, "encode answer: %w", err)
 	}
 	status := http.StatusAccepted
 	if d.Over() {
 		status = done
 	}
-	return answerOf(status, append(data, '\n')), d.Over(), nil
+	return answerOf(status, append(data, '\n')), nil
 }
 
 func answerOf(status int, body []byte) *answer {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/idempotency"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
@@ -29,7 +30,7 @@ func TestARepeatedCallInterruptsNoPull(t *testing.T) {
 			return nil
 		})
 		tag := "registry.example/app:9"
-		call := tenancy.Call{IdempotencyKey: "k", Fingerprint: []byte("f")}
+		call := tenancy.Call{Request: idempotency.Request{Key: "k", Fingerprint: []byte("f"), Order: true}}
 		for range 10 {
 			r, err := w.service.Deploy(ctx, w.actor, call, orgID(1), tenancy.Deploy{ImageTag: &tag})
 			w.must(err)

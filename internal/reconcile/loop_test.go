@@ -10,6 +10,7 @@ import (
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/idempotency"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
@@ -441,7 +442,7 @@ func TestTheSweeperRemovesWhatCameAfterTheEnd(t *testing.T) {
 func TestIdempotencyKeysAreForgottenAfterADay(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.run()
-		call := tenancy.Call{IdempotencyKey: "k", Fingerprint: []byte("f")}
+		call := tenancy.Call{Request: idempotency.Request{Key: "k", Fingerprint: []byte("f"), Order: true}}
 		known := func() bool {
 			again, err := w.service.Provision(ctx, w.actor, call, tenancy.Provision{OrganizationID: orgID(1), Name: "T", ImageTag: "app:1"})
 			return err == nil && again.Earlier

@@ -1,11 +1,11 @@
 package tenancy
 
 import (
-	"bytes"
 	"context"
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/idempotency"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -39,7 +39,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 	repeated := false // nothing is new: what works on it is not interrupted
 	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		var err error
-		if r, err = s.earlier(ctx, tx, call); err != nil || r.Earlier {
+		if r, err = s.earlier(ctx, tx, actor, call); err != nil || r.Earlier {
 			repeated = true
 			if err == nil { // to repeat an answer takes what the order took
 				err = authorise(ctx, tx, actor, what.scope, r.Tenant.OrganizationID)
@@ -161,7 +161,7 @@ func (s *Service) record(ctx context.Context, tx store.Tx, call Call, t berth.Te
 	if err := tx.InsertDeployment(ctx, d); err != nil {
 		return Receipt{}, err
 	}
-	return s.receipt(t, d), s.claim(ctx, tx, call, d)
+	return s.receipt(t, d), s.requests.Claim(ctx, tx, call.Request, d.ID)
 }
 
 func (s *Service) receipt(t berth.Tenant, d berth.Deployment) Receipt {
@@ -170,19 +170,13 @@ func (s *Service) receipt(t berth.Tenant, d berth.Deployment) Receipt {
 
 // earlier returns the receipt of the call that used the same idempotency key
 // before, if any.
-func (s *Service) earlier(ctx context.Context, tx store.Tx, call Call) (Receipt, error) {
-	if call.IdempotencyKey == "" {
-		return Receipt{}, nil
-	}
-	first, ok, err := tx.Request(ctx, call.IdempotencyKey)
-	if err != nil || !ok || first.Released() {
+func (s *Service) earlier(ctx context.Context, tx store.Tx, actor berth.Actor, call Call) (Receipt, error) {
+	first, err := s.requests.First(ctx, tx, actor, call.Request)
+	if err != nil || first == nil {
 		return Receipt{}, err
 	}
-	if !bytes.Equal(first.Fingerprint, call.Fingerprint) {
-		return Receipt{}, KeyReused()
-	}
 	r, err := s.revisit(ctx, tx, first.DeploymentID)
-	r.Earlier, r.Answer, r.AnswerStatus = true, first.Answer, first.Status
+	r.Earlier, r.Answer = true, first.Answer
 	return r, err
 }
 
@@ -201,32 +195,10 @@ func (s *Service) revisit(ctx context.Context, tx store.Tx, deploymentID string)
 	return s.receipt(t, d), nil
 }
 
-// KeyReused is the error of a request whose idempotency key was another's.
-func KeyReused() error {
-	return berth.Errorf(berth.CodeIdempotencyMismatch, "Idempotency-Key was used for another request").
-		WithField("Idempotency-Key").WithHint("use a new key for each new request; repeat a request unchanged under its own key")
-}
-
-func (s *Service) claim(ctx context.Context, tx store.Requests, call Call, d berth.Deployment) error {
-	if call.IdempotencyKey == "" {
-		return nil
-	}
-	return tx.PutRequest(ctx, store.Request{
-		Key: call.IdempotencyKey, Fingerprint: call.Fingerprint, DeploymentID: d.ID, CreatedAt: d.CreatedAt,
-	})
-}
-
-// Answered stores the final answer to a call with an idempotency key, to be
-// repeated byte for byte.
-func (s *Service) Answered(ctx context.Context, actor berth.Actor, key string, status int, body []byte) error {
-	return s.store.InTx(ctx, actor, func(tx store.Tx) error {
-		r, ok, err := tx.Request(ctx, key)
-		if err != nil || !ok || r.Status != 0 {
-			return err
-		}
-		r.Status, r.Answer = status, body
-		return tx.PutRequest(ctx, r)
-	})
+// Once has run do a mutation unless it was done before under its idempotency key,
+// and returns the answer: see idempotency.Requests.
+func (s *Service) Once(ctx context.Context, actor berth.Actor, q idempotency.Request, run func() (idempotency.Answer, idempotency.End)) (*idempotency.Answer, error) {
+	return s.requests.Do(ctx, actor, q, run)
 }
 
 // Await returns when the deployment of r is over or ctx ends, whichever comes
@@ -245,6 +217,6 @@ func (s *Service) Await(ctx context.Context, actor berth.Actor, r Receipt) (Rece
 		next, err = s.revisit(ctx, tx, r.Deployment.ID)
 		return err
 	})
-	next.Earlier, next.Answer, next.AnswerStatus = r.Earlier, r.Answer, r.AnswerStatus
+	next.Earlier, next.Answer = r.Earlier, r.Answer
 	return next, err
 }

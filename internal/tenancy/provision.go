@@ -39,7 +39,7 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 	var r Receipt
 	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		var err error
-		if r, err = s.earlier(ctx, tx, call); err != nil || r.Earlier {
+		if r, err = s.earlier(ctx, tx, actor, call); err != nil || r.Earlier {
 			return err
 		}
 		t := t // a transaction that is run again begins anew
@@ -65,7 +65,7 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 			return err
 		}
 		r = s.receipt(t, d)
-		if err := s.claim(ctx, tx, call, d); err != nil {
+		if err := s.requests.Claim(ctx, tx, call.Request, d.ID); err != nil {
 			return err
 		}
 		return s.auditOrder(ctx, tx, actor, provisions, nil, r)

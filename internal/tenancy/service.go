@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/idempotency"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -134,21 +135,22 @@ type Parts struct {
 
 // Service holds the use cases. Its methods may be called concurrently.
 type Service struct {
-	config  Config
-	store   store.Store
-	loop    Loop
-	ports   Ports
-	secrets Secrets
-	keys    Keys
-	catalog *store.Catalog[Blueprint]
-	files   Files
-	health  Health
-	logs    Logs
-	meter   Meter
-	traces  Traces
-	rotated func()
-	leading func() bool
-	now     func() time.Time
+	config   Config
+	store    store.Store
+	loop     Loop
+	ports    Ports
+	secrets  Secrets
+	keys     Keys
+	catalog  *store.Catalog[Blueprint]
+	files    Files
+	health   Health
+	logs     Logs
+	meter    Meter
+	traces   Traces
+	requests *idempotency.Requests
+	rotated  func()
+	leading  func() bool
+	now      func() time.Time
 }
 
 // New returns a Service.
@@ -156,6 +158,7 @@ func New(c Config, p Parts) *Service {
 	return &Service{
 		config: c, store: p.Store, loop: p.Loop, ports: p.Ports, secrets: p.Secrets, keys: p.Keys, catalog: p.Catalog, files: p.Files,
 		health: p.Health, logs: p.Logs, meter: p.Meter, traces: p.Traces, rotated: p.Rotated, leading: p.Leading, now: c.Now,
+		requests: idempotency.New(p.Store, p.Secrets, c.Now),
 	}
 }
 
@@ -183,10 +186,9 @@ func (s *Service) Leading() (leading, known bool) {
 
 // Call says how an order came.
 type Call struct {
-	IdempotencyKey string // "" for none
-	Fingerprint    []byte // of method, path and body
-	Notes          string // see berth.ValidateNotes; a provision has none
-	Traceparent    string // of the caller's trace (W3C); "" for none, and ignored if it is none
+	idempotency.Request
+	Notes       string // see berth.ValidateNotes; a provision has none
+	Traceparent string // of the caller's trace (W3C); "" for none, and ignored if it is none
 }
 
 // Receipt is the answer to an order: it is on disk.
@@ -197,9 +199,8 @@ type Receipt struct {
 	// Earlier is set when the call's idempotency key had been used: the
 	// receipt is of the first call, and Answer, if not nil, is what it was
 	// answered with.
-	Earlier      bool
-	Answer       []byte
-	AnswerStatus int
+	Earlier bool
+	Answer  *idempotency.Answer
 }
 
 // Provision is a request for a new tenant. What is left out, the blueprint says.
