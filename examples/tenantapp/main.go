@@ -23,18 +23,18 @@ var version = "dev"
 
 // Variables that say how the app behaves from its start:
 //
-//	START_DELAY_MS  milliseconds to wait before it listens
-//	CRASH_ON_START  exit code to end with at once
+//	START_DELAY_MS  milliseconds to wait before it listens, or crashes
+//	CRASH_ON_START  exit code to end with instead
 //	SICK            if not empty, the health check answers 500
 //	TENANTAPP_TEST  if not empty, /api/env shows values
 //	DATA_DIR        where /api/data keeps its files; /app/public/uploads
 func main() {
+	if ms, err := strconv.Atoi(os.Getenv("START_DELAY_MS")); err == nil {
+		time.Sleep(time.Duration(ms) * time.Millisecond) // slow to start, as told
+	}
 	if code, err := strconv.Atoi(os.Getenv("CRASH_ON_START")); err == nil {
 		log.Printf("crashing on start with code %d, as told", code)
 		os.Exit(code)
-	}
-	if ms, err := strconv.Atoi(os.Getenv("START_DELAY_MS")); err == nil {
-		time.Sleep(time.Duration(ms) * time.Millisecond) // slow to start, as told
 	}
 	if err := run(); err != nil {
 		log.Fatal(err)

@@ -35,7 +35,7 @@ func newSite(t *testing.T, number, ports int, args ...string) *site {
 		t.Fatal(err)
 	}
 	s := &site{Site: testbed.NewSite(t), process: &testbed.Process{
-		Binary: rig.Binary, StateDir: t.TempDir(), Ports: free, Pool: fmt.Sprintf("10.71.%d.0/21", number*8), Args: args,
+		Binary: rig.Binary, StateDir: t.TempDir(), Ports: free, Pool: fmt.Sprintf("10.%d.%d.0/21", 71+number/32*2, number%32*8), Args: args, // 10.72 is others'
 	}}
 	s.api = s.Serve(s.process)
 	return s
