@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,26 +99,36 @@ func (l *Loop) watchEngine(ctx context.Context) error {
 	}
 }
 
+// markBatch is how many tenants one transaction marks: others write in between.
+const markBatch = 100
+
 // markUnknown marks the health of every running tenant as unknown, when the engine
 // stops to answer: what can't be seen is not claimed.
 func (l *Loop) markUnknown(ctx context.Context) {
-	f := newSnapshot()
-	if err := l.readStore(ctx, &f, false); err != nil {
-		l.Log.Warn("health could not be marked unknown", "error", err)
-		return
-	}
-	err := l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
-		for _, t := range f.tenants {
-			if t.Status != berth.StatusRunning || t.Health == berth.HealthUnknown {
-				continue
+	var well []berth.Tenant
+	err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
+		well = well[:0]
+		return l.eachTenant(ctx, tx, func(t berth.Tenant, _ string) error {
+			if t.Status == berth.StatusRunning && t.Health != berth.HealthUnknown {
+				well = append(well, t)
 			}
-			t.Health = berth.HealthUnknown
-			if err := tx.UpdateTenant(ctx, &t); err != nil && !berth.Is(err, berth.CodeStale) {
-				return err
-			}
-		}
-		return nil
+			return nil
+		})
 	})
+	for batch := range slices.Chunk(well, markBatch) {
+		if err != nil {
+			break
+		}
+		err = l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+			for _, t := range batch {
+				t.Health = berth.HealthUnknown
+				if err := tx.UpdateTenant(ctx, &t); err != nil && !berth.Is(err, berth.CodeStale) {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if err != nil {
 		l.Log.Warn("health could not be marked unknown", "error", err)
 	}

@@ -123,17 +123,13 @@ func (m *members) differs(organizationID string, seen berth.Observed) bool {
 }
 
 // keep forgets the tenants that are not among those that live.
-func (m *members) keep(living []berth.Tenant) {
+func (m *members) keep(living map[string]bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	left := make(map[string][]berth.Member, len(living))
-	for _, t := range living {
-		if list, ok := m.byOrg[t.OrganizationID]; ok {
-			left[t.OrganizationID] = list
+	for org := range m.byOrg {
+		if !living[org] {
+			delete(m.byOrg, org)
+			m.sorted = nil
 		}
 	}
-	if len(left) < len(m.byOrg) {
-		m.sorted = nil
-	}
-	m.byOrg = left
 }

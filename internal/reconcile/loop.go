@@ -90,7 +90,7 @@ type Loop struct {
 	waiters   waiters
 	rescan    chan struct{} // asks for a scan now
 	sweeper   sweeper
-	rendered  map[string]rendered // by organization id; only the scan touches it, and what precedes it
+	outlines  map[string]outline // by organization id; only the scan touches it
 }
 
 // New returns a loop that does nothing until Run.

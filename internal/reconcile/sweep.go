@@ -32,13 +32,9 @@ type stray struct {
 }
 
 // sweep compares what the engine has with the tenants that live.
-func (l *Loop) sweep(ctx context.Context, s snapshot) {
-	living := make(map[string]bool, len(s.tenants))
-	for _, t := range s.tenants {
-		living[t.OrganizationID] = true
-	}
+func (l *Loop) sweep(ctx context.Context, inventory berth.Inventory, living map[string]bool) {
 	strays := map[string]stray{}
-	for _, o := range s.inventory.Tenants {
+	for _, o := range inventory.Tenants {
 		if !living[o.OrganizationID] && (len(o.Instances) > 0 || o.Network) {
 			strays[o.OrganizationID] = stray{o, 1}
 		}
@@ -46,8 +42,8 @@ func (l *Loop) sweep(ctx context.Context, s snapshot) {
 	for _, org := range l.sweeper.replace(strays) {
 		l.queue.addRateLimited(org)
 	}
-	foreign := slices.Clone(s.inventory.Foreign)
-	for _, o := range s.inventory.Tenants {
+	foreign := slices.Clone(inventory.Foreign)
+	for _, o := range inventory.Tenants {
 		foreign = append(foreign, o.Foreign...)
 	}
 	for _, x := range foreign {
