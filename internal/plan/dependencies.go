@@ -101,6 +101,21 @@ func onceOutcome(stack berth.Stack, seen berth.Observed) (done bool, failure str
 	return any && done, ""
 }
 
+// unended says which service that runs once per release still does so, "" if
+// none does. Nothing may depend on it: the release is not out before it ended.
+func unended(stack berth.Stack, seen berth.Observed) string {
+	if !stack.Run {
+		return ""
+	}
+	containers, _ := stack.Pair(seen.Instances)
+	for _, want := range stack.Instances() {
+		if c, ok := containers[want.Slot]; ok && want.Service.Once && IsUp(c) {
+			return "service " + want.Service.Name + " has not ended yet"
+		}
+	}
+	return ""
+}
+
 func ended(service string, c berth.Instance) string {
 	if c.OOMKilled {
 		return fmt.Sprintf("service %s, which runs once before the rest, was killed for using more than its %d MB of memory", service, c.MemoryMB)

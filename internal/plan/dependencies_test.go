@@ -160,3 +160,23 @@ func TestAdoptingATenantThatNeverLeftRestartsNothing(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// Nothing that runs changes, so nothing waits for the migration; the release is
+// not out before it ended all the same.
+func TestADeploymentWaitsUntilWhatRunsOnceHasEnded(t *testing.T) {
+	s := base(true)
+	s.Stack = saas()
+	s.Deployment, s.Probe = deployment(berth.DeployUpdate), &berth.Probe{Status: berth.ProbeHealthy}
+	s.Seen = seen(s.Stack, map[string]berth.Instance{"db": healthy, "migrate": runs, "web": runs, "worker": runs})
+	if got := show(plan.Decide(s)); !strings.HasSuffix(got, "record running starting; wait 1s") {
+		t.Errorf("while it runs: %s", got)
+	}
+	s.Waited = s.Patience
+	if got := plan.Decide(s).Steps[0]; got.Kind != plan.StepFail || !strings.Contains(got.Reason, "migrate has not ended yet") {
+		t.Errorf("once patience is over: %+v", got)
+	}
+	s.Deployment = nil
+	if got := show(plan.Decide(s)); strings.Contains(got, "wait") {
+		t.Errorf("without a deployment: %s", got)
+	}
+}

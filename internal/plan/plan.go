@@ -112,6 +112,9 @@ const (
 	MaxRelapses     = 3                      // rounds after which a generation that was well counts as sick
 )
 
+// observed is why a deployment waits whose version is well, and has to stay so.
+const observed = "being observed"
+
 // Decide is pure and deterministic: the same situation gives the same plan,
 // for a dry run as for the real one.
 func Decide(s Situation) Plan {
@@ -154,6 +157,9 @@ func decide(s Situation) Plan {
 		}
 	}
 	stack, waits := holdWaiting(s.Stack, s.Seen)
+	if waits == "" && s.Deployment != nil {
+		waits = unended(s.Stack, s.Seen)
+	}
 	t := newTransition(stack, s)
 	if s.Stack.Run {
 		if list := t.crashed(s); len(list) > 0 {
@@ -189,6 +195,12 @@ func tend(s Situation, t transition, waits string) Plan {
 		}, Then: Done}
 	}
 	return verify(s, t)
+}
+
+// Succeeds reports whether the deployment under way has reached what it asked
+// for once the step is recorded.
+func (s Situation) Succeeds(step Step) bool {
+	return s.Deployment != nil && (step.Health == berth.HealthHealthy || step.Status == berth.StatusStopped && s.Tenant.Want == berth.WantStopped)
 }
 
 // giveUp ends a deployment that can't succeed any more. Without one, only an
@@ -301,7 +313,7 @@ func observe(s Situation, t transition, left time.Duration) Plan {
 	if !t.beside {
 		p.Steps = []Step{
 			{Kind: StepRoute, Route: berth.RouteServing, Upstreams: addresses(t.main())},
-			{Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: "being observed"},
+			{Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: observed},
 		}
 	}
 	return p

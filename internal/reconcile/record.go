@@ -74,7 +74,7 @@ func (p *pass) begin(ctx context.Context) error {
 // recordSeen records what is seen, and that the deployment reached it. Nothing is
 // written if nothing changed.
 func (p *pass) recordSeen(ctx context.Context, s plan.Step) error {
-	succeeded := p.Deployment != nil && (s.Status == berth.StatusStopped || s.Health == berth.HealthHealthy)
+	succeeded := p.Succeeds(s)
 	next := p.Tenant
 	next.Status, next.Health, next.Cause = s.Status, s.Health, s.Reason
 	next.ContainerID = p.mainContainer()
