@@ -18,7 +18,7 @@ import (
 func (p *pass) do(ctx context.Context, s plan.Step) error {
 	began := now()
 	err := p.take(ctx, s)
-	if name := stepName(s); name != "" && p.Deployment != nil && (s.Kind != plan.StepRoute || p.moved) {
+	if name := s.Name(); name != "" && p.Deployment != nil && (s.Kind != plan.StepRoute || p.moved) {
 		done := berth.DeploymentStep{Name: name, StartedAt: began, EndedAt: now()}
 		if err != nil {
 			done.Error = err.Error()
@@ -26,31 +26,6 @@ func (p *pass) do(ctx context.Context, s plan.Step) error {
 		p.memory.update(p.Deployment, func(r *remembered) { r.steps = berth.AddStep(r.steps, done) })
 	}
 	return err
-}
-
-// stepName is what history calls a step, "" for one that it leaves out.
-func stepName(s plan.Step) string {
-	beside := func(v berth.Version) bool { // another one of a service that is called for
-		return slices.ContainsFunc(s.Stack.Services, func(svc berth.Service) bool { return svc.Name == v.Service && !svc.Held && !svc.Done })
-	}
-	switch {
-	case s.Kind == plan.StepResolve:
-		return "image"
-	case s.Kind == plan.StepHalt:
-		return "stop"
-	case s.Kind == plan.StepApply && slices.ContainsFunc(s.Stack.Others, beside):
-		return "start beside"
-	case s.Kind == plan.StepProbe:
-		return "health check"
-	case s.Kind == plan.StepRoute && s.Route == berth.RouteHolding:
-		return "hold requests"
-	case s.Kind == plan.StepRoute && s.Route == berth.RouteServing:
-		return "route"
-	case s.Kind == plan.StepApply, s.Kind == plan.StepDrain, s.Kind == plan.StepAdopt, s.Kind == plan.StepRelease, s.Kind == plan.StepRemove:
-		return string(s.Kind)
-	default:
-		return ""
-	}
 }
 
 func (p *pass) take(ctx context.Context, s plan.Step) error {
