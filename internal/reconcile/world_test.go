@@ -114,7 +114,7 @@ func (w *world) serviceOf(loop tenancy.Loop) *tenancy.Service {
 		HostNetworks: w.config.HostNetworks, ComposePath: func(org string) string { return "/" + org }, Now: func() time.Time { return time.Now().UTC() },
 		Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
 	}, tenancy.Parts{
-		Store: w.turns, Loop: loop, Ports: w.edge, Secrets: w.box, Files: noFiles{},
+		Store: w.turns, Loop: loop, Ports: w.edge, Secrets: w.box, Files: noFiles{}, Preview: w.previewer(),
 		Health:  health.NewSweeper(health.SweeperConfig{Store: w.turns, Asker: prober{w.engine, w}, Now: time.Now}),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
@@ -393,3 +393,11 @@ func (noFiles) Write(string, []byte) error              { return nil }
 func (noFiles) WriteEnv(string, []byte) (string, error) { return "", nil }
 func (noFiles) Forget(string) error                     { return nil }
 func (noFiles) Remove(string) error                     { return nil }
+
+// previewer reads what the loop acts on.
+func (w *world) previewer() *reconcile.Previewer {
+	return reconcile.NewPreviewer(w.config, reconcile.Parts{
+		Store: w.turns, Engine: w.engine, Secrets: w.box,
+		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
+	})
+}

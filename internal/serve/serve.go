@@ -149,7 +149,7 @@ func (s *server) wire(ctx context.Context) (err error) {
 		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil, Shared: s.shared != nil,
 	}, tenancy.Parts{
 		Store: s.store, Loop: s.view, Ports: s.view, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Health: s.sweeper(catalog), Logs: s.view,
-		Leading: s.view.Leading, Meter: s.view, Traces: s.tracer.links(),
+		Leading: s.view.Leading, Meter: s.view, Traces: s.tracer.links(), Preview: s.previewer(),
 		Catalog: catalog,
 	})
 	s.handler = api.New(api.Config{

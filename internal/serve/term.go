@@ -35,13 +35,12 @@ func (s *server) newTerm(st store.Store, lease store.Lease, check func() error) 
 	}
 	var m *meter.Meter
 	edge, vitals := edge.New(s.edgeOptions()), &vitals{}
-	loop := reconcile.New(reconcile.Config{
-		Patience: s.Patience, Observe: s.Observe, TransitionDrain: s.TransitionDrain, Pool: s.pool, HostNetworks: hostNetworks,
-		EngineID: lease.EngineID, Term: lease.Fence,
-	}, reconcile.Parts{
+	pace := s.pace()
+	pace.Pool, pace.HostNetworks, pace.EngineID, pace.Term = s.pool, hostNetworks, lease.EngineID, lease.Fence
+	loop := reconcile.New(pace, reconcile.Parts{
 		Store: st, Engine: engine, Edge: edge, Prober: s.prober, Files: s.files, Secrets: s.box, Vitals: vitals, Log: s.log,
 		Ended: s.tracer.record, Left: func() { vitals.Poke() }, Killed: func(organizationID string) { m.Killed(organizationID) },
-		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
+		Catalog: loopCatalog(),
 	})
 	m = meter.New(meter.Config{}, meter.Parts{
 		Store: st, Sampler: meter.NewKernel("/sys/fs/cgroup", "/proc"), Stats: s.engine, Disk: s.engine,
@@ -52,6 +51,20 @@ func (s *server) newTerm(st store.Store, lease store.Lease, check func() error) 
 		Record: health.Recorder(st),
 	})
 	return &control.Term{Loop: loop, Edge: edge, Meter: m, Monitor: vitals.Monitor, Close: engine.Close}, nil
+}
+
+// pace is how long the loop of a term gives a deployment.
+func (s *server) pace() reconcile.Config {
+	return reconcile.Config{Patience: s.Patience, Observe: s.Observe, TransitionDrain: s.TransitionDrain}
+}
+
+func loopCatalog() *store.Catalog[reconcile.Blueprint] {
+	return store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) })
+}
+
+// previewer tells what orders would do, whoever leads: it only reads.
+func (s *server) previewer() *reconcile.Previewer {
+	return reconcile.NewPreviewer(s.pace(), reconcile.Parts{Store: s.store, Engine: s.engine, Catalog: loopCatalog(), Secrets: s.box})
 }
 
 // chores notify, and sum up and forget what was recorded, of all engines.

@@ -37,7 +37,11 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 	}
 	var r Receipt
 	repeated := false // nothing is new: what works on it is not interrupted
-	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
+	try := &trial{store: s.store, dry: call.DryRun}
+	if call.DryRun {
+		call.Request = idempotency.Request{} // there is nothing that a repetition would do twice
+	}
+	err = try.inTx(ctx, actor, func(tx store.Tx) error {
 		var err error
 		if r, err = s.earlier(ctx, tx, actor, call); err != nil || r.Earlier {
 			repeated = true
@@ -85,6 +89,9 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 	})
 	if err != nil {
 		return Receipt{}, err
+	}
+	if call.DryRun {
+		return s.foretell(ctx, r, try.secrets)
 	}
 	s.link(call, r)
 	if !repeated {

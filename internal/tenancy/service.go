@@ -87,6 +87,14 @@ type Traces interface {
 	Link(deploymentID, traceparent string)
 }
 
+// Previewer tells what an order would do.
+type Previewer interface {
+	// Preview follows the steps that would be taken for a tenant and a deployment
+	// that are recorded nowhere, as if each succeeded. secrets are those that the
+	// order would record.
+	Preview(ctx context.Context, t berth.Tenant, d berth.Deployment, secrets []store.SecretVersion) (berth.Forecast, error)
+}
+
 // Config is what an operator decides about all tenants.
 type Config struct {
 	FirstPort     int
@@ -114,7 +122,8 @@ type Config struct {
 }
 
 // Parts are what a Service works with. Logs may be nil: then the engine can't
-// show them. So may Meter: then usage is not measured; and Traces.
+// show them. So may Meter: then usage is not measured; and Traces, and Preview:
+// then there is no dry run.
 type Parts struct {
 	Store   store.Store
 	Loop    Loop
@@ -127,6 +136,7 @@ type Parts struct {
 	Logs    Logs
 	Meter   Meter
 	Traces  Traces
+	Preview Previewer
 	// Rotated hears of a new key. It never blocks.
 	Rotated func()
 	// Leading reports whether this control plane runs the engine. May be nil.
@@ -147,6 +157,7 @@ type Service struct {
 	logs     Logs
 	meter    Meter
 	traces   Traces
+	preview  Previewer
 	requests *idempotency.Requests
 	rotated  func()
 	leading  func() bool
@@ -157,7 +168,7 @@ type Service struct {
 func New(c Config, p Parts) *Service {
 	return &Service{
 		config: c, store: p.Store, loop: p.Loop, ports: p.Ports, secrets: p.Secrets, keys: p.Keys, catalog: p.Catalog, files: p.Files,
-		health: p.Health, logs: p.Logs, meter: p.Meter, traces: p.Traces, rotated: p.Rotated, leading: p.Leading, now: c.Now,
+		health: p.Health, logs: p.Logs, meter: p.Meter, traces: p.Traces, preview: p.Preview, rotated: p.Rotated, leading: p.Leading, now: c.Now,
 		requests: idempotency.New(p.Store, p.Secrets, c.Now),
 	}
 }
@@ -189,6 +200,7 @@ type Call struct {
 	idempotency.Request
 	Notes       string // see berth.ValidateNotes; a provision has none
 	Traceparent string // of the caller's trace (W3C); "" for none, and ignored if it is none
+	DryRun      bool   // nothing is recorded, and no key is used: the receipt has a Forecast
 }
 
 // Receipt is the answer to an order: it is on disk.
@@ -201,6 +213,8 @@ type Receipt struct {
 	// answered with.
 	Earlier bool
 	Answer  *idempotency.Answer
+	// Forecast is what the order would do, of a dry run; nil for what is on disk.
+	Forecast *berth.Forecast
 }
 
 // Provision is a request for a new tenant. What is left out, the blueprint says.
