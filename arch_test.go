@@ -48,13 +48,14 @@ var mayImport = map[string]struct {
 
 	"internal/store/postgres": {[]string{"", "internal/store", "internal/store/row", "supabase"}, "implements the seam on the schema's own files; rules stay out of it"},
 
+	"internal/action":      {[]string{"", "internal/store"}, "the table of what can be asked for: tenancy and auth authorise and record by it, the API names denied attempts by it"},
 	"internal/idempotency": {[]string{"", "internal/store"}, "a request under a key is done once: tenancy's orders claim theirs with it, and every other mutation through the API"},
-	"internal/tenancy":     {[]string{"", "internal/store", "internal/idempotency"}, "use cases write desired state; they never touch an engine or an edge"},
+	"internal/tenancy":     {[]string{"", "internal/store", "internal/action", "internal/idempotency"}, "use cases write desired state; they never touch an engine or an edge"},
 	"internal/plan":        {[]string{""}, "decides what is next from a situation that is handed to it; it sees no clock, no store and no engine"},
 	"internal/reconcile":   {[]string{"", "internal/plan", "internal/store"}, "the loop sees engine, edge and prober through its own interfaces"},
 	"internal/notify":      {[]string{"", "internal/store"}, "reads the journal and sends; what it may connect to is given to it"},
-	"internal/auth":        {[]string{"", "internal/store"}, "what a request brought becomes an actor; what an actor may do to tenants is tenancy's"},
-	"internal/api":         {[]string{"", "internal/tenancy", "internal/idempotency", "internal/store", "internal/auth", "internal/metrics"}, "wire types over the use cases; nothing above tenancy knows engines"},
+	"internal/auth":        {[]string{"", "internal/store", "internal/action"}, "what a request brought becomes an actor; what an actor may do to tenants is tenancy's"},
+	"internal/api":         {[]string{"", "internal/tenancy", "internal/action", "internal/idempotency", "internal/store", "internal/auth", "internal/metrics"}, "wire types over the use cases; nothing above tenancy knows engines"},
 	"client":               {[]string{""}, "programs of others import it: it must not pull in the control plane"},
 	"internal/serve":       {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/control", "internal/edge", "internal/engine/docker", "internal/health", "internal/meter", "internal/move", "internal/notify", "internal/reconcile", "internal/rekey", "internal/secret", "internal/store", "internal/store/postgres", "internal/store/sqlite", "internal/tenancy", "internal/trace", "internal/netguard"}, "the wiring: the only place that sees both sides of a seam"},
 	"internal/cli":         {[]string{"", "client", "internal/blueprint", "internal/serve"}, "commands speak through the public client; only `serve` starts the control plane, `migrate` works beside one that is stopped, and `blueprint validate` works without one"},
@@ -89,7 +90,7 @@ const (
 // It only gets shorter.
 var manyParameters = map[string]bool{
 	"internal/api finish": true, "internal/api mutation": true,
-	"internal/tenancy order": true, "internal/tenancy auditOrder": true, "internal/tenancy periods": true,
+	"internal/tenancy periods": true,
 	"internal/store ListUsage": true, "internal/store/sqlite ListUsage": true, "internal/store/postgres ListUsage": true,
 }
 

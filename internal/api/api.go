@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/auth"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
@@ -116,7 +117,7 @@ func New(c Config) *API {
 	protected.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := berth.Errorf(berth.CodeForbidden, "Cross-origin requests are not allowed").
 			WithHint("call the API from a program, not from another site's page")
-		s.denyStranger(r.Context(), s.requestOf(r), "request.cross-origin", err)
+		s.denyStranger(r.Context(), s.requestOf(r), action.CrossOrigin, err)
 		writeProblem(w, err)
 	}))
 	return &API{s.outermost(protected.Handler(http.HandlerFunc(s.route))), s}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 )
 
 // Denials bound how many denied attempts are recorded one by one in a minute.
@@ -110,13 +111,13 @@ func (d *denials) over(end bool) (list []berth.AuditEntry) {
 			strangers += t.suppressed
 			continue
 		}
-		e.RequestID, e.Target, e.Action, e.After = "", "", "denied.suppressed", suppressed(t.suppressed)
+		e.RequestID, e.Target, e.Action, e.After = "", "", action.Suppressed.Name, suppressed(t.suppressed)
 		list = append(list, e)
 	}
 	d.unsaid += strangers
 	d.minutes++
 	if d.unsaid > 0 && (end || d.today < d.Daily || d.minutes%60 == 0) {
-		list = append(list, berth.AuditEntry{Action: "denied.suppressed", Code: berth.CodeUnauthenticated, After: suppressed(d.unsaid)})
+		list = append(list, berth.AuditEntry{Action: action.Suppressed.Name, Code: berth.CodeUnauthenticated, After: suppressed(d.unsaid)})
 		d.unsaid = 0
 	}
 	if d.minutes == 24*60 {

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/auth"
 )
 
@@ -22,28 +23,6 @@ type asked struct {
 	unknown bool        // whether the request could not be told to be the actor's
 }
 
-// actions are what routes do, as the audit names it, by operation. What only
-// reads is read.<operation>.
-var actions = map[string]string{
-	"provision": "tenant.provision", "start": "tenant.start", "stop": "tenant.stop", "restart": "tenant.restart", "cancel": "tenant.cancel", "adopt": "tenant.adopt",
-	"scale": "tenant.scale", "deploy": "tenant.deploy", "rollback": "tenant.rollback", "configure": "tenant.configure",
-	"deprovision": "tenant.deprovision", "compose-env": "tenant.compose-env", "health-check": "read.health-check",
-	"apply-blueprint": "blueprint.apply", "put-registry": "registry.put", "delete-registry": "registry.delete", "backup": "backup.read",
-	"rotate-key": "key.rotate", "retire-key": "key.retire",
-	"create-notification": "channel.create", "delete-notification": "channel.delete", "test-notification": "channel.test",
-	"put-organization": "organization.put", "create-token": "token.create", "revoke-token": "token.revoke",
-	"update-user": "user.update", "put-member": "member.put", "remove-member": "member.remove",
-	"invite": "user.invite", "invite-operator": "user.invite", "accept-invitation": "invitation.accept",
-	"revoke-invitation": "invitation.revoke", "revoke-operator-invitation": "invitation.revoke", "end-session": "session.end",
-}
-
-func actionOf(op *huma.Operation) string {
-	if name, ok := actions[op.OperationID]; ok {
-		return name
-	}
-	return "read." + op.OperationID
-}
-
 // denied records an attempt if err says that it was one: nobody is known, the
 // actor may not, or what was asked for is not theirs and so looks as if it did
 // not exist. The last is recorded whether it exists or not, so that the time an
@@ -54,10 +33,9 @@ func actionOf(op *huma.Operation) string {
 // organization must not learn who else tried to reach it.
 func (s *server) denied(ctx context.Context, a asked, err error) {
 	code := berth.CodeOf(err)
-	e := berth.AuditEntry{
-		ActorID: a.actor.ID, ActorName: a.actor.Name, ActorRole: a.actor.Role, Address: a.from.Address, RequestID: a.from.ID,
-		Action: actionOf(a.op), Target: a.target(), Code: code,
-	}
+	actor := a.actor
+	actor.Address, actor.RequestID = a.from.Address, a.from.ID
+	e := action.OfRoute(a.op.OperationID).Denied(actor, a.target(), code)
 	switch code.Kind() {
 	case berth.KindUnauthenticated, berth.KindForbidden:
 		e.OrganizationID = a.actor.OrganizationID
@@ -82,14 +60,14 @@ func (s *server) denied(ctx context.Context, a asked, err error) {
 }
 
 // denyStranger records an attempt by nobody known that reached no guarded route.
-func (s *server) denyStranger(ctx context.Context, from auth.Request, action string, err error) {
+func (s *server) denyStranger(ctx context.Context, from auth.Request, what action.Action, err error) {
 	code := berth.CodeOf(err)
 	switch code.Kind() {
 	case berth.KindUnauthenticated, berth.KindForbidden, berth.KindRateLimited:
 	default:
 		return
 	}
-	e := berth.AuditEntry{Address: from.Address, RequestID: from.ID, Action: action, Code: code}
+	e := what.Denied(berth.Actor{Address: from.Address, RequestID: from.ID}, "", code)
 	if s.denials.take(from.Address, s.denials.most(asked{}), e) {
 		s.record(ctx, e)
 	}

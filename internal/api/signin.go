@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/auth"
 )
 
@@ -135,7 +136,7 @@ func (s *server) signInRoutes() {
 		from, _ := ctx.Value(actorKey{}).(browser)
 		done, err := s.Auth.FinishSignIn(ctx, from.request, auth.Return{Cookie: from.signIn, State: in.State, Code: in.Code, Error: in.Error})
 		if err != nil {
-			s.denyStranger(ctx, from.request, "session.begin", err)
+			s.denyStranger(ctx, from.request, action.BeginSession, err)
 			return nil, s.problem(ctx, err)
 		}
 		cookies := []http.Cookie{gone(berth.SignInCookie)}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/api"
 	"github.com/unite-hub/berth/internal/auth"
 	"github.com/unite-hub/berth/internal/store"
@@ -208,6 +209,15 @@ func TestTheTableHasARowForEachRoute(t *testing.T) {
 			t.Errorf("%s: takes an Idempotency-Key: %v", id, op.keyed)
 		}
 	}
+	for id, r := range rows {
+		org := one
+		if r.of == ofInstallation {
+			org = ""
+		}
+		if a := action.OfRoute(id); a.Name != r.action || strings.Join(a.Takes(org).Names(), " ") != r.scope {
+			t.Errorf("%s is action %q and takes %s; its row says %q and %s", id, a.Name, a.Takes(org).Names(), r.action, r.scope)
+		}
+	}
 	if got, want := slices.Sorted(maps.Keys(rows)), slices.Sorted(slices.Values(rowOrder)); !slices.Equal(got, want) {
 		t.Errorf("rows and their order differ: %v, %v", got, want)
 	}
@@ -300,6 +310,9 @@ func (w *tableWorld) try(who string, op operation, r row, made string, selfServi
 			w.t.Errorf("%s: recorded in the chain of %s", name, entries[0].OrganizationID)
 		}
 	case (mutation || op.id == "backup") && a.status < 300 && r.of != ofSelf && op.id != "health-check":
+		if len(entries) == 1 {
+			w.checkFields(name, entries[0])
+		}
 		if len(entries) != 1 || entries[0].Outcome != berth.AuditDone || entries[0].Action != r.action || entries[0].ActorID == "" || entries[0].Address != "127.0.0.1" {
 			if who == "operator" || len(entries) > 1 { // a repetition may have changed nothing
 				w.t.Errorf("%s: audit of a change: %+v", name, entries)
@@ -307,6 +320,24 @@ func (w *tableWorld) try(who string, op operation, r row, made string, selfServi
 		}
 	case a.status < 400 && len(entries) != 0:
 		w.t.Errorf("%s: audit of what changed nothing: %+v", name, entries)
+	}
+}
+
+// checkFields checks that an entry says what the table of actions says that it may.
+func (w *tableWorld) checkFields(name string, e berth.AuditEntry) {
+	w.t.Helper()
+	for _, value := range []string{e.Before, e.After} {
+		if value == "" {
+			continue
+		}
+		var fields map[string]any
+		w.must(json.Unmarshal([]byte(value), &fields))
+		for field := range fields {
+			i := slices.IndexFunc(action.All(), func(a action.Action) bool { return a.Name == e.Action })
+			if i < 0 || !slices.Contains(action.All()[i].Records, field) {
+				w.t.Errorf("%s: its entry has %s, of which the table of actions says nothing", name, field)
+			}
+		}
 	}
 }
 

@@ -218,3 +218,6 @@ func unauthenticated() error {
 	return berth.Errorf(berth.CodeUnauthenticated, "Not authenticated").
 		WithHint("give a valid token in the Authorization header: Bearer berth_…; an operator makes them")
 }
+
+// now is the time that is recorded, in the precision that is stored.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -33,8 +34,8 @@ func most(r berth.Role) berth.Scopes {
 
 // check refuses what an actor may not give: nobody gives more than they may do
 // themselves.
-func (g grant) check(ctx context.Context, tx store.Organizations, actor berth.Actor) error {
-	allowed, err := manages(ctx, tx, actor, g.organization)
+func (g grant) check(ctx context.Context, tx store.Organizations, actor berth.Actor, what action.Action) error {
+	allowed, err := manages(ctx, tx, actor, what, g.organization)
 	if err != nil {
 		return err
 	}
@@ -55,12 +56,12 @@ func (g grant) check(ctx context.Context, tx store.Organizations, actor berth.Ac
 	return forbidden("You can't give more than you may do yourself")
 }
 
-// manages refuses an actor who may not manage the people and tokens of an
+// manages refuses an actor who may not do that to the people and tokens of an
 // organization, or with "" of the installation. It returns what the operator
 // allows the organization.
-func manages(ctx context.Context, tx store.Organizations, actor berth.Actor, organization string) (allowed berth.Scopes, err error) {
+func manages(ctx context.Context, tx store.Organizations, actor berth.Actor, what action.Action, organization string) (allowed berth.Scopes, err error) {
 	if organization == "" {
-		if !actor.May(berth.ScopeInstallation, "", 0) {
+		if !actor.May(what.Takes(""), "", 0) {
 			return 0, forbidden("Only an operator may do this")
 		}
 		return 0, nil
@@ -69,7 +70,7 @@ func manages(ctx context.Context, tx store.Organizations, actor berth.Actor, org
 	if err != nil {
 		return 0, err
 	}
-	if !actor.May(berth.ScopePeople, organization, o.SelfService) {
+	if !actor.May(what.Takes(organization), organization, o.SelfService) {
 		return 0, forbidden("Only an admin of the organization may do this")
 	}
 	return o.SelfService, nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -43,7 +44,7 @@ func (a *Auth) Invite(ctx context.Context, actor berth.Actor, in NewInvitation) 
 		CreatedBy: actor.ID, CreatedAt: at, ExpiresAt: in.ExpiresAt,
 	}
 	err = a.Store.InTx(ctx, actor, func(tx store.Tx) error {
-		if err := (grant{role: i.Role, organization: i.OrganizationID}).check(ctx, tx, actor); err != nil {
+		if err := (grant{role: i.Role, organization: i.OrganizationID}).check(ctx, tx, actor, action.Invite); err != nil {
 			return err
 		}
 		if err := checkInvitationQuota(ctx, tx, i.OrganizationID); err != nil {
@@ -52,7 +53,7 @@ func (a *Auth) Invite(ctx context.Context, actor berth.Actor, in NewInvitation) 
 		if err := tx.InsertInvitation(ctx, i); err != nil {
 			return err
 		}
-		return record(ctx, tx, actor, change{action: "user.invite", organization: i.OrganizationID, target: i.ID, after: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
+		return action.Invite.Record(ctx, tx, actor, action.Change{At: now(), Organization: i.OrganizationID, Target: i.ID, After: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
 	})
 	if err != nil {
 		return "", berth.Invitation{}, err
@@ -82,7 +83,7 @@ func (in NewInvitation) check(at time.Time) error {
 // installation's, newest first.
 func (a *Auth) Invitations(ctx context.Context, actor berth.Actor, organization string, p store.Page) (page []berth.Invitation, next string, err error) {
 	err = a.Store.View(ctx, actor, func(tx store.Tx) error {
-		if _, err := manages(ctx, tx, actor, organization); err != nil {
+		if _, err := manages(ctx, tx, actor, action.Invitations, organization); err != nil {
 			return err
 		}
 		page, next, err = tx.ListInvitations(ctx, organization, p)
@@ -94,7 +95,7 @@ func (a *Auth) Invitations(ctx context.Context, actor berth.Actor, organization 
 // RevokeInvitation closes an invitation. Revoking twice is no error.
 func (a *Auth) RevokeInvitation(ctx context.Context, actor berth.Actor, organization, id string) error {
 	return a.Store.InTx(ctx, actor, func(tx store.Tx) error {
-		if _, err := manages(ctx, tx, actor, organization); err != nil {
+		if _, err := manages(ctx, tx, actor, action.RevokeInvitation, organization); err != nil {
 			return err
 		}
 		all, _, err := tx.ListInvitations(ctx, organization, store.Page{Limit: store.Unbounded})
@@ -114,7 +115,7 @@ func (a *Auth) RevokeInvitation(ctx context.Context, actor berth.Actor, organiza
 			if err := tx.CloseInvitation(ctx, i); err != nil {
 				return err
 			}
-			return record(ctx, tx, actor, change{action: "invitation.revoke", organization: organization, target: id, before: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
+			return action.RevokeInvitation.Record(ctx, tx, actor, action.Change{At: now(), Organization: organization, Target: id, Before: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
 		}
 		return berth.Errorf(berth.CodeNotFound, "Invitation not found").WithHint("list the invitations; %s was given", berth.Quote(id))
 	})
@@ -188,8 +189,8 @@ func accept(ctx context.Context, tx store.Tx, c Caller, r Request, text string) 
 			return out, err
 		}
 	}
-	return out, record(ctx, tx, actorOf(u, r), change{action: "invitation.accept", organization: i.OrganizationID, target: i.ID,
-		after: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
+	return out, action.AcceptInvitation.Record(ctx, tx, actorOf(u, r), action.Change{At: now(), Organization: i.OrganizationID, Target: i.ID,
+		After: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
 }
 
 // addMember gives a user what they were invited to, and takes nothing away: an

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -21,7 +22,7 @@ type memberEntry struct {
 func (a *Auth) Members(ctx context.Context, actor berth.Actor, organization string, p store.Page) (page []Member, next string, err error) {
 	err = a.Store.View(ctx, actor, func(tx store.Tx) error {
 		page = nil
-		if _, err := manages(ctx, tx, actor, organization); err != nil {
+		if _, err := manages(ctx, tx, actor, action.Members, organization); err != nil {
 			return err
 		}
 		list, n, err := tx.ListMembers(ctx, organization, p)
@@ -48,7 +49,7 @@ func (a *Auth) PutMember(ctx context.Context, actor berth.Actor, m berth.Members
 		return out, err
 	}
 	err = a.Store.InTx(ctx, actor, func(tx store.Tx) error {
-		if err := (grant{role: m.Role, organization: m.OrganizationID}).check(ctx, tx, actor); err != nil {
+		if err := (grant{role: m.Role, organization: m.OrganizationID}).check(ctx, tx, actor, action.PutMember); err != nil {
 			return err
 		}
 		before, is, err := membership(ctx, tx, m.UserID, m.OrganizationID)
@@ -60,9 +61,9 @@ func (a *Auth) PutMember(ctx context.Context, actor berth.Actor, m berth.Members
 				WithHint("invite them; %s was given", berth.Quote(m.UserID))
 		}
 		m.CreatedAt = now()
-		c := change{action: "member.put", organization: m.OrganizationID, target: m.UserID, after: memberEntry{m.Role}}
+		c := action.Change{At: now(), Organization: m.OrganizationID, Target: m.UserID, After: memberEntry{m.Role}}
 		if is {
-			m.CreatedAt, c.before = before.CreatedAt, memberEntry{before.Role}
+			m.CreatedAt, c.Before = before.CreatedAt, memberEntry{before.Role}
 		}
 		u, err := tx.User(ctx, m.UserID)
 		if err != nil {
@@ -72,7 +73,7 @@ func (a *Auth) PutMember(ctx context.Context, actor berth.Actor, m berth.Members
 		if err := tx.PutMembership(ctx, m); err != nil {
 			return err
 		}
-		return record(ctx, tx, actor, c)
+		return action.PutMember.Record(ctx, tx, actor, c)
 	})
 	return out, err
 }
@@ -80,7 +81,7 @@ func (a *Auth) PutMember(ctx context.Context, actor berth.Actor, m berth.Members
 // RemoveMember ends a user's membership.
 func (a *Auth) RemoveMember(ctx context.Context, actor berth.Actor, userID, organization string) error {
 	return a.Store.InTx(ctx, actor, func(tx store.Tx) error {
-		if _, err := manages(ctx, tx, actor, organization); err != nil {
+		if _, err := manages(ctx, tx, actor, action.RemoveMember, organization); err != nil {
 			return err
 		}
 		before, is, err := membership(ctx, tx, userID, organization)
@@ -94,7 +95,7 @@ func (a *Auth) RemoveMember(ctx context.Context, actor berth.Actor, userID, orga
 		if err := tx.DeleteMembership(ctx, userID, organization); err != nil {
 			return err
 		}
-		return record(ctx, tx, actor, change{action: "member.remove", organization: organization, target: userID, before: memberEntry{before.Role}})
+		return action.RemoveMember.Record(ctx, tx, actor, action.Change{At: now(), Organization: organization, Target: userID, Before: memberEntry{before.Role}})
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -75,7 +76,7 @@ func begin(ctx context.Context, tx store.Tx, u berth.User, r Request) (text stri
 	if err := tx.InsertSession(ctx, s); err != nil {
 		return "", err
 	}
-	return text, record(ctx, tx, actorOf(u, r), change{action: "session.begin", target: s.ID, after: sessionEntry{u.ID, s.ExpiresAt}})
+	return text, action.BeginSession.Record(ctx, tx, actorOf(u, r), action.Change{At: now(), Target: s.ID, After: sessionEntry{u.ID, s.ExpiresAt}})
 }
 
 // actorOf is a person as the audit names them, whatever they act for.
@@ -101,7 +102,7 @@ func end(ctx context.Context, tx store.Tx, actor berth.Actor, s berth.Session) e
 	if err := tx.UpdateSession(ctx, s); err != nil {
 		return err
 	}
-	return record(ctx, tx, actor, change{action: "session.end", target: s.ID, before: sessionEntry{s.UserID, s.ExpiresAt}})
+	return action.EndSession.Record(ctx, tx, actor, action.Change{At: now(), Target: s.ID, Before: sessionEntry{s.UserID, s.ExpiresAt}})
 }
 
 // endAll revokes all of a user's sessions.

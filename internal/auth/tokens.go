@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -52,7 +53,7 @@ func (a *Auth) Create(ctx context.Context, actor berth.Actor, in NewToken) (text
 		OrganizationID: in.OrganizationID, Scopes: in.Scopes, CreatedBy: actor.ID, CreatedAt: now(), ExpiresAt: in.ExpiresAt,
 	}
 	err = a.Store.InTx(ctx, actor, func(tx store.Tx) error {
-		if err := (grant{in.Role, in.OrganizationID, in.Scopes}).check(ctx, tx, actor); err != nil {
+		if err := (grant{in.Role, in.OrganizationID, in.Scopes}).check(ctx, tx, actor, action.CreateToken); err != nil {
 			return err
 		}
 		if err := checkTokenQuota(ctx, tx, t.OrganizationID); err != nil {
@@ -61,7 +62,7 @@ func (a *Auth) Create(ctx context.Context, actor berth.Actor, in NewToken) (text
 		if err := tx.InsertToken(ctx, t); err != nil {
 			return err
 		}
-		return record(ctx, tx, actor, change{action: "token.create", organization: t.OrganizationID, target: t.ID, after: entryOf(t)})
+		return action.CreateToken.Record(ctx, tx, actor, action.Change{At: now(), Organization: t.OrganizationID, Target: t.ID, After: entryOf(t)})
 	})
 	if err != nil {
 		return "", berth.Token{}, err
@@ -141,7 +142,7 @@ func (a *Auth) Tokens(ctx context.Context, actor berth.Actor, organization strin
 		organization = actor.OrganizationID
 	}
 	err = a.Store.View(ctx, actor, func(tx store.Tx) error {
-		if _, err := manages(ctx, tx, actor, organization); err != nil {
+		if _, err := manages(ctx, tx, actor, action.Tokens, organization); err != nil {
 			return err
 		}
 		page, next, err = tx.ListTokens(ctx, organization, p)
@@ -157,7 +158,7 @@ func (a *Auth) Revoke(ctx context.Context, actor berth.Actor, id string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := manages(ctx, tx, actor, t.OrganizationID); err != nil {
+		if _, err := manages(ctx, tx, actor, action.RevokeToken, t.OrganizationID); err != nil {
 			return err
 		}
 		if !t.RevokedAt.IsZero() {
@@ -168,6 +169,6 @@ func (a *Auth) Revoke(ctx context.Context, actor berth.Actor, id string) error {
 		if err := tx.UpdateToken(ctx, t); err != nil {
 			return err
 		}
-		return record(ctx, tx, actor, change{"token.revoke", t.OrganizationID, t.ID, before, entryOf(t)})
+		return action.RevokeToken.Record(ctx, tx, actor, action.Change{At: now(), Organization: t.OrganizationID, Target: t.ID, Before: before, After: entryOf(t)})
 	})
 }

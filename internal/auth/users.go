@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -26,7 +27,7 @@ func userEntryOf(u berth.User) userEntry {
 // Users returns a page of the installation's users, by id.
 func (a *Auth) Users(ctx context.Context, actor berth.Actor, p store.Page) (page []berth.User, next string, err error) {
 	err = a.Store.View(ctx, actor, func(tx store.Tx) error {
-		if _, err := manages(ctx, tx, actor, ""); err != nil {
+		if _, err := manages(ctx, tx, actor, action.Users, ""); err != nil {
 			return err
 		}
 		page, next, err = tx.ListUsers(ctx, p)
@@ -40,7 +41,7 @@ func (a *Auth) Users(ctx context.Context, actor berth.Actor, p store.Page) (page
 // stays.
 func (a *Auth) UpdateUser(ctx context.Context, actor berth.Actor, id string, c UserChange) (u berth.User, err error) {
 	err = a.Store.InTx(ctx, actor, func(tx store.Tx) error {
-		if _, err := manages(ctx, tx, actor, ""); err != nil {
+		if _, err := manages(ctx, tx, actor, action.UpdateUser, ""); err != nil {
 			return err
 		}
 		if u, err = tx.User(ctx, id); err != nil {
@@ -52,7 +53,7 @@ func (a *Auth) UpdateUser(ctx context.Context, actor berth.Actor, id string, c U
 			return nil
 		}
 		if u.Operator && !before.Operator || operates(u) && !operates(before) {
-			if err := (grant{role: berth.RoleOperator}).check(ctx, tx, actor); err != nil {
+			if err := (grant{role: berth.RoleOperator}).check(ctx, tx, actor, action.UpdateUser); err != nil {
 				return err
 			}
 		}
@@ -69,7 +70,7 @@ func (a *Auth) UpdateUser(ctx context.Context, actor berth.Actor, id string, c U
 				return err
 			}
 		}
-		return record(ctx, tx, actor, change{"user.update", "", id, userEntryOf(before), userEntryOf(u)})
+		return action.UpdateUser.Record(ctx, tx, actor, action.Change{At: now(), Organization: "", Target: id, Before: userEntryOf(before), After: userEntryOf(u)})
 	})
 	return u, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -27,14 +28,14 @@ func (s *Service) Audit(ctx context.Context, actor berth.Actor, f store.AuditFil
 // organization's id in order.
 func auditOf(ctx context.Context, tx store.Organizations, actor berth.Actor, f *store.AuditFilter) error {
 	if f.Everything || f.OrganizationID == "" {
-		return authoriseInstallation(actor, berth.ScopeAudit)
+		return authoriseInstallation(actor, action.Audit)
 	}
 	o, err := knownOrganization(ctx, tx, f.OrganizationID)
 	if err != nil {
 		return err
 	}
 	f.OrganizationID = o.ID
-	return authorise(ctx, tx, actor, berth.ScopeAudit, o.ID)
+	return authorise(ctx, tx, actor, action.OrganizationAudit, o.ID)
 }
 
 func knownOrganization(ctx context.Context, tx store.Organizations, text string) (berth.Organization, error) {

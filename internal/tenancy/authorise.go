@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -12,32 +13,11 @@ import (
 // what it sees. It is no organization's id.
 const anyOrganization = "any"
 
-// action is what a use case does, as the audit names it, and the scope that it
-// takes.
-type action struct {
-	name  string
-	scope berth.Scopes
-}
-
-// Each use case that changes a tenant, and what it takes.
-var (
-	provisions   = action{"tenant.provision", berth.ScopeProvision}
-	starts       = action{"tenant.start", berth.ScopeStart}
-	stops        = action{"tenant.stop", berth.ScopeStop}
-	restarts     = action{"tenant.restart", berth.ScopeStart}
-	adopts       = action{"tenant.adopt", berth.ScopeProvision}
-	scales       = action{"tenant.scale", berth.ScopeConfigure}
-	deploys      = action{"tenant.deploy", berth.ScopeDeploy}
-	rollsBack    = action{"tenant.rollback", berth.ScopeDeploy}
-	configures   = action{"tenant.configure", berth.ScopeConfigure}
-	deprovisions = action{"tenant.deprovision", berth.ScopeProvision}
-	cancels      = action{"tenant.cancel", berth.ScopeDeploy}
-)
-
 // authorise refuses what the actor may not do to an organization that it sees.
 // What the organization is allowed is read only where the answer depends on it:
 // never for an operator, never to read.
-func authorise(ctx context.Context, tx store.Organizations, actor berth.Actor, do berth.Scopes, organizationID string) error {
+func authorise(ctx context.Context, tx store.Organizations, actor berth.Actor, what action.Action, organizationID string) error {
+	do := what.Takes(organizationID)
 	if actor.May(do, organizationID, 0) {
 		return nil
 	}
@@ -57,8 +37,8 @@ func authorise(ctx context.Context, tx store.Organizations, actor berth.Actor, d
 }
 
 // may is authorise for what an order does besides only if the actor may.
-func may(ctx context.Context, tx store.Organizations, actor berth.Actor, do berth.Scopes, organizationID string) (bool, error) {
-	err := authorise(ctx, tx, actor, do, organizationID)
+func may(ctx context.Context, tx store.Organizations, actor berth.Actor, what action.Action, organizationID string) (bool, error) {
+	err := authorise(ctx, tx, actor, what, organizationID)
 	if berth.CodeOf(err).Kind() == berth.KindForbidden {
 		return false, nil
 	}
@@ -67,19 +47,20 @@ func may(ctx context.Context, tx store.Organizations, actor berth.Actor, do bert
 
 // authoriseOwn is authorise for what an actor does to all that it sees: a list
 // holds nothing else. Self-service allows none of it.
-func authoriseOwn(actor berth.Actor, do berth.Scopes) error {
+func authoriseOwn(actor berth.Actor, what action.Action) error {
 	organizationID := actor.OrganizationID
 	if organizationID == "" {
 		organizationID = anyOrganization
 	}
-	if actor.May(do, organizationID, 0) {
+	if actor.May(what.Scope, organizationID, 0) {
 		return nil
 	}
-	return refusal(actor, do)
+	return refusal(actor, what.Scope)
 }
 
 // authoriseInstallation is authorise for what belongs to no organization.
-func authoriseInstallation(actor berth.Actor, do berth.Scopes) error {
+func authoriseInstallation(actor berth.Actor, what action.Action) error {
+	do := what.Takes("")
 	if actor.May(do, "", 0) {
 		return nil
 	}
@@ -102,20 +83,20 @@ func inWords(s berth.Scopes) string { return strings.Join(s.Names(), ", ") }
 
 // find returns the living tenant that ref stands for, if the actor may do that
 // to it. One that the actor may not see does not exist.
-func find(ctx context.Context, tx store.Tx, actor berth.Actor, do berth.Scopes, ref string) (berth.Tenant, error) {
+func find(ctx context.Context, tx store.Tx, actor berth.Actor, what action.Action, ref string) (berth.Tenant, error) {
 	t, err := tx.Tenant(ctx, ref)
 	if err != nil {
 		return berth.Tenant{}, err
 	}
-	return t, authorise(ctx, tx, actor, do, t.OrganizationID)
+	return t, authorise(ctx, tx, actor, what, t.OrganizationID)
 }
 
 // findOrganization is find for an organization by its tenant, tombstones
 // included.
-func findOrganization(ctx context.Context, tx store.Tx, actor berth.Actor, do berth.Scopes, ref string) (string, error) {
+func findOrganization(ctx context.Context, tx store.Tx, actor berth.Actor, what action.Action, ref string) (string, error) {
 	id, err := organization(ctx, tx, ref)
 	if err != nil {
 		return "", err
 	}
-	return id, authorise(ctx, tx, actor, do, id)
+	return id, authorise(ctx, tx, actor, what, id)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -19,7 +20,7 @@ type BlueprintUse struct {
 // false if the newest version is the same already, whatever rules came since.
 // No tenant changes: each stays as it is until it is deployed.
 func (s *Service) ApplyBlueprint(ctx context.Context, actor berth.Actor, source []byte) (v berth.BlueprintVersion, created bool, err error) {
-	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+	if err := authoriseInstallation(actor, action.ApplyBlueprint); err != nil {
 		return v, false, err
 	}
 	name, refused := s.config.Examine(source)
@@ -49,11 +50,11 @@ func (s *Service) ApplyBlueprint(ctx context.Context, actor berth.Actor, source 
 		if err := tx.InsertBlueprint(ctx, v); err != nil {
 			return err
 		}
-		applied := changed{action: "blueprint.apply", target: v.ID(), after: blueprintEntry{v.Version, v.Hash}}
+		applied := action.Change{At: s.now(), Target: v.ID(), After: blueprintEntry{v.Version, v.Hash}}
 		if newest.Version > 0 {
-			applied.before = blueprintEntry{newest.Version, newest.Hash}
+			applied.Before = blueprintEntry{newest.Version, newest.Hash}
 		}
-		return s.audit(ctx, tx, actor, applied)
+		return action.ApplyBlueprint.Record(ctx, tx, actor, applied)
 	})
 	return v, created, err
 }
@@ -67,7 +68,7 @@ type blueprintEntry struct {
 // Blueprints returns a page of all versions, by name, newest first. An
 // organization sees those of the names that its tenants are made from.
 func (s *Service) Blueprints(ctx context.Context, actor berth.Actor, p store.Page) (page []BlueprintUse, next string, err error) {
-	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+	if err := authoriseOwn(actor, action.Blueprints); err != nil {
 		return nil, "", err
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
@@ -179,7 +180,7 @@ func newestVersions(versions []berth.BlueprintVersion) map[string]int {
 // source, and who runs it. One that the actor does not see does not exist, and
 // of its source it sees what shown lets it.
 func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id string) (u BlueprintUse, err error) {
-	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+	if err := authoriseOwn(actor, action.Blueprint); err != nil {
 		return u, err
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {

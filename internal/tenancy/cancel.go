@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -24,7 +25,7 @@ type Cancelled struct {
 func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Cancelled, error) {
 	var out Cancelled
 	err := s.store.InTx(ctx, actor, func(tx store.Tx) error {
-		t, err := find(ctx, tx, actor, cancels.scope, ref)
+		t, err := find(ctx, tx, actor, action.Cancel, ref)
 		if err != nil {
 			return err
 		}
@@ -33,7 +34,7 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Ca
 			return err
 		}
 		if open.Type == berth.DeployDeprovision && busy {
-			if err := authorise(ctx, tx, actor, deprovisions.scope, t.OrganizationID); err != nil {
+			if err := authorise(ctx, tx, actor, action.Deprovision, t.OrganizationID); err != nil {
 				return err
 			}
 		}
@@ -58,7 +59,7 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Ca
 			return err
 		}
 		out.Tenant, out.Deployment = t, open
-		return s.auditOrder(ctx, tx, actor, cancels, &before, s.receipt(t, open))
+		return action.Cancel.Record(ctx, tx, actor, s.orderChange(&before, s.receipt(t, open)))
 	})
 	if err != nil {
 		return Cancelled{}, err

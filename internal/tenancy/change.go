@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -15,11 +16,11 @@ const rollbackDepth = 500
 
 // Start makes a tenant run.
 func (s *Service) Start(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
-	return s.order(ctx, actor, call, ref, ordered{starts, berth.OrderStart}, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{action.Start, berth.OrderStart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, t.Want = berth.DeployRestart, berth.WantRunning
 		retryRelease(t)
 		return nil
-	})
+	}})
 }
 
 // retryRelease lets the services that run once per release run again, if they
@@ -36,28 +37,28 @@ func newRelease(t *berth.Tenant) { t.Spec.Release = t.Generation + 1 }
 // Adopt takes a tenant back whose containers compose made of the rendered
 // file, and starts it.
 func (s *Service) Adopt(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
-	return s.order(ctx, actor, call, ref, ordered{adopts, berth.OrderRestart}, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{action.Adopt, berth.OrderRestart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, d.Adopt, t.Want = berth.DeployRestart, true, berth.WantRunning
 		retryRelease(t)
 		return nil
-	})
+	}})
 }
 
 // Stop ends a tenant's containers and keeps them.
 func (s *Service) Stop(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
-	return s.order(ctx, actor, call, ref, ordered{stops, berth.OrderStop}, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{action.Stop, berth.OrderStop, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, d.CanRollback, t.Want = berth.DeployStop, false, berth.WantStopped
 		return nil
-	})
+	}})
 }
 
 // Restart stops a tenant's containers and starts them again.
 func (s *Service) Restart(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
-	return s.order(ctx, actor, call, ref, ordered{restarts, berth.OrderRestart}, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{action.Restart, berth.OrderRestart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, t.Want = berth.DeployRestart, berth.WantRunning
 		retryRelease(t)
 		return nil
-	})
+	}})
 }
 
 // Scale changes limits and replicas.
@@ -65,7 +66,7 @@ func (s *Service) Scale(ctx context.Context, actor berth.Actor, call Call, ref s
 	if c.CPU == nil && c.MemoryMB == nil && c.Replicas == nil {
 		return Receipt{}, nothingToChange("cpuLimit, memoryLimitMb or replicas")
 	}
-	return s.order(ctx, actor, call, ref, ordered{scales, berth.OrderScale}, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{action.Scale, berth.OrderScale, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployScale
 		set(&t.Spec.Limits.CPU, c.CPU)
 		set(&t.Spec.Limits.MemoryMB, c.MemoryMB)
@@ -78,7 +79,7 @@ func (s *Service) Scale(ctx context.Context, actor berth.Actor, call Call, ref s
 			return err
 		}
 		return s.checkSpec(ctx, tx, *t, nil)
-	})
+	}})
 }
 
 // Deploy changes the image, the environment or both, and brings the tenant to
@@ -90,11 +91,11 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 	if err := validateDelta(c.Environment); err != nil {
 		return Receipt{}, err
 	}
-	what := ordered{deploys, berth.OrderDeploy}
+	var besides berth.Scopes
 	if len(c.Environment) > 0 {
-		what.scope |= berth.ScopeConfigure
+		besides = berth.ScopeConfigure
 	}
-	return s.order(ctx, actor, call, ref, what, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{action.Deploy.Also(besides), berth.OrderDeploy, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployUpdate
 		before := t.Spec
 		if err := checkOwnBlueprint(actor, before, c.Blueprint); err != nil {
@@ -117,13 +118,13 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 			return err
 		}
 		return b.Check(t.Spec, newValues(c.Environment))
-	})
+	}})
 }
 
 // Rollback returns to an earlier deployment: the one named, or the last good
 // one before the present one. Who may not scale gets no other limits by it.
 func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, ref, deploymentID string) (Receipt, error) {
-	return s.order(ctx, actor, call, ref, ordered{rollsBack, berth.OrderRollback}, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{action.Rollback, berth.OrderRollback, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		target, err := s.rollbackTarget(ctx, tx, *t, deploymentID)
 		if err != nil {
 			return err
@@ -138,7 +139,7 @@ func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, re
 		t.Spec = target.New
 		t.Spec.Environment = env
 		t.Spec.Limits.DiskMB = max(now.Limits.DiskMB, t.Spec.Limits.DiskMB) // never below what the data may have grown to
-		scale, err := may(ctx, tx, actor, scales.scope, t.OrganizationID)
+		scale, err := may(ctx, tx, actor, action.Scale, t.OrganizationID)
 		if err != nil {
 			return err
 		}
@@ -147,7 +148,7 @@ func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, re
 		}
 		newRelease(t)
 		return b.Check(t.Spec, nil)
-	})
+	}})
 }
 
 func (s *Service) rollbackTarget(ctx context.Context, tx store.Deployments, t berth.Tenant, id string) (berth.Deployment, error) {
@@ -192,7 +193,7 @@ func (s *Service) Configure(ctx context.Context, actor berth.Actor, call Call, r
 	if err := validateDelta(c.Environment); err != nil {
 		return Receipt{}, err
 	}
-	return s.order(ctx, actor, call, ref, ordered{configures, berth.OrderConfigure}, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{action.Configure, berth.OrderConfigure, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployConfig
 		set(&t.Name, c.Name)
 		set(&t.Spec.Limits.DiskMB, c.DiskMB)
@@ -215,7 +216,7 @@ func (s *Service) Configure(ctx context.Context, actor berth.Actor, call Call, r
 		}
 		t.Spec.Environment = env
 		return s.checkSpec(ctx, tx, *t, newValues(delta))
-	})
+	}})
 }
 
 // Deprovision removes a tenant. The order to delete its volumes is part of the
@@ -225,11 +226,11 @@ func (s *Service) Deprovision(ctx context.Context, actor berth.Actor, call Call,
 		return Receipt{}, berth.Errorf(berth.CodeInvalidRequest, "Volumes must be keep or delete").WithField("volumes").
 			WithHint("keep leaves the tenant's data for a later provision; %s was given", berth.Quote(string(volumes)))
 	}
-	return s.order(ctx, actor, call, ref, ordered{deprovisions, berth.OrderDeprovision}, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+	return s.order(ctx, actor, call, ref, ordered{action.Deprovision, berth.OrderDeprovision, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, d.CanRollback, d.Volumes = berth.DeployDeprovision, false, volumes
 		t.Want, t.Status, t.Health = berth.WantGone, berth.StatusDeprovisioning, berth.HealthUnknown
 		return nil
-	})
+	}})
 }
 
 func nothingToChange(fields string) error {

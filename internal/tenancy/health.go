@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -42,7 +43,7 @@ func (s *Service) HealthSummary(ctx context.Context, actor berth.Actor, ref stri
 	now := s.now()
 	sum := HealthSummary{Hours: hours}
 	err := s.store.View(ctx, actor, func(tx store.Tx) (err error) {
-		if sum.Tenant, err = find(ctx, tx, actor, berth.ScopeRead, ref); err != nil {
+		if sum.Tenant, err = find(ctx, tx, actor, action.Health, ref); err != nil {
 			return err
 		}
 		org := sum.Tenant.OrganizationID
@@ -86,7 +87,7 @@ func (s *Service) SweepHealth(ctx context.Context, actor berth.Actor, limit int)
 	if limit < 0 || limit > sweepMost {
 		return berth.Sweep{}, berth.Errorf(berth.CodeInvalidRequest, "Limit must be 1 to %d", sweepMost).WithField("limit").WithHint("%d was given", limit)
 	}
-	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+	if err := authoriseInstallation(actor, action.SweepHealth); err != nil {
 		return berth.Sweep{}, err
 	}
 	return s.health.Sweep(ctx, cmp.Or(limit, 100))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -30,7 +31,7 @@ const retireAfter = 5 * time.Minute
 
 // ListKeys tells which keys there are, and how much is sealed under each.
 func (s *Service) ListKeys(ctx context.Context, actor berth.Actor) ([]berth.KeyUse, error) {
-	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+	if err := authoriseInstallation(actor, action.Keys); err != nil {
 		return nil, err
 	}
 	var sealed map[uint32]int
@@ -76,7 +77,7 @@ func (s *Service) sealedUnder(ctx context.Context, tx store.Sealings) (map[uint3
 // RotateKey makes a key that encrypts from now on. What earlier keys sealed is
 // sealed anew in the background.
 func (s *Service) RotateKey(ctx context.Context, actor berth.Actor) (berth.Key, error) {
-	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+	if err := authoriseInstallation(actor, action.RotateKey); err != nil {
 		return berth.Key{}, err
 	}
 	keys, err := s.keys.Keys()
@@ -94,13 +95,13 @@ func (s *Service) RotateKey(ctx context.Context, actor berth.Actor) (berth.Key, 
 	if s.rotated != nil {
 		s.rotated()
 	}
-	return k, s.auditKey(ctx, actor, "key.rotate", k.ID, `{"primary":true}`)
+	return k, s.recordKey(ctx, actor, action.RotateKey, k.ID, keyEntry{Primary: true})
 }
 
 // RetireKey removes a key for good, once nothing is sealed under it. A backup
 // of the database from before needs a copy of the key file from before.
 func (s *Service) RetireKey(ctx context.Context, actor berth.Actor, id uint32) error {
-	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+	if err := authoriseInstallation(actor, action.RetireKey); err != nil {
 		return err
 	}
 	keys, err := s.keys.Keys()
@@ -129,20 +130,21 @@ func (s *Service) RetireKey(ctx context.Context, actor berth.Actor, id uint32) e
 	if err := s.keys.Retire(ctx, id); err != nil {
 		return err
 	}
-	return s.auditKey(ctx, actor, "key.retire", id, "")
+	return s.recordKey(ctx, actor, action.RetireKey, id, nil)
 }
 
-// auditKey records what was done to the key file, which is no part of the
+type keyEntry struct {
+	Primary bool `json:"primary"`
+}
+
+// recordKey records what was done to the key file, which is no part of the
 // transaction.
-func (s *Service) auditKey(ctx context.Context, actor berth.Actor, action string, id uint32, after string) error {
+func (s *Service) recordKey(ctx context.Context, actor berth.Actor, what action.Action, id uint32, after any) error {
 	err := s.store.InTx(ctx, actor, func(tx store.Tx) error {
-		return tx.AppendAudit(ctx, &berth.AuditEntry{
-			ID: berth.NewID(), At: s.now(), ActorID: actor.ID, ActorName: actor.Name, ActorRole: actor.Role, Address: actor.Address,
-			RequestID: actor.RequestID, Action: action, Target: strconv.FormatUint(uint64(id), 10), Outcome: berth.AuditDone, After: after,
-		})
+		return what.Record(ctx, tx, actor, action.Change{At: s.now(), Target: strconv.FormatUint(uint64(id), 10), After: after})
 	})
 	if err != nil {
-		return berth.Errorf(berth.CodeOf(err), "%s of key %d is done, and could not be recorded: %w", action, id, err).
+		return berth.Errorf(berth.CodeOf(err), "%s of key %d is done, and could not be recorded: %w", what.Name, id, err).
 			WithHint("do not repeat it; note it yourself")
 	}
 	return nil

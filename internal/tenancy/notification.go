@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -61,12 +62,12 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 	}
 	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		if n.OrganizationID != "" {
-			t, err := find(ctx, tx, actor, berth.ScopePeople, n.OrganizationID)
+			t, err := find(ctx, tx, actor, action.CreateChannel, n.OrganizationID)
 			if err != nil {
 				return err
 			}
 			c.OrganizationID = t.OrganizationID
-		} else if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+		} else if err := authoriseInstallation(actor, action.CreateChannel); err != nil {
 			return err
 		}
 		if err := checkChannelQuota(ctx, tx, c.OrganizationID); err != nil {
@@ -79,7 +80,7 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 		if err := tx.InsertChannel(ctx, stored); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, changed{action: "channel.create", organization: c.OrganizationID, target: c.ID, after: channelEntryOf(c)})
+		return action.CreateChannel.Record(ctx, tx, actor, action.Change{At: s.now(), Organization: c.OrganizationID, Target: c.ID, After: channelEntryOf(c)})
 	})
 	if err != nil {
 		return berth.Channel{}, "", err
@@ -244,7 +245,7 @@ func (s *Service) whole(c store.StoredChannel) berth.Channel {
 
 // Channels returns a page of the channels that the actor sees, oldest first.
 func (s *Service) Channels(ctx context.Context, actor berth.Actor, p store.Page) (page []berth.Channel, next string, err error) {
-	if err := authoriseOwn(actor, berth.ScopePeople); err != nil {
+	if err := authoriseOwn(actor, action.Channels); err != nil {
 		return nil, "", err
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
@@ -259,36 +260,36 @@ func (s *Service) Channels(ctx context.Context, actor berth.Actor, p store.Page)
 	return page, next, err
 }
 
-// findChannel returns a channel that the actor may see and change.
-func findChannel(ctx context.Context, tx store.Tx, actor berth.Actor, id string) (berth.Channel, error) {
-	if err := authoriseOwn(actor, berth.ScopePeople); err != nil {
+// findChannel returns a channel if the actor may do that to it.
+func findChannel(ctx context.Context, tx store.Tx, actor berth.Actor, what action.Action, id string) (berth.Channel, error) {
+	if err := authoriseOwn(actor, what); err != nil {
 		return berth.Channel{}, err
 	}
 	c, err := tx.Channel(ctx, id)
 	if err != nil {
 		return berth.Channel{}, err
 	}
-	return c.Channel, authorise(ctx, tx, actor, berth.ScopePeople, c.OrganizationID)
+	return c.Channel, authorise(ctx, tx, actor, what, c.OrganizationID)
 }
 
 // DeleteChannel forgets a channel and its deliveries.
 func (s *Service) DeleteChannel(ctx context.Context, actor berth.Actor, id string) error {
 	return s.store.InTx(ctx, actor, func(tx store.Tx) error {
-		c, err := findChannel(ctx, tx, actor, id)
+		c, err := findChannel(ctx, tx, actor, action.DeleteChannel, id)
 		if err != nil {
 			return err
 		}
 		if err := tx.DeleteChannel(ctx, id); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, changed{action: "channel.delete", organization: c.OrganizationID, target: c.ID, before: channelEntryOf(c)})
+		return action.DeleteChannel.Record(ctx, tx, actor, action.Change{At: s.now(), Organization: c.OrganizationID, Target: c.ID, Before: channelEntryOf(c)})
 	})
 }
 
 // ChannelDeliveries returns a page of what a channel was sent, newest first.
 func (s *Service) ChannelDeliveries(ctx context.Context, actor berth.Actor, id string, p store.Page) (page []berth.Delivery, next string, err error) {
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		if _, err := findChannel(ctx, tx, actor, id); err != nil {
+		if _, err := findChannel(ctx, tx, actor, action.Deliveries, id); err != nil {
 			return err
 		}
 		page, next, err = tx.ListDeliveries(ctx, id, p)
@@ -312,7 +313,7 @@ func (s *Service) TestChannel(ctx context.Context, actor berth.Actor, id string)
 		ID: berth.NewID(), ChannelID: id, EventID: event, Kind: "test", Body: body, CreatedAt: now, NextAt: now, State: berth.DeliveryPending,
 	}
 	err = s.store.InTx(ctx, actor, func(tx store.Tx) error {
-		c, err := findChannel(ctx, tx, actor, id)
+		c, err := findChannel(ctx, tx, actor, action.TestChannel, id)
 		if err != nil {
 			return err
 		}
@@ -331,7 +332,7 @@ func (s *Service) TestChannel(ctx context.Context, actor berth.Actor, id string)
 		if err := tx.InsertDelivery(ctx, d); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, changed{"channel.test", c.OrganizationID, c.ID, before, channelEntryOf(c)})
+		return action.TestChannel.Record(ctx, tx, actor, action.Change{At: s.now(), Organization: c.OrganizationID, Target: c.ID, Before: before, After: channelEntryOf(c)})
 	})
 	return d, err
 }

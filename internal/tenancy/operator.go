@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -21,7 +22,7 @@ const (
 
 // PutCredential stores what opens a registry, encrypted.
 func (s *Service) PutCredential(ctx context.Context, actor berth.Actor, c berth.Credential) error {
-	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+	if err := authoriseInstallation(actor, action.PutRegistry); err != nil {
 		return err
 	}
 	if !registryPattern.MatchString(c.Registry) {
@@ -55,11 +56,11 @@ func (s *Service) PutCredential(ctx context.Context, actor berth.Actor, c berth.
 		if err != nil {
 			return err
 		}
-		put := changed{action: "registry.put", target: c.Registry, after: credentialEntry{c.Username, markSet}}
+		put := action.Change{At: s.now(), Target: c.Registry, After: credentialEntry{c.Username, markSet}}
 		if replaced {
-			put.before, put.after = credentialEntry{old.Username, markSet}, credentialEntry{c.Username, markChanged}
+			put.Before, put.After = credentialEntry{old.Username, markSet}, credentialEntry{c.Username, markChanged}
 		}
-		return s.audit(ctx, tx, actor, put)
+		return action.PutRegistry.Record(ctx, tx, actor, put)
 	})
 }
 
@@ -72,7 +73,7 @@ type credentialEntry struct {
 // Credentials returns a page of the registries that Berth can open. Passwords
 // are never shown.
 func (s *Service) Credentials(ctx context.Context, actor berth.Actor, p store.Page) (page []store.StoredCredential, next string, err error) {
-	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+	if err := authoriseInstallation(actor, action.Registries); err != nil {
 		return nil, "", err
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
@@ -84,7 +85,7 @@ func (s *Service) Credentials(ctx context.Context, actor berth.Actor, p store.Pa
 
 // DeleteCredential forgets a registry's credential.
 func (s *Service) DeleteCredential(ctx context.Context, actor berth.Actor, registry string) error {
-	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+	if err := authoriseInstallation(actor, action.DeleteRegistry); err != nil {
 		return err
 	}
 	return s.store.InTx(ctx, actor, func(tx store.Tx) error {
@@ -95,7 +96,7 @@ func (s *Service) DeleteCredential(ctx context.Context, actor berth.Actor, regis
 		if err := tx.DeleteCredential(ctx, registry); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, changed{action: "registry.delete", target: registry, before: credentialEntry{old.Username, markSet}})
+		return action.DeleteRegistry.Record(ctx, tx, actor, action.Change{At: s.now(), Target: registry, Before: credentialEntry{old.Username, markSet}})
 	})
 }
 
@@ -103,11 +104,11 @@ func (s *Service) DeleteCredential(ctx context.Context, actor berth.Actor, regis
 // exist. The key that opens its secrets is not in it. That it was asked for is
 // on record first, and so in the copy.
 func (s *Service) Backup(ctx context.Context, actor berth.Actor, path string) error {
-	if err := authoriseInstallation(actor, berth.ScopeInstallation); err != nil {
+	if err := authoriseInstallation(actor, action.Backup); err != nil {
 		return err
 	}
 	err := s.store.InTx(ctx, actor, func(tx store.Tx) error {
-		return s.audit(ctx, tx, actor, changed{action: "backup.read"})
+		return action.Backup.Record(ctx, tx, actor, action.Change{At: s.now()})
 	})
 	if err != nil {
 		return err

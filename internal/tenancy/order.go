@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/idempotency"
 	"github.com/unite-hub/berth/internal/store"
 )
@@ -17,16 +18,17 @@ const lookDeadline = 3 * time.Second
 // in the deployment's type and edits the tenant's desired half.
 type change func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error
 
-// ordered is an order, what the audit calls it, and what it takes.
+// ordered is an order, as what it is authorised and recorded, and what it does.
 type ordered struct {
-	action
+	action.Action
 	order berth.Order
+	do    change
 }
 
 // order records one order: the change of the desired state, the deployment
 // and the idempotency key, all in one transaction. The order is durable when
 // order returns; the loop does the rest.
-func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref string, what ordered, do change) (Receipt, error) {
+func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref string, what ordered) (Receipt, error) {
 	if err := berth.ValidateNotes(call.Notes); err != nil {
 		return Receipt{}, err
 	}
@@ -46,11 +48,11 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		if r, err = s.earlier(ctx, tx, actor, call); err != nil || r.Earlier {
 			repeated = true
 			if err == nil { // to repeat an answer takes what the order took
-				err = authorise(ctx, tx, actor, what.scope, r.Tenant.OrganizationID)
+				err = authorise(ctx, tx, actor, what.Action, r.Tenant.OrganizationID)
 			}
 			return err
 		}
-		t, err := find(ctx, tx, actor, what.scope, ref)
+		t, err := find(ctx, tx, actor, what.Action, ref)
 		if err != nil {
 			return err
 		}
@@ -79,13 +81,13 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 			}
 		}
 		d := s.newDeployment(actor, call, t)
-		if err := do(tx, &t, &d); err != nil {
+		if err := what.do(tx, &t, &d); err != nil {
 			return err
 		}
 		if r, err = s.record(ctx, tx, call, t, d); err != nil {
 			return err
 		}
-		return s.auditOrder(ctx, tx, actor, what.action, &before, r)
+		return what.Record(ctx, tx, actor, s.orderChange(&before, r))
 	})
 	if err != nil {
 		return Receipt{}, err
@@ -112,7 +114,7 @@ func (s *Service) link(call Call, r Receipt) {
 func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, what ordered) (look, error) {
 	var t berth.Tenant
 	err := s.store.View(ctx, actor, func(tx store.Tx) (err error) {
-		t, err = find(ctx, tx, actor, what.scope, ref)
+		t, err = find(ctx, tx, actor, what.Action, ref)
 		return err
 	})
 	if berth.Is(err, berth.CodeContainerNotFound) {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -22,7 +23,7 @@ type organizationEntry struct {
 
 // Organizations returns a page of the organizations that the actor sees, by id.
 func (s *Service) Organizations(ctx context.Context, actor berth.Actor, p store.Page) (page []berth.Organization, next string, err error) {
-	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+	if err := authoriseOwn(actor, action.ListOrganizations); err != nil {
 		return nil, "", err
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
@@ -41,7 +42,7 @@ func (s *Service) Organization(ctx context.Context, actor berth.Actor, id string
 		if o, err = tx.Organization(ctx, id); err != nil {
 			return err
 		}
-		return authorise(ctx, tx, actor, berth.ScopeRead, id)
+		return authorise(ctx, tx, actor, action.OneOrganization, id)
 	})
 	return o, err
 }
@@ -72,10 +73,10 @@ func (s *Service) PutOrganization(ctx context.Context, actor berth.Actor, id str
 		if err != nil && (!missing || !actor.MaySee(id)) {
 			return err
 		}
-		if err := authorise(ctx, tx, actor, berth.ScopeInstallation, id); err != nil {
+		if err := authorise(ctx, tx, actor, action.PutOrganization, id); err != nil {
 			return err
 		}
-		put := changed{action: "organization.put", organization: id, target: id}
+		put := action.Change{At: s.now(), Organization: id, Target: id}
 		o = old
 		if missing {
 			if in.Name == nil {
@@ -83,15 +84,15 @@ func (s *Service) PutOrganization(ctx context.Context, actor berth.Actor, id str
 			}
 			o = berth.Organization{ID: id, CreatedAt: s.now()}
 		} else {
-			put.before = organizationEntry{old.Name, old.SelfService.Names()}
+			put.Before = organizationEntry{old.Name, old.SelfService.Names()}
 		}
 		set(&o.Name, in.Name)
 		set(&o.SelfService, in.SelfService)
-		put.after = organizationEntry{o.Name, o.SelfService.Names()}
+		put.After = organizationEntry{o.Name, o.SelfService.Names()}
 		if err := tx.PutOrganization(ctx, o); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, put)
+		return action.PutOrganization.Record(ctx, tx, actor, put)
 	})
 	return o, err
 }

@@ -6,13 +6,14 @@ import (
 	"strconv"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
 // Provision records a new tenant: its name, limits, port, subnet, volumes and
 // first deployment, in one transaction.
 func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p Provision) (Receipt, error) {
-	if err := authoriseOwn(actor, provisions.scope); err != nil {
+	if err := authoriseOwn(actor, action.Provision); err != nil {
 		return Receipt{}, err
 	}
 	b, id, err := s.chosen(ctx, actor, p.Blueprint)
@@ -68,7 +69,7 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		if err := s.requests.Claim(ctx, tx, call.Request, d.ID); err != nil {
 			return err
 		}
-		return s.auditOrder(ctx, tx, actor, provisions, nil, r)
+		return action.Provision.Record(ctx, tx, actor, s.orderChange(nil, r))
 	})
 	if err != nil {
 		return Receipt{}, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -15,9 +16,14 @@ import (
 const stateDeadline = 5 * time.Second
 
 // Tenant returns a living tenant by organization id or slug.
-func (s *Service) Tenant(ctx context.Context, actor berth.Actor, ref string) (t berth.Tenant, err error) {
+func (s *Service) Tenant(ctx context.Context, actor berth.Actor, ref string) (berth.Tenant, error) {
+	return s.tenant(ctx, actor, action.Tenant, ref)
+}
+
+// tenant is the living tenant that ref stands for, if the actor may do that to it.
+func (s *Service) tenant(ctx context.Context, actor berth.Actor, what action.Action, ref string) (t berth.Tenant, err error) {
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		t, err = find(ctx, tx, actor, berth.ScopeRead, ref)
+		t, err = find(ctx, tx, actor, what, ref)
 		return err
 	})
 	return t, err
@@ -25,7 +31,7 @@ func (s *Service) Tenant(ctx context.Context, actor berth.Actor, ref string) (t 
 
 // Tenants returns a page of living tenants and the next cursor.
 func (s *Service) Tenants(ctx context.Context, actor berth.Actor, f store.TenantFilter) (page []berth.Tenant, next string, err error) {
-	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+	if err := authoriseOwn(actor, action.ListTenants); err != nil {
 		return nil, "", err
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
@@ -38,7 +44,7 @@ func (s *Service) Tenants(ctx context.Context, actor berth.Actor, f store.Tenant
 // Deployment returns one deployment of an organization, tombstones included.
 func (s *Service) Deployment(ctx context.Context, actor berth.Actor, ref, id string) (d berth.Deployment, err error) {
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		org, err := findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
+		org, err := findOrganization(ctx, tx, actor, action.Deployment, ref)
 		if err != nil {
 			return err
 		}
@@ -55,7 +61,7 @@ func (s *Service) Deployment(ctx context.Context, actor berth.Actor, ref, id str
 // tombstones included.
 func (s *Service) Deployments(ctx context.Context, actor berth.Actor, ref string, p store.Page) (page []berth.Deployment, next string, err error) {
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		org, err := findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
+		org, err := findOrganization(ctx, tx, actor, action.Deployments, ref)
 		if err != nil {
 			return err
 		}
@@ -81,7 +87,7 @@ func organization(ctx context.Context, tx store.Tenants, ref string) (string, er
 
 // State looks at the engine and probes the tenant once.
 func (s *Service) State(ctx context.Context, actor berth.Actor, ref string) (State, error) {
-	t, err := s.Tenant(ctx, actor, ref)
+	t, err := s.tenant(ctx, actor, action.Status, ref)
 	if err != nil {
 		return State{}, err
 	}
@@ -136,7 +142,7 @@ func (s *Service) probe(ctx context.Context, st *State) error {
 
 // Logs returns what the tenant's containers wrote.
 func (s *Service) Logs(ctx context.Context, actor berth.Actor, ref string, o berth.LogOptions) (io.ReadCloser, error) {
-	t, err := s.Tenant(ctx, actor, ref)
+	t, err := s.tenant(ctx, actor, action.Logs, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +158,7 @@ func (s *Service) Logs(ctx context.Context, actor berth.Actor, ref string, o ber
 func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) (data []byte, err error) {
 	info, _ := s.loop.EngineInfo()
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		t, err := find(ctx, tx, actor, berth.ScopeRead, ref)
+		t, err := find(ctx, tx, actor, action.Compose, ref)
 		if err != nil {
 			return err
 		}
@@ -176,7 +182,7 @@ func (s *Service) WriteComposeEnv(ctx context.Context, actor berth.Actor, ref st
 	var b Blueprint
 	var sealed []store.SecretVersion
 	err = s.store.InTx(ctx, actor, func(tx store.Tx) (err error) {
-		if t, err = find(ctx, tx, actor, berth.ScopeInstallation, ref); err != nil {
+		if t, err = find(ctx, tx, actor, action.WriteComposeEnv, ref); err != nil {
 			return err
 		}
 		if b, err = s.catalog.Get(ctx, tx, t.Spec.Blueprint); err != nil {
@@ -185,7 +191,7 @@ func (s *Service) WriteComposeEnv(ctx context.Context, actor berth.Actor, ref st
 		if sealed, err = tx.Secrets(ctx, t.OrganizationID, slices.Collect(maps.Values(t.Spec.Environment))); err != nil {
 			return err
 		}
-		return s.audit(ctx, tx, actor, changed{action: "tenant.compose-env", organization: t.OrganizationID, target: t.OrganizationID})
+		return action.WriteComposeEnv.Record(ctx, tx, actor, action.Change{At: s.now(), Organization: t.OrganizationID, Target: t.OrganizationID})
 	})
 	if err != nil {
 		return "", "", err
@@ -206,7 +212,7 @@ func (s *Service) WriteComposeEnv(ctx context.Context, actor berth.Actor, ref st
 // for who sees everything.
 func (s *Service) Volumes(ctx context.Context, actor berth.Actor, ref string, p store.Page) (page []berth.VolumeRecord, next string, err error) {
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		org, err := ofOneOrAll(ctx, tx, actor, ref)
+		org, err := ofOneOrAll(ctx, tx, actor, action.Volumes, ref)
 		if err != nil {
 			return err
 		}
@@ -220,7 +226,7 @@ func (s *Service) Volumes(ctx context.Context, actor berth.Actor, ref string, p 
 // first; with "" to all of them, for who sees everything.
 func (s *Service) Events(ctx context.Context, actor berth.Actor, ref string, p store.Page) (page []berth.Event, next string, err error) {
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		org, err := ofOneOrAll(ctx, tx, actor, ref)
+		org, err := ofOneOrAll(ctx, tx, actor, action.Events, ref)
 		if err != nil {
 			return err
 		}
@@ -232,9 +238,9 @@ func (s *Service) Events(ctx context.Context, actor berth.Actor, ref string, p s
 
 // ofOneOrAll finds the organization whose list is asked for; "" is the whole
 // installation's.
-func ofOneOrAll(ctx context.Context, tx store.Tx, actor berth.Actor, ref string) (string, error) {
+func ofOneOrAll(ctx context.Context, tx store.Tx, actor berth.Actor, what action.Action, ref string) (string, error) {
 	if ref == "" {
-		return "", authoriseInstallation(actor, berth.ScopeInstallation)
+		return "", authoriseInstallation(actor, what)
 	}
-	return findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
+	return findOrganization(ctx, tx, actor, what, ref)
 }

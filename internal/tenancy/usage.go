@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/action"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -65,7 +66,7 @@ func unmetered() error {
 
 // Metrics returns what a tenant uses now.
 func (s *Service) Metrics(ctx context.Context, actor berth.Actor, ref string) (Metered, error) {
-	t, err := s.Tenant(ctx, actor, ref)
+	t, err := s.tenant(ctx, actor, action.Metrics, ref)
 	if err != nil {
 		return Metered{}, err
 	}
@@ -80,7 +81,7 @@ func (s *Service) Metrics(ctx context.Context, actor berth.Actor, ref string) (M
 // Fleet returns every tenant that the actor sees, oldest first, and what each
 // uses now. Without a meter nothing is read.
 func (s *Service) Fleet(ctx context.Context, actor berth.Actor) ([]Metered, error) {
-	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+	if err := authoriseOwn(actor, action.FleetUsage); err != nil {
 		return nil, err
 	}
 	var tenants []berth.Tenant
@@ -120,7 +121,7 @@ func (s *Service) Fleet(ctx context.Context, actor berth.Actor) ([]Metered, erro
 // change between two pages, so a tenant that changes its rank may be missed
 // or come twice.
 func (s *Service) FleetPage(ctx context.Context, actor berth.Actor, by UsageSort, cursor string, limit int) ([]Metered, string, error) {
-	if err := authoriseOwn(actor, berth.ScopeRead); err != nil {
+	if err := authoriseOwn(actor, action.FleetUsage); err != nil {
 		return nil, "", err
 	}
 	if s.meter == nil {
@@ -230,7 +231,7 @@ func (s *Service) Usage(ctx context.Context, actor berth.Actor, ref string, span
 			WithField("resolution").WithHint("ask for a shorter span or a coarser resolution")
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		org, err := findOrganization(ctx, tx, actor, berth.ScopeRead, ref)
+		org, err := findOrganization(ctx, tx, actor, action.Usage, ref)
 		if err != nil {
 			return err
 		}
