@@ -168,21 +168,9 @@ func together(a, b berth.HealthPeriod, begin time.Time) berth.HealthPeriod {
 }
 
 func (k *Keeper) drop(ctx context.Context, r berth.Resolution, before time.Time) error {
-	return k.batches(ctx, func(tx store.Tx) (int, error) { return tx.ForgetHealth(ctx, r, before, k.Batch) })
-}
-
-// batches forgets until a batch is not full, so that no writer waits long.
-func (k *Keeper) batches(ctx context.Context, forget func(store.Tx) (int, error)) error {
-	for {
-		n := 0
-		err := k.store.InTx(ctx, berth.System(), func(tx store.Tx) (err error) {
-			n, err = forget(tx)
-			return err
-		})
-		if err != nil || n < k.Batch {
-			return err
-		}
-	}
+	return store.Forget(ctx, k.store, k.Batch, func(tx store.Tx, limit int) (int, error) {
+		return tx.ForgetHealth(ctx, r, before, limit)
+	})
 }
 
 func later(a, b time.Time) time.Time {

@@ -182,14 +182,7 @@ func unchanged(done, sums []berth.Usage) bool {
 }
 
 func (k *Keeper) forget(ctx context.Context, resolution berth.Resolution, before time.Time) error {
-	for {
-		n := 0
-		err := k.Store.InTx(ctx, berth.System(), func(tx store.Tx) (err error) {
-			n, err = tx.ForgetUsage(ctx, resolution, before, batch)
-			return err
-		})
-		if err != nil || n < batch {
-			return err
-		}
-	}
+	return store.Forget(ctx, k.Store, batch, func(tx store.Tx, limit int) (int, error) {
+		return tx.ForgetUsage(ctx, resolution, before, limit)
+	})
 }

@@ -282,26 +282,15 @@ func record(ctx context.Context, tx store.Tx, d berth.Delivery, a Attempt) error
 
 // sweep drops old deliveries, and events that are older still.
 func (n *Dispatcher) sweep(ctx context.Context, now time.Time) error {
-	err := n.drop(ctx, func(tx store.Tx) (int, error) { return tx.ForgetDeliveries(ctx, now.Add(-keep), forget) })
+	err := store.Forget(ctx, n.Store, forget, func(tx store.Tx, limit int) (int, error) {
+		return tx.ForgetDeliveries(ctx, now.Add(-keep), limit)
+	})
 	if err != nil {
 		return err
 	}
-	return n.drop(ctx, func(tx store.Tx) (int, error) { return tx.ForgetEvents(ctx, now.Add(-n.Events), forget) })
-}
-
-// drop forgets until there is nothing left to forget, a bounded number in each
-// transaction: others write in between.
-func (n *Dispatcher) drop(ctx context.Context, some func(store.Tx) (int, error)) error {
-	for dropped := forget; dropped == forget; {
-		err := n.Store.InTx(ctx, berth.System(), func(tx store.Tx) (err error) {
-			dropped, err = some(tx)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return store.Forget(ctx, n.Store, forget, func(tx store.Tx, limit int) (int, error) {
+		return tx.ForgetEvents(ctx, now.Add(-n.Events), limit)
+	})
 }
 
 // clip bounds what a receiver can have written into the log of deliveries.

@@ -12,6 +12,21 @@ const (
 	batchPiece = 50                    // rows that are put at a time
 )
 
+// Forget drops what is old, as the system, up to limit rows in each transaction,
+// so that orders get in between, until drop finds fewer.
+func Forget(ctx context.Context, s Store, limit int, drop func(tx Tx, limit int) (int, error)) error {
+	for {
+		n := 0
+		err := s.InTx(ctx, berth.System(), func(tx Tx) (err error) {
+			n, err = drop(tx, limit)
+			return err
+		})
+		if err != nil || n < limit {
+			return err
+		}
+	}
+}
+
 // InBatches writes many rows that do not depend on each other, as the system,
 // in transactions that each hold the writer for a short time only, so that
 // orders get in between. put writes a part of the list. written is how many

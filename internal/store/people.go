@@ -55,8 +55,9 @@ type Sessions interface {
 	UpdateSession(ctx context.Context, s berth.Session) error
 	// SessionsOf returns a user's that are not over at now, newest first: at most 1,000.
 	SessionsOf(ctx context.Context, userID string, now time.Time) ([]berth.Session, error)
-	// ForgetSessions drops those that were over before a time.
-	ForgetSessions(ctx context.Context, before time.Time) error
+	// ForgetSessions drops up to limit that were over before a time, and returns
+	// how many.
+	ForgetSessions(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // Invitations are written by whoever may write their organization; those to

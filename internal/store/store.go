@@ -205,8 +205,9 @@ type Requests interface {
 	Request(ctx context.Context, key string) (r Request, ok bool, err error)
 	// PutRequest inserts or replaces by actor and key.
 	PutRequest(ctx context.Context, r Request) error
-	// ForgetRequests drops those created before a time.
-	ForgetRequests(ctx context.Context, before time.Time) error
+	// ForgetRequests drops up to limit that were created before a time, the oldest
+	// first for the installation's actors, and returns how many.
+	ForgetRequests(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // Tokens authenticate the API. An actor of one organization sees that one's.

@@ -65,7 +65,7 @@ var lints = []lint{
 		`DROP INDEX public.tenant_health_container`},
 	{"two indexes that are the same",
 		`SELECT min(i.indexrelid::regclass::text) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid WHERE` + ofBerth + `
-			GROUP BY i.indrelid, i.indkey::text, i.indclass::text, i.indoption::text, coalesce(pg_get_expr(i.indpred, i.indrelid), ''), coalesce(pg_get_expr(i.indexprs, i.indrelid), '') HAVING count(*) > 1`,
+			GROUP BY i.indrelid, i.indkey::text, i.indclass::text, i.indcollation::text, i.indoption::text, coalesce(pg_get_expr(i.indpred, i.indrelid), ''), coalesce(pg_get_expr(i.indexprs, i.indrelid), '') HAVING count(*) > 1`,
 		`CREATE INDEX twice ON public.tenant_health (organization_id, seq)`},
 	{"a table without a primary key",
 		`SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary) AND` + ofBerth,

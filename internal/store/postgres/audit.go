@@ -28,7 +28,7 @@ func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
 	next.At = e.At.UTC().Truncate(time.Microsecond)
 	next.Seq, next.PrevHash = 0, nil
 	_, err := t.one(ctx, []any{&next.Seq, &next.PrevHash}, `SELECT seq, hash FROM berth.audit_log
-		WHERE `+ofChain(e.OrganizationID, "$1")+` ORDER BY seq DESC LIMIT 1`, uuidOrNull(e.OrganizationID))
+		WHERE `+ofOrganization(e.OrganizationID, "$1")+` ORDER BY organization_id DESC, seq DESC LIMIT 1`, uuidOrNull(e.OrganizationID))
 	if err != nil {
 		return fault(ctx, err, "append to audit")
 	}
@@ -47,13 +47,13 @@ func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
 
 // ListAudit implements store.Audit.
 func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditEntry, string, error) {
-	place := "seq" // in the chain
+	place, index := "seq", "organization_id" // in the chain
 	if f.Everything {
-		place = "written"
+		place, index = "written", "written"
 	}
-	list, order, from := "audit", " < $1 ORDER BY "+place+" DESC", row.Window.Before
+	list, order, from := "audit", " < $1 ORDER BY "+index+" DESC, "+place+" DESC", row.Window.Before
 	if f.Ascending { // a cursor leads on the way it came
-		list, order, from = "audit from the first", " > $1 ORDER BY "+place, row.Window.After
+		list, order, from = "audit from the first", " > $1 ORDER BY "+index+", "+place, row.Window.After
 	}
 	w, err := row.OpenWindow(list+" by "+place, f.Page)
 	if err != nil {
@@ -63,7 +63,7 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 	if err != nil || f.Everything && !t.Everything() || !f.Everything && !t.Actor.MayManage(f.OrganizationID) {
 		return []berth.AuditEntry{}, "", err
 	}
-	whose := ofChain(f.OrganizationID, "$2")
+	whose := ofOrganization(f.OrganizationID, "$2")
 	if f.Everything {
 		whose, f.OrganizationID = "$2::uuid IS NULL", ""
 	}
@@ -75,8 +75,10 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 		[]any{start, uuidOrNull(f.OrganizationID), f.ActorID, f.Action, string(f.Outcome), stamp(f.From), stamp(f.To)}}.read(ctx, t)
 }
 
-// ofChain narrows entries to those of a chain, in words that an index serves.
-func ofChain(organizationID, parameter string) string {
+// ofOrganization narrows rows to those of an organization, or of none, in words
+// that an index serves. So that it serves the order too, which NULL is no constant
+// for, it is to begin with organization_id.
+func ofOrganization(organizationID, parameter string) string {
 	if organizationID == "" {
 		return "organization_id IS NULL AND " + parameter + "::uuid IS NULL"
 	}

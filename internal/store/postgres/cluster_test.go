@@ -125,6 +125,19 @@ func admin(t testing.TB, database, statements string) {
 func open(t testing.TB, url string) *postgres.Store {
 	t.Helper()
 	s, err := postgres.Open(t.Context(), postgres.Options{URL: url})
+	return closed(t, s, err)
+}
+
+// recorded is open, with a recorder of all that the store runs.
+func recorded(t testing.TB, url string, r *postgres.Recorder) *postgres.Store {
+	t.Helper()
+	s, err := postgres.OpenRecorded(t.Context(), postgres.Options{URL: url}, r)
+	return closed(t, s, err)
+}
+
+// closed has the test's cleanup close a store.
+func closed(t testing.TB, s *postgres.Store, err error) *postgres.Store {
+	t.Helper()
 	if err != nil {
 		t.Fatalf("open: %v", err)
 	}

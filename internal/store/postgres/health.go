@@ -69,8 +69,10 @@ func (t *tx) RecordProbes(ctx context.Context, probes []berth.Probe) error {
 	}
 	checked, err := encodeJSON(newest)
 	if err == nil {
+		// The array has each tenant found by the index, not all of them read.
 		_, err = t.exec(ctx, `UPDATE public.tenant_containers c SET last_health_check_at = n.value::timestamptz FROM json_each_text($1::json) n
 			WHERE c.organization_id = n.key::uuid AND c.deprovisioned_at IS NULL
+			AND c.organization_id = ANY (ARRAY(SELECT k::uuid FROM json_object_keys($1::json) k))
 			AND (c.last_health_check_at IS NULL OR c.last_health_check_at < n.value::timestamptz)`, checked)
 	}
 	return fault(ctx, err, "note last check")

@@ -140,5 +140,5 @@ func (t *tx) ListInvitations(ctx context.Context, organizationID string, p store
 		return []berth.Invitation{}, "", err
 	}
 	return page[berth.Invitation]{w, bySeq(row.InvitationColumns), `SELECT ` + invitationColumns + `, seq FROM berth.invitations
-		WHERE organization_id IS NOT DISTINCT FROM $1 AND seq < $2 ORDER BY seq DESC LIMIT $3`, []any{uuidOrNull(organizationID), before}}.read(ctx, t)
+		WHERE ` + ofOrganization(organizationID, "$1") + ` AND seq < $2 ORDER BY organization_id DESC, seq DESC LIMIT $3`, []any{uuidOrNull(organizationID), before}}.read(ctx, t)
 }

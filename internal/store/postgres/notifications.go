@@ -131,15 +131,14 @@ const deliveryColumns = `id, channel_id, event_id, kind, created_at, attempt, at
 
 // dueDeliveries steps from channel to channel in the index of what is pending,
 // and takes the first that is due of each.
-const dueDeliveries = `WITH RECURSIVE waiting (channel_id) AS (
+const dueDeliveries = `WITH RECURSIVE waiting (channel) AS (
 	SELECT min(channel_id) FROM berth.deliveries WHERE state = 'pending'
 	UNION ALL
-	SELECT (SELECT min(d.channel_id) FROM berth.deliveries d WHERE d.state = 'pending' AND d.channel_id > w.channel_id)
-	FROM waiting w WHERE w.channel_id IS NOT NULL)
-	SELECT ` + deliveryColumns + `, body FROM berth.deliveries WHERE seq IN (
-		SELECT (SELECT d.seq FROM berth.deliveries d WHERE d.channel_id = w.channel_id AND d.state = 'pending' AND d.next_at <= $1
-			ORDER BY d.next_at, d.seq LIMIT 1)
-		FROM waiting w WHERE w.channel_id IS NOT NULL) ORDER BY next_at, seq`
+	SELECT (SELECT min(d.channel_id) FROM berth.deliveries d WHERE d.state = 'pending' AND d.channel_id > w.channel)
+	FROM waiting w WHERE w.channel IS NOT NULL)
+	SELECT ` + deliveryColumns + `, body FROM waiting w CROSS JOIN LATERAL (SELECT * FROM berth.deliveries d
+		WHERE d.channel_id = w.channel AND d.state = 'pending' AND d.next_at <= $1 ORDER BY d.next_at, d.seq LIMIT 1) first
+	ORDER BY next_at, seq`
 
 // DueDeliveries implements store.Deliveries.
 func (t *tx) DueDeliveries(ctx context.Context, now time.Time) ([]berth.Delivery, error) {

@@ -52,8 +52,14 @@ func (t *tx) ListOrganizations(ctx context.Context, p store.Page) ([]berth.Organ
 	if err != nil {
 		return nil, "", err
 	}
-	mine, org := narrowed(t.Scope(), "id", "$1")
-	return page[berth.Organization]{w, byKey(row.OrganizationColumns, func(o berth.Organization) string { return o.ID }),
-		`SELECT ` + organizationColumns + ` FROM berth.organizations WHERE ` + mine + ` AND id > $2 ORDER BY id LIMIT $3`,
-		[]any{org, after}}.read(ctx, t)
+	read := page[berth.Organization]{Window: w, scan: byKey(row.OrganizationColumns, func(o berth.Organization) string { return o.ID })}
+	if s := t.Scope(); s.All {
+		read.query = `SELECT ` + organizationColumns + ` FROM berth.organizations
+			WHERE id = ANY (ARRAY(SELECT berth.organizations_after($1, $2))) ORDER BY id`
+		read.args = []any{after}
+	} else {
+		read.query = `SELECT ` + organizationColumns + ` FROM berth.organizations WHERE id = $1 AND id > $2 LIMIT $3`
+		read.args = []any{uuidOrNull(s.OrganizationID), after}
+	}
+	return read.read(ctx, t)
 }

@@ -45,14 +45,17 @@ func (t *tx) PutRequest(ctx context.Context, r store.Request) error {
 
 // ForgetRequests implements store.Requests: of every actor for the
 // installation's, else of its own.
-func (t *tx) ForgetRequests(ctx context.Context, before time.Time) error {
+func (t *tx) ForgetRequests(ctx context.Context, before time.Time, limit int) (int, error) {
 	if err := t.mayAsk(); err != nil {
-		return err
+		return 0, err
 	}
 	if before.IsZero() {
-		return row.Timeless()
+		return 0, row.Timeless()
 	}
-	_, err := t.exec(ctx, `DELETE FROM berth.requests WHERE created_at < $1 AND ($2 OR actor_id = $3)`,
-		stamp(before), t.Everything(), t.Actor.ID)
-	return fault(ctx, err, "forget requests")
+	old, actor := `SELECT ctid FROM berth.requests WHERE created_at < $1 AND $2::text IS NULL ORDER BY created_at LIMIT $3`, any(nil)
+	if !t.Everything() {
+		old, actor = `SELECT ctid FROM berth.requests WHERE actor_id = $2 AND created_at < $1 LIMIT $3`, t.Actor.ID
+	}
+	n, err := t.exec(ctx, `DELETE FROM berth.requests WHERE ctid = ANY (ARRAY(`+old+`))`, stamp(before), actor, limit)
+	return int(n), fault(ctx, err, "forget requests")
 }

@@ -65,10 +65,12 @@ func (t *tx) SessionsOf(ctx context.Context, userID string, now time.Time) ([]be
 }
 
 // ForgetSessions implements store.Sessions.
-func (t *tx) ForgetSessions(ctx context.Context, before time.Time) error {
+func (t *tx) ForgetSessions(ctx context.Context, before time.Time, limit int) (int, error) {
 	if err := t.MayWrite(""); err != nil {
-		return err
+		return 0, err
 	}
-	_, err := t.exec(ctx, `DELETE FROM berth.sessions WHERE expires_at < $1 OR revoked_at < $1`, stamp(before))
-	return fault(ctx, err, "forget sessions")
+	n, err := t.exec(ctx, `DELETE FROM berth.sessions WHERE id = ANY (ARRAY(
+		SELECT id FROM berth.sessions WHERE expires_at < $1
+		UNION ALL SELECT id FROM berth.sessions WHERE revoked_at < $1 AND expires_at >= $1 LIMIT $2))`, stamp(before), limit)
+	return int(n), fault(ctx, err, "forget sessions")
 }

@@ -81,6 +81,10 @@ func dial(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	return dialWith(ctx, config)
+}
+
+func dialWith(ctx context.Context, config *pgxpool.Config) (*Store, error) {
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fault(ctx, err, "open database")

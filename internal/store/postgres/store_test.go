@@ -4,11 +4,14 @@ import (
 	"testing"
 
 	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/store/postgres"
 	"github.com/unite-hub/berth/internal/store/storetest"
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store { return open(t, login(lent(t))) })
+	all := postgres.NewRecorder()
+	storetest.Run(t, func(t *testing.T) store.Store { return recorded(t, login(lent(t)), all) })
+	t.Run("every statement finds its rows by an index", func(t *testing.T) { checkPlans(t, all) })
 }
 
 // A pooler that gives each transaction another connection keeps no prepared

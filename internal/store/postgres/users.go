@@ -23,26 +23,26 @@ func (t *tx) PutUser(ctx context.Context, u berth.User) error {
 	return fault(ctx, err, "write user")
 }
 
-// usersSeen selects the users that the actor sees, by $1: all, or the members of
-// one organization.
-func (t *tx) usersSeen() (query string, organizationID any) {
-	s := t.ScopeOfPeople()
-	if s.All {
-		return `SELECT ` + userColumns + ` FROM berth.users u WHERE $1::uuid IS NULL`, nil
-	}
-	return `SELECT ` + userColumns + ` FROM berth.users u
-		WHERE u.id IN (SELECT m.user_id FROM berth.memberships m WHERE m.organization_id = $1)`, uuidOrNull(s.OrganizationID)
-}
+const usersSeen = `SELECT ` + userColumns + ` FROM berth.users `
 
-func (t *tx) user(ctx context.Context, where string, key any) (u berth.User, ok bool, err error) {
-	query, org := t.usersSeen()
-	ok, err = t.one(ctx, row.UserColumns(&u), query+` AND `+where+` = $2`, org, key)
+// members are the ids of those of organization $1: an array, so that the database
+// reads them first and looks for these users only.
+const members = `ANY (ARRAY(SELECT m.user_id FROM berth.memberships m WHERE m.organization_id = $1))`
+
+// user reads one that the actor sees: any, by all, or a member of its
+// organization, $1, by where.
+func (t *tx) user(ctx context.Context, all, where string, key any) (u berth.User, ok bool, err error) {
+	if s := t.ScopeOfPeople(); s.All {
+		ok, err = t.one(ctx, row.UserColumns(&u), usersSeen+`WHERE id = `+all, key)
+	} else {
+		ok, err = t.one(ctx, row.UserColumns(&u), usersSeen+`WHERE id = `+members+` AND `+where, uuidOrNull(s.OrganizationID), key)
+	}
 	return u, ok, fault(ctx, err, "read user")
 }
 
 // User implements store.Users.
 func (t *tx) User(ctx context.Context, id string) (berth.User, error) {
-	u, ok, err := t.user(ctx, "id", uuidOrNull(id))
+	u, ok, err := t.user(ctx, "$1", "id = $2", uuidOrNull(id))
 	if err == nil && !ok {
 		err = row.NoUser(id)
 	}
@@ -51,7 +51,7 @@ func (t *tx) User(ctx context.Context, id string) (berth.User, error) {
 
 // UserByEmail implements store.Users.
 func (t *tx) UserByEmail(ctx context.Context, email string) (berth.User, bool, error) {
-	return t.user(ctx, "email_folded", berth.FoldEmail(email))
+	return t.user(ctx, "(SELECT berth.user_of_address($1))", "email_folded = $2", berth.FoldEmail(email))
 }
 
 // ListUsers implements store.Users.
@@ -64,9 +64,13 @@ func (t *tx) ListUsers(ctx context.Context, p store.Page) ([]berth.User, string,
 	if err != nil {
 		return nil, "", err
 	}
-	query, org := t.usersSeen()
-	return page[berth.User]{w, byKey(row.UserColumns, func(u berth.User) string { return u.ID }),
-		query + ` AND id > $2 ORDER BY id LIMIT $3`, []any{org, after}}.read(ctx, t)
+	read := page[berth.User]{Window: w, scan: byKey(row.UserColumns, func(u berth.User) string { return u.ID })}
+	if s := t.ScopeOfPeople(); s.All {
+		read.query, read.args = usersSeen+`WHERE id = ANY (ARRAY(SELECT berth.users_after($1, $2))) ORDER BY id`, []any{after}
+	} else {
+		read.query, read.args = usersSeen+`WHERE id = `+members+` AND id > $2 ORDER BY id LIMIT $3`, []any{uuidOrNull(s.OrganizationID), after}
+	}
+	return read.read(ctx, t)
 }
 
 // PutIdentity implements store.Users.

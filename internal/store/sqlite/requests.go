@@ -49,14 +49,18 @@ func (t *tx) PutRequest(ctx context.Context, r store.Request) error {
 
 // ForgetRequests implements store.Requests: of every actor for the
 // installation's, else of its own.
-func (t *tx) ForgetRequests(ctx context.Context, before time.Time) error {
+func (t *tx) ForgetRequests(ctx context.Context, before time.Time, limit int) (int, error) {
 	if err := t.mayAsk(); err != nil {
-		return err
+		return 0, err
 	}
 	if before.IsZero() {
-		return row.Timeless()
+		return 0, row.Timeless()
 	}
-	_, err := t.exec(ctx, `DELETE FROM requests WHERE created_at < ?1 AND (?2 OR actor_id = ?3)`,
-		stamp(before), t.Everything(), t.Actor.ID)
-	return fault(ctx, err, "forget requests")
+	old, actor := `created_at < ?1 AND ?2 IS NULL ORDER BY created_at`, any(nil)
+	if !t.Everything() {
+		old, actor = `actor_id = ?2 AND created_at < ?1`, t.Actor.ID
+	}
+	n, err := t.exec(ctx, `DELETE FROM requests WHERE (actor_id, idempotency_key) IN (SELECT actor_id, idempotency_key FROM requests
+		WHERE `+old+` LIMIT ?3)`, stamp(before), actor, limit)
+	return int(n), fault(ctx, err, "forget requests")
 }

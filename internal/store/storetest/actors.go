@@ -139,7 +139,10 @@ var actorTests = []test{
 		}
 		forget := func(actor berth.Actor) {
 			f.Helper()
-			if err := f.try(actor, func(ctx context.Context, tx store.Tx) error { return tx.ForgetRequests(ctx, noon.Add(time.Hour)) }); err != nil {
+			if err := f.try(actor, func(ctx context.Context, tx store.Tx) error {
+				_, err := tx.ForgetRequests(ctx, noon.Add(time.Hour), 10)
+				return err
+			}); err != nil {
 				f.Fatal(err)
 			}
 		}

@@ -189,7 +189,12 @@ var peopleTests = []test{
 					return err
 				}
 			}
-			return tx.ForgetSessions(ctx, noon)
+			for i, want := range []int{1, 1, 0} { // a batch at a time
+				if n, err := tx.ForgetSessions(ctx, noon, 1); n != want || err != nil {
+					f.Errorf("batch %d dropped %d, want %d: %v", i, n, want, err)
+				}
+			}
+			return nil
 		})
 		f.view(operator, func(ctx context.Context, tx store.Tx) error {
 			for n, want := range map[int]bool{1: false, 2: false, 3: true, 4: true} {

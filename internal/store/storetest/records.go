@@ -146,9 +146,20 @@ var recordTests = []test{
 		theirs := store.Request{Key: "k", Fingerprint: []byte{1}, CreatedAt: noon.Add(time.Hour)}
 		put(other, theirs)
 		check(operator, "k", &answered)
-		f.tx(func(ctx context.Context, tx store.Tx) error {
-			return tx.ForgetRequests(ctx, noon.Add(time.Microsecond))
-		})
+		put(operator, store.Request{Key: "k2", Fingerprint: []byte{1}, CreatedAt: noon.Add(-time.Hour)})
+		for i, want := range []int{1, 1, 0} { // a batch at a time, the oldest first
+			f.tx(func(ctx context.Context, tx store.Tx) error {
+				n, err := tx.ForgetRequests(ctx, noon.Add(time.Microsecond), 1)
+				if n != want {
+					f.Errorf("batch %d dropped %d, want %d", i, n, want)
+				}
+				return err
+			})
+			if i == 0 {
+				check(operator, "k", &answered)
+				check(operator, "k2", nil)
+			}
+		}
 		check(operator, "k", nil)
 		check(other, "k", &theirs)
 	}},

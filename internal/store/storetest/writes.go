@@ -71,7 +71,7 @@ var tenantWrites = []change{
 	{"put request", whoOrders, func(ctx context.Context, tx store.Tx) error {
 		return tx.PutRequest(ctx, store.Request{Key: "k", Fingerprint: []byte{1}, CreatedAt: noon})
 	}, ""},
-	{"forget requests", whoOrders, func(ctx context.Context, tx store.Tx) error { return tx.ForgetRequests(ctx, noon) }, ""},
+	{"forget requests", whoOrders, func(ctx context.Context, tx store.Tx) error { _, err := tx.ForgetRequests(ctx, noon, 1); return err }, ""},
 	{"append to audit", whoSees, func(ctx context.Context, tx store.Tx) error {
 		e := entry(90, org(1))
 		return tx.AppendAudit(ctx, &e)
@@ -123,7 +123,7 @@ var houseWrites = []change{
 	}, ""},
 	{"insert session", theHouse, func(ctx context.Context, tx store.Tx) error { return tx.InsertSession(ctx, session(90, 5)) }, ""},
 	{"update session", theHouse, func(ctx context.Context, tx store.Tx) error { return tx.UpdateSession(ctx, session(17, 15)) }, ""},
-	{"forget sessions", theHouse, func(ctx context.Context, tx store.Tx) error { return tx.ForgetSessions(ctx, noon) }, ""},
+	{"forget sessions", theHouse, func(ctx context.Context, tx store.Tx) error { _, err := tx.ForgetSessions(ctx, noon, 1); return err }, ""},
 	{"insert invitation to the installation", theHouse, func(ctx context.Context, tx store.Tx) error {
 		return tx.InsertInvitation(ctx, invitation(90, "", berth.RoleOperator))
 	}, ""},

@@ -1,0 +1,165 @@
+package postgres_test
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/unite-hub/berth/internal/store/postgres"
+)
+
+// A statement whose plan costs more than this reads more than what it is asked
+// for: the 10,000 tenants cost some 1,000, a scan of two million rows 20,000.
+const mostCost = 4000
+
+// mayCost are the statements that cost more or sort many rows, each by a part of
+// its text and with the reason.
+var mayCost = map[string]string{
+	"DELETE FROM berth.usage_marks":              "one row a tenant; the keeper asks every five minutes",
+	"FROM berth.usage_marks m WHERE $1::uuid IS": "the meter's start: one row a tenant, all of them wanted",
+	"DISTINCT organization_id FROM":              "one row a tenant, and an index step for each; the keeper asks every five minutes",
+	"FROM public.tenant_health WHERE checked_at": "sums the probes of one minute of all tenants",
+	"FROM berth.tenant_health_rollups WHERE":     "sums one hour of all tenants",
+	"strpos(search_text, $4)":                    "what is looked for stands in few tenants; there are no more rows than tenants",
+}
+
+//go:embed testdata/ten_thousand.sql
+var tenThousand string
+
+// plan is a node of a plan, as EXPLAIN tells it.
+type plan struct {
+	Node      string  `json:"Node Type"`
+	Relation  string  `json:"Relation Name"`
+	Index     string  `json:"Index Name"`
+	IndexCond string  `json:"Index Cond"`
+	Rows      float64 `json:"Plan Rows"`
+	Cost      float64 `json:"Total Cost"`
+	Once      string  `json:"One-Time Filter"`
+	Parent    string  `json:"Parent Relationship"`
+	Plans     []plan
+}
+
+// nothing reports whether a condition on the values alone has nothing read.
+func (p plan) nothing() bool {
+	inputs := slices.DeleteFunc(slices.Clone(p.Plans), func(below plan) bool { return below.Parent == "InitPlan" || below.Parent == "SubPlan" })
+	return p.Once == "false" || strings.HasPrefix(p.Once, "NULL") || len(inputs) == 1 && inputs[0].nothing()
+}
+
+// faults are what is wrong with a plan.
+func (p plan) faults(grows map[string]bool) (list []string) {
+	if p.nothing() {
+		return nil
+	}
+	if p.Node == "Seq Scan" && grows[p.Relation] {
+		list = append(list, "scans "+p.Relation)
+	}
+	if strings.HasSuffix(p.Node, "Sort") && p.Plans[0].Rows > 10_000 {
+		list = append(list, fmt.Sprintf("sorts %.0f rows", p.Plans[0].Rows))
+	}
+	for _, below := range p.Plans {
+		list = append(list, below.faults(grows)...)
+	}
+	return list
+}
+
+// checkPlans plans each statement that was recorded in a database with ten
+// thousand tenants, as the role and with the claims and values that it ran with.
+func checkPlans(t *testing.T, r *postgres.Recorder) {
+	ctx := t.Context()
+	statements := r.Statements()
+	if len(statements) < 110 {
+		t.Errorf("only %d statements were recorded: run the whole of this test", len(statements))
+	}
+	name := database(t, true)
+	admin(t, name, tenThousand)
+	c, err := pgx.Connect(ctx, server.URL(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	grows := growing(t, c)
+	used := map[string]bool{}
+	for _, query := range slices.Sorted(maps.Keys(statements)) {
+		reason := ""
+		for part := range mayCost {
+			if strings.Contains(query, part) {
+				reason = part
+			}
+		}
+		for _, kind := range slices.Sorted(maps.Keys(statements[query])) {
+			use := statements[query][kind]
+			p, text, err := explain(ctx, c, query, use)
+			if err != nil {
+				t.Errorf("%s\n%s: %v", query, kind, err)
+				break
+			}
+			faults := p.faults(grows)
+			if p.Cost > mostCost && !p.nothing() {
+				faults = append(faults, fmt.Sprintf("costs %.0f", p.Cost))
+			}
+			if len(faults) == 0 {
+				continue
+			}
+			if used[reason] = true; reason == "" {
+				t.Errorf("%s\nas %s with %v\n%s\n%s", strings.Join(faults, ", "), kind, use.Args, query, text)
+				break
+			}
+		}
+	}
+	for part := range mayCost {
+		if !used[part] {
+			t.Errorf("mayCost has %q, which no statement needs", part)
+		}
+	}
+}
+
+// growing are the tables with more rows than tenants make at once.
+func growing(t *testing.T, c *pgx.Conn) map[string]bool {
+	rows, err := c.Query(t.Context(), `SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples >= 10000
+		AND relnamespace IN ('public'::regnamespace, 'berth'::regnamespace)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(list) < 20 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	grows := map[string]bool{}
+	for _, table := range list {
+		grows[table] = true
+	}
+	return grows
+}
+
+func explain(ctx context.Context, c *pgx.Conn, query string, use postgres.Use) (p plan, text string, err error) {
+	tx, err := c.Begin(ctx)
+	if err != nil {
+		return p, "", err
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(ctx, `SELECT set_config('role', $1, true), set_config('request.jwt.claims', $2, true)`, use.Role, use.Claims); err != nil {
+		return p, "", err
+	}
+	var top []struct{ Plan plan }
+	var raw []byte
+	args := append([]any{pgx.QueryExecModeDescribeExec}, use.Args...)
+	if err := tx.QueryRow(ctx, "EXPLAIN (FORMAT JSON) "+query, args...).Scan(&raw); err != nil {
+		return p, "", err
+	}
+	if err := json.Unmarshal(raw, &top); err != nil {
+		return p, "", err
+	}
+	rows, err := tx.Query(ctx, "EXPLAIN "+query, args...)
+	if err != nil {
+		return p, "", err
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return top[0].Plan, strings.Join(lines, "\n"), err
+}
