@@ -89,7 +89,7 @@ func TestATerminalShowsHowFarAnOrderIsAndOrdersOnce(t *testing.T) {
 	if strings.Contains(r.stdout.String(), "pull image") {
 		t.Errorf("progress on stdout: %q", &r.stdout)
 	}
-	wantOneOrder(t, api.orders, "wait=0", "wait=60")
+	wantOneOrder(t, api.orders, "wait=0", "wait=25")
 }
 
 // wantOneOrder checks that all requests carried one key, and how long they
@@ -108,14 +108,31 @@ func wantOneOrder(t *testing.T, orders []string, waits ...string) {
 	}
 }
 
+// Nobody between must have to keep one answer open for minutes.
+func TestWithoutATerminalAnOrderIsAskedForUntilItIsOver(t *testing.T) {
+	var asked []string
+	api := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RawQuery+" "+r.Header.Get("Idempotency-Key"))
+		if len(asked) < 3 {
+			w.WriteHeader(http.StatusAccepted)
+		}
+		_, _ = io.WriteString(w, `{"success":true,"deploymentId":"d1","slug":"acme"}`)
+	})
+	r := run{t: t}
+	if code := r.berth(api, "deploy", "acme", "--image", "v2"); code != 0 || r.stderr.Len() > 0 {
+		t.Fatalf("exit %d: %s", code, &r.stderr)
+	}
+	wantOneOrder(t, asked, "wait=25", "wait=25", "wait=25")
+}
+
 func TestAnOrderThatOutlastsTheWaitIsNotWaitedForTwice(t *testing.T) {
 	api := &slow{polls: 1 << 20, pending: pulling}
 	r := run{t: t, terminal: true}
-	if code := r.berth(api, "deploy", "acme", "--wait", "1"); code != 0 {
-		t.Fatalf("exit %d: %s", code, &r.stderr)
+	if code := r.berth(api, "deploy", "acme", "--wait", "1"); code != 6 { // a script must not take it for done
+		t.Fatalf("exit %d, want 6: %s", code, &r.stderr)
 	}
 	wantOneOrder(t, api.orders, "wait=0", "wait=0")
-	if !strings.HasSuffix(r.stderr.String(), "still under way; follow it with: berth deployments acme\n") {
+	if !strings.HasSuffix(r.stderr.String(), "still under way; follow it with: berth deployments acme; take it back with: berth cancel acme\n") {
 		t.Errorf("stderr %q", &r.stderr)
 	}
 }
@@ -126,7 +143,7 @@ func TestCtrlCEndsTheWaitAndSaysThatTheOrderStands(t *testing.T) {
 	api := &slow{polls: 1 << 20, pending: pulling, onPoll: interrupt}
 	r := run{t: t, ctx: ctx, terminal: true}
 	code := r.berth(api, "deploy", "acme")
-	if want := "the order stands; follow it with: berth deployments acme\n"; code != 1 || !strings.HasSuffix(r.stderr.String(), want) {
+	if want := "the order stands; follow it with: berth deployments acme; take it back with: berth cancel acme\n"; code != 1 || !strings.HasSuffix(r.stderr.String(), want) {
 		t.Errorf("exit %d, stderr %q; want 1, %q", code, &r.stderr, want)
 	}
 	wantOneOrder(t, api.orders, "wait=0")
@@ -155,7 +172,7 @@ func TestCtrlCAtAQuestionRemovesNothing(t *testing.T) {
 	code := r.berth(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 		t.Errorf("%s %s was asked for", req.Method, req.URL)
 	}), "deprovision", "acme")
-	if code != 1 || !strings.Contains(r.stderr.String(), "nothing was removed") {
+	if code != 4 || !strings.Contains(r.stderr.String(), "nothing was removed") {
 		t.Errorf("exit %d, stderr %q", code, &r.stderr)
 	}
 }

@@ -20,14 +20,18 @@ func (a *app) deprovisionCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 	}
 	cmd.Flags().StringVar(&volumes, "volumes", "keep", "what becomes of the tenant's data: keep or delete")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; without a terminal, --volumes delete needs it")
 	a.waitFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if volumes != "keep" && volumes != "delete" {
 			return usagef("--volumes must be keep or delete; %q was given", volumes)
 		}
-		if a.Terminal && !yes && !a.confirm(cmd.Context(), args[0], volumes) {
-			return errors.New("nothing was removed")
+		switch {
+		case yes:
+		case a.Terminal && !a.confirm(cmd.Context(), args[0], volumes):
+			return refusedError{errors.New("nothing was removed")}
+		case !a.Terminal && volumes == "delete":
+			return refusedError{errors.New("nothing was removed: to delete a tenant's data without being asked, add --yes")}
 		}
 		var gone client.Deprovisioned
 		_, err := a.order(cmd.Context(), func(ctx context.Context, c *client.Client, call client.Call) (out outcome, err error) {

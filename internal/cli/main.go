@@ -36,11 +36,13 @@ type Env struct {
 	Serve    func(ctx context.Context, c serve.Config, stdout, stderr io.Writer) error
 }
 
-// Exit codes.
+// Exit codes. 3 and 5 are kept for what is not found and not reachable.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitRefused = 4 // it was not confirmed
+	exitPending = 6 // the wait was over before the order was
 )
 
 // Main runs one command and returns the exit code.
@@ -52,7 +54,10 @@ func Main(ctx context.Context, env Env) int {
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	switch {
+	case err == nil && a.pending:
+		return exitPending
+	case err == nil:
 		return exitOK
 	}
 	var usage usageError
@@ -61,6 +66,10 @@ func Main(ctx context.Context, env Env) int {
 	if wrongUsage {
 		_, _ = fmt.Fprintf(env.Stderr, "see: %s --help\n", cmd.CommandPath())
 		return exitUsage
+	}
+	var refused refusedError
+	if errors.As(err, &refused) {
+		return exitRefused
 	}
 	return exitFailed
 }
@@ -85,6 +94,9 @@ func report(w io.Writer, err error) {
 	}
 }
 
+// refusedError is a command that did nothing because nobody confirmed it.
+type refusedError struct{ error }
+
 // usageError is a command that was called in a wrong way.
 type usageError struct{ error }
 
@@ -97,6 +109,7 @@ type app struct {
 	output   string
 	stateDir string
 	wait     int    // seconds
+	pending  bool   // the wait was over before the order was
 	answer   []byte // the newest JSON answer of the API
 }
 

@@ -19,47 +19,72 @@ type outcome struct {
 	done       bool
 }
 
+// longestWait is the default too: a command must not end well because it looked
+// away.
+const longestWait = 600
+
+// oneWait is for how long one request waits: proxies give up on an answer after
+// half a minute or a minute.
+const oneWait = 25 * time.Second
+
 // waitFlag lets a command wait for its order's end.
 func (a *app) waitFlag(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&a.wait, "wait", 60, "seconds to wait for the end; the order stands in any case")
+	cmd.Flags().IntVar(&a.wait, "wait", longestWait, "seconds to wait for the end, 0 to 600; the order stands in any case, and exit code 6 says that it was not over")
 }
 
 // order gives an order once and waits for its end. The key makes it one order
 // however often it is sent: on a terminal it is sent to get it going, followed,
 // and sent again for the answer.
 func (a *app) order(ctx context.Context, do func(context.Context, *client.Client, client.Call) (outcome, error)) (outcome, error) {
-	if a.wait < 0 || a.wait > 600 {
-		return outcome{}, usagef("--wait must be between 0 and 600 seconds; %d was given", a.wait)
+	if a.wait < 0 || a.wait > longestWait {
+		return outcome{}, usagef("--wait must be between 0 and %d seconds; %d was given", longestWait, a.wait)
 	}
 	c, err := a.client()
 	if err != nil {
 		return outcome{}, err
 	}
-	call := client.Call{Wait: time.Duration(a.wait) * time.Second, IdempotencyKey: berth.NewID()}
-	if a.wait == 0 {
-		call.Wait = -1
-	}
+	key, end := berth.NewID(), time.Now().Add(time.Duration(a.wait)*time.Second)
 	if a.Terminal && a.wait > 0 {
-		out, err := do(ctx, c, client.Call{Wait: -1, IdempotencyKey: call.IdempotencyKey})
+		out, err := do(ctx, c, client.Call{Wait: -1, IdempotencyKey: key})
 		if err != nil || out.done {
 			return out, err
 		}
-		switch a.follow(ctx, c, out) {
-		case ended: // the answer tells how
-		case expired:
-			call.Wait = -1
-		case interrupted:
-			return out, fmt.Errorf("interrupted: the order stands; follow it with: berth deployments %s", out.org)
+		if a.follow(ctx, c, out, end) == interrupted {
+			return out, fmt.Errorf("interrupted: the order stands; %s", waysOn(out.org))
 		}
 	}
-	out, err := do(ctx, c, call)
+	out, err := await(ctx, c, key, end, do)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return out, errors.New("interrupted: if the order was taken, it stands; follow it with: berth deployments ORG")
+		return out, errors.New("interrupted: if the order was taken, it stands; " + waysOn("ORG"))
 	case err == nil && !out.done:
-		_, _ = fmt.Fprintf(a.Stderr, "still under way; follow it with: berth deployments %s\n", out.org)
+		a.pending = a.wait > 0 // who does not wait asks for no verdict
+		_, _ = fmt.Fprintf(a.Stderr, "still under way; %s\n", waysOn(out.org))
 	}
 	return out, err
+}
+
+// waysOn is what can be done about an order that is under way.
+func waysOn(org string) string {
+	return fmt.Sprintf("follow it with: berth deployments %[1]s; take it back with: berth cancel %[1]s", org)
+}
+
+// await sends the order until the answer tells how it ended, or the wait is over.
+func await(ctx context.Context, c *client.Client, key string, end time.Time, do func(context.Context, *client.Client, client.Call) (outcome, error)) (outcome, error) {
+	for {
+		call := client.Call{Wait: -1, IdempotencyKey: key}
+		left := time.Until(end).Round(time.Second)
+		if left > 0 {
+			call.Wait = min(left, oneWait)
+		}
+		if out, err := do(ctx, c, call); err != nil || out.done || left <= oneWait {
+			return out, err
+		}
+		select { // whoever answered may not have waited
+		case <-ctx.Done():
+		case <-time.After(followPause):
+		}
+	}
 }
 
 // followed is why following a deployment ended.
@@ -75,10 +100,10 @@ const followPause = 200 * time.Millisecond
 
 // follow shows how far a deployment has come, until it is over or the waiting
 // is.
-func (a *app) follow(ctx context.Context, c *client.Client, out outcome) followed {
+func (a *app) follow(ctx context.Context, c *client.Client, out outcome, end time.Time) followed {
 	defer func() { _, _ = fmt.Fprint(a.Stderr, "\r\x1b[K") }()
 	begin := time.Now()
-	for time.Since(begin) < time.Duration(a.wait)*time.Second {
+	for time.Now().Before(end) {
 		d, err := c.Deployment(ctx, out.org, out.deployment)
 		switch {
 		case ctx.Err() != nil:

@@ -130,7 +130,7 @@ func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, wh
 func (s *Service) override(ctx context.Context, tx store.Deployments, t *berth.Tenant, open berth.Deployment, o berth.Order) error {
 	if !o.Overrides() {
 		return berth.Errorf(berth.CodeDeploymentInProgress, "A deployment (%s) of this tenant is under way", open.Type).
-			WithHint("wait until deployment %s is over; stop and deprovision don't wait", open.ID)
+			WithHint("wait until deployment %s is over, or take it back (berth cancel); stop and deprovision don't wait", open.ID)
 	}
 	if open.Reverts() {
 		t.Spec = *open.Previous
