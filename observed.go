@@ -138,10 +138,13 @@ type Progress struct {
 }
 
 // Removal says what of a tenant an engine is to remove: its containers, its
-// network, and exactly the volumes that are named.
+// network, and of volumes those that are named here.
 type Removal struct {
 	OrganizationID string
 	Volumes        []string
+	// Unnamed says that volumes which nobody named go with the containers that
+	// they were made for.
+	Unnamed bool
 }
 
 // Adoption names a tenant whose containers compose made of the rendered file,

@@ -290,6 +290,9 @@ func (p *parser) volumes() []Volume {
 		if at := n.get("name"); at != nil {
 			p.invalid(at, path+".name", "leave it out", "Berth names the volume tenant_<organization>_%s", name)
 		}
+		if strings.HasPrefix(name, "image.") {
+			p.invalid(n, path, "choose another name", "names that begin with image. are for what images declare as volumes")
+		}
 		list = append(list, Volume{Name: name, Shared: p.x.shared[name]})
 	}
 	slices.SortFunc(list, func(a, b Volume) int { return strings.Compare(a.Name, b.Name) })

@@ -49,7 +49,7 @@ func newTransition(stack berth.Stack, s Situation) transition {
 			continue
 		}
 		wanting, staged := t.wanting(svc.Name)
-		if wanting > 0 && (exclusive(stack, *svc) || free < 0) {
+		if wanting > 0 && (exclusive(stack, *svc) || t.keepsData(svc.Name) || free < 0) {
 			t.stopFirst = true
 			continue
 		}
@@ -167,6 +167,17 @@ func freeAddresses(stack berth.Stack, seen berth.Observed) int {
 func exclusive(stack berth.Stack, svc berth.Service) bool {
 	return slices.ContainsFunc(svc.Mounts, func(mount berth.Mount) bool {
 		return !mount.ReadOnly && !slices.ContainsFunc(stack.Volumes, func(v berth.Volume) bool { return v.Name == mount.Volume && v.Shared })
+	})
+}
+
+// keepsData reports whether what runs of a service and is not wanted writes to a
+// volume that its image declares: the next version gets the same one.
+func (t transition) keepsData(service string) bool {
+	return slices.ContainsFunc(t.extra, func(c berth.Instance) bool {
+		return c.Service == service && IsUp(c) && slices.ContainsFunc(c.Writes, func(v string) bool {
+			_, ofImage := berth.ImageVolumeTarget(v)
+			return ofImage
+		})
 	})
 }
 

@@ -268,6 +268,11 @@ func (p *pass) makeStack() error {
 	for i, v := range stack.Volumes {
 		stack.Volumes[i].Shared = v.Shared && !slices.Contains(p.exclusive, v.Key)
 	}
+	for _, name := range recorded { // the engine knows which of these the image calls for
+		if target, ok := berth.ImageVolumeTarget(name); ok {
+			stack.Volumes = append(stack.Volumes, berth.Volume{Name: name, Key: target, Recorded: true})
+		}
+	}
 	p.Stack = stack
 	return err
 }

@@ -99,7 +99,7 @@ func (p *pass) recordSeen(ctx context.Context, s plan.Step) error {
 			}
 		}
 		for i, v := range volumes {
-			if v == p.volumes[i] {
+			if i < len(p.volumes) && v == p.volumes[i] {
 				continue
 			}
 			if err := tx.PutVolume(ctx, v); err != nil {
@@ -160,9 +160,19 @@ func (p *pass) stamped(t berth.Tenant) berth.Tenant {
 // written down as made, and from then on their absence is a loss.
 func (p *pass) made() []berth.VolumeRecord {
 	volumes := slices.Clone(p.volumes)
+	known := map[string]bool{}
 	for i, v := range volumes {
+		known[v.Name] = true
 		if v.CreatedAt.IsZero() && slices.Contains(p.Seen.Volumes, v.Name) {
 			volumes[i].CreatedAt, volumes[i].EngineID = now(), p.Tenant.EngineID
+		}
+	}
+	// What an image declares is known only once the engine has made it.
+	for _, name := range p.Seen.Volumes {
+		if target, ok := berth.ImageVolumeTarget(name); ok && !known[name] {
+			volumes = append(volumes, berth.VolumeRecord{
+				OrganizationID: p.Tenant.OrganizationID, Name: name, Mount: target, EngineID: p.Tenant.EngineID, CreatedAt: now(),
+			})
 		}
 	}
 	return volumes
@@ -224,7 +234,7 @@ func (p *pass) mark(ctx context.Context, cause string) error {
 func (p *pass) bury(ctx context.Context) error {
 	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		deleted := d != nil && d.Volumes == berth.VolumesDelete
-		for _, v := range p.volumes {
+		for _, v := range p.made() {
 			if deleted || v.CreatedAt.IsZero() {
 				v.DeletedAt = now()
 			} else {

@@ -441,7 +441,8 @@ func (p *pass) remove(ctx context.Context) error {
 	p.histories.forget(p.Tenant.OrganizationID)
 	r := berth.Removal{OrganizationID: p.Tenant.OrganizationID}
 	if p.Deployment != nil && p.Deployment.Volumes == berth.VolumesDelete {
-		for _, v := range p.volumes {
+		r.Unnamed = true
+		for _, v := range p.made() {
 			r.Volumes = append(r.Volumes, v.Name)
 		}
 	}

@@ -56,7 +56,7 @@ func (e *Engine) Adopt(ctx context.Context, a berth.Adoption) error {
 		}
 	}
 	for _, c := range containers {
-		if err := e.discard(ctx, a.OrganizationID, summaryOf(c)); err != nil {
+		if err := e.discard(ctx, a.OrganizationID, summaryOf(c), keepUnnamed); err != nil {
 			return err
 		}
 	}

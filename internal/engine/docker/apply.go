@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/volume"
 	"github.com/moby/moby/client"
@@ -33,6 +34,9 @@ type application struct {
 	kept    map[string]container.Summary // by the name in the spec, whatever name it has
 	adrift  map[string]bool              // kept and running, but without the tenant's network
 	stays   map[string]string            // name to id of what is left as it is
+
+	images map[string]image.InspectResponse // by pin, of those that something is made from
+	stored []string                         // names of the volumes that those images declare
 
 	mu        sync.Mutex
 	networkID string
@@ -59,7 +63,7 @@ func (e *Engine) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, 
 	// Stop-first, but for services that are to be made beside: nothing new is
 	// made before what it replaces is gone, so two generations never write to
 	// one volume.
-	for _, next := range []func(context.Context) error{a.check, a.retire, a.guard, a.build, a.limit, a.name, a.run, a.tidy} {
+	for _, next := range []func(context.Context) error{a.check, a.retire, a.inspectImages, a.guard, a.build, a.limit, a.name, a.run, a.tidy} {
 		if err := next(ctx); err != nil {
 			return berth.Observed{}, err
 		}
@@ -87,14 +91,18 @@ func (a *application) check(context.Context) error {
 		}
 	}
 	for _, v := range a.stack.Volumes {
-		if v.Recorded && !slices.ContainsFunc(a.have.volumes, func(h volume.Volume) bool { return h.Name == v.Name }) {
-			return berth.Errorf(berth.CodeDataMissing, "Volume %s was made before and is not there", v.Name).
-				WithHint("restore it from a backup, or deprovision the tenant with volumes=delete to give the data up; Berth starts nothing on an empty volume in its place").
-				WithOp(op.op, op.tenant)
+		_, ofImage := berth.ImageVolumeTarget(v.Name) // the next image may not want it
+		if v.Recorded && !ofImage && !slices.ContainsFunc(a.have.volumes, func(h volume.Volume) bool { return h.Name == v.Name }) {
+			return missing(v.Name).WithOp(op.op, op.tenant)
 		}
 	}
 	a.chooseNetwork()
 	return nil
+}
+
+func missing(volume string) *berth.Error {
+	return berth.Errorf(berth.CodeDataMissing, "Volume %s was made before and is not there", volume).
+		WithHint("restore it from a backup, or deprovision the tenant with volumes=delete to give the data up; Berth starts nothing on an empty volume in its place")
 }
 
 // chooseNetwork keeps the network of ours that has the wanted subnet. One with
@@ -147,7 +155,7 @@ func (a *application) retire(ctx context.Context) error {
 	}
 	g := bounded()
 	for _, c := range goes {
-		g.Go(func() error { return a.discard(ctx, a.stack.OrganizationID, c) })
+		g.Go(func() error { return a.discard(ctx, a.stack.OrganizationID, c, keepUnnamed) })
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -256,7 +264,7 @@ func (a *application) create(ctx context.Context, spec instance, networkMade <-c
 		return "", err
 	}
 	s := step{"create container " + name, a.stack.OrganizationID}
-	if err := a.takeFrom(ctx, s, body.Config); err != nil {
+	if err := a.takeFrom(s, spec, body); err != nil {
 		return "", err
 	}
 	deadline := time.Now().Add(a.ChangeTimeout)
@@ -312,7 +320,7 @@ func (a *application) adopt(ctx context.Context, s step, spec instance, name str
 		if c.Labels[berth.LabelSpecHash] == spec.Hash && c.State == container.StateCreated {
 			return c.ID, nil
 		}
-		if err := a.discard(ctx, a.stack.OrganizationID, c); err != nil {
+		if err := a.discard(ctx, a.stack.OrganizationID, c, keepUnnamed); err != nil {
 			return "", err
 		}
 	}
@@ -401,6 +409,7 @@ func (a *application) observed(ctx context.Context) (berth.Observed, error) {
 			o.Volumes = append(o.Volumes, m.Volume)
 		}
 	}
+	o.Volumes = append(o.Volumes, a.stored...)
 	slices.Sort(o.Volumes)
 	o.Volumes = slices.Compact(o.Volumes)
 

@@ -77,11 +77,7 @@ func (e *Engine) body(s berth.Stack, spec instance, name string, f *facts) (clie
 		host.Tmpfs[t.Target] = "rw,noexec,nosuid,nodev,mode=1777,size=" + strconv.Itoa(t.SizeMB) + "m"
 	}
 	for _, m := range svc.Mounts {
-		host.Mounts = append(host.Mounts, mount.Mount{
-			Type: mount.TypeVolume, Source: m.Volume, Target: m.Target, ReadOnly: m.ReadOnly,
-			// The Engine makes a volume that is absent, with these labels.
-			VolumeOptions: &mount.VolumeOptions{Labels: e.volumeLabels(s, m.Volume)},
-		})
+		host.Mounts = append(host.Mounts, e.volumeMount(s, m))
 	}
 	if len(svc.Secrets) > 0 {
 		host.Mounts = append(host.Mounts, e.secretsMount(s, spec, true))
@@ -96,6 +92,15 @@ func (e *Engine) body(s berth.Stack, spec instance, name string, f *facts) (clie
 		Name: name, Config: cfg, HostConfig: host,
 		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{s.Network: endpoint(spec)}},
 	}, nil
+}
+
+// volumeMount mounts a volume of the tenant. The Engine makes one that is absent,
+// with these labels.
+func (e *Engine) volumeMount(s berth.Stack, m berth.Mount) mount.Mount {
+	return mount.Mount{
+		Type: mount.TypeVolume, Source: m.Volume, Target: m.Target, ReadOnly: m.ReadOnly,
+		VolumeOptions: &mount.VolumeOptions{Labels: e.volumeLabels(s, m.Volume)},
+	}
 }
 
 // restartPolicy says whether the Engine starts a container again when it ends.
@@ -129,6 +134,8 @@ func (e *Engine) volumeLabels(s berth.Stack, name string) map[string]string {
 	labels := map[string]string{"com.docker.compose.project": s.Project}
 	if i := slices.IndexFunc(s.Volumes, func(v berth.Volume) bool { return v.Name == name }); i >= 0 {
 		labels["com.docker.compose.volume"] = s.Volumes[i].Key
+	} else if _, ok := berth.ImageVolumeTarget(name); ok {
+		labels["com.docker.compose.volume"] = strings.TrimPrefix(name, berth.VolumeName(s.OrganizationID, ""))
 	}
 	return e.sealed(labels, kindVolume, name, s, "")
 }
@@ -210,9 +217,18 @@ func (e *Engine) stop(ctx context.Context, s step, c container.Summary, grace in
 	})
 }
 
-// discard stops a container and removes it. Its volumes stay. That it is gone
-// already is what was wanted.
-func (e *Engine) discard(ctx context.Context, tenant string, c container.Summary) error {
+// What becomes of the volumes of a container that nobody named: the Engine makes
+// one for each path that an image declares and nothing is mounted at. Ours have
+// none any more, unless they were made before Berth named those; a bearer's hold
+// nothing.
+const (
+	keepUnnamed = false // nobody ordered them gone
+	dropUnnamed = true
+)
+
+// discard stops a container and removes it. Its named volumes stay. That it is
+// gone already is what was wanted.
+func (e *Engine) discard(ctx context.Context, tenant string, c container.Summary, unnamed bool) error {
 	s := step{"remove container " + nameOf(c), tenant}
 	if isUp(c.State) {
 		if err := e.stop(ctx, s, c, graceOf(c)); err != nil && !errdefs.IsNotFound(err) {
@@ -220,9 +236,8 @@ func (e *Engine) discard(ctx context.Context, tenant string, c container.Summary
 		}
 	}
 	err := e.do(ctx, s, e.ChangeTimeout, func(ctx context.Context) error {
-		// By force, because the restart policy may have started it again. Anonymous volumes
-		// stay too: nobody ordered them gone.
-		_, err := e.api.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true})
+		// By force, because the restart policy may have started it again.
+		_, err := e.api.ContainerRemove(ctx, c.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: unnamed})
 		return err
 	})
 	switch {

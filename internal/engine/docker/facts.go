@@ -55,6 +55,9 @@ func (e *Engine) facts(ctx context.Context) (*facts, error) {
 		return nil, err
 	}
 	f.info.Findings = findings(asked, e.api.ClientVersion())
+	if err := e.findUnnamed(ctx, s, f); err != nil {
+		return nil, err
+	}
 	if !isRootless(asked) {
 		// The bridges of a rootless Engine are in a network namespace of
 		// its own, and may have the addresses of a bridge of this host.

@@ -22,16 +22,19 @@ func (a *application) guard(ctx context.Context) error {
 	}
 	needed := client.Filters{}
 	kept := map[string]bool{}
+	there := func(name string) bool {
+		return slices.ContainsFunc(a.have.volumes, func(v volume.Volume) bool { return v.Name == name })
+	}
 	for _, spec := range a.specs {
-		c, there := a.kept[spec.Name]
-		if there {
+		c, known := a.kept[spec.Name]
+		if known {
 			kept[c.ID] = true
 		}
-		if there && isUp(c.State) {
+		if known && isUp(c.State) {
 			continue
 		}
-		for _, m := range spec.Service.Mounts {
-			if !m.ReadOnly && a.exclusive(m.Volume) && slices.ContainsFunc(a.have.volumes, func(v volume.Volume) bool { return v.Name == m.Volume }) {
+		for _, m := range slices.Concat(spec.Service.Mounts, a.imageMounts(spec), imagesOf(c)) {
+			if !m.ReadOnly && a.exclusive(m.Volume) && there(m.Volume) {
 				needed.Add("volume", m.Volume)
 			}
 		}
@@ -62,6 +65,16 @@ func (a *application) guard(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// imagesOf are the mounts that a container has because its image declares them.
+func imagesOf(c container.Summary) (list []berth.Mount) {
+	for _, m := range c.Mounts {
+		if target, ok := berth.ImageVolumeTarget(m.Name); ok {
+			list = append(list, berth.Mount{Volume: m.Name, Target: target, ReadOnly: !m.RW})
+		}
+	}
+	return list
 }
 
 // exclusive reports whether two versions must not hold a volume at once.

@@ -1,14 +1,13 @@
 package docker
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/client"
 
 	"github.com/unite-hub/berth"
 )
@@ -22,24 +21,21 @@ const leastInterval = time.Second
 var reservedLabels = []string{"com.unite-hub.", "traefik."}
 
 // takeFrom completes a container by what its image brings: the Engine gives it
-// the image's labels and health check too, and neither went through the
-// blueprint's rules.
-func (a *application) takeFrom(ctx context.Context, s step, cfg *container.Config) error {
-	i, err := a.inspectImage(ctx, s, cfg.Image)
-	if errdefs.IsNotFound(err) {
-		return nil // creating says so
-	}
-	if err != nil {
-		return err
-	}
-	if i.Config == nil {
+// the image's labels, health check and volumes too, and none of these went
+// through the blueprint's rules.
+func (a *application) takeFrom(s step, spec instance, body client.ContainerCreateOptions) error {
+	i := a.images[spec.Service.Image]
+	if i.Config == nil { // creating says that there is no such image
 		return nil
 	}
-	if err := checkImageLabels(cfg.Image, i.Config.Labels); err != nil {
+	if err := checkImageLabels(spec.Service.Image, i.Config.Labels); err != nil {
 		return err.WithOp(s.op, s.tenant)
 	}
-	if cfg.Healthcheck == nil {
-		cfg.Healthcheck = slower(i)
+	if body.Config.Healthcheck == nil {
+		body.Config.Healthcheck = slower(i)
+	}
+	for _, m := range a.imageMounts(spec) {
+		body.HostConfig.Mounts = append(body.HostConfig.Mounts, a.volumeMount(a.stack, m))
 	}
 	return nil
 }

@@ -83,10 +83,12 @@ func run(m *testing.M) (code int, err error) {
 		ref   string
 		entry string
 		pin   *string
+		keeps []string
 	}{
-		{base, "/app", &shared.images.App}, {base + "-next", "/app", &shared.images.Next}, {base + "-broken", "/missing", &shared.images.Broken},
+		{base, "/app", &shared.images.App, nil}, {base + "-next", "/app", &shared.images.Next, nil},
+		{base + "-broken", "/missing", &shared.images.Broken, nil}, {base + "-keeps", "/app", &shared.images.Keeps, []string{"/data"}},
 	} {
-		img, err := makeImage(i.ref, i.entry)
+		img, err := makeImage(i.ref, i.entry, i.keeps...)
 		if err != nil {
 			return 1, err
 		}
@@ -161,8 +163,8 @@ func buildApp(dir string) (v1.Layer, error) {
 	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
 }
 
-// makeImage returns an image whose id depends on label.
-func makeImage(label, entrypoint string) (v1.Image, error) {
+// makeImage returns an image whose id depends on label, and that declares volumes.
+func makeImage(label, entrypoint string, volumes ...string) (v1.Image, error) {
 	img, err := mutate.AppendLayers(empty.Image, shared.layer)
 	if err != nil {
 		return nil, err
@@ -176,6 +178,12 @@ func makeImage(label, entrypoint string) (v1.Image, error) {
 		cfg.Architecture, cfg.OS = "amd64", "linux"
 		cfg.Config.Entrypoint, cfg.Config.Cmd = []string{entrypoint}, []string{"hello from " + label, "err:complaint"}
 		cfg.Config.Labels = map[string]string{"made-for": label}
+		for _, v := range volumes {
+			if cfg.Config.Volumes == nil {
+				cfg.Config.Volumes = map[string]struct{}{}
+			}
+			cfg.Config.Volumes[v] = struct{}{}
+		}
 		return cfg
 	}())
 }

@@ -210,6 +210,7 @@ func (e *Engine) sort(all found) holding {
 			h.bearers = append(h.bearers, c)
 		default:
 			h.containers = append(h.containers, c)
+			h.foreign = append(h.foreign, unnamed(c)...)
 		}
 	}
 	for _, n := range all.networks {
@@ -233,6 +234,21 @@ func (e *Engine) sort(all found) holding {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
 	return h
+}
+
+// unnamed are the volumes of a container of ours that nobody named, from before
+// Berth named those that an image declares. With the container they lose the only
+// proof of whose they are.
+func unnamed(c container.Summary) (list []berth.Foreign) {
+	for _, m := range c.Mounts {
+		if m.Type == mount.TypeVolume && isAnonymous(m.Name) {
+			list = append(list, berth.Foreign{
+				Kind: kindVolume, ID: m.Name, Name: m.Name, OrganizationID: c.Labels[berth.LabelTenantID],
+				Reason: "the image of service " + c.Labels[berth.LabelService] + " has it at " + m.Destination + ", and nobody named it: the next version gets one of its own",
+			})
+		}
+	}
+	return list
 }
 
 // observed puts h in Berth's words. What a list does not tell is left out.

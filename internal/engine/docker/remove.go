@@ -27,8 +27,11 @@ func (e *Engine) Remove(ctx context.Context, r berth.Removal) error {
 		return err
 	}
 	g := bounded()
-	for _, c := range slices.Concat(h.containers, h.bearers) {
-		g.Go(func() error { return e.discard(ctx, r.OrganizationID, c) })
+	for _, c := range h.containers {
+		g.Go(func() error { return e.discard(ctx, r.OrganizationID, c, r.Unnamed) })
+	}
+	for _, c := range h.bearers {
+		g.Go(func() error { return e.discard(ctx, r.OrganizationID, c, dropUnnamed) })
 	}
 	if err := g.Wait(); err != nil {
 		return err

@@ -120,7 +120,7 @@ func (a *application) makeBearer(ctx context.Context, s step, spec instance) (id
 	name := bearerName(a.stack, spec)
 	for _, c := range a.have.bearers { // of an Apply that was cut off
 		if nameOf(c) == name {
-			if err := a.discard(ctx, a.stack.OrganizationID, c); err != nil {
+			if err := a.discard(ctx, a.stack.OrganizationID, c, dropUnnamed); err != nil {
 				return "", err
 			}
 		}
@@ -169,7 +169,7 @@ func (a *application) createBearer(ctx context.Context, s step, body client.Cont
 		}
 		for _, c := range h.bearers {
 			if nameOf(c) == body.Name {
-				if err := a.discard(ctx, a.stack.OrganizationID, c); err != nil {
+				if err := a.discard(ctx, a.stack.OrganizationID, c, dropUnnamed); err != nil {
 					return "", err
 				}
 			}
@@ -255,7 +255,7 @@ func (a *application) tidy(ctx context.Context) error {
 		}
 	}
 	for _, c := range a.have.bearers { // of an Apply that was cut off
-		if err := a.discard(ctx, a.stack.OrganizationID, c); err != nil {
+		if err := a.discard(ctx, a.stack.OrganizationID, c, dropUnnamed); err != nil {
 			return err
 		}
 	}

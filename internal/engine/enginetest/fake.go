@@ -46,10 +46,11 @@ var ErrCrash = berth.Errorf(berth.CodeInternal, "crashed here")
 
 // Program is how containers of an image behave.
 type Program struct {
-	ExitCode int  // not 0: it ends at once with this code, and is started again and again
-	Deaf     bool // it runs and never listens
-	Sick     bool // it answers, and is not well
-	Unwell   bool // its own health check does not succeed
+	ExitCode int      // not 0: it ends at once with this code, and is started again and again
+	Deaf     bool     // it runs and never listens
+	Sick     bool     // it answers, and is not well
+	Unwell   bool     // its own health check does not succeed
+	Volumes  []string // paths that the image declares as volumes
 }
 
 // machine is what every installation on the same engine shares.
@@ -87,6 +88,7 @@ type fakeObject struct {
 type fakeContainer struct {
 	fakeObject
 	service  berth.Service
+	stored   []berth.Mount // that its image declares
 	replica  int
 	state    berth.InstanceState
 	exit     int

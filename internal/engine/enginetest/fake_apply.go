@@ -85,7 +85,8 @@ func (f *Fake) check(stack berth.Stack, specs []instance) error {
 		}
 	}
 	for _, v := range stack.Volumes {
-		if v.Recorded && f.volumes[v.Name] == nil {
+		_, ofImage := berth.ImageVolumeTarget(v.Name)
+		if v.Recorded && !ofImage && f.volumes[v.Name] == nil {
 			return berth.Errorf(berth.CodeDataMissing, "Volume %s was made before and is not there", v.Name).WithHint("restore it")
 		}
 	}
@@ -243,6 +244,13 @@ func (f *Fake) create(ctx context.Context, stack berth.Stack, spec instance) (c 
 		if _, ok := f.images[spec.Service.Image]; !ok {
 			return berth.Errorf(berth.CodeImageNotFound, "The engine does not have the image %s", spec.Service.Image).WithHint("deploy again")
 		}
+		stored := f.imageMounts(stack.OrganizationID, spec)
+		for _, m := range stored {
+			named := func(v berth.Volume) bool { return v.Name == m.Volume && v.Recorded }
+			if f.volumes[m.Volume] == nil && slices.ContainsFunc(stack.Volumes, named) {
+				return berth.Errorf(berth.CodeDataMissing, "Volume %s was made before and is not there", m.Volume).WithHint("restore it")
+			}
+		}
 		labels := map[string]string{}
 		for k, v := range spec.Service.Labels {
 			labels[k] = v
@@ -253,11 +261,11 @@ func (f *Fake) create(ctx context.Context, stack berth.Stack, spec instance) (c 
 			fakeObject: fakeObject{
 				id: f.nextID(kindContainer), name: name, labels: f.sealed(labels, kindContainer, name, stack, spec.Hash),
 			},
-			service: *spec.Service, replica: spec.Replica, state: berth.InstanceCreated, limits: f.effective(spec.Service.Limits), pids: spec.Service.PidsLimit,
+			service: *spec.Service, stored: stored, replica: spec.Replica, state: berth.InstanceCreated, limits: f.effective(spec.Service.Limits), pids: spec.Service.PidsLimit,
 			named: !spec.Service.Hidden(),
 		}
 		f.containers[c.id] = c
-		for _, m := range spec.Service.Mounts {
+		for _, m := range c.mounts() {
 			if f.volumes[m.Volume] == nil {
 				f.volumes[m.Volume] = &fakeVolume{fakeObject: fakeObject{id: m.Volume, name: m.Volume, labels: f.sealed(map[string]string{}, kindVolume, m.Volume, stack, "")}}
 			}

@@ -24,7 +24,11 @@ func (f *Fake) guard(ctx context.Context, stack berth.Stack, specs []instance, t
 			if c != nil && isUp(c) {
 				continue
 			}
-			for _, m := range spec.Service.Mounts {
+			stored := f.imageMounts(stack.OrganizationID, spec)
+			if c != nil {
+				stored = c.stored
+			}
+			for _, m := range slices.Concat(spec.Service.Mounts, stored) {
 				shared := slices.ContainsFunc(stack.Volumes, func(v berth.Volume) bool { return v.Name == m.Volume && v.Shared })
 				needed[m.Volume] = needed[m.Volume] || !m.ReadOnly && !shared
 			}
@@ -33,7 +37,7 @@ func (f *Fake) guard(ctx context.Context, stack berth.Stack, specs []instance, t
 			if kept[c.id] || !isUp(c) {
 				continue
 			}
-			for _, m := range c.service.Mounts {
+			for _, m := range c.mounts() {
 				if needed[m.Volume] && !m.ReadOnly {
 					return berth.Errorf(berth.CodeForeignObject, "Volume %s is held by container %s", m.Volume, c.name).WithHint("remove that container")
 				}
@@ -41,6 +45,21 @@ func (f *Fake) guard(ctx context.Context, stack berth.Stack, specs []instance, t
 		}
 		return nil
 	})
+}
+
+// mounts are what a container has mounted of volumes.
+func (c *fakeContainer) mounts() []berth.Mount { return slices.Concat(c.service.Mounts, c.stored) }
+
+// imageMounts are the volumes at the paths that an image declares and the spec
+// mounts nothing at. The lock is held.
+func (f *Fake) imageMounts(org string, spec instance) (list []berth.Mount) {
+	for _, target := range f.images[spec.Service.Image].Volumes {
+		if !slices.ContainsFunc(spec.Service.Mounts, func(m berth.Mount) bool { return m.Target == target }) &&
+			!slices.ContainsFunc(spec.Service.Tmpfs, func(t berth.Tmpfs) bool { return t.Target == target }) {
+			list = append(list, berth.Mount{Volume: berth.ImageVolumeName(org, spec.Slot, target), Target: target})
+		}
+	}
+	return list
 }
 
 // Rename gives a container another name.

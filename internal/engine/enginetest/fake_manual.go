@@ -165,7 +165,7 @@ func (f *Fake) ask(addr netip.AddrPort, path string) (string, bool) {
 
 func (f *Fake) answer(c *fakeContainer, u *url.URL) (string, bool) {
 	file := ""
-	for _, m := range c.service.Mounts {
+	for _, m := range c.mounts() {
 		if m.Target == "/data" {
 			file = m.Volume + " /data/value"
 		}
@@ -230,13 +230,13 @@ func (f *Fake) HeldTwice() []string {
 // hold notes if a container that starts writes to what another one holds. The
 // lock is held.
 func (f *Fake) hold(c *fakeContainer) {
-	for _, m := range c.service.Mounts {
+	for _, m := range c.mounts() {
 		v := f.volumes[m.Volume]
 		if m.ReadOnly || v == nil || v.shared {
 			continue
 		}
 		for _, other := range f.containers {
-			writes := slices.ContainsFunc(other.service.Mounts, func(o berth.Mount) bool { return o.Volume == m.Volume && !o.ReadOnly })
+			writes := slices.ContainsFunc(other.mounts(), func(o berth.Mount) bool { return o.Volume == m.Volume && !o.ReadOnly })
 			if other.id != c.id && other.labels[berth.LabelGeneration] != c.labels[berth.LabelGeneration] && writes && other.state == berth.InstanceRunning {
 				f.writers = append(f.writers, m.Volume+": "+other.name+" and "+c.name)
 			}

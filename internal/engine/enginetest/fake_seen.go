@@ -11,7 +11,7 @@ import (
 func (f *Fake) seen(c *fakeContainer) berth.Instance {
 	generation, _ := strconv.Atoi(c.labels[berth.LabelGeneration]) // the fake wrote it
 	var writes []string
-	for _, m := range c.service.Mounts {
+	for _, m := range c.mounts() {
 		if !m.ReadOnly {
 			writes = append(writes, m.Volume)
 		}

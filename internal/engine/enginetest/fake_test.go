@@ -26,6 +26,7 @@ func newFake() *enginetest.Fake {
 	f.SetImage(pin("a"), enginetest.Program{})
 	f.SetImage(pin("b"), enginetest.Program{})
 	f.SetImage(pin("c"), enginetest.Program{ExitCode: 127})
+	f.SetImage(pin("d"), enginetest.Program{Volumes: []string{"/data"}})
 	f.Tag("app:v1", pin("a"))
 	return f
 }
@@ -34,7 +35,7 @@ func harness(f *enginetest.Fake) enginetest.Harness {
 	var subnets atomic.Uint32
 	return enginetest.Harness{
 		Engine: f, Stranger: f.Stranger("other-installation"), Manual: f.Manual(),
-		Images: enginetest.Images{App: pin("a"), Next: pin("b"), Broken: pin("c"), Local: "app:v1"},
+		Images: enginetest.Images{App: pin("a"), Next: pin("b"), Broken: pin("c"), Keeps: pin("d"), Local: "app:v1"},
 		Subnet: func() netip.Prefix {
 			n := subnets.Add(1)
 			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 70, byte(n >> 4), byte(n&15) << 4}), berth.SubnetBits)

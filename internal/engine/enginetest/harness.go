@@ -51,6 +51,7 @@ type Harness struct {
 type Images struct {
 	App, Next string // pins
 	Broken    string // a pin; its program can't be executed, or ends at once
+	Keeps     string // a pin: App, with /data declared as a volume
 	Local     string // a reference that resolves to App without a registry
 }
 

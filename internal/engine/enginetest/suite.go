@@ -49,6 +49,10 @@ func Run(t *testing.T, h Harness) {
 		"what manual change on a living container is mended": changedByHand,
 		"a volume is another's while that one writes to it":  volumeHeld,
 
+		"what an image keeps is a volume of its tenant":         imageVolumes,
+		"what a stack mounts where an image keeps data is used": imageVolumesMounted,
+		"each replica keeps what its image keeps for itself":    imageVolumesOfReplicas,
+
 		"what stands in the way is refused and left alone": foreignInTheWay,
 		"copied labels are foreign":                        copiedLabels,
 		"copied labels under a name of ours are foreign":   forgedLabels,

@@ -1,0 +1,80 @@
+package reconcile_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+// keepingImages gives both versions of the app a volume that no blueprint names.
+func keepingImages(w *world) (volume string) {
+	w.engine.SetImage(imageV1, enginetest.Program{Volumes: []string{"/keep"}})
+	w.engine.SetImage(imageV2, enginetest.Program{Volumes: []string{"/keep"}})
+	w.run()
+	w.completed(w.provision(1, "app:1", true))
+	for _, c := range w.observed(1).Instances {
+		return berth.ImageVolumeName(orgID(1), c.Slot(), "/keep")
+	}
+	w.t.Fatal("there is no instance")
+	return ""
+}
+
+func (w *world) recordOf(volume string) (v berth.VolumeRecord, ok bool) {
+	w.t.Helper()
+	list, _, err := w.service.Volumes(ctx, w.actor, orgID(1), store.Page{})
+	w.must(err)
+	i := slices.IndexFunc(list, func(v berth.VolumeRecord) bool { return v.Name == volume })
+	if i < 0 {
+		return v, false
+	}
+	return list[i], true
+}
+
+func TestWhatAnImageKeepsIsRecordedAndHasOneWriterThroughDeployments(t *testing.T) {
+	inBubble(t, func(w *world) {
+		volume := keepingImages(w)
+		v, ok := w.recordOf(volume)
+		if !ok || v.Mount != "/keep" || v.CreatedAt.IsZero() || v.EngineID == "" {
+			t.Fatalf("recorded: %+v, %t", v, ok)
+		}
+		tag := "app:2"
+		w.completed(w.service.Deploy(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Deploy{ImageTag: &tag}))
+		if o := w.observed(1); len(o.Instances) != 1 || !slices.Contains(o.Instances[0].Writes, volume) || o.Instances[0].Image != imageV2 {
+			t.Errorf("the next version: %+v", o.Instances)
+		}
+		if held := w.engine.HeldTwice(); len(held) > 0 {
+			t.Errorf("two versions wrote to one volume: %v", held)
+		}
+	})
+}
+
+func TestWhatAnImageKeepsIsKeptOrGoesWithTheTenantAsOrdered(t *testing.T) {
+	for order, there := range map[berth.VolumePolicy]bool{berth.VolumesKeep: true, berth.VolumesDelete: false} {
+		inBubble(t, func(w *world) {
+			volume := keepingImages(w)
+			w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), order))
+			v, recorded := w.recordOf(volume)
+			if got := slices.Contains(w.observed(1).Volumes, volume); got != there || recorded != there || recorded && v.KeptAt.IsZero() {
+				t.Errorf("%s: there %t, recorded %t, kept at %v", order, got, recorded, v.KeptAt)
+			}
+		})
+	}
+}
+
+func TestATenantIsNotStartedOnAnEmptyVolumeOfItsImage(t *testing.T) {
+	inBubble(t, func(w *world) {
+		volume := keepingImages(w)
+		w.manual.Remove(t, "container", berth.ContainerName(orgID(1)))
+		w.manual.Remove(t, "volume", volume)
+		w.eventually(2*time.Minute, "it is said", func() bool { return strings.Contains(w.tenant(1).Cause, volume) })
+		if o := w.observed(1); slices.Contains(o.Volumes, volume) || len(o.Instances) != 0 {
+			t.Errorf("it was made anew: %+v", o)
+		}
+	})
+}
