@@ -47,7 +47,10 @@ type manyOrder struct {
 type manyAnswer struct {
 	URL, Token string        // of the API: once it takes requests
 	Ready      time.Duration // from the start to then
-	Fakes      int64         // bytes that making the tenants left resident
+	Fakes      int64         // bytes that making the tenants left in the heap
+	Live       int64         // bytes in the heap that are reachable, the fakes' among them
+	Stacks     int64         // bytes
+	Goroutines int
 	All        time.Duration // from the start until every tenant was looked at
 	Longest    time.Duration // writer transaction since the last answer
 	Where      string        // what that one was for
@@ -100,20 +103,21 @@ func many(ctx context.Context) (err error) {
 	if p.box, err = secret.Create(p.dir); err != nil {
 		return err
 	}
-	before, err := rssOf(os.Getpid())
-	if err != nil {
-		return err
-	}
+	before := liveHeap()
 	if err := p.seed(ctx); err != nil {
 		return err
 	}
+	p.fakes = liveHeap() - before
 	debug.FreeOSMemory()
-	after, err := rssOf(os.Getpid())
-	if err != nil {
-		return err
-	}
-	p.fakes = after - before
 	return p.serve(ctx, in)
+}
+
+// liveHeap is how many bytes are reachable.
+func liveHeap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // serve runs the parts until the input ends.
@@ -179,6 +183,9 @@ func (p *plane) answer(ctx context.Context, in *bufio.Scanner, out *json.Encoder
 			}
 		case "measured":
 			pprof.StopCPUProfile()
+			a.Goroutines, a.Stacks = runtime.NumGoroutine(), stacks()
+		case "held":
+			a.Live = liveHeap()
 			if err := p.heap(); err != nil {
 				return err
 			}
@@ -199,6 +206,12 @@ func (p *plane) answer(ctx context.Context, in *bufio.Scanner, out *json.Encoder
 		}
 	}
 	return in.Err()
+}
+
+func stacks() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.StackInuse)
 }
 
 // profile begins a CPU profile of a part, if one is wanted.

@@ -161,6 +161,10 @@ func (b *bench) manyWatch(ctx context.Context, database string, order manyOrder,
 	if err != nil {
 		return f, err
 	}
+	held, err := c.ask("held") // after its memory was read: it collects garbage
+	if err != nil {
+		return f, err
+	}
 	sums, err := c.ask("sums")
 	if err != nil {
 		return f, err
@@ -169,8 +173,10 @@ func (b *bench) manyWatch(ctx context.Context, database string, order manyOrder,
 	fakes := float64(c.ready.Fakes) / (1 << 20)
 	mb := float64(rss)/(1<<20) - fakes
 	fmt.Printf("   %-10s %5d tenants, health and usage at %v  %.2f %% of one core (%s), of it %.2f for sums; %.0f MB resident (%s), without the fakes' %.0f\n"+
+		"   %-10s               of the memory, %.0f MB are reachable without the fakes, and %.0f MB the stacks of %d goroutines\n"+
 		"   %-10s               longest writer transaction %d ms (%s; %s; of sums %d ms, %s); berth ls --limit 100 %s (%s), p95 %s; the call alone %s, p95 %s; %d looks, %d lists, %d stacks applied\n",
 		database, order.Size, crowdWatched, f.core, b.bound(f.core, mostManyCore), 100*sums.Sums.Seconds()/sumsEvery, mb, b.bound(mb, mostManyMB), fakes,
+		"", float64(held.Live)/(1<<20)-fakes, float64(a.Stacks)/(1<<20), a.Goroutines,
 		"", a.Longest.Milliseconds(), b.bound(float64(max(a.Longest, sums.Longest).Milliseconds()), mostManyTx), a.Where, sums.Longest.Milliseconds(), sums.Where,
 		ms(process.median()), b.bound(float64(process.median().Milliseconds()), mostManyLS), ms(process.quantile(.95)), fine(call.median()), fine(call.quantile(.95)),
 		a.Looks, a.Lists, a.Applied)
