@@ -76,7 +76,10 @@ func newListener(e *Edge, r berth.Route, raw *net.TCPListener) *listener {
 	l.descriptors.of, l.descriptors.most = &e.descriptors, 2*most
 	requests, cut := context.WithCancel(context.Background())
 	l.cut = cut
+	var http1 http.Protocols // without TLS no other is spoken, and each server would hold what HTTP/2 needs
+	http1.SetHTTP1(true)
 	l.server = http.Server{
+		Protocols:                    &http1,
 		BaseContext:                  func(net.Listener) context.Context { return requests },
 		Handler:                      l,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the tenant's to answer
