@@ -81,6 +81,8 @@ type Service struct {
 	// NameLeadsTo is the version that is found by the service's name inside the
 	// tenant's network, or NoVersion; "" means this one.
 	NameLeadsTo string `json:",omitempty"`
+
+	hash string // what Hash gives, where Hashed noted it
 }
 
 // Condition says what a service waits for.
@@ -247,10 +249,23 @@ type Slot struct {
 
 func (s Slot) String() string { return "instance " + strconv.Itoa(s.Replica) + " of service " + s.Name }
 
+// Hashed returns the stack with the hashes of its services noted. What containers
+// are made from does not change any more in what it returns.
+func (s Stack) Hashed() Stack {
+	s.Services = slices.Clone(s.Services)
+	for i := range s.Services {
+		s.Services[i].hash = s.Services[i].Hash()
+	}
+	return s
+}
+
 // Hash identifies what a container was made from. What an engine can change on
 // a living container (CPU, memory, number of replicas), what no container
 // carries (disk) and when it runs is left out.
 func (s Service) Hash() string {
+	if s.hash != "" {
+		return s.hash
+	}
 	s.Limits, s.Replicas, s.Reference = Limits{}, 0, ""
 	s.DependsOn, s.Once, s.Done, s.Held, s.NameLeadsTo = nil, false, false, false, ""
 	data, err := json.Marshal(s) // maps are encoded in key order

@@ -2,9 +2,11 @@ package reconcile_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/unite-hub/berth/internal/engine/enginetest"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
@@ -29,4 +31,44 @@ func TestTheFleetIsTheSameListUntilSomethingChanges(t *testing.T) {
 			t.Errorf("after a stop: %+v; the list of before is %+v", after, before)
 		}
 	})
+}
+
+// After a start every tenant is looked at. The engine is not asked to go through
+// everything that it holds for each of them: once for all, and then for each only
+// what the tenant's own containers cost.
+func TestTheFirstPassesAfterAStartShareOneList(t *testing.T) {
+	const tenants = 20
+	for _, changed := range []bool{false, true} { // one of them, after the list
+		inBubble(t, func(w *world) {
+			w.run()
+			for n := range tenants {
+				w.completed(w.provision(n, "app:1", true))
+			}
+			w.stop()
+			var mu sync.Mutex
+			count := map[string]int{}
+			w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if count[s.Op]++; changed && s.Op == "list" && s.After && count["list"] == 4 { // before, after, before, after
+					w.manual.TryKill(w.observed(7).Instances[0].ID)
+				}
+				return nil
+			})
+			w.config.ScanInterval = time.Hour
+			w.wire()
+			w.run()
+			w.eventually(time.Minute, "all are known", func() bool { return len(w.loop.Fleet()) == tenants })
+			<-time.After(time.Minute)
+			mu.Lock()
+			looks, closer, lists := count["observe"]/2, count["inspect"]/2, count["list"]/2
+			mu.Unlock()
+			if !changed && (looks != 0 || closer != tenants || lists != 2) { // routes are restored from a list of their own
+				t.Errorf("%d looks, %d looks closer, %d lists", looks, closer, lists)
+			}
+			if !w.running(7) {
+				t.Error("what ended after the list stays down")
+			}
+		})
+	}
 }

@@ -34,6 +34,7 @@ func (l *Loop) followEvents(ctx context.Context) error {
 // onHint looks at a tenant soon. That the kernel killed for want of memory is
 // known from the hint alone: the next look may find everything running again.
 func (l *Loop) onHint(ctx context.Context, h berth.Hint) {
+	l.listed.drop(h.OrganizationID)
 	l.queue.addAfter(h.OrganizationID, hintDelay)
 	if h.InstanceID != "" {
 		l.histories.hintEnd(h)

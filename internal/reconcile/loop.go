@@ -90,6 +90,7 @@ type Loop struct {
 	waiters   waiters
 	rescan    chan struct{} // asks for a scan now
 	sweeper   sweeper
+	listed    listings
 	outlines  map[string]outline // by organization id; only the scan touches it
 }
 

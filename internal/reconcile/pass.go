@@ -273,7 +273,7 @@ func (p *pass) makeStack() error {
 			stack.Volumes = append(stack.Volumes, berth.Volume{Name: name, Key: target, Recorded: true})
 		}
 	}
-	p.Stack = stack
+	p.Stack = stack.Hashed() // which is compared again and again
 	return err
 }
 
@@ -284,7 +284,16 @@ func (p *pass) observe(ctx context.Context) error {
 		p.Seen = berth.Observed{OrganizationID: p.Tenant.OrganizationID}
 		return nil
 	}
+	first, listed := p.listed.take(p.Tenant.OrganizationID)
+	closer, able := p.Engine.(Inspector)
 	return p.call(ctx, p.lanes.look, p.LookDeadline, func(ctx context.Context) error {
+		if listed && able && p.Deployment == nil {
+			seen, err := closer.Inspect(ctx, first.seen)
+			if err == nil {
+				p.look(seen, first.at)
+			}
+			return err
+		}
 		began := time.Now()
 		seen, err := p.Engine.Observe(ctx, p.Tenant.OrganizationID)
 		if err != nil {

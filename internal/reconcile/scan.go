@@ -79,6 +79,7 @@ type comparison struct {
 	living   map[string]bool
 	outlines map[string]outline
 	reminds  []string // organizations that may not be as they should
+	unlooked []string // those of them that nobody looked at since the start
 }
 
 // scan looks at everything once, reminds the queue of each tenant that may not
@@ -91,6 +92,7 @@ func (l *Loop) scan(ctx context.Context) bool {
 	if _, up := l.breaker.get(); !up {
 		return false
 	}
+	began := time.Now()
 	inventory, err := l.listEngine(ctx)
 	var c comparison
 	if err == nil {
@@ -107,6 +109,7 @@ func (l *Loop) scan(ctx context.Context) bool {
 		return false
 	}
 	l.outlines = c.outlines
+	l.listed.replace(c.unlooked, c.seen, began)
 	for _, org := range l.routes.retry() {
 		l.queue.addAfter(org, 0)
 	}
@@ -132,7 +135,8 @@ func byOrganization(inventory berth.Inventory) map[string]*berth.Observed {
 
 // compare meets every tenant. It may be called again from the start.
 func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
-	c.living, c.outlines, c.reminds = make(map[string]bool, len(c.seen)), make(map[string]outline, len(c.seen)), nil
+	c.living, c.outlines = make(map[string]bool, len(c.seen)), make(map[string]outline, len(c.seen))
+	c.reminds, c.unlooked = nil, nil
 	if len(c.Loop.outlines) == 0 { // all of them are drawn: one read instead of one for each
 		volumes, _, err := tx.ListVolumes(ctx, "", store.Page{Limit: store.Unbounded})
 		if err != nil {
@@ -160,10 +164,15 @@ func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 		if reason != "" {
 			c.Log.Debug("tenant needs a look", "tenant", t.OrganizationID, "reason", reason)
 			c.reminds = append(c.reminds, t.OrganizationID)
+			if reason == unlooked {
+				c.unlooked = append(c.unlooked, t.OrganizationID)
+			}
 		}
 		return nil
 	})
 }
+
+const unlooked = "not looked at since the start"
 
 // reasonToLook says why a tenant may not be as it should, "" if it seems to be. It
 // is cheap and may err on the side of looking.
@@ -183,7 +192,7 @@ func (l *Loop) reasonToLook(should outline, seen berth.Observed, t berth.Tenant)
 	case t.Want == berth.WantRunning && !l.routes.leadsTo(t.OrganizationID, up):
 		return "addresses changed"
 	case t.Want == berth.WantRunning && !l.fleet.knows(t.OrganizationID):
-		return "not looked at since the start"
+		return unlooked
 	case t.Want == berth.WantRunning && l.routedUnready(t.OrganizationID):
 		return "not ready, or without a sign of life"
 	}

@@ -84,6 +84,13 @@ type InstanceRestarter interface {
 	StopInstance(ctx context.Context, organizationID, containerID string) error
 }
 
+// Inspector is the capability of an engine to look closer at what a list showed
+// of a tenant: the answer is Observe's, but for what appeared since the list. It
+// costs what the tenant's instances cost, however many others there are.
+type Inspector interface {
+	Inspect(ctx context.Context, listed berth.Observed) (berth.Observed, error)
+}
+
 // LastWriter is the capability of an engine to say what a container wrote last.
 type LastWriter interface {
 	LastLines(ctx context.Context, organizationID, containerID string, n int) (lines []string, err error)

@@ -54,6 +54,16 @@ func (e *Engine) Observe(ctx context.Context, organizationID string) (berth.Obse
 	return o, e.inspectAll(ctx, &o, f)
 }
 
+// Inspect looks closer at what a list showed of a tenant.
+func (e *Engine) Inspect(ctx context.Context, listed berth.Observed) (berth.Observed, error) {
+	f, err := e.facts(ctx)
+	if err != nil {
+		return berth.Observed{}, err
+	}
+	err = e.inspectAll(ctx, &listed, f)
+	return listed, err
+}
+
 // List looks at everything that carries the tenant label, with three calls.
 func (e *Engine) List(ctx context.Context) (berth.Inventory, error) {
 	f, err := e.facts(ctx)

@@ -233,6 +233,21 @@ func (f *Fake) Observe(ctx context.Context, organizationID string) (o berth.Obse
 	return o, err
 }
 
+// Inspect looks closer at what a list showed of a tenant.
+func (f *Fake) Inspect(ctx context.Context, listed berth.Observed) (berth.Observed, error) {
+	o := listed
+	err := f.step(ctx, Step{Op: "inspect", Tenant: o.OrganizationID, Read: true}, func() error {
+		o.Instances = nil
+		for _, c := range listed.Instances {
+			if now := f.containers[c.ID]; now != nil {
+				o.Instances = append(o.Instances, f.seen(now))
+			}
+		}
+		return nil
+	})
+	return o, err
+}
+
 // List looks at everything.
 func (f *Fake) List(ctx context.Context) (inv berth.Inventory, err error) {
 	err = f.step(ctx, Step{Op: "list", Read: true}, func() error {

@@ -62,6 +62,7 @@ func Run(t *testing.T, h Harness) {
 		"a removed container is made again":                removedContainer,
 		"a removed network is repaired":                    removedNetwork,
 		"the list has everything with its state":           listed,
+		"what is listed can be looked at closer":           listedCloser,
 		"watching hints at a kill":                         watched,
 		"images resolve to what they are pinned by":        resolved,
 	} {

@@ -1,8 +1,12 @@
 package enginetest
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/unite-hub/berth"
 )
@@ -34,6 +38,38 @@ func changedByHand(t *testing.T, h Harness) {
 				t.Errorf("afterwards: %+v", o.Instances)
 			}
 		})
+	}
+}
+
+// A closer look at what was listed finds what a look finds; what is gone by then
+// is left out.
+func listedCloser(t *testing.T, h Harness) {
+	x := h.tenant(t)
+	closer, able := x.Engine.(interface {
+		Inspect(ctx context.Context, listed berth.Observed) (berth.Observed, error)
+	})
+	if !able {
+		return
+	}
+	x.runs(x.apply(x.stack))
+	inv, err := x.Engine.List(x.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(inv.Tenants, func(o berth.Observed) bool { return o.OrganizationID == x.org })
+	if i < 0 {
+		t.Fatal("it is not listed")
+	}
+	for _, gone := range []bool{false, true} {
+		want := x.observe()
+		if gone {
+			h.Manual.Remove(t, "container", want.Instances[0].Name)
+			want.Instances = nil
+		}
+		got, err := closer.Inspect(x.ctx, inv.Tenants[i])
+		if diff := cmp.Diff(want, got, cmp.Comparer(sameAddress), cmp.Comparer(samePrefix)); diff != "" || err != nil {
+			t.Errorf("removed: %t: %v %s", gone, err, diff)
+		}
 	}
 }
 
