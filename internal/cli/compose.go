@@ -42,7 +42,7 @@ not sent here; what is printed is where both files lie.`,
 		if err != nil || a.output == "json" {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Stdout, "\nWith Berth stopped, on its machine:\n  docker compose -f %s up -d\n", shellWord(printable(files.ComposePath)))
+		_, err = fmt.Fprintf(a.Stdout, "\nWith Berth stopped, on its machine:\n  docker-compose -f %s up -d\n", shellWord(printable(files.ComposePath)))
 		return err
 	}
 	return cmd

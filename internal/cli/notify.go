@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -60,7 +61,7 @@ once. Mail needs a mail server: see berth serve --smtp.`,
 	}
 	cmd.Flags().StringVar(&email, "email", "", "mail address to send to, in place of a URL")
 	cmd.Flags().StringVar(&org, "org", "", "only this organization's events (default all)")
-	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "of "+strings.Join(berth.EventKinds(), ", ")+" (default the first six)")
+	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "of "+strings.Join(berth.EventKinds(), ", ")+fmt.Sprintf(" (default the first %d)", len(berth.NotifiedKinds())))
 	return cmd
 }
 
