@@ -16,7 +16,8 @@ const (
 	tellPause   = time.Minute      // between two events about one service's crashes
 	exitWait    = 2 * time.Second  // for the engine's event that tells an exit code
 	oomWait     = 10 * time.Second // between a kill for want of memory and the end that it caused
-	lineWait    = 2 * time.Second  // for what a container wrote last
+	lineWait    = 10 * time.Second // for what a container wrote last: it soon goes with the container
+	lineTries   = 3
 	lastLines   = 5
 	goodTime    = 5 * time.Minute
 	restartBase = time.Second
@@ -267,14 +268,20 @@ func (p *pass) readLastLines(ctx context.Context) (news bool) {
 		return false
 	}
 	for _, id := range p.histories.withoutLastLines(p.Tenant.OrganizationID) {
-		var lines []string
-		err := p.call(ctx, p.lanes.look, lineWait, func(ctx context.Context) (err error) {
-			lines, err = engine.LastLines(ctx, p.Tenant.OrganizationID, id, lastLines)
-			return err
-		})
-		if err == nil && len(lines) > 0 {
-			p.histories.recordLastLines(p.Tenant.OrganizationID, id, presentable(lines))
-			news = true
+		for range lineTries {
+			var lines []string
+			err := p.call(ctx, p.lanes.look, lineWait, func(ctx context.Context) (err error) {
+				lines, err = engine.LastLines(ctx, p.Tenant.OrganizationID, id, lastLines)
+				return err
+			})
+			if err != nil && ctx.Err() == nil {
+				continue
+			}
+			if len(lines) > 0 {
+				p.histories.recordLastLines(p.Tenant.OrganizationID, id, presentable(lines))
+				news = true
+			}
+			break
 		}
 	}
 	return news

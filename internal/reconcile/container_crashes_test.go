@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -155,6 +156,46 @@ func TestACrashIsToldWithExitCodeAndLastLinesAndIsNoDrift(t *testing.T) {
 			t.Errorf("told as %q", got)
 		}
 	})
+}
+
+// What a container wrote goes with it when its deployment goes back.
+func TestAnEngineThatIsSlowOrFailsOnceLosesNoLastLines(t *testing.T) {
+	for name, fault := range map[string]func(ctx context.Context, asked int) error{
+		"slow": func(ctx context.Context, _ int) error {
+			select {
+			case <-ctx.Done():
+			case <-time.After(6 * time.Second):
+			}
+			return ctx.Err()
+		},
+		"failing": func(_ context.Context, asked int) error {
+			if asked == 1 {
+				return errors.New("EOF")
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				asked := 0
+				w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
+					if s.Op != "last lines" || s.After {
+						return nil
+					}
+					asked++
+					return fault(ctx, asked)
+				})
+				w.run()
+				w.completed(w.provision(1, "app:1", true))
+				<-time.After(2 * time.Minute)
+				w.manual.Crash(w.t, w.observed(1).Instances[0].ID, 3)
+				w.eventually(3*time.Minute, "it is told", func() bool { return len(w.messages(1)) == 1 })
+				if got := w.messages(1); !strings.HasSuffix(got[0], "exit code 3; its last lines: exit code 3") {
+					t.Errorf("told as %q", got)
+				}
+			})
+		})
+	}
 }
 
 func TestFiveGoodMinutesMakeUpForCrashes(t *testing.T) {
