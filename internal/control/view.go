@@ -15,7 +15,7 @@ import (
 // Engine is what is asked of the engine outside of any term: reads only.
 type Engine interface {
 	Info(ctx context.Context) (berth.EngineInfo, error)
-	Observe(ctx context.Context, organizationID string) (berth.Observed, error)
+	ObserveInstances(ctx context.Context, organizationID string) (berth.Observed, error)
 	Logs(ctx context.Context, organizationID string, o berth.LogOptions) (io.ReadCloser, error)
 }
 
@@ -89,7 +89,7 @@ func (v *View) Look(ctx context.Context, organizationID string) (berth.Observed,
 	if t := v.term.Load(); t != nil {
 		return t.Loop.Look(ctx, organizationID)
 	}
-	return v.engine.Observe(ctx, organizationID)
+	return v.engine.ObserveInstances(ctx, organizationID)
 }
 
 // Logs implements tenancy.Logs.

@@ -150,12 +150,16 @@ func (l *Loop) Progress(deploymentID string) (berth.Progress, bool) {
 // not answer.
 func (l *Loop) EngineInfo() (info berth.EngineInfo, ok bool) { return l.breaker.get() }
 
-// Look observes one tenant now. It writes nothing: if nothing runs any more of
+// Look sees one tenant's instances now. It writes nothing: if nothing runs any more of
 // what the last pass saw to run, with no deployment at work, a pass comes soon.
 func (l *Loop) Look(ctx context.Context, organizationID string) (berth.Observed, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.LookDeadline)
 	defer cancel()
-	seen, err := l.Engine.Observe(ctx, organizationID)
+	observe := l.Engine.Observe
+	if o, ok := l.Engine.(InstanceObserver); ok {
+		observe = o.ObserveInstances
+	}
+	seen, err := observe(ctx, organizationID)
 	if err == nil && len(upstreams(seen)) == 0 && slices.ContainsFunc(l.fleet.of(organizationID), func(m berth.Member) bool { return m.Steady }) {
 		l.queue.addAfter(organizationID, 0)
 	}

@@ -64,6 +64,29 @@ func (e *Engine) Inspect(ctx context.Context, listed berth.Observed) (berth.Obse
 	return listed, err
 }
 
+// ObserveInstances looks at the containers of one tenant, with one call and one
+// more for each of them.
+func (e *Engine) ObserveInstances(ctx context.Context, organizationID string) (berth.Observed, error) {
+	f, err := e.facts(ctx)
+	if err != nil {
+		return berth.Observed{}, err
+	}
+	var all found
+	err = e.do(ctx, step{"look at the tenant", organizationID}, e.ReadTimeout, func(ctx context.Context) error {
+		filter := client.Filters{}.Add("label", berth.LabelTenantID+"="+organizationID)
+		got, err := e.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: filter})
+		all.containers = got.Items
+		return err
+	})
+	if err != nil {
+		return berth.Observed{}, err
+	}
+	h := e.sort(all)
+	h.foreign = nil
+	o := h.observed(organizationID, f)
+	return o, e.inspectAll(ctx, &o, f)
+}
+
 // List looks at everything that carries the tenant label, with three calls.
 func (e *Engine) List(ctx context.Context) (berth.Inventory, error) {
 	f, err := e.facts(ctx)

@@ -9,7 +9,10 @@ import (
 	"github.com/unite-hub/berth/internal/reconcile"
 )
 
-var _ reconcile.Engine = (*docker.Engine)(nil)
+var (
+	_ reconcile.Engine           = (*docker.Engine)(nil)
+	_ reconcile.InstanceObserver = (*docker.Engine)(nil)
+)
 
 func TestAnEngineWhoseContainersTheHostReachesPassesTheSuite(t *testing.T) {
 	suite(t, options(), true)

@@ -248,6 +248,15 @@ func (f *Fake) Inspect(ctx context.Context, listed berth.Observed) (berth.Observ
 	return o, err
 }
 
+// ObserveInstances looks at one tenant's instances.
+func (f *Fake) ObserveInstances(ctx context.Context, organizationID string) (o berth.Observed, err error) {
+	err = f.step(ctx, Step{Op: "observe instances", Tenant: organizationID, Read: true}, func() error {
+		o = berth.Observed{OrganizationID: organizationID, Instances: f.show(f.observed(organizationID)).Instances}
+		return nil
+	})
+	return o, err
+}
+
 // List looks at everything.
 func (f *Fake) List(ctx context.Context) (inv berth.Inventory, err error) {
 	err = f.step(ctx, Step{Op: "list", Read: true}, func() error {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/reconcile"
 )
 
 // Run runs the suite. The engine may hold other tenants too.
@@ -101,6 +102,15 @@ func freshStack(t *testing.T, h Harness) {
 	}
 	if diff := cmp.Diff(o, x.observe(), cmp.Comparer(sameAddress), cmp.Comparer(samePrefix)); diff != "" {
 		t.Errorf("apply and observe differ:\n%s", diff)
+	}
+	if observer, ok := h.Engine.(reconcile.InstanceObserver); ok {
+		alone, err := observer.ObserveInstances(x.ctx, x.org)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(berth.Observed{OrganizationID: x.org, Instances: o.Instances}, alone, cmp.Comparer(sameAddress), cmp.Comparer(samePrefix)); diff != "" {
+			t.Errorf("the instances alone differ:\n%s", diff)
+		}
 	}
 	labels, _ := h.Manual.Labels(t, kindContainer, c.Name)
 	for label, value := range map[string]string{
