@@ -36,7 +36,7 @@ type act struct {
 
 var actKinds = []string{
 	"provision", "provision", "provision", "start", "stop", "restart", "scale", "deploy", "deploy", "rollback", "configure",
-	"deprovision-keep", "deprovision-delete", "kill", "remove-container", "remove-network", "cut-off", "join", "unlimit", "pause", "engine-down", "fail-step",
+	"deprovision-keep", "deprovision-delete", "kill", "remove-container", "remove-network", "cut-off", "join", "unlimit", "squeeze", "slow", "pause", "rename", "rename", "engine-down", "fail-step",
 	"crash-at-step", "crash-now", "wait", "calm", "calm",
 }
 
@@ -53,6 +53,7 @@ func drawActs(t *rapid.T) []act {
 }
 
 func TestModel(t *testing.T) {
+	t.Parallel()
 	checks := "60"
 	if os.Getenv("BERTH_LONG") != "" {
 		checks = "2000"
@@ -238,7 +239,7 @@ func (m *model) disturb(a act) {
 		}
 	case "remove-network":
 		m.manual.TryRemove("network", berth.NetworkName(org))
-	case "cut-off", "join", "unlimit", "pause":
+	case "cut-off", "join", "unlimit", "squeeze", "slow", "pause", "rename":
 		m.manual.TryChange(berth.ContainerName(org), a.Kind)
 	case "engine-down":
 		m.down = !m.down
@@ -278,7 +279,12 @@ func nthDo(n int, do func() error) enginetest.Faults {
 	}
 }
 
+// endFaults ends what faults and hands do. What was renamed is nobody's any more: it
+// stands in the way until whoever renamed it takes it away.
 func (m *model) endFaults() {
+	for n := range modelTenants {
+		m.manual.TryRemove("container", enginetest.Renamed(berth.ContainerName(orgID(n))))
+	}
 	m.engine.SetFaults(nil)
 	if m.down {
 		m.down = false
@@ -306,6 +312,9 @@ func (m *model) converge() {
 	ports := map[int]bool{}
 	for n := range modelTenants {
 		m.checkTenant(n, ports)
+	}
+	if held := m.engine.HeldTwice(); len(held) > 0 {
+		m.t.Fatalf("two generations held one volume: %v", held)
 	}
 }
 
@@ -378,6 +387,9 @@ func (m *model) checkStack(n int, t berth.Tenant, seen berth.Observed) {
 		}
 		if c.State == berth.InstanceRunning {
 			running++
+		}
+		if l := t.Spec.Limits; c.CPU == 0 || c.MemoryMB == 0 || c.CPU > l.CPU || c.MemoryMB > l.MemoryMB || float64(c.MemoryMB*t.Spec.Replicas) < 0.9*float64(l.MemoryMB) || len(c.Differs) > 0 {
+			m.t.Fatalf("tenant %d has an instance with %.2f cores and %d MB of its %+v, that differs in %v", n, c.CPU, c.MemoryMB, l, c.Differs)
 		}
 	}
 	route, _ := m.edge.route(n)

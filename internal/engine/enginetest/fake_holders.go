@@ -96,13 +96,19 @@ var changes = map[string]func(*fakeContainer){
 	"cut-off": func(c *fakeContainer) { c.network = "" },
 	"join":    func(c *fakeContainer) { c.besides = append(c.besides, "bridge") },
 	"unlimit": func(c *fakeContainer) { c.pids = -1 },
+	"squeeze": func(c *fakeContainer) { c.limits.MemoryMB /= 2 },
+	"slow":    func(c *fakeContainer) { c.limits.CPU /= 2 },
+	"rename":  func(c *fakeContainer) { c.name = Renamed(c.name) },
 }
+
+// Renamed is what TryChange renames a container to.
+func Renamed(name string) string { return "renamed-" + name }
 
 // TryChange does what the method of this name does, if the container is there.
 func (f FakeManual) TryChange(name, change string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c := f.named(name); c != nil {
+	if c := f.named(name); c != nil && (change != "rename" || f.named(Renamed(name)) == nil) {
 		changes[change](c)
 		f.hint(c.fakeObject)
 	}
