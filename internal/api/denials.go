@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"sync"
 	"time"
 
@@ -10,121 +11,176 @@ import (
 	"github.com/unite-hub/berth/internal/action"
 )
 
-// Denials bound how many denied attempts are recorded one by one in a minute.
-// How many there were beyond is recorded once, so that nobody fills the disk.
+// Denials bound how many denied attempts are recorded one by one. How many there
+// were beyond is recorded for all that were left out together, so that nobody
+// fills the disk and none is lost count of.
 type Denials struct {
-	PerActor   int // known ones; 0: 60
-	PerAddress int // of attempts by nobody known; 0: 5
-	Strangers  int // of all of these together; 0: 60
-	Daily      int // of these in a day; beyond, how many there were is recorded once an hour; 0: 1000
+	PerActor   int // in a minute, of somebody known; 0: 60
+	PerAddress int // in a minute, of nobody known; 0: 5
+	Strangers  int // in a minute, of all nobody known together; 0: 60
+
+	ActorDaily        int // in a day, of somebody known; 0: 1000
+	OrganizationDaily int // in a day, of all that belong to one organization, or to none; 0: 5000
+	StrangersDaily    int // in a day, of all nobody known together; 0: 1000
 }
 
+const denialSpan = time.Minute
+
+// Groups of those who belong to no organization.
 const (
-	denialSpan = time.Minute
-	// mostTallies bounds memory: beyond, whatever else comes counts together.
-	mostTallies = 10_000
-	// others is the tally of all that have none of their own.
-	others = "others"
+	strangers    = "strangers"    // nobody known
+	unaffiliated = "unaffiliated" // people without a role
+	installation = "installation" // operators, and deployers for all organizations
 )
 
-// denials counts what is recorded, by actor or address, for a minute.
+// denials counts what is recorded, and what is not.
 type denials struct {
 	Denials
 
-	mu        sync.Mutex
-	strangers int // recorded
-	today     int // the same, of a day
-	minutes   int // of the day that are over
-	unsaid    int // strangers' attempts that no entry stands for yet
-	tallies   map[string]*tally
+	mu      sync.Mutex
+	minutes int            // of the day that are over
+	minute  map[string]int // recorded in this minute, by what is bound
+	day     map[string]int // recorded today, by what is bound
+	left    map[leftOut]*tally
 }
 
+// leftOut is whose attempts one entry stands for: an actor's, whatever organization
+// they named, or else a group's that go into one chain.
+type leftOut struct{ actor, group, chain string }
+
 type tally struct {
-	recorded, suppressed int
-	last                 berth.AuditEntry
+	attempts int
+	group    string
+	last     berth.AuditEntry
 }
 
 func newDenials(d Denials) *denials {
 	d.PerActor = cmp.Or(d.PerActor, 60)
 	d.PerAddress = cmp.Or(d.PerAddress, 5)
 	d.Strangers = cmp.Or(d.Strangers, 60)
-	d.Daily = cmp.Or(d.Daily, 1000)
-	return &denials{Denials: d, tallies: map[string]*tally{}}
+	d.ActorDaily = cmp.Or(d.ActorDaily, 1000)
+	d.OrganizationDaily = cmp.Or(d.OrganizationDaily, 5000)
+	d.StrangersDaily = cmp.Or(d.StrangersDaily, 1000)
+	return &denials{Denials: d, minute: map[string]int{}, day: map[string]int{}, left: map[leftOut]*tally{}}
 }
 
-func (d *denials) most(a asked) int {
-	if a.actor.ID != "" {
-		return d.PerActor
+// groupOf is whose daily bound an actor's attempts fall under besides their own.
+func groupOf(a berth.Actor) string {
+	switch {
+	case a.ID == "":
+		return strangers
+	case a.OrganizationID != "":
+		return "organization " + a.OrganizationID
+	case a.Role == "":
+		return unaffiliated
 	}
-	return d.PerAddress
+	return installation
+}
+
+// bound is one of those that an attempt falls under.
+type bound struct {
+	name string
+	most int
+}
+
+func (d *denials) inMinute(e berth.AuditEntry) []bound {
+	if e.ActorID == "" {
+		return []bound{{"address " + e.Address, d.PerAddress}, {strangers, d.Strangers}}
+	}
+	return []bound{{"actor " + e.ActorID, d.PerActor}}
+}
+
+func (d *denials) inDay(actor, group string) (list []bound) {
+	if group == strangers {
+		return []bound{{strangers, d.StrangersDaily}}
+	}
+	if actor != "" {
+		list = append(list, bound{"actor " + actor, d.ActorDaily})
+	}
+	return append(list, bound{group, d.OrganizationDaily})
+}
+
+func full(counts map[string]int, bounds []bound) bool {
+	for _, b := range bounds {
+		if counts[b.name] >= b.most {
+			return true
+		}
+	}
+	return false
+}
+
+// count makes a name for what is recorded only: there are no more of them than
+// entries on disk.
+func count(counts map[string]int, bounds []bound) {
+	for _, b := range bounds {
+		counts[b.name]++
+	}
 }
 
 // take reports whether an attempt is to be recorded by itself; otherwise it is
-// counted.
-func (d *denials) take(key string, most int, e berth.AuditEntry) bool {
+// counted. group is groupOf whoever made it.
+func (d *denials) take(group string, e berth.AuditEntry) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	stranger := e.ActorID == ""
-	t, ok := d.tallies[key]
-	if !ok {
-		// Strangers beyond their number have none: whoever has many addresses must
-		// not take the room of who is known.
-		if len(d.tallies) >= mostTallies || stranger && d.full() {
-			key, most = others, 0
-			e.Address, e.ActorID, e.ActorName, e.ActorRole, e.OrganizationID = "", "", "", "", ""
-			t = d.tallies[key]
-		}
-		if t == nil {
-			t = &tally{}
-			d.tallies[key] = t
-		}
-	}
-	if t.recorded >= most || stranger && d.full() {
-		t.suppressed++
-		t.last = e
+	minute, day := d.inMinute(e), d.inDay(e.ActorID, group)
+	if full(d.minute, minute) || full(d.day, day) {
+		d.leave(tally{1, group, e})
 		return false
 	}
-	t.recorded++
-	if stranger {
-		d.strangers++
-		d.today++
-	}
+	count(d.minute, minute)
+	count(d.day, day)
 	return true
 }
 
-// full reports whether no stranger's attempt is recorded by itself now.
-func (d *denials) full() bool { return d.strangers >= d.Strangers || d.today >= d.Daily }
+// leave counts attempts that no entry stands for yet: an actor's by themselves,
+// unless their group's day is full.
+func (d *denials) leave(t tally) {
+	of := leftOut{actor: t.last.ActorID}
+	if of.actor == "" || full(d.day, d.inDay("", t.group)) {
+		of = leftOut{group: t.group, chain: t.last.OrganizationID}
+		t.last = berth.AuditEntry{OrganizationID: of.chain, Code: t.last.Code}
+	}
+	if was := d.left[of]; was != nil {
+		t.attempts += was.attempts
+	}
+	d.left[of] = &t
+}
 
-// over ends a minute and returns what stands for the attempts that were not
-// recorded in it: one entry each for those who are known, one for all others,
-// which comes once an hour when the day's number is reached, and at the end.
+// over ends a minute and returns the entries that stand for attempts which were
+// not recorded: of each actor, and of each group. Where a day is full, they come
+// once an hour, and at the end.
 func (d *denials) over(end bool) (list []berth.AuditEntry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	strangers := 0
-	for _, t := range d.tallies {
-		if t.suppressed == 0 {
-			continue
-		}
-		e := t.last
-		if e.ActorID == "" {
-			strangers += t.suppressed
-			continue
-		}
-		e.RequestID, e.Target, e.Action, e.After = "", "", action.Suppressed.Name, suppressed(t.suppressed)
-		list = append(list, e)
-	}
-	d.unsaid += strangers
 	d.minutes++
-	if d.unsaid > 0 && (end || d.today < d.Daily || d.minutes%60 == 0) {
-		list = append(list, berth.AuditEntry{Action: action.Suppressed.Name, Code: berth.CodeUnauthenticated, After: suppressed(d.unsaid)})
-		d.unsaid = 0
+	left := d.left
+	d.left = make(map[leftOut]*tally, len(left))
+	for _, t := range left { // a day may have become full since
+		d.leave(*t)
 	}
+	hour := end || d.minutes%60 == 0
+	for of, t := range d.left {
+		day := d.inDay(of.actor, t.group)
+		if full(d.day, day) && !hour {
+			continue
+		}
+		count(d.day, day)
+		e := t.last
+		e.Action, e.Target, e.RequestID, e.After = action.Suppressed.Name, "", "", suppressed(t.attempts)
+		list = append(list, e)
+		delete(d.left, of)
+	}
+	d.minute = map[string]int{}
 	if d.minutes == 24*60 {
-		d.minutes, d.today = 0, 0
+		d.minutes, d.day = 0, map[string]int{}
 	}
-	d.strangers, d.tallies = 0, map[string]*tally{}
 	return list
+}
+
+// suppressed is what an entry says that stands for others.
+func suppressed(n int) string {
+	data, _ := json.Marshal(map[string]int{"suppressed": n}) // numbers only
+	return string(data)
 }
 
 func (d *denials) run(ctx context.Context, record func(context.Context, berth.AuditEntry)) error {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -50,11 +49,7 @@ func (s *server) denied(ctx context.Context, a asked, err error) {
 	default:
 		return
 	}
-	key, most := a.from.Address, s.denials.most(a)
-	if a.actor.ID != "" {
-		key = a.actor.ID
-	}
-	if s.denials.take(key, most, e) {
+	if s.denials.take(groupOf(a.actor), e) {
 		s.record(ctx, e)
 	}
 }
@@ -68,7 +63,7 @@ func (s *server) denyStranger(ctx context.Context, from auth.Request, what actio
 		return
 	}
 	e := what.Denied(berth.Actor{Address: from.Address, RequestID: from.ID}, "", code)
-	if s.denials.take(from.Address, s.denials.most(asked{}), e) {
+	if s.denials.take(strangers, e) {
 		s.record(ctx, e)
 	}
 }
@@ -123,10 +118,4 @@ func short(s string) string {
 		s = string(r[:most]) + "…"
 	}
 	return s
-}
-
-// suppressed is what an entry says that stands for others.
-func suppressed(n int) string {
-	data, _ := json.Marshal(map[string]int{"suppressed": n}) // numbers only
-	return string(data)
 }
