@@ -17,6 +17,7 @@ type finding struct {
 	OK     bool   `json:"ok"`
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"`
+	Advice bool   `json:"advice,omitempty"` // it is about what is to come: nothing is wrong yet
 }
 
 // kernelSettings are those that many containers run out of; see
@@ -40,7 +41,11 @@ func (a *app) doctorCommand() *cobra.Command {
 			rows := [][]string{{"CHECK", "", "DETAIL"}}
 			for _, f := range list {
 				mark := "ok"
-				if !f.OK {
+				switch {
+				case f.OK:
+				case f.Advice:
+					mark, f.Detail = "advice", f.Detail+"; "+f.Hint
+				default:
 					mark, f.Detail = "MEND", f.Detail+"; "+f.Hint
 				}
 				rows = append(rows, []string{f.Check, mark, f.Detail})
@@ -48,7 +53,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			return rows
 		})
 		for _, f := range list {
-			if err == nil && !f.OK {
+			if err == nil && !f.OK && !f.Advice {
 				err = errors.New("something needs mending")
 			}
 		}
@@ -59,28 +64,28 @@ func (a *app) doctorCommand() *cobra.Command {
 func (a *app) serverFindings(ctx context.Context) []finding {
 	c, err := a.client()
 	if err != nil {
-		return []finding{{"token", false, err.Error(), "set BERTH_TOKEN, or give the control plane's --state-dir"}}
+		return []finding{{Check: "token", Detail: err.Error(), Hint: "set BERTH_TOKEN, or give the control plane's --state-dir"}}
 	}
 	h, err := c.ServerHealth(ctx)
 	if err != nil {
-		return []finding{{"server", false, err.Error(), "start berth serve, or set BERTH_URL"}}
+		return []finding{{Check: "server", Detail: err.Error(), Hint: "start berth serve, or set BERTH_URL"}}
 	}
 	list := []finding{{Check: "server", OK: true, Detail: c.URL() + " answers"}}
 	if me, err := c.Me(ctx); err != nil {
-		list = append(list, finding{"token", false, err.Error(), "use a valid operator's token"})
+		list = append(list, finding{Check: "token", Detail: err.Error(), Hint: "use a valid operator's token"})
 	} else {
 		list = append(list, finding{Check: "token", OK: true, Detail: "accepted, role " + orDash(me.Role)})
 	}
 	switch {
 	case h.EngineReachable == nil:
-		list = append(list, finding{"engine", false, "not told", "use a valid operator's token"})
+		list = append(list, finding{Check: "engine", Detail: "not told", Hint: "use a valid operator's token"})
 	case !*h.EngineReachable:
-		list = append(list, finding{"engine", false, "does not answer", "start the Docker Engine; tenants are left as they are meanwhile"})
+		list = append(list, finding{Check: "engine", Detail: "does not answer", Hint: "start the Docker Engine; tenants are left as they are meanwhile"})
 	default:
 		list = append(list, finding{Check: "engine", OK: true, Detail: "answers, version " + orDash(h.EngineVersion)})
 	}
 	for _, f := range h.EngineFindings {
-		list = append(list, finding(f))
+		list = append(list, finding{Check: f.Check, OK: f.OK, Detail: f.Detail, Hint: f.Hint})
 	}
 	if h.EngineRouted != nil && !*h.EngineRouted {
 		list = append(list, finding{Check: "routes", OK: true, Detail: "this host can't reach containers: their ports are published on 127.0.0.1"})
@@ -96,7 +101,7 @@ func hostFindings() []finding {
 			f.OK, f.Detail = n >= s.least, fmt.Sprintf("%d: %s", n, s.why)
 		}
 		if !f.OK {
-			f.Hint = fmt.Sprintf("for hundreds of tenants: sysctl -w %s=%d", f.Check, s.least)
+			f.Advice, f.Hint = true, fmt.Sprintf("before you have hundreds of tenants: sysctl -w %s=%d", f.Check, s.least)
 		}
 		list = append(list, f)
 	}
