@@ -15,7 +15,7 @@ import (
 )
 
 // UnderWay bounds how many requests are under way at the same time: each holds a
-// connection, whoever long its answer takes. Those that stream are among all of
+// connection, however long its answer takes. Those that stream are among all of
 // them, and have a bound of their own besides.
 type UnderWay struct {
 	Requests Share

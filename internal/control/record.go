@@ -9,8 +9,8 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// DiskLimit tells a tenant's, in bytes, as it is ordered now; 0 if it can't be
-// read.
+// DiskLimit returns what reads a tenant's disk limit, in bytes, from the store;
+// that gives 0 if the limit can't be read.
 func DiskLimit(st store.Store) func(organizationID string) int64 {
 	return func(organizationID string) int64 {
 		var t berth.Tenant
@@ -25,8 +25,8 @@ func DiskLimit(st store.Store) func(organizationID string) int64 {
 	}
 }
 
-// Notices returns what records events that the meter noticed. One that can't be
-// recorded is logged: whoever noticed it can do nothing about that.
+// Notices returns what records, as events, what the meter noticed. A failure is
+// logged here and not returned, because the meter can do nothing about it.
 func Notices(st store.Store, log *slog.Logger) func(organizationID, kind, message string) {
 	return func(organizationID, kind, message string) {
 		ctx := context.Background()

@@ -202,7 +202,7 @@ func (c *conn) markIdle() {
 	}
 }
 
-// work is the opposite of rest. listener.mu is held.
+// work is the opposite of markIdle: a request is under way. listener.mu is held.
 func (c *conn) work() {
 	if c.idle == nil {
 		return

@@ -10,8 +10,8 @@ import (
 	"github.com/unite-hub/berth/internal/plan"
 )
 
-// How fast a container without a sign of life is restarted, and how long a good
-// time is that makes up for all crashes before. As in Cloud Foundry's Diego.
+// When crashes are counted, reported and followed by a restart. The pauses between
+// restarts, and the good time that clears the count, are Cloud Foundry Diego's.
 const (
 	tellPause   = time.Minute      // between two events about one service's crashes
 	exitWait    = 2 * time.Second  // for the engine's event that tells an exit code
@@ -19,9 +19,9 @@ const (
 	lineWait    = 10 * time.Second // for what a container wrote last: it soon goes with the container
 	lineTries   = 3
 	lastLines   = 5
-	goodTime    = 5 * time.Minute
-	restartBase = time.Second
-	restartMost = 5 * time.Minute
+	goodTime    = 5 * time.Minute // of running without a crash, after which all crashes before are forgotten
+	restartBase = time.Second     // pauses before restarting a container without a sign of life: 0, 1 s, 3 s, 7 s …
+	restartMost = 5 * time.Minute // bounds these pauses
 )
 
 // instanceHistory is what the loop remembers of one container's crashes. Restarts by the
@@ -259,9 +259,9 @@ func (p *pass) tellCrash(ctx context.Context, s plan.Step) error {
 	return nil
 }
 
-// readLastLines asks what containers that crashed wrote last. That it can't be known is
-// no error: how they ended is told without it. news tells that something was
-// recordLastLines.
+// readLastLines asks what containers that crashed wrote last, and reports whether
+// anything new was learned. An engine that can't say is no error: the crash is then
+// reported without its last lines.
 func (p *pass) readLastLines(ctx context.Context) (news bool) {
 	engine, ok := p.Engine.(LastWriter)
 	if !ok {

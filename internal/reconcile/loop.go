@@ -31,7 +31,7 @@ type Config struct {
 	PullDeadline    time.Duration // of making an image available; 10 min
 	LookDeadline    time.Duration // of observing one tenant; 15 s
 	ProbeRound      time.Duration // of probing a starting tenant in quick succession; 2 s
-	Width           int           // tenants that are started at a time, and as many stopped; 8
+	Width           int           // places in the lanes of starts and of pulls, from which newLanes derives all others; 8
 	Pool            netip.Prefix  // that another subnet is taken from if one clashes
 	HostNetworks    func() ([]netip.Prefix, error)
 

@@ -11,7 +11,7 @@ import (
 // outline is what a scan knows of a tenant's stack: enough to see whether
 // everything is there, and little, for there is one of each tenant.
 type outline struct {
-	revision int64 // of the tenant, that it was drawn of
+	revision int64 // of the tenant, when the outline was made
 	run      bool
 	services []serviceOutline // none if the stack can't be made: a pass says why
 	volumes  []string         // that were made, and are to be there
@@ -23,8 +23,9 @@ type serviceOutline struct {
 	once, done bool
 }
 
-// outline draws a tenant's. That of a tenant which did not change is kept; what
-// is recorded of its volumes changes with it.
+// outline returns a tenant's outline. It is made anew only if the tenant's
+// revision changed since the last scan. Volumes are recorded in transactions that
+// change the tenant too, and so raise it.
 func (c *comparison) outline(ctx context.Context, tx store.Tx, t berth.Tenant) (outline, error) {
 	it, ok := c.Loop.outlines[t.OrganizationID]
 	if !ok || it.revision != t.Revision {

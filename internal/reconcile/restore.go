@@ -34,8 +34,9 @@ func (l *Loop) restore(ctx context.Context) {
 	l.routes.replace(all)
 }
 
-// formerRoute is a tenant's route, from what is recorded and what the engine
-// shows; nil if that is nothing.
+// formerRoute is the route that a tenant gets before its first pass, made from
+// what is recorded and from what the engine shows: seen is nil if the engine did
+// not answer, or has nothing of the tenant.
 func formerRoute(t berth.Tenant, changing bool, seen *berth.Observed) berth.Route {
 	r := berth.Route{
 		OrganizationID: t.OrganizationID, Name: t.Name, Port: t.ExternalPort,

@@ -1,6 +1,7 @@
 // Package row is what every store keeps and answers alike, whatever its
-// database: pages and their cursors, the JSON of specs, steps and counters, and
-// the refusals. It holds no SQL.
+// database: which rows an actor may see and write (Access), pages and their
+// cursors, the columns of each kind of row, the JSON of specs, steps and counters,
+// and the refusals. It holds no SQL.
 package row
 
 import (

@@ -47,7 +47,7 @@ func AuditEntryColumns(e *berth.AuditEntry) []any {
 		&e.PrevHash, &e.Hash}
 }
 
-// BlueprintColumns are where a blueprint version's, without its source columns go.
+// BlueprintColumns are where a blueprint version's columns go, its source left out.
 func BlueprintColumns(v *berth.BlueprintVersion) []any {
 	return []any{&v.Name, &v.Version, &v.Hash, Time(&v.CreatedAt), Text(&v.CreatedBy)}
 }
@@ -101,7 +101,7 @@ func ChannelColumns(c *store.StoredChannel) []any {
 		Time(&c.FailingSince), Text(&c.LastError), Time(&c.CreatedAt), Text(&c.CreatedBy)}
 }
 
-// DeliveryColumns are where a delivery's, without its body columns go.
+// DeliveryColumns are where a delivery's columns go, its body left out.
 func DeliveryColumns(d *berth.Delivery) []any {
 	return []any{&d.ID, &d.ChannelID, &d.EventID, &d.Kind, Time(&d.CreatedAt), &d.Attempt, Time(&d.At), Number(&d.StatusCode),
 		Text(&d.Error), InMilliseconds(&d.Duration), Time(&d.NextAt), Text(&d.State)}
