@@ -99,7 +99,8 @@ type Mark struct {
 }
 
 // RollUp sums periods of one tenant up to one, as AverageUsage does. periods
-// are by start and must not be empty.
+// are by start and must not be empty. The stores do it in SQL, and are compared
+// with this by their suite.
 func RollUp(resolution Resolution, periods []Usage) Usage {
 	a := AverageUsage(periods)
 	sum := Usage{

@@ -123,18 +123,17 @@ func (k *Keeper) sumUp(ctx context.Context, org string, s span, now time.Time) e
 		if done, err = tx.ListUsage(ctx, org, s.to, begin, over, 1<<20); err != nil {
 			return err
 		}
-		last := berth.Usage{}
+		var last time.Time // that what came since is added to
 		if n := len(done); n > 0 {
-			begin, last = done[n-1].End, done[n-1]
+			begin, last = done[n-1].End, done[n-1].Start
 			for _, newest := range done[max(n-2, 0):] {
 				if !newest.Start.Before(oldest[0].Start) {
-					begin, last = s.of(newest.Start), berth.Usage{}
+					begin, last = s.of(newest.Start), time.Time{}
 					break
 				}
 			}
 		}
-		fine, err := tx.ListUsage(ctx, org, s.from, begin, over, 1<<20)
-		sums = s.sum(last, fine)
+		sums, err = tx.SumUsage(ctx, store.UsageSum{OrganizationID: org, From: s.from, To: s.to, Begin: begin, End: over, And: last})
 		return err
 	})
 	if err != nil || unchanged(done, sums) {
@@ -146,25 +145,6 @@ func (k *Keeper) sumUp(ctx context.Context, org string, s span, now time.Time) e
 		}
 		return tx.PutUsage(ctx, sums)
 	})
-}
-
-// sum sums fine up by the coarser period that each begins in. Those that begin
-// where last does are added to it.
-func (s span) sum(last berth.Usage, fine []berth.Usage) (sums []berth.Usage) {
-	for len(fine) > 0 {
-		at := s.of(fine[0].Start)
-		n := 0
-		for n < len(fine) && s.of(fine[n].Start).Equal(at) {
-			n++
-		}
-		parts := fine[:n]
-		if !last.Start.IsZero() && s.of(last.Start).Equal(at) {
-			parts = append([]berth.Usage{last}, parts...)
-		}
-		sums = append(sums, berth.RollUp(s.to, parts))
-		fine = fine[n:]
-	}
-	return sums
 }
 
 // unchanged reports whether sums are the newest of done: periods are only ever

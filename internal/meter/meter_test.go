@@ -21,7 +21,7 @@ var ctx = context.Background()
 
 func org(n int) string { return fmt.Sprintf("550e8400-e29b-41d4-a716-%012d", n) }
 
-func open(t *testing.T, path string, tenants int) *sqlite.Store {
+func open(t testing.TB, path string, tenants int) *sqlite.Store {
 	t.Helper()
 	s, err := sqlite.Open(ctx, sqlite.Options{Path: path})
 	if err != nil {

@@ -15,6 +15,9 @@ type Usages interface {
 	PutUsage(ctx context.Context, list []berth.Usage) error
 	// ListUsage returns the periods that begin in [from, to), by start.
 	ListUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time, limit int) ([]berth.Usage, error)
+	// SumUsage sums finer periods up to coarser ones, by start: what is counted is
+	// added, means are weighted by how long each period is, or by its requests.
+	SumUsage(ctx context.Context, s UsageSum) ([]berth.Usage, error)
 	// UsageOrganizations returns those that have any, sorted.
 	UsageOrganizations(ctx context.Context) ([]string, error)
 	// DropUsage drops the periods that begin in [from, to), to be made anew.
@@ -22,6 +25,14 @@ type Usages interface {
 	// ForgetUsage drops at most that many periods that begin before a time,
 	// oldest first, and returns how many.
 	ForgetUsage(ctx context.Context, resolution berth.Resolution, before time.Time, most int) (int, error)
+}
+
+// UsageSum is which periods are summed up to which.
+type UsageSum struct {
+	OrganizationID string
+	From, To       berth.Resolution
+	Begin, End     time.Time // those of From that begin in [Begin, End)
+	And            time.Time // where a period of To begins that is added to them; zero for none
 }
 
 // UsageMarks are where the counters of each tenant stood when its last period

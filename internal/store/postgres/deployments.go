@@ -124,8 +124,8 @@ func (t *tx) OpenDeployments(ctx context.Context, engine berth.Maybe[string]) (m
 		open[organizationID] = id
 		return err
 	}, `SELECT d.organization_id, d.id FROM public.tenant_deployments d
-		JOIN public.tenant_containers c ON c.id = d.container_id AND c.deprovisioned_at IS NULL
-		WHERE d.status = 'pending' AND `+mine+` AND ($2::text IS NULL OR c.engine_id IS NOT DISTINCT FROM nullif($2, ''))`,
+		WHERE d.status = 'pending' AND `+mine+` AND (SELECT $2::text IS NULL OR c.engine_id IS NOT DISTINCT FROM nullif($2, '')
+			FROM public.tenant_containers c WHERE c.id = d.container_id AND c.deprovisioned_at IS NULL)`, // no join: they are few
 		org, engine.Pointer())
 	return open, fault(ctx, err, "list open deployments")
 }

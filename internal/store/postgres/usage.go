@@ -107,16 +107,9 @@ func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution be
 	}
 	err := t.many(ctx, func(rows pgx.Rows) error {
 		u := berth.Usage{OrganizationID: organizationID, Resolution: resolution}
-		var limitMB, responseUS berth.Maybe[int64]
-		if err := rows.Scan(row.Time(&u.Start), row.Time(&u.End), row.Maybe(&u.CPUPercentAvg), row.Maybe(&u.CPUPercentMax), row.Maybe(&u.Throttled),
-			row.Maybe(&u.MemoryAvg), row.Maybe(&u.MemoryMax), row.Maybe(&limitMB), row.Maybe(&u.OOMKills), row.Maybe(&u.NetworkRx), row.Maybe(&u.NetworkTx),
-			row.Maybe(&u.Disk), row.Maybe(&u.DiskRead), row.Maybe(&u.DiskWritten), row.Maybe(&u.Requests), row.Maybe(&u.Errors), row.Maybe(&responseUS), &u.Samples); err != nil {
-			return err
-		}
-		u.MemoryLimit = berth.Maybe[int64]{Value: limitMB.Value * berth.BytesPerMB, Known: limitMB.Known}
-		u.ResponseTime = berth.Maybe[time.Duration]{Value: time.Duration(responseUS.Value) * time.Microsecond, Known: responseUS.Known}
+		err := row.ScanUsage(rows.Scan, &u)
 		list = append(list, u)
-		return nil
+		return err
 	}, `SELECT period_start, period_end, cpu_usage_percent_avg::float8, cpu_usage_percent_max::float8, cpu_throttling_count, memory_usage_bytes_avg,
 		memory_usage_bytes_max, memory_limit_mb, oom_kill_count, network_rx_bytes, network_tx_bytes, disk_usage_bytes,
 		disk_io_read_bytes, disk_io_write_bytes, request_count, error_count, avg_response_time_us, samples

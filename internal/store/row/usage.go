@@ -54,6 +54,18 @@ func ParseCounters(text string) ([]berth.Sample, error) {
 	return list, nil
 }
 
+// ScanUsage reads a period from its columns: begin, end, and what was used in the
+// order of berth.Usage. Limits are kept in MB, response times in microseconds.
+func ScanUsage(scan func(...any) error, u *berth.Usage) error {
+	var limitMB, responseUS berth.Maybe[int64]
+	err := scan(Time(&u.Start), Time(&u.End), Maybe(&u.CPUPercentAvg), Maybe(&u.CPUPercentMax), Maybe(&u.Throttled),
+		Maybe(&u.MemoryAvg), Maybe(&u.MemoryMax), Maybe(&limitMB), Maybe(&u.OOMKills), Maybe(&u.NetworkRx), Maybe(&u.NetworkTx),
+		Maybe(&u.Disk), Maybe(&u.DiskRead), Maybe(&u.DiskWritten), Maybe(&u.Requests), Maybe(&u.Errors), Maybe(&responseUS), &u.Samples)
+	u.MemoryLimit = berth.Maybe[int64]{Value: limitMB.Value * berth.BytesPerMB, Known: limitMB.Known}
+	u.ResponseTime = berth.Maybe[time.Duration]{Value: time.Duration(responseUS.Value) * time.Microsecond, Known: responseUS.Known}
+	return err
+}
+
 func nanoseconds(v berth.Maybe[time.Duration]) *int64 {
 	if !v.Known {
 		return nil

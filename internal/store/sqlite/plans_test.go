@@ -19,6 +19,7 @@ var mayWalk = map[string]string{
 	"FROM usage_marks m WHERE ?1 IS NULL":           "the meter's start: one row a tenant, all of them wanted, in the order of the key",
 	"DELETE FROM usage_marks":                       "one row a tenant, and an index step for each; the keeper asks every five minutes",
 	"FROM organizations o WHERE EXISTS":             "one row an organization, and an index step for each; the keeper asks every five minutes",
+	"WITH parts AS":                                 "sorts the hours or days of one tenant",
 	"json_group_array":                              "sorts the volumes of one tenant",
 	"SELECT pin, reference, pulled_at":              "sorts the images of one engine, all of them wanted",
 	"FROM installation WHERE ciphertext":            "one row",

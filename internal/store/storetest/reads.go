@@ -89,6 +89,9 @@ var tenantReads = []access{
 	{"usage", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]berth.Usage, string, error) {
 		return whole(tx.ListUsage(ctx, org(1), berth.ByMinute, hour, hour.Add(time.Hour), 10))
 	}, func(berth.Usage) bool { return true }), ""},
+	{"sums of usage", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]berth.Usage, string, error) {
+		return whole(tx.SumUsage(ctx, store.UsageSum{OrganizationID: org(1), From: berth.ByMinute, To: berth.ByHour, Begin: hour, End: hour.Add(time.Hour)}))
+	}, func(berth.Usage) bool { return true }), ""},
 	{"organizations with usage", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]string, string, error) {
 		return whole(tx.UsageOrganizations(ctx))
 	}, func(o string) bool { return o == org(1) }), ""},

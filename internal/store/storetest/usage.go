@@ -3,7 +3,11 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
@@ -145,6 +149,66 @@ var usageTests = []test{
 			want := mark(1, 3)
 			want.Disk = berth.Known(c.want)
 			f.same(marks(), []berth.Mark{want})
+		}
+	}},
+	{"sums are what berth.RollUp makes of the periods", func(f fixture) {
+		f.insert(tenant(1), tenant(2))
+		var list []berth.Usage
+		for m := range 200 { // from noon on, over four hours, with gaps and of all lengths
+			u := usage(1, m)
+			u.Start = u.Start.Add(time.Duration(m*m%17) * 142_857 * time.Microsecond)
+			u.End = u.Start.Add(time.Duration(m%5) * 4_333_333 * time.Microsecond) // some have no length
+			u.CPUPercentAvg, u.CPUPercentMax = berth.Known(float64(m%40)/4), berth.Known(float64(m%70))
+			u.MemoryAvg, u.MemoryMax, u.Disk = berth.Known(int64(m)<<30+1), berth.Known(int64(m)<<31), berth.Known(int64(1000-m))
+			u.MemoryLimit, u.Requests = berth.Known(int64(m+1)<<20), berth.Known(int64(m%3))
+			u.ResponseTime = berth.Known(time.Duration(m) * 77 * time.Microsecond)
+			for i, field := range []*berth.Maybe[int64]{&u.MemoryAvg, &u.MemoryLimit, &u.Disk, &u.Requests, &u.NetworkRx} {
+				if (m+i)%6 == 0 || m >= 180 {
+					*field = berth.Maybe[int64]{}
+				}
+			}
+			if m%4 == 0 {
+				u.CPUPercentAvg, u.ResponseTime = berth.Maybe[float64]{}, berth.Maybe[time.Duration]{}
+			}
+			list = append(list, u)
+		}
+		first := usage(1, -30)
+		first.Resolution = berth.ByHour
+		f.putUsage(append(list, first, usage(2, 0))...)
+		want := func(of func(time.Time) time.Time, to berth.Resolution, parts ...berth.Usage) (sums []berth.Usage) {
+			for len(parts) > 0 {
+				n := 0
+				for n < len(parts) && of(parts[n].Start).Equal(of(parts[0].Start)) {
+					n++
+				}
+				long := slices.DeleteFunc(slices.Clone(parts[:n]), func(u berth.Usage) bool { return !u.End.After(u.Start) })
+				sum := berth.RollUp(to, long)
+				sum.ResponseTime.Value = sum.ResponseTime.Value.Round(time.Microsecond)
+				sums, parts = append(sums, sum), parts[n:]
+			}
+			return sums
+		}
+		near := cmpopts.EquateApprox(1e-12, 0)
+		sums := func(actor berth.Actor, s store.UsageSum) (list []berth.Usage) {
+			f.view(actor, func(ctx context.Context, tx store.Tx) (err error) { list, err = tx.SumUsage(ctx, s); return err })
+			return list
+		}
+		hours := store.UsageSum{OrganizationID: org(1), From: berth.ByMinute, To: berth.ByHour, Begin: noon.Add(-time.Hour), End: noon.Add(10 * time.Hour)}
+		hour := func(t time.Time) time.Time { return t.Truncate(time.Hour) }
+		if diff := cmp.Diff(want(hour, berth.ByHour, list...), sums(operator, hours), near); diff != "" {
+			f.Errorf("hours (-want +got):\n%s", diff)
+		}
+		f.same(sums(of(org(1)), hours), sums(operator, hours))
+		f.same(sums(of(org(2)), hours), []berth.Usage{})
+		added := hours
+		added.Begin, added.End, added.And = list[1].Start, list[20].Start, first.Start
+		if diff := cmp.Diff(want(hour, berth.ByHour, append([]berth.Usage{first}, list[1:20]...)...), sums(operator, added), near); diff != "" {
+			f.Errorf("added to an hour (-want +got):\n%s", diff)
+		}
+		days := hours
+		days.To, days.Begin = berth.ByDay, noon.Add(-24*time.Hour)
+		if diff := cmp.Diff(want(func(t time.Time) time.Time { return t.Truncate(24 * time.Hour) }, berth.ByDay, list...), sums(operator, days), near); diff != "" {
+			f.Errorf("days (-want +got):\n%s", diff)
 		}
 	}},
 }
