@@ -38,11 +38,15 @@ const (
 	writeCache = "PRAGMA cache_size = -4096;"
 )
 
+// erase has what is deleted or replaced overwritten, whole pages that are given
+// back too: a webhook's URL of before it was sealed would stay in the file.
+const erase = "PRAGMA secure_delete = ON;"
+
 // openSession connects with mode "rw" or "ro".
 func openSession(ctx context.Context, o Options, mode string) (*session, error) {
 	cache := readCache
 	if mode == "rw" {
-		cache = writeCache
+		cache = writeCache + erase
 	}
 	db, err := driver.Open(uri(o, mode), func(c *sqlite3.Conn) error { return c.Exec(pragmas + cache) })
 	if err != nil {
