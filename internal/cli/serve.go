@@ -74,6 +74,7 @@ tenants' containers run on.`,
 	number(&c.RateLimits.Operator, "rate-limit-operator", "BERTH_RATE_LIMIT_OPERATOR", "the same for operators, of any kind")
 	number(&c.EdgeLimits.Connections, "tenant-connections", "BERTH_TENANT_CONNECTIONS", "connections that the clients of one tenant may have open")
 	number(&c.EdgeLimits.PerClient, "client-connections", "BERTH_CLIENT_CONNECTIONS", "of those, the ones of one client's address; behind a trusted proxy, its requests under way")
+	number(&c.EdgeLimits.PerClientInAll, "client-connections-in-all", "BERTH_CLIENT_CONNECTIONS_IN_ALL", "the same for all tenants together; 0 for four times that")
 	number(&c.EdgeLimits.Memory, "edge-memory", "BERTH_EDGE_MEMORY", "MiB that requests to all tenants may hold while they are under way, one tenant's a quarter; 0 for 512, or an eighth of the memory there is")
 	number(&c.EdgeLimits.MinBodyRate, "min-body-rate", "BERTH_MIN_BODY_RATE", "bytes a second at which the body of a request to a tenant must come")
 	envErr := firstError(envErrs...)

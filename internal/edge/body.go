@@ -17,10 +17,11 @@ const (
 	leftoverTime  = 2 * time.Second
 
 	// linger is how long a connection that is over waits for what its client still
-	// sends, and lingerMost for how long in all: closing at once would take back
-	// the answer.
-	linger     = 2 * time.Second
-	lingerMost = 10 * time.Second
+	// sends: closing at once would take back the answer. lingerMost and lingerBytes
+	// bound it in all.
+	linger      = 2 * time.Second
+	lingerMost  = 10 * time.Second
+	lingerBytes = 64 << 20
 )
 
 // pacedBody is a request's body that must come at some rate, until the answer
@@ -132,10 +133,13 @@ func (c *conn) end() {
 	}
 	buf := c.listener.edge.buffers.Get()
 	defer c.listener.edge.buffers.Put(buf)
-	for until := time.Now().Add(lingerMost); time.Now().Before(until); {
+	until := time.Now().Add(lingerMost)
+	for came := 0; came < lingerBytes && time.Now().Before(until); {
 		_ = c.Conn.SetReadDeadline(time.Now().Add(linger))
-		if _, err := c.Conn.Read(buf); err != nil {
+		n, err := c.Conn.Read(buf)
+		if err != nil {
 			return
 		}
+		came += n
 	}
 }

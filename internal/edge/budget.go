@@ -26,32 +26,55 @@ func headMemory(b []byte) int64 {
 // takes all it can gets half, two get a third each, and whoever comes next
 // always finds something.
 type budget struct {
-	of   *budget // nil: of none
-	most int64
-	used atomic.Int64
+	of     *budget // it is a share of this one, which is charged as well; nil: of none
+	also   *budget // charged as well; nil: none
+	within *budget // it is a share of this one, which others charge; nil: of none
+	each   int64   // what a part of it counts in within
+	most   int64
+	used   atomic.Int64
 }
 
-// take takes n of the budget, and of all that it is a share of, or nothing.
+// take takes n of the budget, and of all that are charged with it, or nothing.
 func (b *budget) take(n int64) bool {
-	for at := b; at != nil; at = at.of {
-		used := at.used.Add(n)
-		if used <= at.most && (at.of == nil || used <= at.of.most-at.of.used.Load()) {
-			continue
-		}
-		for back := b; back != at; back = back.of {
-			back.used.Add(-n)
-		}
-		at.used.Add(-n)
-		return false
+	if b == nil {
+		return true
 	}
-	return true
+	if b.allows(b.used.Add(n)) {
+		if b.of.take(n) {
+			if b.also.take(n) {
+				return true
+			}
+			b.of.give(n)
+		}
+	}
+	b.used.Add(-n)
+	return false
+}
+
+// allows reports whether so much may be used.
+func (b *budget) allows(used int64) bool {
+	return used <= b.most && (b.of == nil || used <= b.of.left()) && (b.within == nil || used*b.each <= b.within.left())
+}
+
+// fits reports whether the budget itself has room for n more.
+func (b *budget) fits(n int64) bool { return b.allows(b.used.Load() + n) }
+
+// left is how much can still be taken, as far as the budget and what it is a
+// share of go.
+func (b *budget) left() int64 {
+	used := b.used.Load()
+	left := b.most - used
+	if b.of != nil {
+		left = min(left, b.of.left()-used)
+	}
+	return left
 }
 
 func (b *budget) give(n int64) {
-	if n == 0 {
+	if b == nil || n == 0 {
 		return
 	}
-	for at := b; at != nil; at = at.of {
-		at.used.Add(-n)
-	}
+	b.used.Add(-n)
+	b.of.give(n)
+	b.also.give(n)
 }

@@ -41,10 +41,13 @@ type conn struct {
 // source is where a tenant's clients come from: an address, or a network that
 // one subscriber has. It is kept as long as something of it is under way.
 type source struct {
+	listener    *listener
 	key         netip.Addr
-	connections budget // a share of the tenant's
-	requests    budget // likewise, of those that trusted proxies bring
-	memory      budget // likewise
+	client      *client // the same at all tenants
+	connections budget  // a share of the tenant's
+	requests    budget  // likewise, of those that trusted proxies bring
+	upgraded    budget  // likewise
+	memory      budget  // likewise
 	idle        list.List
 	refs        int
 }
@@ -62,8 +65,12 @@ func (l *listener) sourceOf(a netip.Addr) *source {
 	s := l.sources[a]
 	if s == nil {
 		most := int64(l.edge.opts.MaxPerClient)
-		s = &source{key: a, connections: budget{of: &l.connections, most: most}, requests: budget{of: &l.requests, most: most},
-			memory: budget{of: &l.memory, most: l.memory.most}}
+		s = &source{listener: l, key: a}
+		s.client = l.edge.join(s)
+		s.connections = budget{of: &l.connections, also: &s.client.places, within: &l.descriptors, each: placeDescriptors, most: most}
+		s.requests = budget{of: &l.requests, also: &s.client.places, within: &l.descriptors, each: placeDescriptors, most: most}
+		s.upgraded = budget{of: &l.upgraded, most: most}
+		s.memory = budget{of: &l.memory, also: &s.client.memory, most: l.memory.most}
 		l.sources[a] = s
 	}
 	s.refs++
@@ -74,6 +81,7 @@ func (l *listener) sourceOf(a netip.Addr) *source {
 func (l *listener) leave(s *source) {
 	if s.refs--; s.refs == 0 {
 		delete(l.sources, s.key)
+		l.edge.clients.part(s)
 	}
 }
 
@@ -122,38 +130,66 @@ const victimsMost = 4
 
 // admit registers a connection. Where there is no room for it, idle ones make
 // room: those of its own source, if that has more than its share, or else of
-// whoever has the most.
+// whoever has the most; at this tenant first.
 func (l *listener) admit(raw net.Conn) (*conn, bool) {
 	c := &conn{Conn: raw, listener: l}
 	c.trace.GotConn = c.gotUpstream
 	c.reading.Store(true)
-	peer := c.peer()
-	var victims []*conn
-	defer func() {
-		for _, v := range victims {
-			_ = v.Conn.Close()
+	for range victimsMost + 1 {
+		if l.register(c) {
+			return c, true
 		}
-	}()
+		if !l.makeRoom(c.source, c.source.size()) {
+			break
+		}
+	}
+	return nil, false
+}
+
+// register counts a connection, if there is room for it.
+func (l *listener) register(c *conn) bool {
+	peer := c.peer()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.edge.opts.trusts(peer) {
 		c.source = l.sourceOf(peer)
 	}
-	for !c.take() {
-		v := l.victim(c.source)
-		if v == nil || len(victims) == victimsMost {
-			if c.source != nil {
-				l.leave(c.source)
-			}
-			return nil, false
+	if !c.take() {
+		if c.source != nil {
+			l.leave(c.source)
 		}
-		v.closed.Store(true)
-		l.forget(v)
-		victims = append(victims, v)
+		return false
 	}
 	l.conns[c] = struct{}{}
 	c.markIdle()
-	return c, true
+	return true
+}
+
+// makeRoom closes an idle connection for something that a source needs at this
+// tenant, beside the so many places of its client that it is not for. It reports
+// whether there was one. l.mu is not held.
+func (l *listener) makeRoom(s *source, has int64) bool {
+	l.mu.Lock()
+	v := l.victim(s, has)
+	if v != nil {
+		l.evict(v)
+	}
+	l.mu.Unlock()
+	if v == nil {
+		v = l.edge.clients.victim(s, has)
+	}
+	if v == nil {
+		return false
+	}
+	_ = v.Conn.Close()
+	return true
+}
+
+// evict takes an idle connection out of everything that counts it. l.mu is held;
+// whoever calls closes it afterwards.
+func (l *listener) evict(v *conn) {
+	v.closed.Store(true)
+	l.forget(v)
 }
 
 // victimsLooked bounds the search for one.
@@ -161,31 +197,28 @@ const victimsLooked = 64
 
 // victim is an idle connection that makes room for one of a source, nil if
 // there is none. Of those that have been idle for longest, it is one of the
-// source with the most connections; nobody's makes room for a source that has
-// more. l.mu is held.
-func (l *listener) victim(s *source) *conn {
+// client that has the most, at all tenants together; nobody's makes room for a
+// client that has more. l.mu is held.
+func (l *listener) victim(s *source, has int64) *conn {
 	own := func() *conn {
 		if s == nil || s.idle.Len() == 0 {
 			return nil
 		}
 		return s.idle.Front().Value.(*conn)
 	}
-	if s != nil && s.connections.used.Load() >= s.connections.most {
-		return own()
+	if s != nil && (s.connections.used.Load() >= s.connections.most || s.client.full()) {
+		return own() // nobody else's would help
 	}
+	size := s.scale()
 	var best *conn
-	most := int64(0)
+	most := has
 	for at, n := l.idle.Front(), 0; at != nil && n < victimsLooked; at, n = at.Next(), n+1 {
 		c := at.Value.(*conn)
-		has := int64(1) // a trusted proxy's count as everybody's
-		if c.source != nil {
-			has = c.source.connections.used.Load()
-		}
-		if has > most {
-			best, most = c, has
+		if n := size(c.source.of()); n > most {
+			best, most = c, n
 		}
 	}
-	if s != nil && most <= s.connections.used.Load() {
+	if best == nil {
 		return own()
 	}
 	return best

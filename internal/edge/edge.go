@@ -44,6 +44,11 @@ type Options struct {
 	MaxPerClient   int
 	MaxUpgraded    int
 
+	// MaxPerClientInAll bounds one address at all tenants together: its
+	// connections, and its requests that trusted proxies bring. Default four times
+	// MaxPerClient, and never more than are left to others.
+	MaxPerClientInAll int
+
 	// Bounds of a tenant's answers: bytes of the head, and of all heads before
 	// it that only inform, default 128 KiB; the time from the first byte of a
 	// head to its end, default 10 s; and how many inform, default 128.
@@ -85,6 +90,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.BodyGrace, 20*time.Second)
 	orDefault(&o.MaxConnections, 4096)
 	orDefault(&o.MaxPerClient, 1024)
+	orDefault(&o.MaxPerClientInAll, 4*o.MaxPerClient)
 	orDefault(&o.MaxUpgraded, max(o.MaxConnections/2, 1))
 	orDefault(&o.MaxAnswerHeaderBytes, 128<<10)
 	orDefault(&o.AnswerHeaderTimeout, 10*time.Second)
@@ -116,6 +122,7 @@ type Edge struct {
 	subnets subnets // of tenants
 
 	memory, descriptors budget // of all tenants
+	clients             clients
 
 	mu            sync.Mutex // held while listeners open and close
 	byPort        map[int]*listener
@@ -142,6 +149,7 @@ func New(opts Options) *Edge {
 		byOrg:    make(map[string]*listener),
 		refused:  make(map[string]berth.RouteError),
 		subnets:  subnets{routes: make(map[netip.Prefix]int)},
+		clients:  clients{byKey: make(map[netip.Addr]*client)},
 		ending:   make(chan struct{}),
 	}
 	e.memory.most, e.descriptors.most = opts.Memory, opts.Descriptors

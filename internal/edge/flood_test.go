@@ -29,11 +29,13 @@ func from(t testing.TB, source string, port int) net.Conn {
 
 // answered asks on a connection of its own.
 func answered(t testing.TB, source string, port int) bool {
+	t.Helper()
 	c := from(t, source, port)
 	defer c.Close()
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-	_, err := io.ReadFull(c, make([]byte, len("HTTP/1.1 200")))
-	return err == nil
+	head := make([]byte, len("HTTP/1.1 200"))
+	_, err := io.ReadFull(c, head)
+	return err == nil && string(head) == "HTTP/1.1 200"
 }
 
 func TestIdleConnectionsOnOneTenantLeaveTheOthersAlone(t *testing.T) {

@@ -141,7 +141,7 @@ func TestTheAPIAndOtherTenantsAnswerThroughEveryFlood(t *testing.T) {
 		switch {
 		case strings.Contains(flood, "10 MB"): // far more than the process may have
 			return 600
-		case strings.Contains(flood, "endless"), flood == "rubbish", flood == "pipelined requests", flood == "nothing read":
+		case strings.Contains(flood, "endless"), flood == "rubbish", flood == "prefaces of HTTP/2", flood == "pipelined requests", flood == "nothing read":
 			return 100 // each of them keeps the machine busy
 		}
 		return 400 // more than the tenants may have
@@ -174,6 +174,22 @@ func TestTheAPIAndOtherTenantsAnswerThroughEveryFlood(t *testing.T) {
 		{"rubbish", sources, func(c net.Conn) { endless(c, "\x16\x03\x01"+strings.Repeat("\x00", 1000)) }},
 		{"pipelined requests", sources, func(c net.Conn) { endless(c, strings.Repeat("GET /good HTTP/1.1\r\nHost: a\r\n\r\n", 100)) }},
 		{"nothing read", sources, func(c net.Conn) { io.WriteString(c, strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 10)) }},
+		{"prefaces of HTTP/2", sources, func(c net.Conn) {
+			endless(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"+strings.Repeat("\x00\x00\x00\x04\x00\x00\x00\x00\x00", 100))
+		}},
+		{"connections that come and go", sources, func(c net.Conn) { c.Close() }},
+		{"idle connections of one client at all tenants", one, func(net.Conn) {}},
+		{"kept connections of one client at all tenants", one, func(c net.Conn) {
+			io.WriteString(c, "GET /good HTTP/1.1\r\nHost: a\r\n\r\n")
+		}},
+		{"slow headers of one client at all tenants", one, func(c net.Conn) { io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nX: ") }},
+		{"headers of many lines of one client at all tenants", one, func(c net.Conn) { io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n"+lines) }},
+		{"half bodies of one client at all tenants", one, func(c net.Conn) {
+			io.WriteString(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nx")
+		}},
+		{"answers not read of one client at all tenants", one, func(c net.Conn) {
+			io.WriteString(c, strings.Repeat("GET /good HTTP/1.1\r\nHost: a\r\n\r\n", 1000))
+		}},
 		{"halves closed", sources, func(c net.Conn) {
 			io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 			_ = c.(*net.TCPConn).CloseWrite()
@@ -183,8 +199,12 @@ func TestTheAPIAndOtherTenantsAnswerThroughEveryFlood(t *testing.T) {
 			var senders sync.WaitGroup
 			var open []net.Conn
 			for n := range connections(flood.name) {
-				// All but the last tenant are flooded.
-				c := from(t, flood.source(n), tenants[n%(len(tenants)-1)])
+				// All but the last tenant are flooded, or all by one client.
+				at := tenants[n%(len(tenants)-1)]
+				if strings.HasSuffix(flood.name, "at all tenants") {
+					at = tenants[n%len(tenants)]
+				}
+				c := from(t, flood.source(n), at)
 				open = append(open, c)
 				senders.Go(func() { flood.send(c) })
 			}

@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ type flow struct {
 	conn     *conn
 	began    time.Time
 	way      way
+	overTLS  bool          // as a trusted proxy says
 	client   *source       // of a request that a trusted proxy brought
 	account  *budget       // what its memory is charged to
 	memory   int64         // that it holds
@@ -26,7 +28,7 @@ type flow struct {
 	host     string        // the upstream that has it; "" while none does
 	upstream *upstream     // the connection it went out on; nil: none
 	switched bool          // to another protocol: it may last for ever
-	upgraded bool          // likewise, and it is counted as such
+	upgraded *budget       // what it is counted in as such; nil: it is not
 	informed int           // answers that only inform
 	status   int           // of the answer; 0 while there is none
 	took     time.Duration // from began to the end of the answer's headers
@@ -40,6 +42,8 @@ func (f *flow) enter(r *http.Request) (refused *problem) {
 	l := f.listener
 	f.account = f.conn.account()
 	f.way = l.edge.opts.way(r, f.conn.peer())
+	proto := r.Header["X-Forwarded-Proto"]
+	f.overTLS = f.way.trusted && len(proto) == 1 && strings.EqualFold(proto[0], "https")
 	if f.way.trusted && !l.edge.opts.trusts(f.way.client) {
 		l.mu.Lock()
 		s := l.sourceOf(f.way.client)
@@ -59,6 +63,25 @@ func (f *flow) enter(r *http.Request) (refused *problem) {
 		return tenantBusy()
 	}
 	return nil
+}
+
+// upgrade counts a request whose connection speaks another protocol from here on.
+func (f *flow) upgrade() error {
+	in := &f.listener.upgraded
+	switch {
+	case f.client != nil:
+		in = &f.client.upgraded
+	case f.conn.source != nil:
+		in = &f.conn.source.upgraded
+	}
+	switch {
+	case in.take(1):
+		f.upgraded = in
+		return nil
+	case f.listener.upgraded.left() > 0:
+		return errClient
+	}
+	return errUpgraded
 }
 
 // hold charges memory to the request until it ends.
@@ -84,7 +107,7 @@ func (f *flow) WriteHeader(status int) {
 		f.upstream.fail(errInforming)
 		return
 	}
-	dropSetCookies(f.Header(), "")
+	f.dropReaching(f.Header(), "")
 	f.upstream.paused()
 	f.ResponseWriter.WriteHeader(status)
 }
@@ -146,9 +169,7 @@ func (f *flow) answered(status int) {
 func (f *flow) end(r *http.Request) {
 	f.release()
 	f.account.give(f.memory)
-	if f.upgraded {
-		f.listener.upgraded.give(1)
-	}
+	f.upgraded.give(1)
 	if f.client != nil {
 		f.client.requests.give(1)
 		f.listener.mu.Lock()

@@ -109,8 +109,8 @@ func (l *listener) serveFlow(f *flow, r *http.Request) {
 func (t *target) forward(f *flow, r *http.Request) {
 	t.proxy.ServeHTTP(f, r)
 	// What is left in the header is the trailer.
-	dropSetCookies(f.Header(), "")
-	dropSetCookies(f.Header(), http.TrailerPrefix)
+	f.dropReaching(f.Header(), "")
+	f.dropReaching(f.Header(), http.TrailerPrefix)
 }
 
 // answerHead looks at the head of an answer: it takes out cookies that are not
@@ -118,13 +118,12 @@ func (t *target) forward(f *flow, r *http.Request) {
 // a closing listener that this answer is the last on its connection, however
 // long ago the request came in.
 func (l *listener) answerHead(res *http.Response) error {
-	dropSetCookies(res.Header, "")
 	f := flowOf(res.Request.Context())
+	f.dropReaching(res.Header, "")
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		if !l.upgraded.take(1) {
-			return errUpgraded
+		if err := f.upgrade(); err != nil {
+			return err
 		}
-		f.upgraded = true
 		if !f.hold(2 * copyMemory) {
 			return errMemory
 		}

@@ -149,6 +149,8 @@ func (t *target) problemOf(err error) problem {
 		return t.overLimit("the answers it has under way hold more memory than they may")
 	case errors.Is(err, errUpgraded):
 		return t.overLimit(fmt.Sprintf("more than %d of its connections speak another protocol", opts.MaxUpgraded))
+	case errors.Is(err, errClient):
+		return *clientBusy()
 	case errors.Is(err, errMemory), errors.Is(err, errDescriptors):
 		return *tenantBusy()
 	case errors.Is(err, errSlowBody):

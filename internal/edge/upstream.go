@@ -22,6 +22,7 @@ var (
 	errAnswer      = errors.New("answers under way hold too much memory")
 	errDescriptors = errors.New("too many connections are open")
 	errUpgraded    = errors.New("too many connections speak another protocol")
+	errClient      = errors.New("too many connections of one client speak another protocol")
 	errSlowBody    = errors.New("the body of the request comes too slowly")
 )
 
@@ -42,8 +43,14 @@ func (l *listener) newTransport() *http.Transport {
 }
 
 func (l *listener) dial(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
-	if !l.descriptors.take(1) {
-		return nil, errDescriptors
+	var s *source
+	if f := flowOf(ctx); f != nil {
+		s = f.conn.source
+	}
+	for n := 0; !l.descriptors.take(1); n++ {
+		if n == victimsMost || !l.makeRoom(s, s.size()-1) {
+			return nil, errDescriptors
+		}
 	}
 	if !l.memory.take(upstreamMemory) {
 		l.descriptors.give(1)
