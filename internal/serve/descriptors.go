@@ -31,9 +31,11 @@ const (
 	mostAPI = 4096
 )
 
-// share divides the number of descriptors; what is left is the tenants'.
+// share divides the number of descriptors; what is left is the tenants'. Berth's
+// own are never fewer than the loop's lanes (100) and the probes (64) take at once;
+// each order that waits in the engine, for a grace period or a pull, holds one more.
 func share(limit int) descriptors {
-	d := descriptors{own: min(limit/8, 512), api: min(limit/8, mostAPI), followed: min(limit/32, 500)}
+	d := descriptors{own: min(max(limit/8, 192), 4096), api: min(limit/8, mostAPI), followed: min(limit/32, 500)}
 	d.streams = min(limit/32, d.api/4, 400)
 	d.tenants = limit - d.own - d.api - d.streams - d.followed
 	return d
