@@ -25,7 +25,7 @@ type UnderWay struct {
 // Share is a bound, and what of it one may have. 0: the default.
 type Share struct {
 	Actor        int // of one token or one person; of an operator's, half of All
-	Organization int // of all tokens and people of one organization
+	Organization int // of all tokens and people of one organization, and never more than are left to others
 	All          int // of which a quarter is kept for operators
 }
 
@@ -94,6 +94,8 @@ func (t *tallied) take(actor berth.Actor) (done func(), err error) {
 		return nil, tooMany(http.StatusTooManyRequests, fmt.Sprintf("You have %d %s under way already", t.by[id], t.what))
 	case actor.OrganizationID != "" && t.by[organization] >= t.Organization:
 		return nil, tooMany(http.StatusTooManyRequests, fmt.Sprintf("Your organization has %d %s under way already", t.by[organization], t.what))
+	case actor.OrganizationID != "" && t.by[organization] > 0 && t.by[organization] >= t.All-t.All/4-t.bounded:
+		return nil, tooMany(http.StatusTooManyRequests, fmt.Sprintf("Your organization has %d %s under way already, and the rest is for others", t.by[organization], t.what))
 	case t.all >= t.All || own && t.bounded >= t.All-t.All/4:
 		return nil, tooMany(http.StatusServiceUnavailable, fmt.Sprintf("Berth has too many %s under way (%d)", t.what, t.all))
 	}

@@ -21,7 +21,7 @@ type Hub[K comparable, M any] struct {
 	Buffer  int         // how much waits for one reader, in units of Size
 	Size    func(M) int // of one message
 
-	mu    sync.Mutex
+	mu    sync.Mutex // before a feed's, where both are taken
 	feeds map[K]*feed[M]
 }
 
@@ -31,9 +31,8 @@ type feed[M any] struct {
 	opened chan struct{} // closed once err says how opening went
 	err    error
 
-	// All of the hub's lock:
+	mu      sync.Mutex // its own, so that what one source sends holds up no other
 	readers map[*Reader[M]]struct{}
-	over    bool
 }
 
 // Join begins to read the source of key. If nobody reads it yet, it is opened:
@@ -59,7 +58,9 @@ func (h *Hub[K, M]) Join(ctx context.Context, key K, open func(context.Context) 
 	}
 	r = &Reader[M]{most: h.Buffer, size: h.Size, news: make(chan struct{}, 1)}
 	r.leave = func() { h.leave(key, f, r) }
+	f.mu.Lock()
 	f.readers[r] = struct{}{}
+	f.mu.Unlock()
 	h.mu.Unlock()
 	if !there {
 		go h.run(lifetime, key, f, open)
@@ -85,8 +86,8 @@ func (h *Hub[K, M]) run(lifetime context.Context, key K, f *feed[M], open func(c
 	close(f.opened)
 	if err == nil {
 		err = source(func(m M) {
-			h.mu.Lock()
-			defer h.mu.Unlock()
+			f.mu.Lock()
+			defer f.mu.Unlock()
 			for r := range f.readers {
 				r.put(m)
 			}
@@ -96,16 +97,18 @@ func (h *Hub[K, M]) run(lifetime context.Context, key K, f *feed[M], open func(c
 		err = io.EOF
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.forget(key, f)
+	h.forget(key, f) // from here on, nobody joins it
+	h.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for r := range f.readers {
 		r.finish(err)
 	}
 }
 
-// forget makes room for another source of the key. It is under the lock.
+// forget makes room for another source of the key. It is under the hub's lock.
 func (h *Hub[K, M]) forget(key K, f *feed[M]) {
-	if f.over = true; h.feeds[key] == f {
+	if h.feeds[key] == f {
 		delete(h.feeds, key)
 	}
 }
@@ -113,8 +116,11 @@ func (h *Hub[K, M]) forget(key K, f *feed[M]) {
 func (h *Hub[K, M]) leave(key K, f *feed[M], r *Reader[M]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	f.mu.Lock()
 	delete(f.readers, r)
-	if len(f.readers) == 0 && !f.over {
+	left := len(f.readers)
+	f.mu.Unlock()
+	if left == 0 {
 		h.forget(key, f)
 		f.end()
 	}

@@ -180,3 +180,30 @@ func TestWhoWaitsForASourceThatCantBeOpenedIsTold(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What one source sends may take its time: it holds up no other.
+func TestWhatOneSourceSendsHoldsUpNoOther(t *testing.T) {
+	weighed, weigh := make(chan struct{}), make(chan struct{})
+	h := hub()
+	h.Size = func(s string) int {
+		if s == "heavy" {
+			close(weighed)
+			<-weigh
+		}
+		return len(s)
+	}
+	heavy, light := newTap(), newTap()
+	r1, _ := join(t, h, "heavy", heavy)
+	r2, _ := join(t, h, "light", light)
+	heavy.in <- "heavy"
+	<-weighed
+	light.in <- "light"
+	if m, _, err := r2.Next(t.Context()); m != "light" || err != nil {
+		t.Errorf("%q %v", m, err)
+	}
+	r2.Close()
+	close(weigh)
+	r1.Close()
+	<-heavy.ended
+	<-light.ended
+}
