@@ -219,6 +219,36 @@ func TestPatienceCountsDuringAPull(t *testing.T) {
 	})
 }
 
+// Bytes that come too slowly are no progress, and an image that never is whole
+// has the time of one pull, however often it is begun anew.
+func TestARegistryThatTricklesEndsTheDeployment(t *testing.T) {
+	const megabyte = 1 << 20
+	for name, c := range map[string]struct {
+		size, rate int64
+		least      time.Duration // that the deployment takes beyond its patience
+		status     berth.DeploymentStatus
+	}{
+		"a byte a second":             {10 * megabyte, 1, 0, berth.DeploymentFailed},
+		"as little as may be":         {40 * 600 * megabyte, 20 << 10, 10 * time.Minute, berth.DeploymentFailed},
+		"a large image, not too slow": {300 * megabyte, megabyte, 4 * time.Minute, berth.DeploymentCompleted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.run()
+				w.completed(w.provision(1, "app:1", true))
+				image := "registry.example/app:9"
+				w.engine.ComesSlowly(image, imageV2, c.size, c.rate)
+				began := time.Now()
+				d := w.done(w.deployTag(1, image))
+				took := time.Since(began)
+				if d.Status != c.status || took < c.least || took > c.least+2*w.config.Patience+time.Minute {
+					t.Errorf("%s after %v: %s", d.Status, took, d.Error)
+				}
+			})
+		})
+	}
+}
+
 func TestAPullIsAbandonedWithItsOrder(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.config.Patience = time.Hour

@@ -24,6 +24,7 @@ type remembered struct {
 	since      time.Time     // when patience with it began
 	spent      time.Duration // of patience, before since
 	gotOnAt    time.Time     // when a pull last got on
+	excused    time.Duration // that the pull took and that does not count
 	arrived    time.Time     // when traffic moved to what it made; zero if it did not yet
 	well       time.Time     // since when all that is to take requests answers well; zero if it does not
 	wasWell    bool          // they did once
@@ -76,11 +77,13 @@ func (m *memory) impatient(d *berth.Deployment) {
 }
 
 // gotOn takes the time since a pull last got on, or began, from what counts
-// against patience: a large image is none of the deployment's fault.
-func (m *memory) gotOn(d *berth.Deployment) {
+// against patience: a large image is none of the deployment's fault. For one image
+// that is most, however often its pull is begun anew.
+func (m *memory) gotOn(d *berth.Deployment, most time.Duration) {
 	m.update(d, func(r *remembered) {
 		if now := time.Now(); !r.since.IsZero() {
-			r.since = r.since.Add(now.Sub(later(r.gotOnAt, r.since)))
+			took := min(now.Sub(later(r.gotOnAt, r.since)), most-r.excused)
+			r.since, r.excused = r.since.Add(took), r.excused+took
 			r.gotOnAt = now
 		}
 	})
@@ -90,7 +93,7 @@ func (m *memory) gotOn(d *berth.Deployment) {
 func (m *memory) pause(d *berth.Deployment) {
 	m.update(d, func(r *remembered) {
 		if !r.since.IsZero() {
-			r.spent, r.since = r.spent+time.Since(r.since), time.Time{}
+			r.spent, r.since, r.excused = r.spent+time.Since(r.since), time.Time{}, 0
 		}
 	})
 }

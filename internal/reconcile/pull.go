@@ -18,6 +18,8 @@ type pull struct {
 	place     *place
 	began     bool // the image was not there
 	last      berth.Progress
+	counted   int64     // bytes that had come when it last got on
+	countedAt time.Time // when that was
 	end       context.CancelFunc
 	watch     *time.Timer
 	stalled   atomic.Bool
@@ -68,16 +70,35 @@ func (pu *pull) progress(now berth.Progress) {
 		}
 		pu.place = place
 		pu.memory.impatient(pu.Deployment)
+		pu.countedAt = time.Now()
 		pu.memory.update(pu.Deployment, func(r *remembered) { r.gotOnAt = time.Now() }) // attempts before, and pauses, count
 	case now == pu.last:
 		return
 	default:
+		if !pu.getsOn(now) {
+			break
+		}
 		pu.place.working()
-		pu.memory.gotOn(pu.Deployment)
+		pu.memory.gotOn(pu.Deployment, pu.PullDeadline)
 	}
 	pu.last = now
 	pu.memory.update(pu.Deployment, func(r *remembered) { r.progress = now })
 	pu.watch.Reset(pu.patience())
+}
+
+// leastRate is how many bytes of an image have to come a second for its pull to
+// count as getting on: a registry that trickles would hold a deployment for ever.
+const leastRate = 16 << 10
+
+// getsOn reports whether as much has come as should have since the pull last got
+// on.
+func (pu *pull) getsOn(now berth.Progress) bool {
+	at := time.Now()
+	if float64(now.Done-pu.counted) < leastRate*at.Sub(pu.countedAt).Seconds() {
+		return false
+	}
+	pu.counted, pu.countedAt = now.Done, at
+	return true
 }
 
 // patience is for how long the pull may not get on: it ends with the

@@ -202,12 +202,12 @@ func orgID(n int) string { return fmt.Sprintf("550e8400-e29b-41d4-a716-%012d", n
 func (w *world) done(r tenancy.Receipt, err error) berth.Deployment {
 	w.t.Helper()
 	w.must(err)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	r, err = w.service.Await(ctx, w.actor, r)
 	w.must(err)
 	if !r.Deployment.Over() {
-		w.t.Fatalf("%s is not over after ten minutes", r.Deployment.Type)
+		w.t.Fatalf("%s is not over after twenty minutes", r.Deployment.Type)
 	}
 	return r.Deployment
 }

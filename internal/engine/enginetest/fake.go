@@ -76,8 +76,9 @@ type machine struct {
 }
 
 type remoteImage struct {
-	pin string
-	err error
+	pin        string
+	err        error
+	size, rate int64 // bytes, and bytes a second; 0: it comes at once
 }
 
 type fakeObject struct {

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"context"
+	"time"
 
 	"github.com/unite-hub/berth"
 )
@@ -25,7 +26,14 @@ func (f *Fake) Tag(reference, pin string) {
 func (f *Fake) InRegistry(reference, pin string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.remote[reference] = remoteImage{pin, err}
+	f.remote[reference] = remoteImage{pin: pin, err: err}
+}
+
+// ComesSlowly lets an image come from its registry with so many bytes a second.
+func (f *Fake) ComesSlowly(reference, pin string, size, rate int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.remote[reference] = remoteImage{pin: pin, size: size, rate: rate}
 }
 
 // Resolve finds an image, or gets it from its registry.
@@ -53,6 +61,14 @@ func (f *Fake) Resolve(ctx context.Context, reference string, _ *berth.Credentia
 		return pin, err
 	}
 	tell(berth.Progress{Step: "pull " + reference})
+	for done := int64(0); done < remote.size; done += remote.rate {
+		select {
+		case <-time.After(time.Second):
+			tell(berth.Progress{Step: "pull " + reference, Done: min(done+remote.rate, remote.size), Total: remote.size})
+		case <-ctx.Done():
+			return "", asError(ctx.Err(), Step{Op: "pull " + reference})
+		}
+	}
 	err = f.step(ctx, Step{Op: "pull " + reference, Read: true}, func() error {
 		if remote.err != nil {
 			return remote.err
