@@ -15,6 +15,15 @@ type Forecast struct {
 	AtMost     time.Duration // for how long all of it may take, at its deadlines
 
 	Failure string // why it would fail, though no step does; "" if it would not
+
+	Changes []ForecastChange // of what the tenant is
+}
+
+// ForecastChange is one thing that a tenant would be after an order and is not
+// now. Of a variable it says that it is set, never its value.
+type ForecastChange struct {
+	Field    string // as the API calls it; environment.NAME
+	From, To string // "" for nothing
 }
 
 // ForecastStep is one part of that way. What a deployment's history calls a step

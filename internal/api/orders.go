@@ -47,7 +47,10 @@ type answer struct {
 
 // finish waits for an order's end, as long as the client wants, and answers.
 func (s *server) finish(ctx context.Context, actor berth.Actor, o *Order, r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (*answer, error) {
-	if r.Answer != nil {
+	switch {
+	case r.Forecast != nil:
+		return foretold(r)
+	case r.Answer != nil:
 		return answerOf(r.Answer.Status, r.Answer.Body), nil
 	}
 	wait, cancel := context.WithTimeout(ctx, time.Duration(o.Wait)*time.Second)
@@ -121,13 +124,19 @@ type provisionInput struct{ Order }
 type orderInput struct {
 	Target
 	Order
+	Dry
 }
+
+func (in *orderInput) call(notes string) tenancy.Call { return in.tried(in.Order.call(notes)) }
 
 type deleteInput struct {
 	Target
 	Order
+	Dry
 	Volumes string `query:"volumes" default:"keep" doc:"what becomes of the tenant's data: keep or delete"`
 }
+
+func (in *deleteInput) call(notes string) tenancy.Call { return in.tried(in.Order.call(notes)) }
 
 const tenantPath = "/api/tenants/{organizationId}"
 
@@ -194,7 +203,7 @@ func (s *server) changeRoutes() {
 				Name: b.TenantName, DiskMB: b.DiskLimitMB, Environment: b.Environment, Domains: b.Domains,
 			})
 		})
-	op := s.mutation(http.MethodDelete, tenantPath, "deprovision", "Remove a tenant", emptyBody{}, deprovisionedWire{})
+	op := s.triable(s.mutation(http.MethodDelete, tenantPath, "deprovision", "Remove a tenant", emptyBody{}, deprovisionedWire{}))
 	secured(s, op, func(ctx context.Context, actor berth.Actor, in *deleteInput) (*answer, error) {
 		if err := decode(in.RawBody, &emptyBody{}); err != nil {
 			return nil, err
@@ -209,7 +218,7 @@ func (s *server) changeRoutes() {
 
 // change registers an order whose body is a B.
 func change[B any](s *server, op huma.Operation, do func(ctx context.Context, actor berth.Actor, in *orderInput, b B) (tenancy.Receipt, error)) {
-	secured(s, op, func(ctx context.Context, actor berth.Actor, in *orderInput) (*answer, error) {
+	secured(s, s.triable(op), func(ctx context.Context, actor berth.Actor, in *orderInput) (*answer, error) {
 		var b B
 		if err := decode(in.RawBody, &b); err != nil {
 			return nil, err

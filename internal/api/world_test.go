@@ -113,7 +113,8 @@ func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 		ComposePath: func(org string) string { return "/compose/" + org }, Now: moment,
 	}
 	w.parts = tenancy.Parts{
-		Store: w.store, Loop: loop, Ports: noEdge{}, Secrets: box, Keys: box, Files: noEdge{}, Catalog: catalog,
+		Preview: previewer(w.store, w.engine, box),
+		Store:   w.store, Loop: loop, Ports: noEdge{}, Secrets: box, Keys: box, Files: noEdge{}, Catalog: catalog,
 		Health: health.NewSweeper(health.SweeperConfig{
 			Store: w.store, Asker: prober{w.engine}, Now: moment, Look: loop.Look,
 			Check: func(ctx context.Context, tx store.Tx, id string) (berth.HealthCheck, error) {
@@ -259,3 +260,10 @@ func (p prober) Probe(_ context.Context, addr netip.AddrPort, check berth.Health
 }
 
 var _ store.Store = (*sqlite.Store)(nil)
+
+func previewer(st store.Store, engine *enginetest.Fake, box *secret.Box) *reconcile.Previewer {
+	return reconcile.NewPreviewer(reconcile.Config{}, reconcile.Parts{
+		Store: st, Engine: engine, Secrets: box,
+		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
+	})
+}

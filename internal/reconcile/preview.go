@@ -97,7 +97,7 @@ func (p *pass) loadAsRecorded(ctx context.Context, secrets []store.SecretVersion
 // that the engine does not have is taken for another one than what runs: only
 // its registry could tell.
 func (p *pass) foresee(ctx context.Context, o *plan.Outlook) (err error) {
-	p.Adopted = true
+	p.Adopted = !p.Deployment.Adopt
 	p.Available = !p.Deployment.Makes() && !unresolved(p.Tenant.Spec, p.blueprint)
 	if p.Available {
 		return p.makeStack()

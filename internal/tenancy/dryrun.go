@@ -3,6 +3,9 @@ package tenancy
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
@@ -16,6 +19,7 @@ var errDry = errors.New("dry run")
 type trial struct {
 	store   store.Store
 	dry     bool
+	before  berth.Tenant          // as it is
 	secrets []store.SecretVersion // that would have been recorded
 }
 
@@ -49,14 +53,49 @@ func (k keeping) InsertSecret(ctx context.Context, v store.SecretVersion) error 
 }
 
 // foretell adds to a receipt that is on no disk what the order would do.
-func (s *Service) foretell(ctx context.Context, r Receipt, secrets []store.SecretVersion) (Receipt, error) {
+func (s *Service) foretell(ctx context.Context, r Receipt, try *trial) (Receipt, error) {
 	if s.preview == nil {
 		return Receipt{}, berth.Errorf(berth.CodeNotSupportedYet, "There is no dry run here").WithHint("give the order without dryRun")
 	}
-	f, err := s.preview.Preview(ctx, r.Tenant, r.Deployment, secrets)
+	f, err := s.preview.Preview(ctx, r.Tenant, r.Deployment, try.secrets)
 	if err != nil {
 		return Receipt{}, err
 	}
+	f.Changes = changesOf(try.before, r.Tenant)
 	r.Forecast = &f
 	return r, nil
+}
+
+// changesOf says how an order would change what a tenant is.
+func changesOf(before, after berth.Tenant) (list []berth.ForecastChange) {
+	changes := func(field string, from, to any) {
+		if a, b := fmt.Sprint(from), fmt.Sprint(to); a != b {
+			list = append(list, berth.ForecastChange{Field: field, From: a, To: b})
+		}
+	}
+	was, is := before.Spec, after.Spec
+	changes("tenantName", before.Name, after.Name)
+	changes("blueprint", was.Blueprint, is.Blueprint)
+	changes("imageTag", was.ImageTag, is.ImageTag)
+	changes("cpuLimit", was.Limits.CPU, is.Limits.CPU)
+	changes("memoryLimitMb", was.Limits.MemoryMB, is.Limits.MemoryMB)
+	changes("diskLimitMb", was.Limits.DiskMB, is.Limits.DiskMB)
+	changes("replicas", was.Replicas, is.Replicas)
+	names := maps.Clone(was.Environment)
+	if names == nil {
+		names = map[string]string{}
+	}
+	maps.Copy(names, is.Environment)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		from, to := was.Environment[name], is.Environment[name]
+		switch field := "environment." + name; {
+		case from == "":
+			list = append(list, berth.ForecastChange{Field: field, To: markSet})
+		case to == "":
+			list = append(list, berth.ForecastChange{Field: field, From: markSet})
+		case from != to:
+			list = append(list, berth.ForecastChange{Field: field, From: markSet, To: markChanged})
+		}
+	}
+	return list
 }

@@ -57,6 +57,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 			return err
 		}
 		before := t
+		try.before = before
 		open, busy, err := tx.OpenDeployment(ctx, t.OrganizationID)
 		if err != nil {
 			return err
@@ -93,7 +94,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		return Receipt{}, err
 	}
 	if call.DryRun {
-		return s.foretell(ctx, r, try.secrets)
+		return s.foretell(ctx, r, try)
 	}
 	s.link(call, r)
 	if !repeated {
