@@ -17,6 +17,7 @@ import (
 	"github.com/unite-hub/berth/internal/api"
 	"github.com/unite-hub/berth/internal/auth"
 	"github.com/unite-hub/berth/internal/blueprint"
+	"github.com/unite-hub/berth/internal/reconcile"
 	"github.com/unite-hub/berth/internal/secret"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
@@ -95,6 +96,44 @@ func ExampleError() {
 	// 404 container_not_found true
 }
 
+// What an order would do can be asked before it is given.
+func ExampleClient_DryRun() {
+	url, token, stop := exampleBerth()
+	defer stop()
+
+	berth, err := client.New(url, token)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	if _, err := berth.Provision(ctx, client.Provision{OrganizationID: acme, TenantName: "Acme Corp", Slug: "acme", ImageTag: "app:1"}, client.Call{Wait: -1}); err != nil {
+		log.Fatal(err)
+	}
+	forecast, err := berth.DryRun(ctx, "acme", client.Deprovision{Volumes: "keep"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, step := range forecast.Steps {
+		fmt.Println(step.Text)
+	}
+	fmt.Println("downtime:", forecast.Downtime)
+	// Output:
+	// close the tenant's port
+	// remove the tenant's network
+	// downtime: false
+}
+
+// nothing is an engine that holds nothing.
+type nothing struct{ reconcile.Engine }
+
+func (nothing) Info(context.Context) (berth.EngineInfo, error) {
+	return berth.EngineInfo{ID: "e", Cores: 4}, nil
+}
+
+func (nothing) Observe(context.Context, string) (berth.Observed, error) {
+	return berth.Observed{}, nil
+}
+
 // idle takes orders up and carries none out.
 type idle struct{ tenancy.Loop }
 
@@ -123,7 +162,8 @@ func exampleBerth() (url, token string, stop func()) {
 		HostNetworks: func() ([]netip.Prefix, error) { return nil, nil }, ComposePath: func(org string) string { return "/" + org },
 		Now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
 	}, tenancy.Parts{
-		Store: db, Loop: idle{}, Ports: idle{}, Secrets: box, Keys: box,
+		Preview: reconcile.NewPreviewer(reconcile.Config{}, reconcile.Parts{Store: db, Engine: nothing{}}),
+		Store:   db, Loop: idle{}, Ports: idle{}, Secrets: box, Keys: box,
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) }),
 	})
 	_, _, err = service.ApplyBlueprint(ctx, berth.System(), blueprint.BuiltinSource())

@@ -180,23 +180,19 @@ func (c *Client) change(ctx context.Context, r request, call Call) (out Changed,
 	return out, err
 }
 
-func (c *Client) post(ctx context.Context, org, verb string, in any, call Call) (Changed, error) {
-	return c.change(ctx, request{method: http.MethodPost, path: tenantPath(org, verb), in: in}, call)
-}
-
 // Start makes a tenant run.
 func (c *Client) Start(ctx context.Context, org string, call Call) (Changed, error) {
-	return c.post(ctx, org, "start", nil, call)
+	return c.change(ctx, Start{}.order(org), call)
 }
 
 // Stop ends a tenant's containers and keeps them.
 func (c *Client) Stop(ctx context.Context, org string, call Call) (Changed, error) {
-	return c.post(ctx, org, "stop", nil, call)
+	return c.change(ctx, Stop{}.order(org), call)
 }
 
 // Restart stops a tenant and starts it again.
 func (c *Client) Restart(ctx context.Context, org string, call Call) (Changed, error) {
-	return c.post(ctx, org, "restart", nil, call)
+	return c.change(ctx, Restart{}.order(org), call)
 }
 
 // Cancelled is the answer to a cancellation.
@@ -216,38 +212,35 @@ func (c *Client) Cancel(ctx context.Context, org string, call Call) (out Cancell
 // Adopt takes a tenant back whose containers compose made of the rendered file,
 // and starts it.
 func (c *Client) Adopt(ctx context.Context, org string, call Call) (Changed, error) {
-	return c.post(ctx, org, "adopt", nil, call)
+	return c.change(ctx, Adopt{}.order(org), call)
 }
 
 // Scale changes limits and replicas.
 func (c *Client) Scale(ctx context.Context, org string, s Scale, call Call) (Changed, error) {
-	return c.post(ctx, org, "scale", s, call)
+	return c.change(ctx, s.order(org), call)
 }
 
 // Deploy changes blueprint, image and environment.
 func (c *Client) Deploy(ctx context.Context, org string, d Deploy, call Call) (Changed, error) {
-	return c.post(ctx, org, "deploy", d, call)
+	return c.change(ctx, d.order(org), call)
 }
 
 // Rollback returns to an earlier deployment.
 func (c *Client) Rollback(ctx context.Context, org string, r Rollback, call Call) (Changed, error) {
-	return c.post(ctx, org, "rollback", r, call)
+	return c.change(ctx, r.order(org), call)
 }
 
 // Configure changes name, disk limit and environment.
 func (c *Client) Configure(ctx context.Context, org string, in Configure, call Call) (Changed, error) {
-	return c.change(ctx, request{method: http.MethodPatch, path: tenantPath(org), in: in}, call)
+	return c.change(ctx, in.order(org), call)
 }
 
 // Deprovision removes a tenant. volumes is "keep", the default if empty, or
 // "delete".
 func (c *Client) Deprovision(ctx context.Context, org, volumes string, call Call) (out Deprovisioned, err error) {
-	q := url.Values{}
-	if volumes != "" {
-		q.Set("volumes", volumes)
-	}
-	status, err := c.do(ctx, request{method: http.MethodDelete, path: tenantPath(org),
-		query: call.query(q), key: call.IdempotencyKey}, &out)
+	r := Deprovision{Volumes: volumes}.order(org)
+	r.query, r.key = call.query(r.query), call.IdempotencyKey
+	status, err := c.do(ctx, r, &out)
 	out.Done = status == http.StatusOK
 	return out, err
 }

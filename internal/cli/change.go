@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"github.com/unite-hub/berth/client"
@@ -12,12 +10,12 @@ func (a *app) scaleCommand() *cobra.Command {
 	var cpu float64
 	var memory, replicas int
 	var cmd *cobra.Command
-	cmd = a.changeCommand("scale ORG", "Change CPU and memory without a restart, or the number of replicas", func(ctx context.Context, c *client.Client, org string, call client.Call) (client.Changed, error) {
+	cmd = a.changeCommand("scale ORG", "Change CPU and memory without a restart, or the number of replicas", func() (client.Order, error) {
 		var s client.Scale
 		given(cmd, "cpu", &s.CPULimit, cpu)
 		given(cmd, "memory", &s.MemoryLimitMB, memory)
 		given(cmd, "replicas", &s.Replicas, replicas)
-		return c.Scale(ctx, org, s, call)
+		return s, nil
 	})
 	cmd.Flags().Float64Var(&cpu, "cpu", 0, "CPU limit in cores, above 0 to 4.0")
 	cmd.Flags().IntVar(&memory, "memory", 0, "memory limit in MB, 256 to 8192")
@@ -36,15 +34,15 @@ func (a *app) deployCommand() *cobra.Command {
 	var image, blueprint, notes string
 	var env envFlags
 	var cmd *cobra.Command
-	cmd = a.changeCommand("deploy ORG", "Deploy a blueprint, an image, an environment or all of them", func(ctx context.Context, c *client.Client, org string, call client.Call) (client.Changed, error) {
+	cmd = a.changeCommand("deploy ORG", "Deploy a blueprint, an image, an environment or all of them", func() (client.Order, error) {
 		d := client.Deploy{Notes: notes}
 		given(cmd, "image", &d.ImageTag, image)
 		given(cmd, "blueprint", &d.Blueprint, blueprint)
 		var err error
 		if d.Environment, err = a.delta(env, nil); err != nil {
-			return client.Changed{}, err
+			return nil, err
 		}
-		return c.Deploy(ctx, org, d, call)
+		return d, nil
 	})
 	cmd.Flags().StringVar(&blueprint, "blueprint", "", "blueprint, NAME or NAME@VERSION (default: the newest version of the tenant's own)")
 	cmd.Flags().StringVar(&image, "image", "", "tag of the blueprint's image, or a full reference; the present tag is looked up again if left out")
@@ -76,8 +74,8 @@ func (a *app) delta(env envFlags, unset []string) (map[string]*string, error) {
 
 func (a *app) rollbackCommand() *cobra.Command {
 	var to, notes string
-	cmd := a.changeCommand("rollback ORG", "Return to an earlier deployment's image, limits and plain environment", func(ctx context.Context, c *client.Client, org string, call client.Call) (client.Changed, error) {
-		return c.Rollback(ctx, org, client.Rollback{DeploymentID: to, Notes: notes}, call)
+	cmd := a.changeCommand("rollback ORG", "Return to an earlier deployment's image, limits and plain environment", func() (client.Order, error) {
+		return client.Rollback{DeploymentID: to, Notes: notes}, nil
 	})
 	notesFlag(cmd, &notes)
 	cmd.Flags().StringVar(&to, "to", "", "deployment to return to (default the last good one before the present one)")
@@ -90,15 +88,15 @@ func (a *app) configureCommand() *cobra.Command {
 	var env envFlags
 	var unset []string
 	var cmd *cobra.Command
-	cmd = a.changeCommand("configure ORG", "Change a tenant's name, disk limit or environment", func(ctx context.Context, c *client.Client, org string, call client.Call) (client.Changed, error) {
+	cmd = a.changeCommand("configure ORG", "Change a tenant's name, disk limit or environment", func() (client.Order, error) {
 		in := client.Configure{}
 		given(cmd, "name", &in.TenantName, name)
 		given(cmd, "disk", &in.DiskLimitMB, disk)
 		var err error
 		if in.Environment, err = a.delta(env, unset); err != nil {
-			return client.Changed{}, err
+			return nil, err
 		}
-		return c.Configure(ctx, org, in, call)
+		return in, nil
 	})
 	cmd.Flags().StringVar(&name, "name", "", "tenant's name, 1-100 characters")
 	cmd.Flags().IntVar(&disk, "disk", 0, "disk limit in MB, 1024 or more")

@@ -22,9 +22,13 @@ func (a *app) deprovisionCommand() *cobra.Command {
 	cmd.Flags().StringVar(&volumes, "volumes", "keep", "what becomes of the tenant's data: keep or delete")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask; without a terminal, --volumes delete needs it")
 	a.waitFlag(cmd)
+	dry := dryRunFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if volumes != "keep" && volumes != "delete" {
 			return usagef("--volumes must be keep or delete; %q was given", volumes)
+		}
+		if *dry {
+			return a.dryRun(cmd.Context(), args[0], client.Deprovision{Volumes: volumes})
 		}
 		switch {
 		case yes:

@@ -132,14 +132,23 @@ func progressLine(d client.Deployment, since time.Duration) string {
 	return line
 }
 
-// changeCommand is a command that gives one order to one tenant and shows it.
-func (a *app) changeCommand(use, short string, do func(ctx context.Context, c *client.Client, org string, call client.Call) (client.Changed, error)) *cobra.Command {
+// changeCommand is a command that gives one order to one tenant and shows it, or
+// tells what it would do. read makes the order of the flags.
+func (a *app) changeCommand(use, short string, read func() (client.Order, error)) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Args: cobra.ExactArgs(1)}
 	a.waitFlag(cmd)
+	dry := dryRunFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o, err := read()
+		if err != nil {
+			return err
+		}
+		if *dry {
+			return a.dryRun(cmd.Context(), args[0], o)
+		}
 		var changed client.Changed
-		_, err := a.order(cmd.Context(), func(ctx context.Context, c *client.Client, call client.Call) (out outcome, err error) {
-			changed, err = do(ctx, c, args[0], call)
+		_, err = a.order(cmd.Context(), func(ctx context.Context, c *client.Client, call client.Call) (out outcome, err error) {
+			changed, err = c.Change(ctx, args[0], o, call)
 			return outcome{org: args[0], deployment: changed.DeploymentID, done: changed.Done}, err
 		})
 		if err != nil {

@@ -141,11 +141,7 @@ func promised(f berth.Forecast) map[string]int {
 // compares that with what it did.
 func (w *world) asForetold(o order) {
 	w.t.Helper()
-	before := w.dump()
 	f := w.try(o)
-	if after := w.dump(); after != before {
-		w.t.Fatalf("a dry run of %s changed the database:\n%s", o.name, difference(before, after))
-	}
 	k := w.watchSteps()
 	w.edge.mu.Lock()
 	routes := len(w.edge.history)
@@ -234,6 +230,11 @@ func playForetold(t *testing.T, source string, observe time.Duration, start bool
 		w.completed(w.service.Provision(ctx, w.actor, tenancy.Call{}, tenancy.Provision{OrganizationID: orgID(1), Name: "S", Blueprint: v.ID(), Start: start}))
 		for _, o := range orders {
 			<-time.After(time.Minute) // what the loop does by itself is done
+			before := w.dump()
+			w.try(o)
+			if after := w.dump(); after != before {
+				t.Fatalf("a dry run of %s changed the database:\n%s", o.name, difference(before, after))
+			}
 			w.asForetold(o)
 			if t.Failed() {
 				return
@@ -251,7 +252,7 @@ func (w *world) databaseImage() {
 // Orders in any sequence, as far as the tenant's state allows them.
 func TestRandomOrdersTakeTheStepsThatADryRunForetold(t *testing.T) {
 	sources := []string{single, singleData, product}
-	for seed := range uint64(12) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 10))
 			all := []order{deployOf("1", ""), deployOf("2", ""), scaleTo(1, 512), scaleTo(2, 1024), scaleTo(3, 768), rollsBack, starts, stops, restarts, renameTo("B"), renameTo("C")}
@@ -262,7 +263,7 @@ func TestRandomOrdersTakeTheStepsThatADryRunForetold(t *testing.T) {
 				w.run()
 				v := w.apply([]byte(sources[random.IntN(len(sources))]))
 				w.completed(w.service.Provision(ctx, w.actor, tenancy.Call{}, tenancy.Provision{OrganizationID: orgID(1), Name: "S", Blueprint: v.ID(), Start: random.IntN(4) > 0}))
-				for range 12 {
+				for range 8 {
 					<-time.After(time.Minute)
 					o := all[random.IntN(len(all))]
 					if _, err := o.give(w, tenancy.Call{DryRun: true}); err != nil {
