@@ -35,7 +35,7 @@ var mayImport = map[string]struct {
 	"supabase":               {nil, "the PostgreSQL schema as files; it only embeds"},
 	"docker/tenant":          {nil, "the built-in blueprint as a file; it only embeds"},
 	"internal/blueprint":     {[]string{"", "docker/tenant"}, "turns files into apps, tenants into stacks and stacks into files; it runs none of them"},
-	"internal/netguard":      {[]string{""}, "answers one question about an address; it opens no listener"},
+	"internal/netguard":      {[]string{""}, "bounds listeners and dialers that others open: which addresses, how many connections; it opens none itself"},
 	"internal/edge":          {[]string{"", "internal/netguard"}, "the edge asks the guard before it takes a connection"},
 	"internal/metrics":       {[]string{""}, "an adapter knows the nouns and Prometheus' library; who may see what was decided before"},
 	"internal/trace":         {[]string{""}, "an adapter knows the nouns and OpenTelemetry's library"},
@@ -43,7 +43,7 @@ var mayImport = map[string]struct {
 	"internal/move":          {[]string{"", "internal/store"}, "brings one store into another through the seam; it knows no database"},
 	"internal/lead":          {[]string{"", "internal/store"}, "decides who acts for an engine; it knows leases, no engine and no database"},
 	"internal/control":       {[]string{"", "internal/store", "internal/lead"}, "runs the parts of a term and shows the leader; it knows loop, engine and edge by interface"},
-	"internal/store/row":     {[]string{"", "internal/store"}, "what every store keeps and answers alike: cursors, the JSON of specs, refusals; it holds no SQL"},
+	"internal/store/row":     {[]string{"", "internal/store"}, "what every store keeps and answers alike: who sees what, cursors, the JSON of specs, refusals; it holds no SQL"},
 	"internal/store/sqlite":  {[]string{"", "internal/store", "internal/store/row"}, "implements the seam; rules stay out of it"},
 
 	"internal/store/postgres": {[]string{"", "internal/store", "internal/store/row", "supabase"}, "implements the seam on the schema's own files; rules stay out of it"},

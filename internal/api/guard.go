@@ -44,7 +44,7 @@ func guarded[W, I, O any](s *server, op huma.Operation, who func(huma.Context) (
 		actor, _ := ctx.Value(actorKey{}).(W)
 		out, err := h(ctx, actor, in)
 		if no := withdrawnFrom(ctx); no != nil && (isOrder(any(in)) || !takesKey(op)) {
-			out, err = nil, no // what was ordered stays so; the answer is not theirs any more
+			out, err = nil, no // an order that was recorded stands, but its answer is not theirs any more
 		}
 		if err != nil {
 			if a, ok := ctx.Value(askedKey{}).(asked); ok {
@@ -56,16 +56,16 @@ func guarded[W, I, O any](s *server, op huma.Operation, who func(huma.Context) (
 	})
 }
 
-// guard lets a request pass whose maker is known, does not ask too often or for
-// too much at once, and asks for nothing that the route does not have. It goes on
-// only as long as its maker may.
+// guard lets a request pass if its caller is known, keeps within the rate limits and
+// within what may be under way at once, and sends no parameter that the route does
+// not have. The request goes on only as long as its caller may make it.
 func guard[W any](s *server, who func(huma.Context) (W, error)) func(huma.Context, func(huma.Context)) {
 	return func(hctx huma.Context, next func(huma.Context)) {
 		actor, err := who(hctx)
 		a := asked{op: hctx.Operation(), param: hctx.Param, from: s.request(hctx)}
 		if err != nil {
 			a.actor, a.unknown = s.Auth.Known(hctx.Context(), a.from, err), true
-			if a.actor.ID != "" && berth.CodeOf(err).Kind() == berth.KindForbidden { // who is known is limited
+			if a.actor.ID != "" && berth.CodeOf(err).Kind() == berth.KindForbidden { // a known caller counts against their own rate limit
 				if often := s.limits.take(hctx, a.actor); often != nil {
 					writeHuma(hctx, problemFrom(often))
 					return

@@ -129,20 +129,22 @@ func tooMany(status int, message string) error {
 	return p
 }
 
-// DefaultRecheck is how often it is asked again whether who made a request that
-// is under way may still make it.
+// DefaultRecheck is how often the caller of a request under way is authenticated
+// again.
 const DefaultRecheck = 4 * time.Second
 
-// lastWords is how long an answer may still take to write that came to its end
-// because its maker may not have it any more.
+// lastWords is how long the answer to a request that was ended by whileAllowed may
+// still take to write.
 const lastWords = 2 * time.Second
 
-// withdrawn is the cause of a request's end whose maker may not make it any more.
+// withdrawn is the cause of a request's cancellation: its caller lost the right to
+// make it while it ran.
 type withdrawn struct{ error }
 
-// whileAllowed ends a request's context once its maker is another than at its
-// beginning: the token was revoked or is over, the user is disabled, the role was
-// taken. Nothing of that can be told while the database does not answer.
+// whileAllowed ends a request's context once its caller is no longer the actor that
+// it was at the beginning: the token was revoked or expired, the user was disabled,
+// the role was taken away. A database that does not answer ends nothing: the next
+// recheck decides.
 func whileAllowed[W any](s *server, hctx huma.Context, who func(huma.Context) (W, error), was berth.Actor) (allowed huma.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(hctx.Context())
 	again := huma.WithValue(huma.WithContext(hctx, ctx), againKey{}, true)
@@ -150,7 +152,7 @@ func whileAllowed[W any](s *server, hctx huma.Context, who func(huma.Context) (W
 	var timer *time.Timer
 	var mu sync.Mutex
 	over := false
-	next := func() { // after stop, none begins
+	next := func() { // after stop, there is no next recheck
 		mu.Lock()
 		defer mu.Unlock()
 		if !over {
@@ -186,15 +188,16 @@ func whileAllowed[W any](s *server, hctx huma.Context, who func(huma.Context) (W
 	}
 }
 
-// againKey marks the context in which is asked again who makes a request.
+// againKey marks the context of a recheck, which counts neither as a use of the
+// token nor as a failed attempt.
 type againKey struct{}
 
 func sameActor(a, b berth.Actor) bool {
 	return a.ID == b.ID && a.Role == b.Role && a.OrganizationID == b.OrganizationID && a.Scopes == b.Scopes
 }
 
-// withdrawnFrom is why the maker of a request may not make it any more; nil as
-// long as they may.
+// withdrawnFrom is why a request's caller may not make it any more; nil as long as
+// they may.
 func withdrawnFrom(ctx context.Context) error {
 	if w, ok := context.Cause(ctx).(withdrawn); ok {
 		return w.error

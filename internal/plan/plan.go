@@ -151,7 +151,7 @@ func decide(s Situation) Plan {
 	if s.Stack.Run {
 		switch done, failure := onceOutcome(s.Stack, s.Seen); {
 		case failure != "":
-			return giveUp(s, failure)
+			return onceFailed(s, failure)
 		case done:
 			return Plan{Steps: []Step{{Kind: StepRelease}}}
 		}
@@ -203,9 +203,9 @@ func (s Situation) Succeeds(step Step) bool {
 	return s.Deployment != nil && (step.Health == berth.HealthHealthy || step.Status == berth.StatusStopped && s.Tenant.Want == berth.WantStopped)
 }
 
-// giveUp ends a deployment that can't succeed any more. Without one, only an
-// order helps.
-func giveUp(s Situation, reason string) Plan {
+// onceFailed follows the failure of a service that runs once per release: the
+// deployment has failed. Without one, only an order helps.
+func onceFailed(s Situation, reason string) Plan {
 	if s.Deployment != nil {
 		return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
 	}

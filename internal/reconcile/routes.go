@@ -48,7 +48,7 @@ func (r *routes) put(route berth.Route) (moved bool, err error) {
 	}
 	if !ok || !old.Same(route) || r.refused[org] != nil {
 		r.byOrg[org] = route
-		r.change([]berth.Route{route}, nil)
+		r.handOver([]berth.Route{route}, nil)
 	}
 	return old.State != route.State || !slices.Equal(old.Upstreams, route.Upstreams), r.refused[org]
 }
@@ -60,7 +60,7 @@ func (r *routes) drop(organizationID string) {
 	delete(r.holds, organizationID)
 	if _, ok := r.byOrg[organizationID]; ok {
 		delete(r.byOrg, organizationID)
-		r.change(nil, []string{organizationID})
+		r.handOver(nil, []string{organizationID})
 	}
 }
 
@@ -76,7 +76,7 @@ func (r *routes) replace(all []berth.Route) {
 			r.holds[route.OrganizationID] = hold{since: time.Now()}
 		}
 	}
-	r.all()
+	r.handOverAll()
 }
 
 // held reports whether a tenant's requests wait, how long they have done so,
@@ -118,7 +118,7 @@ func (r *routes) retry() []string {
 	for _, org := range before {
 		again = append(again, r.byOrg[org])
 	}
-	r.change(again, nil)
+	r.handOver(again, nil)
 	return slices.DeleteFunc(before, func(org string) bool { return r.refused[org] != nil })
 }
 
@@ -131,18 +131,18 @@ func (r *routes) leadsTo(organizationID string, upstreams []netip.AddrPort) bool
 	return ok && r.refused[organizationID] == nil && slices.Equal(sorted(route.Upstreams), sorted(upstreams))
 }
 
-// change hands over some routes, and takes others away. An edge that does not
-// have the version before gets them all.
-func (r *routes) change(put []berth.Route, removed []string) {
+// handOver gives the edge the routes that changed, and takes others away. An edge
+// that does not have the version before gets all routes. r.mu is held.
+func (r *routes) handOver(put []berth.Route, removed []string) {
 	since := r.version
 	if since == 0 {
-		r.all()
+		r.handOverAll()
 		return
 	}
 	r.version++
 	report := r.edge.Apply(berth.RouteSet{Term: r.term, Version: r.version, Since: since, Routes: put, Removed: removed})
 	if report.Term != r.term || report.Version != r.version {
-		r.all()
+		r.handOverAll()
 		return
 	}
 	for _, route := range put {
@@ -151,11 +151,11 @@ func (r *routes) change(put []berth.Route, removed []string) {
 	for _, org := range removed {
 		delete(r.refused, org)
 	}
-	r.note(report)
+	r.noteRefused(report)
 }
 
-// all hands over every route.
-func (r *routes) all() {
+// handOverAll gives the edge every route. r.mu is held.
+func (r *routes) handOverAll() {
 	r.version++
 	set := berth.RouteSet{Term: r.term, Version: r.version, Routes: make([]berth.Route, 0, len(r.byOrg))}
 	for _, route := range r.byOrg {
@@ -163,10 +163,10 @@ func (r *routes) all() {
 	}
 	slices.SortFunc(set.Routes, func(a, b berth.Route) int { return a.Port - b.Port })
 	clear(r.refused)
-	r.note(r.edge.Apply(set))
+	r.noteRefused(r.edge.Apply(set))
 }
 
-func (r *routes) note(report berth.RouteReport) {
+func (r *routes) noteRefused(report berth.RouteReport) {
 	for _, e := range report.Refused {
 		r.refused[e.OrganizationID] = e.Err
 	}

@@ -47,7 +47,7 @@ func (l *Loop) sweep(ctx context.Context, inventory berth.Inventory, living map[
 		foreign = append(foreign, o.Foreign...)
 	}
 	for _, x := range foreign {
-		l.report(ctx, x, living[x.OrganizationID])
+		l.reportForeign(ctx, x, living[x.OrganizationID])
 	}
 }
 
@@ -84,7 +84,7 @@ func (l *Loop) sweepStray(ctx context.Context, organizationID string) {
 		return
 	}
 	if !l.tombstoned(ctx, o) {
-		l.report(ctx, berth.Foreign{
+		l.reportForeign(ctx, berth.Foreign{
 			Kind: "stack", Name: berth.ContainerName(organizationID), OrganizationID: organizationID,
 			Reason: "this Berth made it, but its database does not know that it is to go: quarantined",
 		}, true)
@@ -122,10 +122,10 @@ func (l *Loop) removeStray(ctx context.Context, o berth.Observed) error {
 	return l.Engine.Remove(ctx, berth.Removal{OrganizationID: o.OrganizationID})
 }
 
-// report records a foreign object, once ever. What belongs to another
-// installation and stands in nobody's way is told once for that installation: it
-// makes, renames and removes its own as it likes.
-func (l *Loop) report(ctx context.Context, x berth.Foreign, inTheWay bool) {
+// reportForeign records a foreign object as an event, once ever. Objects of another
+// installation that stand in nobody's way get one event for that installation as a
+// whole: it makes, renames and removes its own as it likes.
+func (l *Loop) reportForeign(ctx context.Context, x berth.Foreign, inTheWay bool) {
 	info, _ := l.breaker.get()
 	row := store.ForeignObject{EngineID: info.ID, Kind: x.Kind, ID: x.ID, FoundAt: now()}
 	if row.ID == "" {

@@ -185,12 +185,13 @@ type Volumes interface {
 	ListVolumes(ctx context.Context, organizationID string, p Page) (page []berth.VolumeRecord, next string, err error)
 }
 
-// Request is a mutation that came with an idempotency key, stored in the
-// transaction of the order it caused.
+// Request is a mutation that came with an idempotency key. An order stores it in its
+// own transaction; every other mutation does so before it begins (see package
+// idempotency).
 type Request struct {
 	Key          string
 	Fingerprint  []byte // of method, path and body: another body under the same key is an error; empty: see Released
-	DeploymentID string
+	DeploymentID string // of the order that it was; "" for another mutation
 	Status       int    // of the final answer; 0 until it was given
 	Answer       []byte // its body
 	CreatedAt    time.Time

@@ -72,7 +72,7 @@ func (s *Service) Blueprints(ctx context.Context, actor berth.Actor, p store.Pag
 		return nil, "", err
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		see, err := s.seen(ctx, tx, actor)
+		see, err := s.visible(ctx, tx, actor)
 		if err != nil {
 			return err
 		}
@@ -93,23 +93,24 @@ func (s *Service) Blueprints(ctx context.Context, actor berth.Actor, p store.Pag
 	return page, next, err
 }
 
-// seeing is what an actor sees of blueprints.
-type seeing struct {
+// visibility is what an actor sees of blueprints.
+type visibility struct {
 	all    bool            // names
 	names  map[string]bool // if not all
 	source func([]byte) []byte
 }
 
-func (s seeing) name(name string) bool { return s.all || s.names[name] }
+func (s visibility) name(name string) bool { return s.all || s.names[name] }
 
-// seen tells what an actor sees of blueprints: an organization those that its
-// tenants are made from, and nobody but who may change them what looks secret.
-func (s *Service) seen(ctx context.Context, tx store.Tx, actor berth.Actor) (see seeing, err error) {
-	see = seeing{all: actor.OrganizationID == "", names: map[string]bool{}, source: s.shown(actor)}
+// visible tells what an actor sees of blueprints: an organization sees those that
+// its tenants are made from, and only who may change blueprints sees literals that
+// look like secrets.
+func (s *Service) visible(ctx context.Context, tx store.Tx, actor berth.Actor) (see visibility, err error) {
+	see = visibility{all: actor.OrganizationID == "", names: map[string]bool{}, source: s.shown(actor)}
 	if see.all {
 		return see, nil
 	}
-	used, err := users(ctx, tx)
+	used, err := tenantsByBlueprint(ctx, tx)
 	for id := range used {
 		if name, _, err := berth.ParseBlueprintID(id); err == nil {
 			see.names[name] = true
@@ -132,7 +133,7 @@ func (s *Service) shown(actor berth.Actor) func([]byte) []byte {
 // inUse tells of a part of the list who runs what. The first version of a name
 // is its newest, unless the part begins within the list.
 func inUse(ctx context.Context, tx store.Tx, versions []berth.BlueprintVersion, within bool) ([]BlueprintUse, error) {
-	used, err := users(ctx, tx)
+	used, err := tenantsByBlueprint(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
@@ -151,8 +152,9 @@ func inUse(ctx context.Context, tx store.Tx, versions []berth.BlueprintVersion, 
 	return list, nil
 }
 
-// users counts the living tenants that the actor sees, by blueprint.
-func users(ctx context.Context, tx store.Tx) (map[string]int, error) {
+// tenantsByBlueprint counts the living tenants that the actor sees, by
+// NAME@VERSION of the blueprint that they are made from.
+func tenantsByBlueprint(ctx context.Context, tx store.Tx) (map[string]int, error) {
 	used := map[string]int{}
 	for cursor := ""; ; {
 		page, next, err := tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Cursor: cursor, Limit: 1000}})
@@ -188,7 +190,7 @@ func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id st
 		if err != nil {
 			return err
 		}
-		see, err := s.seen(ctx, tx, actor)
+		see, err := s.visible(ctx, tx, actor)
 		if err != nil {
 			return err
 		}

@@ -230,9 +230,9 @@ func (s *Service) SealWebhooks(ctx context.Context) error {
 	})
 }
 
-// whole is a channel with its whole URL, for who may change it. It stays as it is
-// shown if its key is lost.
-func (s *Service) whole(c store.StoredChannel) berth.Channel {
+// withURL is a channel with its whole URL, for who may change it. If the key that
+// sealed the URL is lost, the channel keeps the shortened one that is shown to others.
+func (s *Service) withURL(c store.StoredChannel) berth.Channel {
 	if c.Type == berth.ChannelWebhook {
 		if plaintext, err := s.secrets.Open(c.Ciphertext, berth.ChannelContext(c.ID)); err == nil {
 			if w, _, err := berth.ParseSealedWebhook(plaintext, c.Target); err == nil {
@@ -253,7 +253,7 @@ func (s *Service) Channels(ctx context.Context, actor berth.Actor, p store.Page)
 		var stored []store.StoredChannel
 		stored, next, err = tx.ListChannels(ctx, p)
 		for _, c := range stored {
-			page = append(page, s.whole(c))
+			page = append(page, s.withURL(c))
 		}
 		return err
 	})
