@@ -32,8 +32,8 @@ const CallbackPath = "/auth/oidc/callback"
 // SignInLifetime is how long a person may take at the provider.
 const SignInLifetime = 10 * time.Minute
 
-// under is a sign-in under way, as the browser keeps it, sealed.
-type under struct {
+// pendingSignIn is a sign-in under way. The browser keeps it, sealed, in a cookie.
+type pendingSignIn struct {
 	State    string    `json:"state"`
 	Nonce    string    `json:"nonce"`
 	Verifier string    `json:"verifier"`
@@ -70,7 +70,7 @@ func (a *Auth) BeginSignIn(ctx context.Context, next string, invited bool) (s Si
 	if err != nil {
 		return s, err
 	}
-	u := under{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Invited: invited, Until: now().Add(SignInLifetime)}
+	u := pendingSignIn{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Invited: invited, Until: now().Add(SignInLifetime)}
 	if s.Cookie, err = a.sealer.seal(forSignIn, u); err != nil {
 		return s, err
 	}
@@ -96,7 +96,7 @@ type Return struct {
 // FinishSignIn lets in whom the provider vouches for, if they are known, have a
 // known address, or anybody may. The session that r came with ends.
 func (a *Auth) FinishSignIn(ctx context.Context, r Request, back Return) (s SignedIn, err error) {
-	var u under
+	var u pendingSignIn
 	if !a.sealer.open(forSignIn, back.Cookie, &u) || !time.Now().Before(u.Until) ||
 		subtle.ConstantTimeCompare([]byte(u.State), []byte(back.State)) != 1 {
 		return s, a.notSignedIn(r, "The sign-in was not begun in this browser, or long ago")
@@ -180,7 +180,7 @@ func notKnown() error {
 var errNotVouched = errors.New("not vouched for")
 
 // identify asks the provider whom a code stands for.
-func (p *provider) identify(ctx context.Context, code string, u under) (who proof, err error) {
+func (p *provider) identify(ctx context.Context, code string, u pendingSignIn) (who proof, err error) {
 	known, err := p.get(ctx)
 	if err != nil {
 		return who, err

@@ -21,13 +21,13 @@ const GivenUp = "given up: "
 // may crash before the deployment has failed.
 const MaxDeploymentCrashes = 2
 
-// InstanceHistory is how a container that is wanted has fared.
+// InstanceHistory is what is known of an instance's runs so far.
 type InstanceHistory struct {
-	Crashes int           // in a row, without a good time in between
+	Crashes int           // in a row: a good time in between starts the count again
 	Last    *End          // how it last crashed; nil if that was not seen
-	Up      time.Duration // for how long it runs without a new start; 0 if it does not
-	Untold  int           // crashes that were not told yet
-	TellIn  time.Duration // until they may be told; 0 for now
+	Up      time.Duration // since its last start; 0 while it does not run
+	Untold  int           // crashes of which no event was recorded yet
+	TellIn  time.Duration // until the event may be recorded; 0 for now
 	Dead    string        // why it is to be restarted now; "" if it is not
 }
 
@@ -53,28 +53,30 @@ func (e *End) How() string {
 	return how
 }
 
-// tellCrashes puts what crashed before everything else that a plan does: the
-// engine may have started it again already. What is given up is told at once:
-// nothing comes after it.
+// tellCrashes puts a StepCrash before everything else in a plan, for each instance
+// with crashes of which no event was recorded yet: the engine may have started it
+// again already, so that nothing else shows that it crashed. Events of one service
+// have a pause between them (TellIn), except in the plan that gives the service up,
+// for no later one would tell.
 func tellCrashes(s Situation, p Plan) Plan {
 	var told []Step
 	last := slices.ContainsFunc(p.Steps, func(s Step) bool { return s.Event == berth.EventGaveUp })
 	for _, c := range s.Seen.Instances {
-		l := s.Histories[c.ID]
+		h := s.Histories[c.ID]
 		switch {
-		case l.Untold == 0 || !s.Stack.Run || endsByItself(s.Stack, c.Service):
-		case l.TellIn > 0 && !last:
+		case h.Untold == 0 || !s.Stack.Run || endsByItself(s.Stack, c.Service):
+		case h.TellIn > 0 && !last:
 			if p.Then == Done {
-				p.Then, p.After = Wait, l.TellIn
+				p.Then, p.After = Wait, h.TellIn
 			} else if p.Then == Wait && p.After > 0 {
-				p.After = min(p.After, l.TellIn)
+				p.After = min(p.After, h.TellIn)
 			}
 		default:
 			times := ""
-			if l.Untold > 1 {
-				times = fmt.Sprintf("crashed %d times, and last ", l.Untold)
+			if h.Untold > 1 {
+				times = fmt.Sprintf("crashed %d times, and last ", h.Untold)
 			}
-			told = append(told, Step{Kind: StepCrash, Container: c.ID, Reason: "service " + c.Service + " " + times + l.Last.How()})
+			told = append(told, Step{Kind: StepCrash, Container: c.ID, Reason: "service " + c.Service + " " + times + h.Last.How()})
 		}
 	}
 	if len(told) > 0 {
@@ -106,8 +108,8 @@ func Fresh(s Situation, c berth.Instance) bool {
 	return d != nil && (d.Type == berth.DeployRestart || d.Type == berth.DeployProvision || c.Generation >= s.Tenant.Generation)
 }
 
-// unfit says which service of a new version crashed too often for the
-// deployment to succeed, "" if none did.
+// unfit says which service of a new version crashed too often for the deployment
+// to succeed, "" if none did: MaxDeploymentCrashes, over all of its instances.
 func (t transition) unfit(s Situation) string {
 	crashes := map[string]int{}
 	for _, want := range t.stack.Instances() {
@@ -184,8 +186,9 @@ func (t transition) unresponsive(s Situation) (c berth.Instance, cause string) {
 	return berth.Instance{}, ""
 }
 
-// surrender gives services up whose containers crashed too often: those stay
-// down until somebody orders otherwise. The tenant's others are tended as ever.
+// surrender gives up the services whose containers crashed MaxCrashes times: these
+// stay down until an order says otherwise. The tenant's other services are kept
+// running as usual. During a deployment, the deployment fails instead.
 func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Instance) Plan {
 	c := crashed[0]
 	reason := fmt.Sprintf("service %s crashed %d times in a row, and last %s; read its logs, then start or deploy again", c.Service, s.Histories[c.ID].Crashes, s.Histories[c.ID].Last.How())

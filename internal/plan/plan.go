@@ -25,17 +25,17 @@ type Situation struct {
 	Adopted   bool                       // what compose made was taken back, or there was no such order
 	Applied   string                     // shape of the stack that was applied in this pass; "" for none
 	Restarted bool                       // what ran was stopped, or nothing ran, for Deployment
-	Named     bool                       // what was made beside is found by its name
+	Named     bool                       // what was made beside is found by its service's name inside the network
 	Drained   bool                       // no request is left where the route does not lead
 	Holding   bool                       // the edge keeps requests waiting
-	Proven    map[string]bool            // containers that were found well since they started, by id
+	Proven    map[string]bool            // containers that answered well once since they started, by id
 	Unready   map[string]string          // containers that are not well now, by id, each with its cause
 	Histories map[string]InstanceHistory // how containers fared, by id
 	Failure   *Failure                   // nil while nothing went wrong in this pass
 
 	Probe    *berth.Probe  // the worst of this pass's last round of probes; nil before the first
 	Well     time.Duration // for which all were, round after round, for Deployment
-	Relapses int           // rounds in a row since then in which not all were
+	Relapses int           // rounds of probes in a row, after all were well once, in which some were not
 	Observe  time.Duration // how long a new generation must be well before traffic moves to it
 	Waited   time.Duration // since patience with Deployment began, not counting Observe
 	Arrived  time.Duration // since traffic moved to what Deployment made; 0 if it has not

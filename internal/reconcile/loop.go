@@ -70,7 +70,7 @@ type Parts struct {
 	Secrets Secrets
 	Vitals  Vitals                 // may be nil: then nothing is known between passes
 	Ended   func(berth.Deployment) // may be nil; told of each deployment that is over, and must not block
-	Left    func()                 // may be nil; told that somebody is not of the fleet any more, and must not block
+	Left    func()                 // may be nil; called when a tenant has left the fleet, and must not block
 	Killed  func(org string)       // may be nil; told of each process that the kernel killed for want of memory, and must not block
 	Log     *slog.Logger
 }

@@ -42,7 +42,7 @@ type item struct {
 	due       time.Time          // when that is
 	failures  int
 	notBefore time.Time // back-off, which only an order overrides, and news now and then
-	spent     time.Time // until when the news that overrode it count
+	spent     time.Time // when all overrides of back-off by news will have been earned back; each costs backoffMost
 }
 
 const (
@@ -135,8 +135,9 @@ func (q *queue) addRateLimited(key string) {
 	}
 }
 
-// news brings the next pass forward, back-off included as long as that was not
-// done too often.
+// news brings the next pass forward, because something happened to the tenant. It
+// overrides back-off too, as often as a token bucket of newsMost allows, which
+// regains one each backoffMost.
 func (q *queue) news(key string, it *item, delay time.Duration) {
 	now := time.Now()
 	if until := it.notBefore; until.After(now.Add(delay)) {
