@@ -385,9 +385,10 @@ func (m *model) checkStack(n int, t berth.Tenant, seen berth.Observed) {
 		if c.Image != t.Spec.ImageDigest || c.Hash != seen.Instances[0].Hash {
 			m.t.Fatalf("tenant %d runs %s beside generation %d, which is %s", n, c.Image, t.Generation, t.Spec.ImageDigest)
 		}
-		if c.State == berth.InstanceRunning {
-			running++
+		if c.State != berth.InstanceRunning {
+			continue // it is compared when it starts
 		}
+		running++
 		if l := t.Spec.Limits; c.CPU == 0 || c.MemoryMB == 0 || c.CPU > l.CPU || c.MemoryMB > l.MemoryMB || float64(c.MemoryMB*t.Spec.Replicas) < 0.9*float64(l.MemoryMB) || len(c.Differs) > 0 {
 			m.t.Fatalf("tenant %d has an instance with %.2f cores and %d MB of its %+v, that differs in %v", n, c.CPU, c.MemoryMB, l, c.Differs)
 		}
