@@ -14,6 +14,7 @@ import (
 // The engine is in the middle of a change, so that the loop itself can take the
 // next order up only after it.
 func TestWhoAwaitsADeploymentHearsAtOnceThatItWasReplaced(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))

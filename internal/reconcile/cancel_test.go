@@ -28,6 +28,7 @@ func (w *world) wellAgain(n int, image string) {
 }
 
 func TestACancelledDeploymentLeavesWhatServedAsItWas(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -65,6 +66,7 @@ func TestACancelledDeploymentLeavesWhatServedAsItWas(t *testing.T) {
 }
 
 func TestRequestsAreHeldOnTheWayBackOfAReplacementThatIsCancelled(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.apply([]byte(singleData))
@@ -89,6 +91,7 @@ func TestRequestsAreHeldOnTheWayBackOfAReplacementThatIsCancelled(t *testing.T) 
 }
 
 func TestARestartThatIsCancelledInTheMiddleEndsWithWhatRan(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -116,6 +119,7 @@ func TestARestartThatIsCancelledInTheMiddleEndsWithWhatRan(t *testing.T) {
 }
 
 func TestAStopAndAStartCanBeCancelled(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -136,6 +140,7 @@ func TestAStopAndAStartCanBeCancelled(t *testing.T) {
 }
 
 func TestADeprovisionCanBeCancelledUntilItsRemovalBegins(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -170,6 +175,7 @@ func TestADeprovisionCanBeCancelledUntilItsRemovalBegins(t *testing.T) {
 }
 
 func TestAMigrationThatRanIsNotUndoneAndThatIsSaid(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		m.provisionProduct(true)
 		m.whole(imageV1)

@@ -14,6 +14,7 @@ import (
 
 // An order that replaced a provision nobody had taken up is cancelled.
 func TestCancelOfWhatReplacedAProvision(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"stop", "deprovision"} {
 		t.Run(how, func(t *testing.T) {
 			inBubble(t, func(w *world) {
@@ -52,6 +53,7 @@ func TestCancelOfWhatReplacedAProvision(t *testing.T) {
 }
 
 func TestSubnetsThatAllClash(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		var n atomic.Int32
@@ -83,6 +85,7 @@ func TestSubnetsThatAllClash(t *testing.T) {
 
 // What was cancelled had a version that shares its volume with nobody.
 func TestAVolumeIsNotSharedOnTheWayBackOfACancel(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		w := m.world
 		w.apply([]byte(strings.Replace(singleData, "x-berth: {", "x-berth: {volumes: {data: {shared: true}}, ", 1)))
@@ -107,6 +110,7 @@ func TestAVolumeIsNotSharedOnTheWayBackOfACancel(t *testing.T) {
 
 // A look fails just after Berth began anew in the middle of a deployment.
 func TestAFirstLookThatFailsCostsNoRequest(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.config.Observe = 5 * time.Minute
 		w.wire()

@@ -9,6 +9,7 @@ import (
 )
 
 func TestAnOOMIsNotHeldAgainstTheNextCrash(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := histories{byOrg: map[string]*tenantHistory{}}
 		never := func(berth.Instance) bool { return false }

@@ -56,6 +56,7 @@ func (w *world) crash(n, times int) {
 }
 
 func TestAContainerThatCrashesTooOftenIsGivenUpUntilItIsStartedAgain(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -88,9 +89,10 @@ func TestAContainerThatCrashesTooOftenIsGivenUpUntilItIsStartedAgain(t *testing.
 
 // An engine may start a container again, or put another one in its place.
 func TestCrashesCountWhateverContainerComesAfter(t *testing.T) {
+	t.Parallel()
 	for name, crash := range map[string]func(w *world, id string){
-		"started again": func(w *world, id string) { w.manual.Crash(t, id, 3) },
-		"replaced":      func(w *world, id string) { w.manual.End(t, id, 3, false) },
+		"started again": func(w *world, id string) { w.manual.Crash(w.t, id, 3) },
+		"replaced":      func(w *world, id string) { w.manual.End(w.t, id, 3, false) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(w *world) {
@@ -122,6 +124,7 @@ func TestCrashesCountWhateverContainerComesAfter(t *testing.T) {
 
 // An engine with controllers of its own does not miss what was removed by hand.
 func TestWhatIsRemovedByHandTenTimesDidNotCrash(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.engine.SetWillful(true)
 		w.run()
@@ -139,6 +142,7 @@ func TestWhatIsRemovedByHandTenTimesDidNotCrash(t *testing.T) {
 
 // However fast the engine starts it again.
 func TestACrashIsToldWithExitCodeAndLastLinesAndIsNoDrift(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -199,6 +203,7 @@ func TestAnEngineThatIsSlowOrFailsOnceLosesNoLastLines(t *testing.T) {
 }
 
 func TestFiveGoodMinutesMakeUpForCrashes(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -213,6 +218,7 @@ func TestFiveGoodMinutesMakeUpForCrashes(t *testing.T) {
 }
 
 func TestWhatIsNotReadyGetsNoRequestsUntilItIs(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -232,6 +238,7 @@ func TestWhatIsNotReadyGetsNoRequestsUntilItIs(t *testing.T) {
 }
 
 func TestOnlyTheReplicaThatIsNotReadyGetsNoRequests(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -250,6 +257,7 @@ func TestOnlyTheReplicaThatIsNotReadyGetsNoRequests(t *testing.T) {
 }
 
 func TestWhatGivesNoSignOfLifeIsRestartedLessAndLessOften(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -278,6 +286,7 @@ func TestWhatGivesNoSignOfLifeIsRestartedLessAndLessOften(t *testing.T) {
 
 // Whoever asks for the status in the middle of a restart must not find a failure.
 func TestALookInTheMiddleOfARestartFindsNoDrift(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -307,6 +316,7 @@ func TestALookInTheMiddleOfARestartFindsNoDrift(t *testing.T) {
 
 // Its address may be another tenant's as soon as its network is gone.
 func TestWhatIsRemovedIsNotWatchedAnyMore(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		var left atomic.Int32
 		w.left = func() { left.Add(1) }

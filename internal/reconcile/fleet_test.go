@@ -11,6 +11,7 @@ import (
 )
 
 func TestTheFleetIsTheSameListUntilSomethingChanges(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		defer w.stop()
@@ -37,6 +38,7 @@ func TestTheFleetIsTheSameListUntilSomethingChanges(t *testing.T) {
 // everything that it holds for each of them: once for all, and then for each only
 // what the tenant's own containers cost.
 func TestTheFirstPassesAfterAStartShareOneList(t *testing.T) {
+	t.Parallel()
 	const tenants = 20
 	for _, changed := range []bool{false, true} { // one of them, after the list
 		inBubble(t, func(w *world) {

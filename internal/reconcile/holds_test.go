@@ -16,6 +16,7 @@ import (
 
 // The way back ends well for nobody: what does not take requests stays unwell.
 func TestRequestsAreNotHeldForEverWhenTheWayBackStaysUnwell(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		m.provisionProduct(true)
 		m.whole(imageV1)
@@ -37,6 +38,7 @@ func TestRequestsAreNotHeldForEverWhenTheWayBackStaysUnwell(t *testing.T) {
 }
 
 func TestWhatRunsServesAgainWhenTheEngineGoesAwayBeforeItIsStopped(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.apply([]byte(singleData))
@@ -65,6 +67,7 @@ func TestWhatRunsServesAgainWhenTheEngineGoesAwayBeforeItIsStopped(t *testing.T)
 }
 
 func TestRequestsAreHeldAgainAfterACrashInTheMiddleOfAReplacement(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		m.apply([]byte(singleData))
 		m.provisionOf(2, "single")
@@ -99,6 +102,7 @@ func TestRequestsAreHeldAgainAfterACrashInTheMiddleOfAReplacement(t *testing.T) 
 }
 
 func TestAMainServiceThatIsRenamedMovesWithoutAGap(t *testing.T) {
+	t.Parallel()
 	for _, source := range []string{single, singleData} {
 		withProduct(t, func(m *model) {
 			m.apply([]byte(source))
@@ -118,6 +122,7 @@ func TestAMainServiceThatIsRenamedMovesWithoutAGap(t *testing.T) {
 }
 
 func TestAnEngineThatRefusesARemovalAtTheEndUndoesNothing(t *testing.T) {
+	t.Parallel()
 	for _, refusals := range []int32{1, 1000} {
 		t.Run(fmt.Sprint(refusals), func(t *testing.T) {
 			synctestProduct(t, 25*time.Second, func(m *model) {
@@ -145,6 +150,7 @@ func TestAnEngineThatRefusesARemovalAtTheEndUndoesNothing(t *testing.T) {
 }
 
 func TestATenantThatRunsWellServesAtOnceAfterAnOutageAndARestartOfBerth(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -171,6 +177,7 @@ func TestATenantThatRunsWellServesAtOnceAfterAnOutageAndARestartOfBerth(t *testi
 }
 
 func TestAServiceThatIsGivenUpKeepsNoOtherFromBeingMended(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		m.provisionProduct(true)
 		m.whole(imageV1)
@@ -207,6 +214,7 @@ func raise(mark *atomic.Int32, n int) {
 }
 
 func TestAVolumeThatBecomesSharedIsNotSharedWithTheVersionBefore(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.apply([]byte(singleData))
@@ -236,6 +244,7 @@ func TestAVolumeThatBecomesSharedIsNotSharedWithTheVersionBefore(t *testing.T) {
 }
 
 func TestAVolumeThatIsSharedNoMoreIsNotSharedOnTheWayBack(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.apply([]byte(strings.Replace(singleData, "x-berth: {", "x-berth: {volumes: {data: {shared: true}}, ", 1)))
@@ -264,6 +273,7 @@ func TestAVolumeThatIsSharedNoMoreIsNotSharedOnTheWayBack(t *testing.T) {
 // Two services write to a volume that they share, until a version of the app in
 // which only one of them does. That one needs no other version, and is down.
 func TestWhatIsLeftOfAnotherWriterKeepsNoServiceFromBeingStarted(t *testing.T) {
+	t.Parallel()
 	writer := "  worker:\n    image: app:1\n    user: \"1000:1000\"\n    command: [work]\n"
 	both := strings.Replace(singleData, "volumes: {data", writer+"    volumes: [\"data:/data\"]\nvolumes: {data", 1)
 	both = strings.Replace(both, "x-berth: {", "x-berth: {volumes: {data: {shared: true}}, ", 1)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestImagesThatNothingLeadsBackToAreCollectedAndNoOthers(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		pin := func(n int) string { return fmt.Sprintf("registry/app@sha256:%064d", n) }
 		const versions = 14

@@ -37,6 +37,7 @@ func (w *world) recordOf(volume string) (v berth.VolumeRecord, ok bool) {
 }
 
 func TestWhatAnImageKeepsIsRecordedAndHasOneWriterThroughDeployments(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		volume := keepingImages(w)
 		v, ok := w.recordOf(volume)
@@ -55,6 +56,7 @@ func TestWhatAnImageKeepsIsRecordedAndHasOneWriterThroughDeployments(t *testing.
 }
 
 func TestWhatAnImageKeepsIsKeptOrGoesWithTheTenantAsOrdered(t *testing.T) {
+	t.Parallel()
 	for order, there := range map[berth.VolumePolicy]bool{berth.VolumesKeep: true, berth.VolumesDelete: false} {
 		inBubble(t, func(w *world) {
 			volume := keepingImages(w)
@@ -68,6 +70,7 @@ func TestWhatAnImageKeepsIsKeptOrGoesWithTheTenantAsOrdered(t *testing.T) {
 }
 
 func TestATenantIsNotStartedOnAnEmptyVolumeOfItsImage(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		volume := keepingImages(w)
 		w.manual.Remove(t, "container", berth.ContainerName(orgID(1)))

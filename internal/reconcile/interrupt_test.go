@@ -13,6 +13,7 @@ import (
 )
 
 func TestARepeatedCallInterruptsNoPull(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -45,6 +46,7 @@ func TestARepeatedCallInterruptsNoPull(t *testing.T) {
 
 // It crashes while its restart waits to stop it; afterwards it is well but for one crash.
 func TestCrashesBeforeARestartAreNotItsOwn(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))

@@ -9,6 +9,7 @@ import (
 
 // However much waits that is urgent.
 func TestWhatIsUrgentStarvesNobody(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel() // ends who still waits

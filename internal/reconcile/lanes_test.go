@@ -62,6 +62,7 @@ func (h *hung) faults(ctx context.Context, s enginetest.Step) error {
 // health checks without an answer, an engine that can't say what there is. An
 // order to another tenant takes no longer than half as long again as alone.
 func TestWhatHangsHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		h := &hung{world: w}
 		w.config.Patience = 20 * time.Minute
@@ -159,6 +160,7 @@ func stubborn(op string, most int, long time.Duration) enginetest.Faults {
 }
 
 func TestNineThatIgnoreTheirStopSignalDelayNoOther(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		for n := range 10 {
@@ -179,6 +181,7 @@ func TestNineThatIgnoreTheirStopSignalDelayNoOther(t *testing.T) {
 }
 
 func TestEightSlowStartsDelayNoRepair(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(20, "app:1", true))
@@ -196,6 +199,7 @@ func TestEightSlowStartsDelayNoRepair(t *testing.T) {
 // A registry that gives nothing ends the deployment with its patience, and no
 // sooner than that a new order is taken up.
 func TestPatienceCountsDuringAPull(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -250,6 +254,7 @@ func TestARegistryThatTricklesEndsTheDeployment(t *testing.T) {
 }
 
 func TestAPullIsAbandonedWithItsOrder(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.config.Patience = time.Hour
 		w.wire()

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
 	"github.com/unite-hub/berth/internal/idempotency"
 	"github.com/unite-hub/berth/internal/store"
@@ -18,6 +17,7 @@ import (
 var ctx = context.Background()
 
 func TestATenantLivesItsLife(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		call := tenancy.Call{}
@@ -74,6 +74,7 @@ func TestATenantLivesItsLife(t *testing.T) {
 }
 
 func TestAStartStartsOnceAndARestartOnceMore(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		var starts atomic.Int32
 		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
@@ -103,6 +104,7 @@ func TestAStartStartsOnceAndARestartOnceMore(t *testing.T) {
 
 // Seed fault 6: the table says running, the engine knows better.
 func TestAContainerThatDiedIsNotAlreadyRunning(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -121,6 +123,7 @@ func TestAContainerThatDiedIsNotAlreadyRunning(t *testing.T) {
 }
 
 func TestProvisioningAgainFindsTheVolumesAndThePort(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -147,6 +150,7 @@ func TestProvisioningAgainFindsTheVolumesAndThePort(t *testing.T) {
 }
 
 func TestARollbackBringsBackTheExactImage(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -164,6 +168,7 @@ func TestARollbackBringsBackTheExactImage(t *testing.T) {
 }
 
 func TestAFailedDeploymentLeavesTheTenantAsItWas(t *testing.T) {
+	t.Parallel()
 	for _, image := range []string{"app:sick", "app:crash", "app:absent"} {
 		t.Run(strings.ReplaceAll(image, ":", " "), func(t *testing.T) {
 			inBubble(t, func(w *world) {
@@ -185,6 +190,7 @@ func TestAFailedDeploymentLeavesTheTenantAsItWas(t *testing.T) {
 }
 
 func TestAStopDoesNotWaitForADeploymentThatHangs(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -210,6 +216,7 @@ func TestAStopDoesNotWaitForADeploymentThatHangs(t *testing.T) {
 
 // Faults 13 and 15.
 func TestWhatIsRemovedByHandIsBackWithin15Seconds(t *testing.T) {
+	t.Parallel()
 	for kind, name := range map[string]string{"container": berth.ContainerName(orgID(1)), "network": berth.NetworkName(orgID(1))} {
 		t.Run(kind, func(t *testing.T) {
 			inBubble(t, func(w *world) {
@@ -232,6 +239,7 @@ func TestWhatIsRemovedByHandIsBackWithin15Seconds(t *testing.T) {
 
 // Fault 12: the fake's hints never come, because nothing watches.
 func TestAFullScanFindsWhatNoEventTold(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
 			if s.Op == "watch" {
@@ -249,6 +257,7 @@ func TestAFullScanFindsWhatNoEventTold(t *testing.T) {
 
 // Fault 14.
 func TestATenantWhoseDataIsMissingIsNotStartedOnEmptyVolumes(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -266,6 +275,7 @@ func TestATenantWhoseDataIsMissingIsNotStartedOnEmptyVolumes(t *testing.T) {
 
 // Fault 16.
 func TestAForeignContainerUnderOurNameIsReportedAndLeftAlone(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.manual.Add(t, "container", berth.ContainerName(orgID(1)), nil)
@@ -281,6 +291,7 @@ func TestAForeignContainerUnderOurNameIsReportedAndLeftAlone(t *testing.T) {
 
 // Fault 10.
 func TestAnEngineThatHangsLeavesTheAPIAnsweringAndNothingDestroyed(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -309,6 +320,7 @@ func TestAnEngineThatHangsLeavesTheAPIAnsweringAndNothingDestroyed(t *testing.T)
 
 // Seed fault 8.
 func TestATenantsURLNamesThePublicHost(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.publicHost = "tenants.example.com"
 		w.wire()
@@ -323,6 +335,7 @@ func TestATenantsURLNamesThePublicHost(t *testing.T) {
 // Fault 9: containers that lived through it are left alone, those that did not
 // are started once.
 func TestAnEngineThatRestartsCostsNoNeedlessRestart(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -346,6 +359,7 @@ func TestAnEngineThatRestartsCostsNoNeedlessRestart(t *testing.T) {
 
 // Fault 11.
 func TestOneTenantsTroubleIsItsOwn(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -367,6 +381,7 @@ func TestOneTenantsTroubleIsItsOwn(t *testing.T) {
 }
 
 func TestTwoHundredStartsDoNotMakeAStopWait(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(0, "app:1", true))
@@ -396,6 +411,7 @@ func TestTwoHundredStartsDoNotMakeAStopWait(t *testing.T) {
 
 // Fault 20.
 func TestAPortTakenLaterIsNamedAndTakenBackOnceFree(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -412,35 +428,11 @@ func TestAPortTakenLaterIsNamedAndTakenBackOnceFree(t *testing.T) {
 	})
 }
 
-func TestTheSweeperRemovesWhatCameAfterTheEnd(t *testing.T) {
-	inBubble(t, func(w *world) {
-		w.run()
-		w.completed(w.provision(1, "app:1", true))
-		info, seen := w.tenant(1), w.observed(1)
-		env := map[string]string{}
-		builtin, err := blueprint.New(berth.BlueprintVersion{Name: berth.BuiltinBlueprint, Version: 1, Source: blueprint.BuiltinSource()})
-		w.must(err)
-		stack, err := builtin.Stack(info, env, nil, 2)
-		w.must(err)
-		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep))
-		// A call that was cut off takes effect after all, behind the loop's back.
-		_, err = w.engine.Apply(ctx, stack)
-		w.must(err)
-		if len(w.observed(1).Instances) != len(seen.Instances) {
-			t.Fatal("there is nothing to sweep")
-		}
-		w.eventually(time.Minute, "it is swept", func() bool {
-			o := w.observed(1)
-			return len(o.Instances) == 0 && !o.Network
-		})
-		if got := w.observed(1).Volumes; len(got) != 3 {
-			t.Errorf("volumes were swept: %v are left", got)
-		}
-	})
-}
-
 func TestIdempotencyKeysAreForgottenAfterADay(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
+		w.config.ScanInterval = 10 * time.Minute // a day has 8,640 of the usual ones
+		w.wire()
 		w.run()
 		call := tenancy.Call{Request: idempotency.Request{Key: "k", Fingerprint: []byte("f"), Order: true}}
 		known := func() bool {
@@ -455,39 +447,6 @@ func TestIdempotencyKeysAreForgottenAfterADay(t *testing.T) {
 		<-time.After(3 * time.Hour)
 		if known() {
 			t.Error("known after a day")
-		}
-	})
-}
-
-func TestTheSweeperRemovesOnlyWhatATombstoneCovers(t *testing.T) {
-	inBubble(t, func(w *world) {
-		w.run()
-		w.completed(w.provision(1, "app:1", true))
-		seen := w.observed(1)
-		// A second Berth with the same keys and another database made this one:
-		// ours by its seal, unknown to our database.
-		other := newWorld(t, t.TempDir())
-		defer other.close()
-		other.engine = w.engine
-		other.wire()
-		other.run()
-		other.completed(other.provision(2, "app:1", true))
-		other.stop()
-		<-time.After(time.Minute)
-		if !w.running(2) {
-			t.Error("a container that our database does not know was removed")
-		}
-		events, _, err := w.service.Events(ctx, w.actor, "", store.Page{})
-		w.must(err)
-		quarantined := false
-		for _, e := range events {
-			quarantined = quarantined || e.Kind == "foreign" && e.OrganizationID == orgID(2) && strings.Contains(e.Message, "quarantined")
-		}
-		if !quarantined {
-			t.Errorf("it was not reported: %+v", events)
-		}
-		if len(seen.Instances) != len(w.observed(1).Instances) {
-			t.Error("a living tenant was swept")
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 // A stop that may take longer than any other operation of the engine has its
 // time, and the operation around it too.
 func TestAStopMayTakeAsLongAsTheBlueprintSays(t *testing.T) {
+	t.Parallel()
 	for name, order := range map[string]func(*world) (tenancy.Receipt, error){
 		"stop": func(w *world) (tenancy.Receipt, error) { return w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1)) },
 		"restart": func(w *world) (tenancy.Receipt, error) {
@@ -47,6 +48,7 @@ func TestAStopMayTakeAsLongAsTheBlueprintSays(t *testing.T) {
 }
 
 func TestARepairPullsAnImageThatWasPruned(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -62,6 +64,7 @@ func TestARepairPullsAnImageThatWasPruned(t *testing.T) {
 
 // What is changed by hand on a living instance is mended, whichever service it is of.
 func TestManualChangesAreMended(t *testing.T) {
+	t.Parallel()
 	for _, change := range []string{"cut-off", "join", "unlimit", "pause"} {
 		for _, service := range []string{"", "_worker_1"} {
 			t.Run(change+service, func(t *testing.T) {
@@ -85,6 +88,7 @@ func TestManualChangesAreMended(t *testing.T) {
 }
 
 func TestAVolumeThatARenamedContainerHoldsIsGivenToNobodyElse(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.apply([]byte(singleData))

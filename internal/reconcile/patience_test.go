@@ -12,6 +12,7 @@ import (
 // A registry that is out of order is asked again less and less often, but the
 // deployment still ends at its deadline.
 func TestADeploymentThatIsTriedAgainEndsAtItsDeadline(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -26,6 +27,7 @@ func TestADeploymentThatIsTriedAgainEndsAtItsDeadline(t *testing.T) {
 }
 
 func TestADeploymentThatHangsEndsAtItsDeadline(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.apply([]byte(strings.Replace(single, "x-berth: {", "x-berth: {health: {interval: 30s, timeout: 17s}, ", 1)))

@@ -194,6 +194,7 @@ func (w *world) asForetold(o order) {
 
 // What a dry run promises is what the order does, for each kind of order.
 func TestAnOrderTakesTheStepsThatADryRunForetold(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		blueprint string
 		observe   time.Duration
@@ -251,9 +252,11 @@ func (w *world) databaseImage() {
 
 // Orders in any sequence, as far as the tenant's state allows them.
 func TestRandomOrdersTakeTheStepsThatADryRunForetold(t *testing.T) {
+	t.Parallel()
 	sources := []string{single, singleData, product}
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, 10))
 			all := []order{deployOf("1", ""), deployOf("2", ""), scaleTo(1, 512), scaleTo(2, 1024), scaleTo(3, 768), rollsBack, starts, stops, restarts, renameTo("B"), renameTo("C")}
 			inBubble(t, func(w *world) {

@@ -12,6 +12,7 @@ import (
 // A pull that gets on for a while and fails, again and again: ten minutes of that
 // count for nothing, all else does.
 func TestPatienceEndsThoughEachAttemptGetsOn(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &pass{Loop: New(Config{}, Parts{}), soft: context.Background()}
 		p.Tenant.OrganizationID = "o"

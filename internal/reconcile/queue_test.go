@@ -17,6 +17,7 @@ import (
 const soon = 2 * time.Second
 
 func TestAServiceThatIsGivenUpDelaysNoRepair(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		m.provisionProduct(true)
 		m.whole(imageV1)
@@ -39,6 +40,7 @@ func TestAServiceThatIsGivenUpDelaysNoRepair(t *testing.T) {
 // A foreign container in the way is a final error: it is tried again once a
 // minute. That somebody took it away is a reason to look at once.
 func TestAFinalErrorDelaysNoLook(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -58,6 +60,7 @@ func TestAFinalErrorDelaysNoLook(t *testing.T) {
 // What a pass does that fails is news itself, and must not have it tried again
 // and again.
 func TestNewsOverrideBackOffOnlyNowAndThen(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -83,6 +86,7 @@ func TestNewsOverrideBackOffOnlyNowAndThen(t *testing.T) {
 // The engine's container dies while its tenant's pass waits for something else,
 // and the pass does not look again.
 func TestNewsDuringAPassAreNotLost(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.config.ScanInterval = time.Hour
 		w.wire()
@@ -109,6 +113,7 @@ func TestNewsDuringAPassAreNotLost(t *testing.T) {
 // A worker ends when an Apply has looked at it for the last time, and before that
 // returns. No scan comes to find it, and nobody asks a worker whether it is well.
 func TestNewsAtTheEndOfAnApplyAreNotLost(t *testing.T) {
+	t.Parallel()
 	worker := "  worker:\n    image: app:1\n    user: \"1000:1000\"\n    command: [work]\n"
 	inBubble(t, func(w *world) {
 		w.config.ScanInterval = time.Hour

@@ -40,6 +40,7 @@ func routeOf(n int) berth.Route {
 }
 
 func TestAChangeOfOneTenantHandsOverOneRoute(t *testing.T) {
+	t.Parallel()
 	e := &edgeFake{taken: map[int]bool{}}
 	r := newRoutes(e, 3)
 	var all []berth.Route
@@ -66,6 +67,7 @@ func TestAChangeOfOneTenantHandsOverOneRoute(t *testing.T) {
 }
 
 func TestAnEdgeThatLostItsRoutesGetsThemAll(t *testing.T) {
+	t.Parallel()
 	e := &edgeFake{taken: map[int]bool{}}
 	r := newRoutes(e, 0)
 	r.replace([]berth.Route{routeOf(1), routeOf(2)})
@@ -79,6 +81,7 @@ func TestAnEdgeThatLostItsRoutesGetsThemAll(t *testing.T) {
 }
 
 func TestARefusedRouteIsTriedAgainAloneAndForgottenOnceItIsInForce(t *testing.T) {
+	t.Parallel()
 	e := &edgeFake{taken: map[int]bool{2: true}}
 	r := newRoutes(e, 0)
 	r.replace([]berth.Route{routeOf(1), routeOf(2), routeOf(3)})

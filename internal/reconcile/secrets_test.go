@@ -30,6 +30,7 @@ func (w *world) provisionFiled(n int) {
 
 // No engine starts such a container: the loop does, with its secrets, and counts.
 func TestAServiceThatGetsSecretsAsFilesIsStartedByTheLoopUntilItIsGivenUp(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.provisionFiled(1)
@@ -50,6 +51,7 @@ func TestAServiceThatGetsSecretsAsFilesIsStartedByTheLoopUntilItIsGivenUp(t *tes
 }
 
 func TestAnotherValueOfASecretFileIsAnotherContainer(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.provisionFiled(1)

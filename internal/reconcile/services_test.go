@@ -106,6 +106,7 @@ func (m *model) whole(image string) {
 }
 
 func TestAMigrationRunsOncePerRelease(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		runs := 0
 		check := func(after string, more int) {
@@ -143,6 +144,7 @@ func TestAMigrationRunsOncePerRelease(t *testing.T) {
 }
 
 func TestAMigrationThatFailsMovesNothing(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		m.provisionProduct(true)
 		m.whole(imageV1)
@@ -169,6 +171,7 @@ func TestAMigrationThatFailsMovesNothing(t *testing.T) {
 
 // A first migration that failed is tried again by a start, which is no release.
 func TestAFirstMigrationThatFailedIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		d := m.done(m.service.Provision(ctx, m.actor, tenancy.Call{}, tenancy.Provision{
 			OrganizationID: orgID(1), Name: "Product", Blueprint: "product", Start: true, Environment: map[string]string{"MIGRATION": "3"},
@@ -195,6 +198,7 @@ func TestAFirstMigrationThatFailedIsTriedAgain(t *testing.T) {
 // clean run ends, the migration did not run more than once more than in a clean
 // run, and two generations never hold the database's volume.
 func TestACrashAtAnyStepOfAReleaseEndsWhereACleanOneEnds(t *testing.T) {
+	t.Parallel()
 	newDatabase := strings.Replace(product, "image: db:1", "image: db:1\n    command: [another]", 1)
 	for name, c := range map[string]struct {
 		blueprint, tag, image string
@@ -206,6 +210,7 @@ func TestACrashAtAnyStepOfAReleaseEndsWhereACleanOneEnds(t *testing.T) {
 		"a bad version with a database back": {newDatabase, "sick", imageV1, berth.DeploymentFailed, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for n := 1; ; n++ {
 				reached := false
 				t.Run(fmt.Sprint("step ", n), func(t *testing.T) {

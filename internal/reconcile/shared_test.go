@@ -18,6 +18,7 @@ import (
 // A database that does not answer for a moment, or a lease that may be over, is
 // not the tenant's trouble: nothing is recorded on its account.
 func TestWhoMayNotLeadBlamesNoTenant(t *testing.T) {
+	t.Parallel()
 	for _, code := range []berth.Code{berth.CodeNotLeading, berth.CodeOutcomeUnknown} {
 		t.Run(string(code), func(t *testing.T) {
 			inBubble(t, func(w *world) {
@@ -45,6 +46,7 @@ func TestWhoMayNotLeadBlamesNoTenant(t *testing.T) {
 // A tenant of before there were several control planes may have no engine of
 // its own yet, and volumes that were kept.
 func TestATenantWhoseVolumesAnotherEngineHoldsIsLeftToIt(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.config.EngineID = "fake-engine"
 		w.wire()
@@ -78,6 +80,7 @@ func TestATenantWhoseVolumesAnotherEngineHoldsIsLeftToIt(t *testing.T) {
 // Another engine in the place of the one that is led holds none of the tenants'
 // data: it counts as one that does not answer.
 func TestAnotherEngineInThePlaceOfTheOneThatIsLedIsNotUsed(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.config.EngineID = "fake-engine"
 		w.wire()
@@ -121,6 +124,7 @@ func (lost) Enqueue(string) {}
 // What ended a deployment elsewhere may leave another one open, or none: in both
 // the loop must not go on with the one that it carries out.
 func TestAnOrderTakenBackElsewhereIsHeardOfThoughItsRingIsLost(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(*world, *tenancy.Service) error{
 		"cancelled": func(w *world, s *tenancy.Service) error {
 			_, err := s.Cancel(ctx, w.actor, orgID(1))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/tenancy"
@@ -27,6 +28,7 @@ func (w *world) foreign() (list []string) {
 }
 
 func TestAForeignObjectIsToldOfOnceEver(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.manual.Add(t, "volume", "copied", map[string]string{berth.LabelTenantID: orgID(7), berth.LabelSeal: "x"})
@@ -45,6 +47,7 @@ func TestAForeignObjectIsToldOfOnceEver(t *testing.T) {
 
 // Another installation makes, renames and removes its containers as it likes.
 func TestWhatAnotherInstallationDoesIsNoEvent(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		stranger := w.engine.Stranger("another-installation")
@@ -67,6 +70,7 @@ func TestWhatAnotherInstallationDoesIsNoEvent(t *testing.T) {
 
 // The engine takes for ever to remove what a tenant left behind.
 func TestSweepingHoldsUpNoScan(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(2, "app:1", true))
@@ -99,5 +103,67 @@ func TestSweepingHoldsUpNoScan(t *testing.T) {
 		}
 		w.engine.SetFaults(nil)
 		w.eventually(10*time.Minute, "it is gone", func() bool { return len(w.observed(2).Instances) == 0 })
+	})
+}
+
+func TestTheSweeperRemovesWhatCameAfterTheEnd(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		info, seen := w.tenant(1), w.observed(1)
+		env := map[string]string{}
+		builtin, err := blueprint.New(berth.BlueprintVersion{Name: berth.BuiltinBlueprint, Version: 1, Source: blueprint.BuiltinSource()})
+		w.must(err)
+		stack, err := builtin.Stack(info, env, nil, 2)
+		w.must(err)
+		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep))
+		// A call that was cut off takes effect after all, behind the loop's back.
+		_, err = w.engine.Apply(ctx, stack)
+		w.must(err)
+		if len(w.observed(1).Instances) != len(seen.Instances) {
+			t.Fatal("there is nothing to sweep")
+		}
+		w.eventually(time.Minute, "it is swept", func() bool {
+			o := w.observed(1)
+			return len(o.Instances) == 0 && !o.Network
+		})
+		if got := w.observed(1).Volumes; len(got) != 3 {
+			t.Errorf("volumes were swept: %v are left", got)
+		}
+	})
+}
+
+func TestTheSweeperRemovesOnlyWhatATombstoneCovers(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		seen := w.observed(1)
+		// A second Berth with the same keys and another database made this one:
+		// ours by its seal, unknown to our database.
+		other := newWorld(t, t.TempDir())
+		defer other.close()
+		other.engine = w.engine
+		other.wire()
+		other.run()
+		other.completed(other.provision(2, "app:1", true))
+		other.stop()
+		<-time.After(time.Minute)
+		if !w.running(2) {
+			t.Error("a container that our database does not know was removed")
+		}
+		events, _, err := w.service.Events(ctx, w.actor, "", store.Page{})
+		w.must(err)
+		quarantined := false
+		for _, e := range events {
+			quarantined = quarantined || e.Kind == "foreign" && e.OrganizationID == orgID(2) && strings.Contains(e.Message, "quarantined")
+		}
+		if !quarantined {
+			t.Errorf("it was not reported: %+v", events)
+		}
+		if len(seen.Instances) != len(w.observed(1).Instances) {
+			t.Error("a living tenant was swept")
+		}
 	})
 }

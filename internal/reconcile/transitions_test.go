@@ -57,6 +57,7 @@ func bp(name string) *string { return &name }
 
 // The service that holds the unshared volume is renamed, web changes too.
 func TestAVolumeWhoseServiceIsRenamedHasOneWriter(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		m.provisionProduct(true)
 		m.whole(imageV1)
@@ -76,6 +77,7 @@ func TestAVolumeWhoseServiceIsRenamedHasOneWriter(t *testing.T) {
 // The main service is renamed.
 // Hold never ends when the way back has no image.
 func TestNobodyWaitsForAWayBackThatHasNoImage(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.apply([]byte(singleData))
@@ -98,6 +100,7 @@ func TestNobodyWaitsForAWayBackThatHasNoImage(t *testing.T) {
 // Hold never ends when an inside service stays unwell after the revert.
 // One of two replicas sick, Berth restarts.
 func TestOneSickReplicaCostsOnlyItselfWhenBerthBeginsAnew(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.completed(w.provision(1, "app:1", true))
@@ -124,6 +127,7 @@ func TestOneSickReplicaCostsOnlyItselfWhenBerthBeginsAnew(t *testing.T) {
 // Routes right after a restart of Berth.
 // Crash while a sick version stands beside.
 func TestABerthThatBeginsAnewLeadsToNothingUnproven(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.config.Patience = 10 * time.Minute
 		w.wire()
@@ -170,6 +174,7 @@ func synctestProduct(t *testing.T, observe time.Duration, f func(m *model)) {
 
 // A version that is sick in two rounds of three passes observation.
 func TestAVersionThatIsNeverWellForLongIsNotTaken(t *testing.T) {
+	t.Parallel()
 	synctestProduct(t, 15*time.Second, func(m *model) {
 		m.provisionProduct(true)
 		m.whole(imageV1)
@@ -201,6 +206,7 @@ func TestAVersionThatIsNeverWellForLongIsNotTaken(t *testing.T) {
 // A given up worker keeps everything else from being mended.
 // Moving an unshared volume from one service to another.
 func TestAVolumeThatMovesToAnotherServiceHasOneWriter(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		files := strings.Replace(product, "    ports: [\"3000\"]\n", "    ports: [\"3000\"]\n    volumes: [\"files:/files\"]\n", 1)
 		files = strings.Replace(files, "volumes: {data: {}}", "volumes: {data: {}, files: {}}", 1)
@@ -225,6 +231,7 @@ func TestAVolumeThatMovesToAnotherServiceHasOneWriter(t *testing.T) {
 // A crash between stop and start of a stop-first replacement.
 // A container that can't be stopped, while the rest of the engine works.
 func TestAContainerThatCanNotBeStoppedEndsTheDeploymentNotTheTenant(t *testing.T) {
+	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
 		w.apply([]byte(singleData))
@@ -272,6 +279,7 @@ func (w *world) watchRoute(n int) func() []string {
 
 // Replicas and image at once, by a rollback; and a network with no room.
 func TestReplicasAndImageChangeAtOnce(t *testing.T) {
+	t.Parallel()
 	for _, n := range [][2]int{{3, 1}, {1, 3}, {8, 8}, {1, 8}, {8, 1}} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			inBubble(t, func(w *world) {
@@ -302,6 +310,7 @@ func TestReplicasAndImageChangeAtOnce(t *testing.T) {
 
 // A service is added beside a change, in a small network.
 func TestAServiceIsAddedWhereThereIsHardlyRoom(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{4, 5, 6, 7} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			inBubble(t, func(w *world) {
@@ -324,6 +333,7 @@ func TestAServiceIsAddedWhereThereIsHardlyRoom(t *testing.T) {
 
 // The main service becomes another one, both stay.
 func TestTheMainServiceBecomesAnother(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		m.provisionProduct(true)
 		m.whole(imageV1)

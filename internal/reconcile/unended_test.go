@@ -13,6 +13,7 @@ import (
 // The rest waits for the database, and the tenant is recorded as stopped until it
 // runs: that is no success yet.
 func TestAStartIsNotCompletedWhileServicesWaitForOthers(t *testing.T) {
+	t.Parallel()
 	withProduct(t, func(m *model) {
 		m.provisionProduct(false)
 		db := "sha256:" + strings.Repeat("d", 64)

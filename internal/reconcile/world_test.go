@@ -248,11 +248,15 @@ func (w *world) observedWhileDown(n int) string {
 // eventually waits, in the bubble's time, until what is wanted holds.
 func (w *world) eventually(within time.Duration, what string, holds func() bool) {
 	w.t.Helper()
-	for deadline := time.Now().Add(within); !holds(); {
+	pause := 50 * time.Millisecond
+	for deadline, began := time.Now().Add(within), time.Now(); !holds(); {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("after %v, not yet: %s", within, what)
 		}
-		<-time.After(50 * time.Millisecond)
+		<-time.After(pause)
+		if time.Since(began) > 5*time.Second { // most that is waited for reads the database
+			pause = 250 * time.Millisecond
+		}
 	}
 }
 
