@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -76,9 +77,7 @@ var problems = sync.OnceFunc(func() {
 
 func newServer(c Config) *server {
 	problems()
-	if c.Recheck == 0 {
-		c.Recheck = DefaultRecheck
-	}
+	c.Recheck = cmp.Or(c.Recheck, DefaultRecheck)
 	s := &server{
 		Config: c, mux: http.NewServeMux(), limits: newLimits(c.Limits), underWay: newUnderWay(c.UnderWay), denials: newDenials(c.Denials),
 	}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"container/list"
 	"net/netip"
 	"sync"
@@ -43,13 +44,7 @@ type limit struct {
 }
 
 func newFailures(f Failures) *failures {
-	if f.Burst == 0 {
-		f.Burst = defaultBurst
-	}
-	if f.Every == 0 {
-		f.Every = defaultEvery
-	}
-	return &failures{burst: f.Burst, every: rate.Every(f.Every), recent: list.New(), byKey: map[string]*list.Element{}}
+	return &failures{burst: cmp.Or(f.Burst, defaultBurst), every: rate.Every(cmp.Or(f.Every, defaultEvery)), recent: list.New(), byKey: map[string]*list.Element{}}
 }
 
 // note counts a failure for each key and reports whether it was one too many

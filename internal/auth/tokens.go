@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -104,9 +105,7 @@ func (in *NewToken) complete(actor berth.Actor) error {
 		return berth.Errorf(berth.CodeInvalidRequest, "A token must expire in the future").WithField("expiresAt").
 			WithHint("leave it out for a token that does not expire; %s was given", in.ExpiresAt.Format(time.RFC3339))
 	}
-	if in.Role == "" {
-		in.Role = berth.RoleOperator
-	}
+	in.Role = cmp.Or(in.Role, berth.RoleOperator)
 	if in.OrganizationID == "" && in.Role != berth.RoleOperator {
 		in.OrganizationID = actor.OrganizationID
 	}

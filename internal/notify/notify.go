@@ -4,6 +4,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -57,12 +58,8 @@ type Dispatcher struct {
 
 // New returns a Dispatcher.
 func New(c Config) *Dispatcher {
-	if c.Poll == 0 {
-		c.Poll = time.Second
-	}
-	if c.Events == 0 {
-		c.Events = 90 * day
-	}
+	c.Poll = cmp.Or(c.Poll, time.Second)
+	c.Events = cmp.Or(c.Events, 90*day)
 	return &Dispatcher{Config: c, slots: make(chan struct{}, atOnce), done: make(chan string, atOnce)}
 }
 

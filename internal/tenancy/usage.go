@@ -248,34 +248,37 @@ func (s *Service) Usage(ctx context.Context, actor berth.Actor, ref string, span
 		all := []berth.Resolution{berth.ByDay, berth.ByHour, berth.ByMinute}
 		finer = all[slices.Index(all, out.Resolution):]
 	}
-	if out.Periods, err = s.periods(ctx, actor, out.Tenant.OrganizationID, finer, from, to); err != nil {
+	if out.Periods, err = s.periods(ctx, actor, out.Tenant.OrganizationID, finer, interval{from, to}); err != nil {
 		return UsageReport{}, err
 	}
 	out.Average = berth.AverageUsage(out.Periods)
 	return out, nil
 }
 
-// periods returns those of the first resolution that begin in [from, to); what
+// interval is [from, to).
+type interval struct{ from, to time.Time }
+
+// periods returns those of the first resolution that begin in an interval; what
 // lies before the first and after the last of them by the next resolution.
-func (s *Service) periods(ctx context.Context, actor berth.Actor, organizationID string, by []berth.Resolution, from, to time.Time) (list []berth.Usage, err error) {
-	if len(by) == 0 || !from.Before(to) {
+func (s *Service) periods(ctx context.Context, actor berth.Actor, organizationID string, by []berth.Resolution, in interval) (list []berth.Usage, err error) {
+	if len(by) == 0 || !in.from.Before(in.to) {
 		return nil, nil
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) (err error) {
-		list, err = tx.ListUsage(ctx, organizationID, by[0], from, to, mostPeriods+1)
+		list, err = tx.ListUsage(ctx, organizationID, by[0], in.from, in.to, mostPeriods+1)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	if len(list) == 0 {
-		return s.periods(ctx, actor, organizationID, by[1:], from, to)
+		return s.periods(ctx, actor, organizationID, by[1:], in)
 	}
-	before, err := s.periods(ctx, actor, organizationID, by[1:], from, list[0].Start)
+	before, err := s.periods(ctx, actor, organizationID, by[1:], interval{in.from, list[0].Start})
 	if err != nil {
 		return nil, err
 	}
-	after, err := s.periods(ctx, actor, organizationID, by[1:], list[len(list)-1].End, to)
+	after, err := s.periods(ctx, actor, organizationID, by[1:], interval{list[len(list)-1].End, in.to})
 	return slices.Concat(before, list, after), err
 }
 
