@@ -90,7 +90,6 @@ const (
 // It only gets shorter.
 var manyParameters = map[string]bool{
 	"internal/api finish": true, "internal/api mutation": true,
-	"internal/tenancy periods": true,
 	"internal/store ListUsage": true, "internal/store/sqlite ListUsage": true, "internal/store/postgres ListUsage": true,
 }
 
