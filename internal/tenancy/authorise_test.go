@@ -81,3 +81,48 @@ func TestToReadAsksTheDatabaseNothingMore(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatOneMayNotOrderOneMayNotCancel(t *testing.T) {
+	for typ, scope := range map[berth.DeploymentType]berth.Scopes{
+		berth.DeployStop: berth.ScopeStop, berth.DeployRestart: berth.ScopeStart, berth.DeployScale: berth.ScopeConfigure, berth.DeployConfig: berth.ScopeConfigure,
+		berth.DeployUpdate: 0, berth.DeployRollback: 0,
+	} {
+		service, s := fleet(t, 1, func(c *tenancy.Config, p *tenancy.Parts) {
+			c.ComposePath, p.Loop = func(string) string { return "" }, deaf{}
+		})
+		order := func(allowed berth.Scopes) {
+			err := s.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
+				tenant, err := tx.Tenant(t.Context(), org(1))
+				if err == nil {
+					err = tx.PutOrganization(t.Context(), berth.Organization{ID: org(1), Name: "One", SelfService: allowed, CreatedAt: noon})
+				}
+				if _, busy, _ := tx.OpenDeployment(t.Context(), org(1)); err != nil || busy {
+					return err
+				}
+				return tx.InsertDeployment(t.Context(), berth.Deployment{
+					ID: berth.NewID(), TenantID: tenant.ID, OrganizationID: org(1), Type: typ, Status: berth.DeploymentPending, Generation: 2,
+					Previous: &tenant.Spec, New: tenant.Spec, Want: tenant.Want, PreviousWant: tenant.Want, Volumes: berth.VolumesKeep, CreatedAt: noon,
+				})
+			})
+			if err != nil {
+				t.Fatal(typ, err)
+			}
+		}
+		admin := berth.Actor{ID: "a", Role: berth.RoleAdmin, OrganizationID: org(1)}
+		if scope != 0 {
+			order(berth.SelfService &^ scope)
+			if _, err := service.Cancel(t.Context(), admin, org(1)); !berth.Is(err, berth.CodeSelfServiceDenied) {
+				t.Errorf("%s, which its people may not order, cancelled by its admin: %v", typ, err)
+			}
+		}
+		order(berth.ScopeDeploy | scope)
+		if _, err := service.Cancel(t.Context(), admin, org(1)); err != nil && !berth.Is(err, berth.CodeNothingUnderWay) {
+			t.Errorf("%s: %v", typ, err)
+		}
+	}
+}
+
+// deaf is a loop that takes orders, and does nothing.
+type deaf struct{ tenancy.Loop }
+
+func (deaf) Enqueue(string) {}

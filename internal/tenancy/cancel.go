@@ -21,7 +21,7 @@ type Cancelled struct {
 
 // Cancel takes the order back that is under way. The tenant goes back to what it
 // was before, the same way as after a deployment that failed. Who may deploy may
-// cancel; a deprovision only who may order one.
+// cancel what they may order: an operator's stop or limits are not theirs to take back.
 func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Cancelled, error) {
 	var out Cancelled
 	err := s.store.InTx(ctx, actor, func(tx store.Tx) error {
@@ -33,8 +33,8 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Ca
 		if err != nil {
 			return err
 		}
-		if open.Type == berth.DeployDeprovision && busy {
-			if err := authorise(ctx, tx, actor, action.Deprovision, t.OrganizationID); err != nil {
+		if busy {
+			if err := authorise(ctx, tx, actor, ordering(open), t.OrganizationID); err != nil {
 				return err
 			}
 		}
@@ -66,6 +66,27 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Ca
 	}
 	s.loop.Enqueue(out.Tenant.OrganizationID)
 	return out, nil
+}
+
+// ordering is the action that a deployment was ordered by: to take an order back
+// decides what it decided.
+func ordering(d berth.Deployment) action.Action {
+	switch d.Type {
+	case berth.DeployStop:
+		return action.Stop
+	case berth.DeployRestart:
+		if d.Adopt {
+			return action.Adopt
+		}
+		return action.Start // a restart takes the same
+	case berth.DeployScale:
+		return action.Scale
+	case berth.DeployConfig:
+		return action.Configure
+	case berth.DeployDeprovision:
+		return action.Deprovision
+	}
+	return action.Deploy
 }
 
 // cancellable refuses what can't be taken back.
