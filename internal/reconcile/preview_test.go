@@ -39,12 +39,6 @@ func scaleTo(replicas, memory int) order {
 	}}
 }
 
-func configureTo(value string) order {
-	return order{"configure " + value, func(w *world, call tenancy.Call) (tenancy.Receipt, error) {
-		return w.service.Configure(ctx, w.actor, call, orgID(1), tenancy.Configure{Environment: map[string]*string{"A": &value}})
-	}}
-}
-
 func renameTo(name string) order {
 	return order{"rename to " + name, func(w *world, call tenancy.Call) (tenancy.Receipt, error) {
 		return w.service.Configure(ctx, w.actor, call, orgID(1), tenancy.Configure{Name: &name})

@@ -51,7 +51,8 @@ func (e *Engine) Observe(ctx context.Context, organizationID string) (berth.Obse
 		return berth.Observed{}, err
 	}
 	o := h.observed(organizationID, f)
-	return o, e.inspectAll(ctx, &o, f)
+	err = e.inspectAll(ctx, &o, f)
+	return o, err
 }
 
 // Inspect looks closer at what a list showed of a tenant.
@@ -84,7 +85,8 @@ func (e *Engine) ObserveInstances(ctx context.Context, organizationID string) (b
 	h := e.sort(all)
 	h.foreign = nil
 	o := h.observed(organizationID, f)
-	return o, e.inspectAll(ctx, &o, f)
+	err = e.inspectAll(ctx, &o, f)
+	return o, err
 }
 
 // List looks at everything that carries the tenant label, with three calls.
