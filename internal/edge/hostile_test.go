@@ -204,8 +204,10 @@ func TestUpgradedConnectionsAreCounted(t *testing.T) {
 		_, _ = io.Copy(c, c)
 	}))
 	apply(t, e, r)
+	clients := 0
 	open := func() (net.Conn, *http.Response) {
-		c := dial(t, port)
+		clients++ // one client may take no more than it leaves
+		c := from(t, fmt.Sprintf("127.0.1.%d", clients%250+1), port)
 		io.WriteString(c, upgrade)
 		res, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {
