@@ -167,6 +167,9 @@ func (e *Edge) Run(ctx context.Context) error {
 	open := e.byPort
 	e.byPort, e.byOrg = nil, nil
 	close(e.ending)
+	for _, l := range open {
+		l.beginClosing()
+	}
 	e.mu.Unlock()
 
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.opts.DrainDeadline)

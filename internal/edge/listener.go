@@ -134,12 +134,16 @@ func (l *listener) close() {
 	_ = l.raw.Close()
 }
 
-// closeAfterBacklog stops listening once what waits to be accepted is accepted.
-// A client whose connection is half made when new ones are turned away may be
-// reset.
-func (l *listener) closeAfterBacklog() {
+// beginClosing makes every answer from here on the last of its connection.
+func (l *listener) beginClosing() {
 	l.lastAccept = time.Now().Add(backlogMost)
 	l.closing.Store(true)
+}
+
+// closeAfterBacklog stops listening once what waits to be accepted is accepted.
+// A client whose connection is half made when new ones are turned away may be
+// reset. beginClosing comes before.
+func (l *listener) closeAfterBacklog() {
 	l.control(turnAway)
 	_ = l.raw.SetDeadline(time.Now().Add(backlog))
 	<-l.served

@@ -73,10 +73,12 @@ func TestALeaderThatWasStoppedForAWhileDoesNothingAnyMore(t *testing.T) {
 		status, body := ask(s.Ctx, one.ExternalPort)
 		return status == 200 && strings.Contains(body, `"2"`)
 	})
+	// It leads the installation too, and may find out about that first.
+	s.Eventually(20*time.Second, "a does not lead its engine", func() bool { return !a.leads() })
+	s.Eventually(30*time.Second, "one container is left", func() bool { return len(s.containers(orgOf(one))) == 1 })
 	if a.leads() {
 		t.Error("a leads again")
 	}
-	s.Eventually(30*time.Second, "one container is left", func() bool { return len(s.containers(orgOf(one))) == 1 })
 }
 
 func TestTrafficGoesOnWhileTheDatabaseIsPausedAndKilled(t *testing.T) {
