@@ -122,6 +122,26 @@ func TestWhatOneMayNotOrderOneMayNotCancel(t *testing.T) {
 	}
 }
 
+// Whoever orders it again with the other word would be told that it is done.
+func TestADeprovisionThatIsUnderWayKeepsItsWordOnVolumes(t *testing.T) {
+	service, _ := fleet(t, 1, func(c *tenancy.Config, p *tenancy.Parts) {
+		c.ComposePath, p.Loop = func(string) string { return "" }, deaf{}
+	})
+	order := func(volumes berth.VolumePolicy) error {
+		_, err := service.Deprovision(t.Context(), berth.System(), tenancy.Call{}, org(1), volumes)
+		return err
+	}
+	if err := order(berth.VolumesDelete); err != nil {
+		t.Fatal(err)
+	}
+	if err := order(berth.VolumesDelete); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	if err := order(berth.VolumesKeep); !berth.Is(err, berth.CodeDeprovisioning) {
+		t.Errorf("keep, while they are deleted: %v", err)
+	}
+}
+
 // deaf is a loop that takes orders, and does nothing.
 type deaf struct{ tenancy.Loop }
 

@@ -63,6 +63,14 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 			return err
 		}
 		if busy && open.Type == berth.DeployDeprovision && o == berth.OrderDeprovision {
+			again, gone := open, t
+			if err := what.do(tx, &gone, &again); err != nil {
+				return err
+			}
+			if again.Volumes != open.Volumes {
+				return berth.Errorf(berth.CodeDeprovisioning, "A deprovision of this tenant is under way, which is to %s its volumes", open.Volumes).
+					WithField("volumes").WithHint("take it back (berth cancel), then order what you want; %s was given", berth.Quote(string(again.Volumes)))
+			}
 			r, repeated = s.receipt(t, open), true
 			return nil
 		}
