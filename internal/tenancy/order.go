@@ -63,13 +63,8 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 			return err
 		}
 		if busy && open.Type == berth.DeployDeprovision && o == berth.OrderDeprovision {
-			again, gone := open, t
-			if err := what.do(tx, &gone, &again); err != nil {
+			if err := sameVolumes(tx, what, t, open); err != nil {
 				return err
-			}
-			if again.Volumes != open.Volumes {
-				return berth.Errorf(berth.CodeDeprovisioning, "A deprovision of this tenant is under way, which is to %s its volumes", open.Volumes).
-					WithField("volumes").WithHint("take it back (berth cancel), then order what you want; %s was given", berth.Quote(string(again.Volumes)))
 			}
 			r, repeated = s.receipt(t, open), true
 			return nil
@@ -109,6 +104,17 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		s.loop.Enqueue(r.Tenant.OrganizationID)
 	}
 	return r, nil
+}
+
+// sameVolumes refuses a deprovision that says otherwise of the volumes than the
+// one under way, as which it would be answered.
+func sameVolumes(tx store.Tx, what ordered, t berth.Tenant, open berth.Deployment) error {
+	again := open
+	if err := what.do(tx, &t, &again); err != nil || again.Volumes == open.Volumes {
+		return err
+	}
+	return berth.Errorf(berth.CodeDeprovisioning, "A deprovision of this tenant is under way, which is to %s its volumes", open.Volumes).
+		WithField("volumes").WithHint("take it back (berth cancel), then order what you want; %s was given", berth.Quote(string(again.Volumes)))
 }
 
 // link has the caller's trace show the deployment, before the loop gets there.
