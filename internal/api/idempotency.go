@@ -95,7 +95,8 @@ func (s *server) once(order bool) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		if err != nil {
-			s.Log.Warn("answer could not be remembered", "operation", hctx.Operation().OperationID, "error", err)
+			at := hctx.URL() // it names the tenant
+			s.Log.Warn("answer could not be remembered", "operation", hctx.Operation().OperationID, "path", at.Path, "error", err)
 		}
 		k.answer(*a)
 	}

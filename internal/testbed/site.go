@@ -86,11 +86,18 @@ func (s *Site) Eventually(within time.Duration, what string, holds func() bool) 
 
 // Ask does one request. The status is 0 if there was no answer.
 func (s *Site) Ask(method, url, body string) (status int, answer string) {
-	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Ctx, 15*time.Second*Crowded)
 	defer cancel()
+	return Ask(ctx, method, url, body)
+}
+
+// Ask does one request. The status is 0 if there was no answer, which is then the
+// error.
+func Ask(ctx context.Context, method, url, body string) (status int, answer string) {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	s.Must(err)
+	if err != nil {
+		return 0, err.Error()
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, err.Error()

@@ -107,11 +107,6 @@ func DeliveryColumns(d *berth.Delivery) []any {
 		Text(&d.Error), InMilliseconds(&d.Duration), Time(&d.NextAt), Text(&d.State)}
 }
 
-// SealedColumns are where a sealed value's columns go.
-func SealedColumns(s *store.Sealed) []any {
-	return []any{&s.Kind, &s.ID, Text(&s.OrganizationID), &s.Name, &s.Ciphertext}
-}
-
 // Encoding is how a database takes the two kinds of value that databases differ in.
 type Encoding struct {
 	Time func(time.Time) any
