@@ -202,3 +202,10 @@ func Quote(s string) string {
 	}
 	return strconv.Quote(s)
 }
+
+// OtherEngine is why a control plane can't look at a tenant of an engine that it
+// does not reach.
+func OtherEngine(engineID string) *Error {
+	return Errorf(CodeEngineUnavailable, "The tenant runs on engine %s, which this control plane does not reach", engineID).
+		WithHint("ask the control plane of that engine")
+}

@@ -114,8 +114,7 @@ func (v *View) reaches(ctx context.Context, organizationID string) error {
 	if err != nil || t.EngineID == "" || t.EngineID == info.ID {
 		return err
 	}
-	return berth.Errorf(berth.CodeEngineUnavailable, "The tenant runs on engine %s, which this control plane does not reach", t.EngineID).
-		WithHint("ask the control plane of that engine").WithOp("look at tenant", organizationID)
+	return berth.OtherEngine(t.EngineID).WithOp("look at tenant", organizationID)
 }
 
 // Progress implements tenancy.Loop.

@@ -33,8 +33,7 @@ func (v *Previewer) Preview(ctx context.Context, t berth.Tenant, d berth.Deploym
 		return berth.Forecast{}, err
 	}
 	if t.EngineID != "" && t.EngineID != info.ID {
-		return berth.Forecast{}, berth.Errorf(berth.CodeEngineUnavailable, "The tenant runs on engine %s, which this control plane does not reach", t.EngineID).
-			WithHint("ask the control plane of that engine").WithOp("preview order", t.OrganizationID)
+		return berth.Forecast{}, berth.OtherEngine(t.EngineID).WithOp("preview order", t.OrganizationID)
 	}
 	p.breaker.set(info)
 	p.Tenant, p.Deployment = t, &d
