@@ -137,6 +137,15 @@ func TestAnOrderThatOutlastsTheWaitIsNotWaitedForTwice(t *testing.T) {
 	}
 }
 
+// To cancel a provision is refused.
+func TestAProvisionThatOutlastsTheWaitSaysHowItIsTakenBack(t *testing.T) {
+	r := run{t: t}
+	code := r.berth(&slow{polls: 1 << 20, pending: pulling}, "provision", "--org", "550e8400-e29b-41d4-a716-446655440001", "--name", "Acme", "--wait", "1")
+	if code != 6 || !strings.Contains(r.stderr.String(), "take it back with: berth deprovision ") {
+		t.Errorf("exit %d, stderr %q", code, &r.stderr)
+	}
+}
+
 func TestCtrlCEndsTheWaitAndSaysThatTheOrderStands(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()

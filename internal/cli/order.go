@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ type outcome struct {
 	org        string
 	deployment string
 	done       bool
+	undo       string // the command that takes it back, if it is not cancel
 }
 
 // longestWait is the default too: a command must not end well because it looked
@@ -49,24 +51,24 @@ func (a *app) order(ctx context.Context, do func(context.Context, *client.Client
 		if err != nil || out.done {
 			return out, err
 		}
-		if a.follow(ctx, c, out, end) == interrupted {
-			return out, fmt.Errorf("interrupted: the order stands; %s", waysOn(out.org))
+		if a.follow(ctx, c, out, end); ctx.Err() != nil {
+			return out, errors.New("interrupted: the order stands; " + waysOn(out))
 		}
 	}
 	out, err := await(ctx, c, key, end, do)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return out, errors.New("interrupted: if the order was taken, it stands; " + waysOn("ORG"))
+		return out, errors.New("interrupted: if the order was taken, it stands; " + waysOn(outcome{org: "ORG", undo: out.undo}))
 	case err == nil && !out.done:
 		a.pending = a.wait > 0 // who does not wait asks for no verdict
-		_, _ = fmt.Fprintf(a.Stderr, "still under way; %s\n", waysOn(out.org))
+		_, _ = fmt.Fprintf(a.Stderr, "still under way; %s\n", waysOn(out))
 	}
 	return out, err
 }
 
 // waysOn is what can be done about an order that is under way.
-func waysOn(org string) string {
-	return fmt.Sprintf("follow it with: berth deployments %[1]s; take it back with: berth cancel %[1]s", org)
+func waysOn(out outcome) string {
+	return fmt.Sprintf("follow it with: berth deployments %[1]s; take it back with: berth %[2]s %[1]s", out.org, cmp.Or(out.undo, "cancel"))
 }
 
 // await sends the order until the answer tells how it ended, or the wait is over.
@@ -87,29 +89,17 @@ func await(ctx context.Context, c *client.Client, key string, end time.Time, do 
 	}
 }
 
-// followed is why following a deployment ended.
-type followed int
-
-const (
-	ended followed = iota
-	expired
-	interrupted
-)
-
 const followPause = 200 * time.Millisecond
 
 // follow shows how far a deployment has come, until it is over or the waiting
 // is.
-func (a *app) follow(ctx context.Context, c *client.Client, out outcome, end time.Time) followed {
+func (a *app) follow(ctx context.Context, c *client.Client, out outcome, end time.Time) {
 	defer func() { _, _ = fmt.Fprint(a.Stderr, "\r\x1b[K") }()
 	begin := time.Now()
 	for time.Now().Before(end) {
 		d, err := c.Deployment(ctx, out.org, out.deployment)
-		switch {
-		case ctx.Err() != nil:
-			return interrupted
-		case err != nil || d.Over():
-			return ended
+		if ctx.Err() != nil || err != nil || d.Over() {
+			return
 		}
 		_, _ = fmt.Fprintf(a.Stderr, "\r\x1b[K%s", progressLine(d, time.Since(begin)))
 		select {
@@ -117,7 +107,6 @@ func (a *app) follow(ctx context.Context, c *client.Client, out outcome, end tim
 		case <-time.After(followPause):
 		}
 	}
-	return expired
 }
 
 func progressLine(d client.Deployment, since time.Duration) string {

@@ -51,7 +51,7 @@ func (a *app) provisionCommand() *cobra.Command {
 		var made client.Provisioned
 		_, err = a.order(cmd.Context(), func(ctx context.Context, c *client.Client, call client.Call) (outcome, error) {
 			made, err = c.Provision(ctx, p, call)
-			return outcome{org: made.OrganizationID, deployment: made.DeploymentID, done: made.Done}, err
+			return outcome{org: made.OrganizationID, deployment: made.DeploymentID, done: made.Done, undo: "deprovision"}, err
 		})
 		if err != nil {
 			return err
