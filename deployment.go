@@ -118,7 +118,7 @@ func (d Deployment) EnvironmentChanged() []string {
 	return changed
 }
 
-// Makes reports whether d may need containers that are not there yet, and with
+// Makes reports whether d may need instances that are not there yet, and with
 // them its images.
 func (d Deployment) Makes() bool {
 	switch d.Type {
@@ -142,7 +142,7 @@ const (
 type VolumeRecord struct {
 	OrganizationID string
 	Name           string // in the engine
-	Mount          string // path in the container
+	Mount          string // path inside its instances
 	EngineID       string
 	CreatedAt      time.Time // when it was first seen to exist; zero before: recorded ahead of being made
 	KeptAt         time.Time // when its tenant was deprovisioned without it; zero while in use

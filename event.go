@@ -13,7 +13,7 @@ const (
 	EventRecovered        = "recovered"         // it was not well, and is again
 	EventOOM              = "oom"               // the kernel killed a process for want of memory
 	EventDisk             = "disk"              // it holds more than its limit, or nearly
-	EventCrashed          = "crashed"           // a container ended by itself that should run
+	EventCrashed          = "crashed"           // an instance ended by itself that should run
 	EventGaveUp           = "gave_up"           // it crashed too often to be started again
 	EventChanged          = "changed"           // by a client of the database, not through Berth
 )

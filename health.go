@@ -14,7 +14,7 @@ const (
 	ProbeTimeout   ProbeStatus = "timeout" // only when the deadline passed
 )
 
-// ProbeKind is how a container is asked.
+// ProbeKind is how an instance is asked.
 type ProbeKind string
 
 const (
@@ -29,7 +29,7 @@ type HealthCheck struct {
 	Path        string // of ProbeHTTP
 	Interval    time.Duration
 	Timeout     time.Duration // of one probe, from dial to the end of the body
-	Retries     int           // probes in a row that must fail before the container counts as unready
+	Retries     int           // probes in a row that must fail before the instance counts as unready
 	StartPeriod time.Duration // after a start, in which failures do not count
 
 	Kind      ProbeKind         `json:",omitempty"` // "" is ProbeHTTP
@@ -84,8 +84,8 @@ func (c HealthCheck) Accepts(status int) bool {
 	return status >= least && status <= most
 }
 
-// Vital is how a container that runs does, as its probes in a row say.
-// Start-up, readiness and liveness are three things: a container is Started
+// Vital is how an instance that runs does, as its probes in a row say.
+// Start-up, readiness and liveness are three things: an instance is Started
 // once a probe succeeded or its start period is over, Ready as long as fewer
 // than HealthCheck.Retries probes in a row failed since, and Dead when it gave
 // no sign of life at all for twice as many.
@@ -97,7 +97,7 @@ type Vital struct {
 	Last    Probe
 }
 
-// Member is one running container of the fleet, as the loop last saw it.
+// Member is one running instance of the fleet, as the loop last saw it.
 type Member struct {
 	OrganizationID string
 	Instance       Instance
@@ -201,12 +201,12 @@ func (c HealthCheck) Ask(i Instance, at time.Time, probe func(netip.AddrPort) Pr
 	return probe(i.Address), true
 }
 
-// engineProbe turns what the engine's own health check of a container says into a
+// engineProbe turns what the engine's own health check of an instance says into a
 // probe. ok is false while that check has not come to a result: there is
 // nothing to judge.
 //
 // An engine says "unhealthy" of a program that answers badly and of one that
-// hangs alike, so it is no sign of life. A container without a check of its
+// hangs alike, so it is no sign of life. An instance without a check of its
 // own is unready, never dead: a restart would not bring it one.
 func engineProbe(c Instance, at time.Time) (p Probe, ok bool) {
 	p = Probe{

@@ -6,8 +6,8 @@ type Status string
 const (
 	StatusPending        Status = "pending"        // recorded; nothing done yet
 	StatusProvisioning   Status = "provisioning"   // its first stack is being made
-	StatusRunning        Status = "running"        // its containers run
-	StatusStopped        Status = "stopped"        // its containers exist and do not run, as asked
+	StatusRunning        Status = "running"        // its instances run
+	StatusStopped        Status = "stopped"        // its instances exist and do not run, as asked
 	StatusSleeping       Status = "sleeping"       // stopped by Berth, to be woken by a request
 	StatusFailed         Status = "failed"         // should run and does not; Cause says why
 	StatusDeprovisioning Status = "deprovisioning" // being removed; ends in a tombstone

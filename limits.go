@@ -20,7 +20,7 @@ const (
 	DefaultDisk  = 2048
 )
 
-// Limits bound what one container of a tenant may use.
+// Limits bound what one instance of a tenant may use.
 type Limits struct {
 	CPU      float64 // cores, in hundredths
 	MemoryMB int

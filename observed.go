@@ -15,7 +15,7 @@ type Observed struct {
 	Foreign        []Foreign    // what carries the tenant's names or labels without proof
 }
 
-// InstanceState is an engine-neutral summary of a container's state.
+// InstanceState is an engine-neutral summary of an instance's state.
 type InstanceState string
 
 const (
@@ -27,7 +27,7 @@ const (
 	InstanceUnknown    InstanceState = "unknown" // nothing destructive happens on it
 )
 
-// InstanceHealth is what the engine's own health check of a container says.
+// InstanceHealth is what the engine's own health check of an instance says.
 type InstanceHealth string
 
 const (
@@ -59,7 +59,7 @@ type Instance struct {
 	Unattended bool
 
 	// Address is where the edge reaches the service's port; the zero value
-	// while the container does not run.
+	// while the instance does not run.
 	Address netip.AddrPort
 
 	// Writes names the volumes that it may write to, sorted.
@@ -88,7 +88,7 @@ func (c Instance) Slot() Slot { return Slot{c.Service, c.Replica} }
 // Foreign is an object that stands where one of ours would, or carries our
 // labels, and can't be proven ours. It is reported, never touched.
 type Foreign struct {
-	Kind           string // "container", "network" or "volume"
+	Kind           string // "container", "network" or "volume", as the engine calls it
 	ID             string
 	Name           string
 	OrganizationID string // that it claims; may be empty
@@ -108,7 +108,7 @@ type EngineInfo struct {
 	Name    string // "docker", "fake"
 	Version string
 	Cores   int
-	// Routed tells whether the host reaches container addresses directly. If
+	// Routed tells whether the host reaches instance addresses directly. If
 	// not, the engine publishes each service on the loopback address.
 	Routed bool
 	// Findings are what an operator should know of this engine.
@@ -137,12 +137,12 @@ type Progress struct {
 	Total int64  // bytes; 0 if not known
 }
 
-// Removal says what of a tenant an engine is to remove: its containers, its
+// Removal says what of a tenant an engine is to remove: its instances, its
 // network, and of volumes those that are named here.
 type Removal struct {
 	OrganizationID string
 	Volumes        []string
-	// Unnamed says that volumes which nobody named go with the containers that
+	// Unnamed says that volumes which nobody named go with the instances that
 	// they were made for.
 	Unnamed bool
 }

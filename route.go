@@ -16,7 +16,7 @@ const (
 	RouteStopped  RouteState = "stopped"  // 503
 )
 
-// Route leads from a tenant's external port to its containers.
+// Route leads from a tenant's external port to its instances.
 type Route struct {
 	OrganizationID string
 	Name           string // of the tenant, for messages

@@ -17,7 +17,7 @@ type Stack struct {
 	Name           string // of the tenant
 	Generation     int
 	Project        string // the compose project, tenant_<organizationId>
-	Run            bool   // whether its containers run, or only exist
+	Run            bool   // whether its instances run, or only exist
 	Subnet         netip.Prefix
 	Network        string    // name of the tenant's own network
 	Services       []Service // each after those that it depends on
@@ -52,14 +52,14 @@ type Service struct {
 	StopGrace   int // seconds between the stop signal and the kill
 
 	// Left out of the hash where empty, so that a blueprint which uses none of
-	// them goes on meaning the containers that it made before there were any.
+	// them goes on meaning the instances that it made before there were any.
 	Command      []string     `json:",omitempty"` // nil: the image's
 	Entrypoint   []string     `json:",omitempty"` // nil: the image's
 	WorkingDir   string       `json:",omitempty"` // "": the image's
 	StopSignal   string       `json:",omitempty"` // "": the image's
 	Aliases      []string     `json:",omitempty"` // further names in the tenant's network
 	Capabilities []string     `json:",omitempty"` // added to none
-	HealthProbe  *HealthProbe `json:",omitempty"` // run inside the container; nil: the image's
+	HealthProbe  *HealthProbe `json:",omitempty"` // run inside the instance; nil: the image's
 	NoHealth     bool         `json:",omitempty"` // the image's health check is switched off
 	ShmMB        int          `json:",omitempty"` // size of /dev/shm; 0: the engine's default
 	// Secrets are files in SecretsDir, in memory, that only the service's user
@@ -69,7 +69,7 @@ type Service struct {
 	// runs once per release carries it: for the others it is 0.
 	Release int `json:",omitempty"`
 
-	// How and when it runs. No container is made from these.
+	// How and when it runs. No instance is made from these.
 	DependsOn []Dependency `json:",omitempty"`
 	Once      bool         `json:",omitempty"` // runs to its end before what needs it starts
 	// Done means that a service that runs once did so: no instance of it is
@@ -100,7 +100,7 @@ type Dependency struct {
 	Condition Condition
 }
 
-// HealthProbe is a command that an engine runs inside a container to find out
+// HealthProbe is a command that an engine runs inside an instance to find out
 // whether it is well. The first element is CMD or CMD-SHELL, as in the Compose
 // Specification.
 type HealthProbe struct {
@@ -249,7 +249,7 @@ type Slot struct {
 
 func (s Slot) String() string { return "instance " + strconv.Itoa(s.Replica) + " of service " + s.Name }
 
-// Hashed returns the stack with the hashes of its services noted. What containers
+// Hashed returns the stack with the hashes of its services noted. What instances
 // are made from does not change any more in what it returns.
 func (s Stack) Hashed() Stack {
 	s.Services = slices.Clone(s.Services)
@@ -259,8 +259,8 @@ func (s Stack) Hashed() Stack {
 	return s
 }
 
-// Hash identifies what a container was made from. What an engine can change on
-// a living container (CPU, memory, number of replicas), what no container
+// Hash identifies what an instance was made from. What an engine can change on
+// a living instance (CPU, memory, number of replicas), what no instance
 // carries (disk) and when it runs is left out.
 func (s Service) Hash() string {
 	if s.hash != "" {

@@ -2,7 +2,7 @@ package berth
 
 import "net/netip"
 
-// SubnetBits is the size of a tenant's network: a /28 holds 13 containers
+// SubnetBits is the size of a tenant's network: a /28 holds 13 instances
 // beside its gateway.
 const SubnetBits = 28
 

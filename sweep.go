@@ -5,7 +5,7 @@ import "time"
 // Swept is what a sweep found of one tenant.
 type Swept struct {
 	Tenant Tenant
-	Probe  *Probe // the worst of its containers' answers; nil if none could be asked in time
+	Probe  *Probe // the worst of its instances' answers; nil if none could be asked in time
 }
 
 // Sweep is one look at the health of the fleet.

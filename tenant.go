@@ -37,7 +37,7 @@ type Tenant struct {
 	Status        Status
 	Health        Health
 	Cause         string // why it is failed or unhealthy; empty otherwise
-	ContainerID   string // the engine's id of the container that answers requests; "" if none
+	ContainerID   string // the engine's id of the instance that answers requests; "" if none
 	Released      int    // the newest release whose services that run once were seen to end well
 	LastStartedAt time.Time
 	LastStoppedAt time.Time
@@ -81,7 +81,7 @@ func VolumeName(organizationID, volume string) string {
 	return "tenant_" + organizationID + "_" + volume
 }
 
-// ContainerName is the name of the container that answers the tenant's
+// ContainerName is the name of the instance that answers the tenant's
 // requests.
 func (t Tenant) ContainerName() string { return ContainerName(t.OrganizationID) }
 

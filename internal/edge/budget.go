@@ -9,7 +9,7 @@ import (
 // of ours, and the stacks of its goroutines.
 const (
 	clientMemory   = 16 << 10 // a client's connection
-	upstreamMemory = 16 << 10 // a connection to a container
+	upstreamMemory = 16 << 10 // a connection to an instance
 	requestMemory  = 8 << 10  // a request under way
 	copyMemory     = bufferSize
 )

@@ -6,7 +6,7 @@ import (
 )
 
 // placeDescriptors is what a client's connection may need: one for itself, and
-// one to a container.
+// one to an instance.
 const placeDescriptors = 2
 
 // clients are those that have anything under way, at whatever tenant.

@@ -1,5 +1,5 @@
 // Package edge takes requests on tenants' external ports and brings them to
-// their containers.
+// their instances.
 package edge
 
 import (

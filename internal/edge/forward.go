@@ -18,7 +18,7 @@ import (
 const (
 	bufferSize = 32 << 10
 
-	// upstreamIdle is how long a connection to a container is kept for another
+	// upstreamIdle is how long a connection to an instance is kept for another
 	// request. It is below the 5 s after which Node.js closes its side: a
 	// request that meets that close fails, and may not be sent again.
 	upstreamIdle = 4 * time.Second

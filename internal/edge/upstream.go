@@ -76,7 +76,7 @@ func (e *dialError) Unwrap() error { return e.err }
 // net/http's buffer.
 const headSlack = 4 << 10
 
-// upstream is a connection to a container. What a container sends as the head
+// upstream is a connection to an instance. What an instance sends as the head
 // of an answer is bounded and charged while it comes.
 type upstream struct {
 	net.Conn

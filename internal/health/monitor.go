@@ -23,7 +23,7 @@ const (
 	longestWrite = 5 * time.Second
 )
 
-// Asker asks one container once. Prober is one.
+// Asker asks one instance once. Prober is one.
 type Asker interface {
 	Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe
 }
@@ -36,22 +36,22 @@ type MonitorConfig struct {
 	Record func(context.Context, []berth.Probe) (written int, err error) // once a second at most; how many stand, from the first on
 
 	Reading func(organizationID string) (berth.Reading, bool) // optional
-	Changed func(organizationID string)                       // optional; a container's first verdict, and when it became started, ready, unready or dead
+	Changed func(organizationID string)                       // optional; an instance's first verdict, and when it became started, ready, unready or dead
 	Log     *slog.Logger
 
-	// InFlight bounds the probes under way. Containers that did not answer in
+	// InFlight bounds the probes under way. Instances that did not answer in
 	// time share one half of them, so that the others always find room. 512.
 	InFlight int
 }
 
 // Monitor probes the fleet. One goroutine keeps the plan; each probe has one of
-// its own while it lasts. A container has at most one probe under way.
+// its own while it lasts. An instance has at most one probe under way.
 type Monitor struct {
 	MonitorConfig
 	poked chan struct{}
 
 	mu      sync.RWMutex
-	vitals  map[string]verdict // by container id
+	vitals  map[string]verdict // by instance id
 	watched map[string]*watch  // of Run's goroutine only, like all below
 	plan    plan
 	lanes   [2]lane // of those that answer, and of those that did not in time
@@ -71,7 +71,7 @@ type verdict struct {
 	vital     berth.Vital
 }
 
-// lane is a queue of containers whose time has come.
+// lane is a queue of instances whose time has come.
 type lane struct {
 	waiting []*watch
 	running int
@@ -99,12 +99,12 @@ func (m *Monitor) Poke() {
 	}
 }
 
-// Vital returns the verdict on one start of a container; ok is false before
-// its first probe, and when the container is gone.
-func (m *Monitor) Vital(containerID string, startedAt time.Time) (v berth.Vital, ok bool) {
+// Vital returns the verdict on one start of an instance; ok is false before
+// its first probe, and when the instance is gone.
+func (m *Monitor) Vital(instanceID string, startedAt time.Time) (v berth.Vital, ok bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	known, ok := m.vitals[containerID]
+	known, ok := m.vitals[instanceID]
 	if !ok || !known.startedAt.Equal(startedAt) {
 		return berth.Vital{}, false
 	}
@@ -201,7 +201,7 @@ func (m *Monitor) refresh() {
 	}
 }
 
-// leave forgets a container and ends its probe.
+// leave forgets an instance and ends its probe.
 func (m *Monitor) leave(w *watch) {
 	w.gone = true
 	if w.cancel != nil {
@@ -267,7 +267,7 @@ func (m *Monitor) begin(ctx context.Context, w *watch, lane int) {
 	})
 }
 
-// take judges an answer. What was cut short, or belongs to a container that is
+// take judges an answer. What was cut short, or belongs to an instance that is
 // gone or being replaced by now, says nothing.
 func (m *Monitor) take(ctx context.Context, r result) {
 	m.lanes[r.lane].running--

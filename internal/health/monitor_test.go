@@ -16,7 +16,7 @@ import (
 	"github.com/unite-hub/berth/internal/health"
 )
 
-// town is a fleet of invented containers, each with its own behaviour.
+// town is a fleet of invented instances, each with its own behaviour.
 type town struct {
 	mu      sync.Mutex
 	members []berth.Member
@@ -303,7 +303,7 @@ func TestWhoDisappearsWhileItHangsIsLetGo(t *testing.T) {
 	})
 }
 
-func TestOnlySteadyMainContainersAreAsked(t *testing.T) {
+func TestOnlySteadyMainInstancesAreAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown()
 		side, busy, nowhere := memberOf(1), memberOf(2), memberOf(3)
@@ -373,7 +373,7 @@ func TestTheLoopHearsOnlyOfChanges(t *testing.T) {
 	})
 }
 
-// A container that fell sick before the monitor's first probe is unready once
+// An instance that fell sick before the monitor's first probe is unready once
 // its start period is over, and nothing else tells the loop.
 func TestTheLoopHearsWhenAStartPeriodEndsWithoutSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

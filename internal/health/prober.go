@@ -1,4 +1,4 @@
-// Package health asks containers whether they are well, judges what they
+// Package health asks instances whether they are well, judges what they
 // answer, and keeps the record of it.
 package health
 
@@ -76,7 +76,7 @@ func (p *Prober) Probe(ctx context.Context, addr netip.AddrPort, check berth.Hea
 	return a.Probe
 }
 
-// ask asks one container in the way that its check names.
+// ask asks one instance in the way that its check names.
 func ask(ctx context.Context, asker Asker, c berth.Instance, check berth.HealthCheck) (p berth.Probe, ok bool) {
 	return check.Ask(c, time.Now(), func(addr netip.AddrPort) berth.Probe { return asker.Probe(ctx, addr, check) })
 }

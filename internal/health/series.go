@@ -10,21 +10,21 @@ const (
 	// DefaultRetries are those of a check that names none.
 	DefaultRetries = 3
 
-	// backAgain is how many probes in a row must succeed until a container that
+	// backAgain is how many probes in a row must succeed until an instance that
 	// had become unready is ready again, so that one lucky answer does not move
 	// it in and out of the routes.
 	backAgain = 2
 
-	// silence is how long a container must give no sign of life before it is
+	// silence is how long an instance must give no sign of life before it is
 	// dead, however short its interval is.
 	silence = 30 * time.Second
 )
 
-// Series judges the probes of one start of one container, in order. The zero
+// Series judges the probes of one start of one instance, in order. The zero
 // value is not usable: NewSeries makes one.
 type Series struct {
 	check   berth.HealthCheck
-	started time.Time // of the container; it and quietAt by the caller's steady clock
+	started time.Time // of the instance; it and quietAt by the caller's steady clock
 	vital   berth.Vital
 
 	begun   bool // a probe was judged
@@ -35,7 +35,7 @@ type Series struct {
 	quietAt time.Time
 }
 
-// NewSeries begins with a container that started at a time. One that Berth
+// NewSeries begins with an instance that started at a time. One that Berth
 // first sees after its start period is taken for ready until probes say
 // otherwise: Berth's own restart takes no tenant out of its routes. startedAt and
 // the times given to Next are compared with each other only: where they carry

@@ -50,7 +50,7 @@ func NewSweeper(c SweeperConfig) *Sweeper {
 	return &Sweeper{SweeperConfig: c, sweeping: make(chan struct{}, 1)}
 }
 
-// Ask asks containers of one tenant one after the other and returns the worst
+// Ask asks instances of one tenant one after the other and returns the worst
 // answer; nil if there is none to be had.
 func (s *Sweeper) Ask(ctx context.Context, organizationID string, list []berth.Instance, check berth.HealthCheck) (*berth.Probe, error) {
 	var worst *berth.Probe
@@ -171,7 +171,7 @@ func unwell(t berth.Tenant) int {
 	return 1
 }
 
-// look finds a tenant's containers by asking the engine; none if it does not answer.
+// look finds a tenant's instances by asking the engine; none if it does not answer.
 func (s *Sweeper) look(ctx context.Context, t berth.Tenant) (list []berth.Member) {
 	if ctx.Err() != nil {
 		return nil
@@ -196,7 +196,7 @@ func (s *Sweeper) look(ctx context.Context, t berth.Tenant) (list []berth.Member
 	return list
 }
 
-// worst asks a tenant's containers one after the other, up to the first that
+// worst asks a tenant's instances one after the other, up to the first that
 // is not well. During a deployment they are of two generations, one of which may
 // be starting: then up to the first that is well. What the sweep's end cut short
 // says nothing.

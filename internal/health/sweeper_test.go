@@ -25,7 +25,7 @@ func addr(n int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 64, byte(n >> 8), byte(n)}), 3000)
 }
 
-// beside is where containers are that take no requests.
+// beside is where instances are that take no requests.
 var beside = addr(0xffff)
 
 // fleet is a sweeper of tenants 1 to n, which run and are asked by answer.

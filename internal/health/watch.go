@@ -8,7 +8,7 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// watch is one start of one container under the monitor's eyes.
+// watch is one start of one instance under the monitor's eyes.
 type watch struct {
 	member berth.Member
 	series *Series
@@ -43,7 +43,7 @@ func (w *watch) sameStart(member berth.Member) bool {
 	return w.member.Instance.StartedAt.Equal(member.Instance.StartedAt)
 }
 
-// update takes what may change while a container runs: its address and its
+// update takes what may change while an instance runs: its address and its
 // check. What was judged stands.
 func (w *watch) update(member berth.Member, round int) {
 	w.member, w.round = member, round
@@ -62,7 +62,7 @@ func (w *watch) askable() bool {
 // cost less than as many that each wake the machine.
 const slots = 64
 
-// next is the container's next turn after a time: always the same slot of its
+// next is the instance's next turn after a time: always the same slot of its
 // interval, whatever the probe before took.
 func (w *watch) next(now time.Duration) time.Duration {
 	every := w.member.Check.Interval
@@ -76,7 +76,7 @@ func (w *watch) next(now time.Duration) time.Duration {
 	return at + ((now-at)/every+1)*every
 }
 
-// plan is a heap of containers by their next turn.
+// plan is a heap of instances by their next turn.
 type plan []*watch
 
 // Len implements heap.Interface.

@@ -1,4 +1,4 @@
-// Package netguard keeps tenants' containers away from listeners on the host
+// Package netguard keeps tenants' instances away from listeners on the host
 // that are not theirs, and notifications away from addresses inside.
 package netguard
 
@@ -40,7 +40,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// report logs a refusal, at most one a second: a container can cause as many
+// report logs a refusal, at most one a second: an instance can cause as many
 // as it likes.
 func (l *Listener) report(from net.Addr) {
 	if l.Log == nil {

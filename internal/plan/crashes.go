@@ -9,11 +9,11 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// MaxCrashes is how often a container may crash before it is given up, as in
+// MaxCrashes is how often an instance may crash before it is given up, as in
 // Cloud Foundry's Diego.
 const MaxCrashes = 8
 
-// GivenUp begins the cause of a tenant with a container that was given up. A
+// GivenUp begins the cause of a tenant with an instance that was given up. A
 // Berth that begins anew knows it by that.
 const GivenUp = "given up: "
 
@@ -31,7 +31,7 @@ type InstanceHistory struct {
 	Dead    string        // why it is to be restarted now; "" if it is not
 }
 
-// End is how a run of a container ended.
+// End is how a run of an instance ended.
 type End struct {
 	ExitCode int
 	OOM      bool
@@ -76,7 +76,7 @@ func tellCrashes(s Situation, p Plan) Plan {
 			if h.Untold > 1 {
 				times = fmt.Sprintf("crashed %d times, and last ", h.Untold)
 			}
-			told = append(told, Step{Kind: StepCrash, Container: c.ID, Reason: "service " + c.Service + " " + times + h.Last.How()})
+			told = append(told, Step{Kind: StepCrash, Instance: c.ID, Reason: "service " + c.Service + " " + times + h.Last.How()})
 		}
 	}
 	if len(told) > 0 {
@@ -85,7 +85,7 @@ func tellCrashes(s Situation, p Plan) Plan {
 	return p
 }
 
-// crashed returns the wanted containers that crashed too often.
+// crashed returns the wanted instances that crashed too often.
 func (t transition) crashed(s Situation) (list []berth.Instance) {
 	for _, want := range t.stack.Instances() {
 		if c, ok := t.kept[want.Slot]; ok && !want.Service.Once && s.Histories[c.ID].Crashes >= MaxCrashes {
@@ -101,7 +101,7 @@ func endsByItself(stack berth.Stack, service string) bool {
 	return slices.ContainsFunc(stack.Services, func(svc berth.Service) bool { return svc.Name == service && svc.Once })
 }
 
-// Fresh reports whether a container was made or started for the deployment
+// Fresh reports whether an instance was made or started for the deployment
 // under way.
 func Fresh(s Situation, c berth.Instance) bool {
 	d := s.Deployment
@@ -148,7 +148,7 @@ func (t transition) unobserved(s Situation) (left time.Duration) {
 	return max(left, 0)
 }
 
-// crashing reports whether the first thing that is missing is a container that
+// crashing reports whether the first thing that is missing is an instance that
 // crashed, which is told as such and is no drift.
 func (t transition) crashing(s Situation) bool {
 	if !t.seen.Network {
@@ -156,7 +156,7 @@ func (t transition) crashing(s Situation) bool {
 	}
 	for _, want := range t.stack.Instances() {
 		c, ok := t.kept[want.Slot]
-		if containerDifference(want, c, ok, t.stack.Run) == "" {
+		if instanceDifference(want, c, ok, t.stack.Run) == "" {
 			continue
 		}
 		return ok && (c.State == berth.InstanceRestarting || c.State == berth.InstanceExited && c.Unattended && s.Histories[c.ID].Crashes > 0)
@@ -164,7 +164,7 @@ func (t transition) crashing(s Situation) bool {
 	return false
 }
 
-// howEnded tells how containers that are wanted crashed, "" if none did: that
+// howEnded tells how instances that are wanted crashed, "" if none did: that
 // says more than a probe of a run that has only begun, or an error of the
 // engine.
 func (t transition) howEnded(s Situation) string {
@@ -176,7 +176,7 @@ func (t transition) howEnded(s Situation) string {
 	return ""
 }
 
-// unresponsive returns a container that is to be restarted now.
+// unresponsive returns an instance that is to be restarted now.
 func (t transition) unresponsive(s Situation) (c berth.Instance, cause string) {
 	for _, c := range t.main() {
 		if why := s.Histories[c.ID].Dead; why != "" {
@@ -186,7 +186,7 @@ func (t transition) unresponsive(s Situation) (c berth.Instance, cause string) {
 	return berth.Instance{}, ""
 }
 
-// surrender gives up the services whose containers crashed MaxCrashes times: these
+// surrender gives up the services whose instances crashed MaxCrashes times: these
 // stay down until an order says otherwise. The tenant's other services are kept
 // running as usual. During a deployment, the deployment fails instead.
 func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Instance) Plan {
@@ -198,7 +198,7 @@ func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Ins
 	for _, c := range crashed {
 		if IsUp(c) {
 			s.Holding = false
-			return Plan{Steps: []Step{t.route(s), {Kind: StepStop, Container: c.ID}}}
+			return Plan{Steps: []Step{t.route(s), {Kind: StepStop, Instance: c.ID}}}
 		}
 	}
 	stack.Services = slices.Clone(stack.Services)

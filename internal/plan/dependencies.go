@@ -16,15 +16,15 @@ func holdWaiting(stack berth.Stack, seen berth.Observed) (_ berth.Stack, waits s
 		return stack, ""
 	}
 	stack.Services = slices.Clone(stack.Services)
-	containers, _ := stack.Pair(seen.Instances)
+	instances, _ := stack.Pair(seen.Instances)
 	held := map[string]bool{}
 	for i := range stack.Services { // each comes after those that it depends on
 		svc := &stack.Services[i]
-		if svc.Done || len(svc.DependsOn) == 0 || asWanted(stack, svc.Name, containers) {
+		if svc.Done || len(svc.DependsOn) == 0 || asWanted(stack, svc.Name, instances) {
 			continue
 		}
 		for _, d := range svc.DependsOn {
-			why := unmet(stack, d, containers, held)
+			why := unmet(stack, d, instances, held)
 			if why == "" {
 				continue
 			}
@@ -40,17 +40,17 @@ func holdWaiting(stack berth.Stack, seen berth.Observed) (_ berth.Stack, waits s
 	return stack, waits
 }
 
-// of returns the containers that a stack calls for of one service.
+// of returns the instances that a stack calls for of one service.
 func of(stack berth.Stack, service string) []berth.InstanceSpec {
 	return slices.DeleteFunc(stack.Instances(), func(c berth.InstanceSpec) bool { return c.Service.Name != service })
 }
 
-// asWanted reports whether all containers of a service are there and run, or
+// asWanted reports whether all instances of a service are there and run, or
 // ran to their end.
 func asWanted(stack berth.Stack, service string, seen map[berth.Slot]berth.Instance) bool {
 	for _, want := range of(stack, service) {
 		c, ok := seen[want.Slot]
-		if containerDifference(want, c, ok, true) != "" {
+		if instanceDifference(want, c, ok, true) != "" {
 			return false
 		}
 	}
@@ -81,7 +81,7 @@ func completed(c berth.Instance) bool { return c.State == berth.InstanceExited &
 // there are any that are not recorded as done and all of them ended well;
 // failure says which one did not.
 func onceOutcome(stack berth.Stack, seen berth.Observed) (done bool, failure string) {
-	containers, _ := stack.Pair(seen.Instances)
+	instances, _ := stack.Pair(seen.Instances)
 	done = true
 	any := false
 	for _, want := range stack.Instances() {
@@ -89,7 +89,7 @@ func onceOutcome(stack berth.Stack, seen berth.Observed) (done bool, failure str
 			continue
 		}
 		any = true
-		c, ok := containers[want.Slot]
+		c, ok := instances[want.Slot]
 		if ok && completed(c) {
 			continue
 		}
@@ -107,9 +107,9 @@ func unended(stack berth.Stack, seen berth.Observed) string {
 	if !stack.Run {
 		return ""
 	}
-	containers, _ := stack.Pair(seen.Instances)
+	instances, _ := stack.Pair(seen.Instances)
 	for _, want := range stack.Instances() {
-		if c, ok := containers[want.Slot]; ok && want.Service.Once && IsUp(c) {
+		if c, ok := instances[want.Slot]; ok && want.Service.Once && IsUp(c) {
 			return "service " + want.Service.Name + " has not ended yet"
 		}
 	}

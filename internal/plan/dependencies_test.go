@@ -27,7 +27,7 @@ func saas() berth.Stack {
 	return s
 }
 
-// seen is what an engine shows whose containers of s are in these states, by
+// seen is what an engine shows whose instances of s are in these states, by
 // service; what is not named is not there.
 func seen(s berth.Stack, states map[string]berth.Instance) berth.Observed {
 	o := berth.Observed{OrganizationID: org, Network: true}

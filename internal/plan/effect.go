@@ -49,11 +49,11 @@ func Effect(s Situation, step Step) Situation {
 	case StepProbe:
 		s.Probe, s.Relapses = &berth.Probe{Status: berth.ProbeHealthy}, 0
 	case StepRestart:
-		s.Seen = changed(s.Seen, step.Container, func(c *berth.Instance) { c.State = berth.InstanceRunning })
+		s.Seen = changed(s.Seen, step.Instance, func(c *berth.Instance) { c.State = berth.InstanceRunning })
 		s.Histories = maps.Clone(s.Histories)
-		delete(s.Histories, step.Container)
+		delete(s.Histories, step.Instance)
 	case StepStop:
-		s.Seen = changed(s.Seen, step.Container, stopped)
+		s.Seen = changed(s.Seen, step.Instance, stopped)
 	case StepRemove:
 		s.Seen = berth.Observed{OrganizationID: s.Seen.OrganizationID, Volumes: s.Seen.Volumes}
 		if s.Deployment != nil && s.Deployment.Volumes == berth.VolumesDelete {
@@ -72,9 +72,9 @@ func Effect(s Situation, step Step) Situation {
 		s.Tenant.Cause = step.Reason
 	case StepCrash:
 		s.Histories = maps.Clone(s.Histories)
-		l := s.Histories[step.Container]
+		l := s.Histories[step.Instance]
 		l.Untold = 0
-		s.Histories[step.Container] = l
+		s.Histories[step.Instance] = l
 	}
 	return s
 }
@@ -120,7 +120,7 @@ func needsHealth(stack berth.Stack, service string) bool {
 	})
 }
 
-// proved are the containers that were found well, with those at these addresses.
+// proved are the instances that were found well, with those at these addresses.
 func proved(s Situation, upstreams []netip.AddrPort) map[string]bool {
 	proven := maps.Clone(s.Proven)
 	if proven == nil {

@@ -20,7 +20,7 @@ func (f Failure) final() bool {
 }
 
 // failed is what follows an error: the deployment's end if the error is final
-// or patience is over, else another attempt. How containers ended is told with
+// or patience is over, else another attempt. How instances ended is told with
 // it: an error of the engine often only follows from that.
 func failed(s Situation) Plan {
 	f := *s.Failure

@@ -28,9 +28,9 @@ type Situation struct {
 	Named     bool                       // what was made beside is found by its service's name inside the network
 	Drained   bool                       // no request is left where the route does not lead
 	Holding   bool                       // the edge keeps requests waiting
-	Proven    map[string]bool            // containers that answered well once since they started, by id
-	Unready   map[string]string          // containers that are not well now, by id, each with its cause
-	Histories map[string]InstanceHistory // how containers fared, by id
+	Proven    map[string]bool            // instances that answered well once since they started, by id
+	Unready   map[string]string          // instances that are not well now, by id, each with its cause
+	Histories map[string]InstanceHistory // how instances fared, by id
 	Failure   *Failure                   // nil while nothing went wrong in this pass
 
 	Probe    *berth.Probe  // the worst of this pass's last round of probes; nil before the first
@@ -53,17 +53,17 @@ const (
 	StepDrift   StepKind = "drift"   // record that something was changed by other means
 	StepRoute   StepKind = "route"   // tell the edge
 	StepDrain   StepKind = "drain"   // wait for requests that are where the route does not lead
-	StepHalt    StepKind = "halt"    // stop the containers, keep them
+	StepHalt    StepKind = "halt"    // stop the instances, keep them
 	StepAdopt   StepKind = "adopt"   // take back what compose made
 	StepApply   StepKind = "apply"   // make the engine hold the stack
 	StepRelease StepKind = "release" // record that what runs once per release did so
 	StepProbe   StepKind = "probe"   // ask the tenant whether it is well
-	StepRestart StepKind = "restart" // restart one container
-	StepStop    StepKind = "stop"    // stop one container for good
+	StepRestart StepKind = "restart" // restart one instance
+	StepStop    StepKind = "stop"    // stop one instance for good
 	StepRecord  StepKind = "record"  // record what is seen, and the deployment's success
 	StepFail    StepKind = "fail"    // record the deployment's failure
 	StepMark    StepKind = "mark"    // record why the tenant is not as it should be
-	StepCrash   StepKind = "crash"   // tell that a container crashed
+	StepCrash   StepKind = "crash"   // tell that an instance crashed
 	StepRemove  StepKind = "remove"  // remove the tenant from the engine, and check
 	StepBury    StepKind = "bury"    // turn the row into a tombstone
 )
@@ -77,7 +77,7 @@ type Step struct {
 	Stack     berth.Stack      // of StepApply and StepHalt
 	Status    berth.Status     // of StepRecord
 	Health    berth.Health     // of StepRecord
-	Container string           // of StepRestart, StepStop and StepCrash: the engine's id
+	Instance  string           // of StepRestart, StepStop and StepCrash: the engine's id
 	Event     string           // of StepRecord: what it is told as, if not by its health
 	Reason    string           // why, for people
 }
@@ -176,7 +176,7 @@ func decide(s Situation) Plan {
 func tend(s Situation, t transition, waits string) Plan {
 	if s.Stack.Run && s.Deployment == nil {
 		if c, cause := t.unresponsive(s); cause != "" {
-			return Plan{Steps: []Step{t.route(s), {Kind: StepRestart, Container: c.ID, Reason: cause}}}
+			return Plan{Steps: []Step{t.route(s), {Kind: StepRestart, Instance: c.ID, Reason: cause}}}
 		}
 	}
 	if reason := t.missing(); reason != "" {
@@ -228,7 +228,7 @@ func await(s Situation, t transition, reason string) Plan {
 	return Plan{Steps: []Step{t.route(s), record}, Then: Wait, After: dependencyPause}
 }
 
-// restartDue reports whether containers that run have to be stopped first. One
+// restartDue reports whether instances that run have to be stopped first. One
 // that does not run is restarted by starting it.
 func restartDue(s Situation) bool {
 	d := s.Deployment
@@ -379,7 +379,7 @@ func Difference(stack berth.Stack, seen berth.Observed) string {
 	return t.surplus()
 }
 
-func containerDifference(want berth.InstanceSpec, c berth.Instance, ok, run bool) string {
+func instanceDifference(want berth.InstanceSpec, c berth.Instance, ok, run bool) string {
 	running := c.State == berth.InstanceRunning
 	switch {
 	case !ok:
@@ -415,7 +415,7 @@ func containerDifference(want berth.InstanceSpec, c berth.Instance, ok, run bool
 	}
 }
 
-// Asked returns the containers to probe: those that are wanted, take requests
+// Asked returns the instances to probe: those that are wanted, take requests
 // and run.
 func Asked(s Situation) []berth.Instance {
 	stack, _ := holdWaiting(s.Stack, s.Seen)

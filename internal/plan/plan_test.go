@@ -56,7 +56,7 @@ func deployment(kind berth.DeploymentType) *berth.Deployment {
 }
 
 // moved is a tenant whose image was changed, in the state that the names of the
-// containers beside each other say: "old" runs what was there before, "new"
+// instances beside each other say: "old" runs what was there before, "new"
 // what is wanted.
 func moved(names ...string) plan.Situation {
 	s := base(true)

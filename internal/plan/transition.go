@@ -10,7 +10,7 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// transition is a stack beside what is there: which containers it keeps, which are
+// transition is a stack beside what is there: which instances it keeps, which are
 // of an earlier generation, and how the way from one to the other goes.
 type transition struct {
 	stack berth.Stack // as it is applied now: with what waits held, and beside what runs
@@ -41,7 +41,7 @@ func newTransition(stack berth.Stack, s Situation) transition {
 	}
 	ends := t.inTheWay()
 	t.stopFirst = len(ends) > 0
-	free := freeAddresses(stack, s.Seen) - t.missingContainers()
+	free := freeAddresses(stack, s.Seen) - t.missingInstances()
 	t.stack.Services = slices.Clone(stack.Services)
 	for i := range t.stack.Services {
 		svc := &t.stack.Services[i]
@@ -119,7 +119,7 @@ func KeepOthers(stack berth.Stack, seen berth.Observed) berth.Stack {
 }
 
 // inTheWay names the services of which something runs that is not wanted and
-// writes to a volume which a container that is to be made or started needs for
+// writes to a volume which an instance that is to be made or started needs for
 // itself: a volume may change its service from one version to the next, and
 // several services may write to it.
 func (t transition) inTheWay() (services []string) {
@@ -143,7 +143,7 @@ func (t transition) inTheWay() (services []string) {
 }
 
 // missingContainers is how many are wanted and not there.
-func (t transition) missingContainers() (n int) {
+func (t transition) missingInstances() (n int) {
 	for _, want := range t.stack.Instances() {
 		if _, there := t.kept[want.Slot]; !there {
 			n++
@@ -152,7 +152,7 @@ func (t transition) missingContainers() (n int) {
 	return n
 }
 
-// freeAddresses is how many more containers the tenant's network has addresses for.
+// freeAddresses is how many more instances the tenant's network has addresses for.
 func freeAddresses(stack berth.Stack, seen berth.Observed) int {
 	bits := stack.Subnet.Bits()
 	if !stack.Subnet.IsValid() || bits < 16 {
@@ -181,7 +181,7 @@ func (t transition) keepsData(service string) bool {
 	})
 }
 
-// replaces reports whether a container of the service runs that is not wanted,
+// replaces reports whether an instance of the service runs that is not wanted,
 // or one that takes the requests which the service is to take now.
 func (t transition) replaces(svc berth.Service) bool {
 	return slices.ContainsFunc(t.extra, func(c berth.Instance) bool {
@@ -189,7 +189,7 @@ func (t transition) replaces(svc berth.Service) bool {
 	})
 }
 
-// wanting is how many containers of a service are not there, and whether some
+// wanting is how many instances of a service are not there, and whether some
 // were made beside others and have no name of their own yet.
 func (t transition) wanting(service string) (n int, staged bool) {
 	for _, want := range of(t.stack, service) {
@@ -209,7 +209,7 @@ func (t transition) missing() string {
 	}
 	for _, want := range t.stack.Instances() {
 		c, ok := t.kept[want.Slot]
-		if reason := containerDifference(want, c, ok, t.stack.Run); reason != "" {
+		if reason := instanceDifference(want, c, ok, t.stack.Run); reason != "" {
 			if !ok && slices.ContainsFunc(t.extra, func(c berth.Instance) bool { return c.Service == want.Service.Name && c.Replica == want.Replica }) {
 				reason = "was made from another spec"
 			}
@@ -234,7 +234,7 @@ func (t transition) surplus() string {
 	return ""
 }
 
-// main returns the wanted containers that take requests and run.
+// main returns the wanted instances that take requests and run.
 func (t transition) main() (list []berth.Instance) {
 	for _, want := range t.alone.Instances() {
 		if c := t.kept[want.Slot]; want.Service.Main && c.State == berth.InstanceRunning && c.Address.IsValid() {
@@ -244,7 +244,7 @@ func (t transition) main() (list []berth.Instance) {
 	return list
 }
 
-// former returns the containers of an earlier generation that take requests.
+// former returns the instances of an earlier generation that take requests.
 func (t transition) former() (list []berth.Instance) {
 	for _, c := range t.extra {
 		if c.State == berth.InstanceRunning && c.Address.IsValid() {
@@ -258,7 +258,7 @@ func (t transition) former() (list []berth.Instance) {
 // made from.
 func (t transition) mainRuns() bool { return len(t.main())+len(t.former()) > 0 }
 
-// proven reports whether every wanted container that takes requests was found
+// proven reports whether every wanted instance that takes requests was found
 // well since it started.
 func (t transition) proven(known map[string]bool) bool {
 	wanted := 0
@@ -301,13 +301,13 @@ func (t transition) route(s Situation) Step {
 	return Step{Kind: StepRoute, Route: berth.RouteServing, Upstreams: addresses(up)}
 }
 
-// unready reports whether a container that takes requests is known not to be
+// unready reports whether an instance that takes requests is known not to be
 // well now.
 func (t transition) unready(s Situation) bool {
 	return slices.ContainsFunc(t.main(), func(c berth.Instance) bool { return s.Unready[c.ID] != "" })
 }
 
-// health sums up how the containers that take requests do.
+// health sums up how the instances that take requests do.
 func (t transition) health(s Situation) (berth.Health, string) {
 	var causes []string
 	main := t.main()
@@ -326,7 +326,7 @@ func (t transition) health(s Situation) (berth.Health, string) {
 	}
 }
 
-// unwellInside says which container that is new is not well by its own health
+// unwellInside says which instance that is new is not well by its own health
 // check, "" if none is. Those that take requests are probed instead.
 func (t transition) unwellInside(s Situation) string {
 	for _, want := range t.stack.Instances() {

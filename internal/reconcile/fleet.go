@@ -100,7 +100,7 @@ func (m *members) knows(organizationID string) bool {
 	return ok
 }
 
-// differs reports whether other containers run than those that the last pass
+// differs reports whether other instances run than those that the last pass
 // over a tenant saw.
 func (m *members) differs(organizationID string, seen berth.Observed) bool {
 	m.mu.Lock()

@@ -36,7 +36,7 @@ func TestTheFleetIsTheSameListUntilSomethingChanges(t *testing.T) {
 
 // After a start every tenant is looked at. The engine is not asked to go through
 // everything that it holds for each of them: once for all, and then for each only
-// what the tenant's own containers cost.
+// what the tenant's own instances cost.
 func TestTheFirstPassesAfterAStartShareOneList(t *testing.T) {
 	t.Parallel()
 	const tenants = 20

@@ -103,7 +103,7 @@ func TestAStartStartsOnceAndARestartOnceMore(t *testing.T) {
 }
 
 // Seed fault 6: the table says running, the engine knows better.
-func TestAContainerThatDiedIsNotAlreadyRunning(t *testing.T) {
+func TestAnInstanceThatDiedIsNotAlreadyRunning(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
@@ -332,7 +332,7 @@ func TestATenantsURLNamesThePublicHost(t *testing.T) {
 	})
 }
 
-// Fault 9: containers that lived through it are left alone, those that did not
+// Fault 9: instances that lived through it are left alone, those that did not
 // are started once.
 func TestAnEngineThatRestartsCostsNoNeedlessRestart(t *testing.T) {
 	t.Parallel()

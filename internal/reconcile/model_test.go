@@ -19,7 +19,7 @@ import (
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
-// The model test gives random orders to a few tenants while containers die,
+// The model test gives random orders to a few tenants while instances die,
 // things are removed by hand, the engine fails, and the process crashes in the
 // middle of things. Whenever all is calm again, what runs must be what a
 // simple model says, and nothing that was acknowledged may be missing.
@@ -377,7 +377,7 @@ func (m *model) checkTenant(n int, ports map[int]bool) {
 	m.checkStack(n, t, seen)
 }
 
-// checkStack checks that a tenant's containers are exactly those of its
+// checkStack checks that a tenant's instances are exactly those of its
 // present generation, in the state that was asked for.
 func (m *model) checkStack(n int, t berth.Tenant, seen berth.Observed) {
 	running := 0

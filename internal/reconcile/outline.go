@@ -62,7 +62,7 @@ func (o *outline) draw(stack berth.Stack) {
 	}
 }
 
-// complete reports whether seen has every container that is called for, in its
+// complete reports whether seen has every instance that is called for, in its
 // state, and no other. What it was made from is not looked at.
 func (o outline) complete(seen berth.Observed) bool {
 	have := make(map[berth.Slot]berth.InstanceState, len(seen.Instances))

@@ -218,7 +218,7 @@ func (p *pass) prepare(ctx context.Context) error {
 	return p.makeStack()
 }
 
-// recall brings what is remembered of the deployment and of the containers into
+// recall brings what is remembered of the deployment and of the instances into
 // the situation.
 func (p *pass) recall(ctx context.Context) {
 	if p.Deployment != nil {
@@ -337,7 +337,7 @@ func (p *pass) urgency() urgency {
 	}
 }
 
-// unready asks how the containers did since the last pass.
+// unready asks how the instances did since the last pass.
 func (p *pass) unready() map[string]string {
 	if p.Vitals == nil {
 		return nil
@@ -415,7 +415,7 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	return again
 }
 
-// lookAgain sees what became of the containers, so that an error of the engine
+// lookAgain sees what became of the instances, so that an error of the engine
 // does not hide that one ended. What can't be seen now is left as it was.
 func (p *pass) lookAgain(ctx context.Context) {
 	if p.blueprint == nil || p.fresh() {

@@ -101,7 +101,7 @@ type taken struct {
 func (w *world) watchSteps() *taken {
 	k := &taken{count: map[string]int{}}
 	w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
-		if op, container, _ := strings.Cut(s.Op, " container "); s.After && !s.Read && container != "" {
+		if op, instance, _ := strings.Cut(s.Op, " container "); s.After && !s.Read && instance != "" {
 			k.mu.Lock()
 			defer k.mu.Unlock()
 			k.count[op]++

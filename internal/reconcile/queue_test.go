@@ -83,7 +83,7 @@ func TestNewsOverrideBackOffOnlyNowAndThen(t *testing.T) {
 	})
 }
 
-// The engine's container dies while its tenant's pass waits for something else,
+// The engine's instance dies while its tenant's pass waits for something else,
 // and the pass does not look again.
 func TestNewsDuringAPassAreNotLost(t *testing.T) {
 	t.Parallel()

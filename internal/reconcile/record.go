@@ -77,7 +77,7 @@ func (p *pass) recordSeen(ctx context.Context, s plan.Step) error {
 	succeeded := p.Succeeds(s)
 	next := p.Tenant
 	next.Status, next.Health, next.Cause = s.Status, s.Health, s.Reason
-	next.ContainerID = p.mainContainer()
+	next.ContainerID = p.mainInstance()
 	if err := p.routes.error(next.OrganizationID); err != nil && next.Cause == "" {
 		next.Cause = err.Error() // it runs, but its port is someone else's
 	}
@@ -200,7 +200,7 @@ func (p *pass) fail(ctx context.Context, cause string) error {
 			t.Health = berth.HealthUnknown
 			return nil
 		}
-		t.ContainerID = p.mainContainer()
+		t.ContainerID = p.mainInstance()
 		t.Status, t.Health = berth.StatusFailed, berth.HealthUnhealthy
 		if running && t.Want == berth.WantRunning {
 			*t = p.stamped(withStatus(*t, berth.StatusRunning))
@@ -228,7 +228,7 @@ func (p *pass) mark(ctx context.Context, cause string) error {
 	})
 }
 
-// bury turns the tenant into a tombstone. Its containers and network were seen
+// bury turns the tenant into a tombstone. Its instances and network were seen
 // to be gone, and so were the volumes that were ordered gone; the others are
 // kept and stay listed.
 func (p *pass) bury(ctx context.Context) error {
@@ -300,7 +300,7 @@ func (p *pass) changeSubnet(ctx context.Context, cause error) error {
 }
 
 // mainContainer is the id of the first instance that takes requests.
-func (p *pass) mainContainer() string {
+func (p *pass) mainInstance() string {
 	for _, svc := range p.Stack.Services {
 		for _, c := range p.Seen.Instances {
 			if svc.Main && c.Slot() == (berth.Slot{Name: svc.Name, Replica: 1}) && !c.Beside {

@@ -178,7 +178,7 @@ func sorted(list []netip.AddrPort) []netip.AddrPort {
 	return list
 }
 
-// upstreams are the addresses of the containers that answer requests: those
+// upstreams are the addresses of the instances that answer requests: those
 // of the main service, which is the one with an address.
 func upstreams(seen berth.Observed) []netip.AddrPort {
 	var list []netip.AddrPort

@@ -205,7 +205,7 @@ func (l *Loop) reasonToLook(should outline, seen berth.Observed, t berth.Tenant)
 }
 
 // routedUnready reports whether the route of a tenant that counts as healthy leads to
-// a container that is not ready: a reminder may have been lost.
+// an instance that is not ready: a reminder may have been lost.
 func (l *Loop) routedUnready(organizationID string) bool {
 	if l.Vitals == nil {
 		return false

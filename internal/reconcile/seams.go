@@ -41,7 +41,7 @@ type Engine interface {
 	// CodeForeignObject. It returns what is there afterwards.
 	Apply(ctx context.Context, stack berth.Stack) (berth.Observed, error)
 
-	// Remove removes a tenant's containers and network, and exactly the volumes
+	// Remove removes a tenant's instances and network, and exactly the volumes
 	// named, then checks that they are gone. What is not provably ours stays
 	// and is an error.
 	Remove(ctx context.Context, r berth.Removal) error
@@ -65,16 +65,16 @@ type Edge interface {
 	Drain(ctx context.Context, organizationID string) (left int)
 }
 
-// Prober asks a container whether it is well.
+// Prober asks an instance whether it is well.
 type Prober interface {
 	Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe
 }
 
-// Vitals knows how containers do between passes.
+// Vitals knows how instances do between passes.
 type Vitals interface {
-	// Vital reports ok false for a container that is not watched, or was not
+	// Vital reports ok false for an instance that is not watched, or was not
 	// since that start.
-	Vital(containerID string, startedAt time.Time) (v berth.Vital, ok bool)
+	Vital(instanceID string, startedAt time.Time) (v berth.Vital, ok bool)
 }
 
 // InstanceObserver is the capability of an engine to look at a tenant's instances
@@ -83,11 +83,11 @@ type InstanceObserver interface {
 	ObserveInstances(ctx context.Context, organizationID string) (berth.Observed, error)
 }
 
-// InstanceRestarter is the capability of an engine to restart one container that gives
+// InstanceRestarter is the capability of an engine to restart one instance that gives
 // no sign of life, and to stop one for good.
 type InstanceRestarter interface {
-	RestartInstance(ctx context.Context, organizationID, containerID string) error
-	StopInstance(ctx context.Context, organizationID, containerID string) error
+	RestartInstance(ctx context.Context, organizationID, instanceID string) error
+	StopInstance(ctx context.Context, organizationID, instanceID string) error
 }
 
 // Inspector is the capability of an engine to look closer at what a list showed
@@ -97,9 +97,9 @@ type Inspector interface {
 	Inspect(ctx context.Context, listed berth.Observed) (berth.Observed, error)
 }
 
-// LastWriter is the capability of an engine to say what a container wrote last.
+// LastWriter is the capability of an engine to say what an instance wrote last.
 type LastWriter interface {
-	LastLines(ctx context.Context, organizationID, containerID string, n int) (lines []string, err error)
+	LastLines(ctx context.Context, organizationID, instanceID string, n int) (lines []string, err error)
 }
 
 // Adopter is the capability of an engine to take back what compose made of a

@@ -28,7 +28,7 @@ func (w *world) provisionFiled(n int) {
 	}))
 }
 
-// No engine starts such a container: the loop does, with its secrets, and counts.
+// No engine starts such an instance: the loop does, with its secrets, and counts.
 func TestAServiceThatGetsSecretsAsFilesIsStartedByTheLoopUntilItIsGivenUp(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
@@ -50,7 +50,7 @@ func TestAServiceThatGetsSecretsAsFilesIsStartedByTheLoopUntilItIsGivenUp(t *tes
 	})
 }
 
-func TestAnotherValueOfASecretFileIsAnotherContainer(t *testing.T) {
+func TestAnotherValueOfASecretFileIsAnotherInstance(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()

@@ -78,7 +78,7 @@ func (m *model) migrations() int {
 	return m.engine.Starts(berth.ContainerName(orgID(1)) + "_migrate_1")
 }
 
-// ids are the containers that there are, by service.
+// ids are the instances that there are, by service.
 func (m *model) ids() map[string]string {
 	out := map[string]string{}
 	for _, c := range m.observed(1).Instances {

@@ -212,7 +212,7 @@ func (p *pass) unhold(ctx context.Context) error {
 	return p.route(ctx, plan.Step{Kind: plan.StepRoute, Route: berth.RouteServing, Upstreams: up})
 }
 
-// at returns the containers behind addresses.
+// at returns the instances behind addresses.
 func (p *pass) at(upstreams []netip.AddrPort) []berth.Instance {
 	return slices.DeleteFunc(slices.Clone(p.Seen.Instances), func(c berth.Instance) bool { return !slices.Contains(upstreams, c.Address) })
 }
@@ -246,7 +246,7 @@ func (p *pass) drain() {
 	p.Drained = p.soft.Err() == nil
 }
 
-// halt stops the containers for a restart.
+// halt stops the instances for a restart.
 func (p *pass) halt(ctx context.Context, stack berth.Stack) error {
 	p.progress("stop")
 	return p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error {
@@ -344,7 +344,7 @@ func (p *pass) adopt(ctx context.Context) error {
 }
 
 // release records that the services that run once per release did so. From
-// then on their containers may be anything.
+// then on their instances may be anything.
 func (p *pass) release(ctx context.Context) error {
 	err := p.commit(ctx, func(_ store.Tx, t *berth.Tenant, _ *berth.Deployment) error {
 		t.Released = t.Spec.Release
@@ -359,7 +359,7 @@ const (
 	probeMost  = 10 * time.Millisecond
 )
 
-// probe asks every container that is to take requests in quick succession until
+// probe asks every instance that is to take requests in quick succession until
 // all are well or the round is over; a tenant in which nothing changed is asked
 // once. It ends early when the tenant is rung.
 func (p *pass) probe() {
@@ -382,7 +382,7 @@ func (p *pass) probe() {
 	p.note(p.Probe)
 }
 
-// askAll asks every container that is to take requests, and returns the worst
+// askAll asks every instance that is to take requests, and returns the worst
 // answer; nil if there is none to ask.
 func (p *pass) askAll() (worst *berth.Probe) {
 	for _, c := range plan.Asked(p.Situation) {
@@ -429,7 +429,7 @@ func (p *pass) ask(c berth.Instance) berth.Probe {
 	return pr
 }
 
-// remove takes the tenant out of the engine: containers, network, and the
+// remove takes the tenant out of the engine: instances, network, and the
 // volumes if the order says so.
 func (p *pass) remove(ctx context.Context) error {
 	p.routes.drop(p.Tenant.OrganizationID)

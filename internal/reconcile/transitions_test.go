@@ -15,7 +15,7 @@ import (
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
-// writers watches each start: which running containers mount the volume.
+// writers watches each start: which running instances mount the volume.
 func (m *model) watchWriters(volume string, mounts func(service string, image string) bool) func() []string {
 	var mu sync.Mutex
 	var found []string
@@ -229,8 +229,8 @@ func TestAVolumeThatMovesToAnotherServiceHasOneWriter(t *testing.T) {
 
 // A volume that becomes shared with the new version.
 // A crash between stop and start of a stop-first replacement.
-// A container that can't be stopped, while the rest of the engine works.
-func TestAContainerThatCanNotBeStoppedEndsTheDeploymentNotTheTenant(t *testing.T) {
+// An instance that can't be stopped, while the rest of the engine works.
+func TestAnInstanceThatCanNotBeStoppedEndsTheDeploymentNotTheTenant(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()

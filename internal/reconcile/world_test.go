@@ -48,7 +48,7 @@ type world struct {
 	actor    berth.Actor
 	config   reconcile.Config
 	vitals   *vitals
-	sick     atomic.Pointer[netip.AddrPort] // a container that is unwell though its image is not
+	sick     atomic.Pointer[netip.AddrPort] // an instance that is unwell though its image is not
 	hangs    atomic.Bool                    // what is unwell gives no answer
 	left     func()                         // told of who left the fleet
 	answered atomic.Pointer[func()]         // called after each healthy answer to a probe
@@ -239,7 +239,7 @@ func (w *world) observed(n int) berth.Observed {
 	return w.engine.Truth(orgID(n))
 }
 
-// observedWhileDown is the id of a tenant's container, from its record.
+// observedWhileDown is the id of a tenant's instance, from its record.
 func (w *world) observedWhileDown(n int) string {
 	w.t.Helper()
 	return w.tenant(n).ContainerID
@@ -376,17 +376,17 @@ type vitals struct {
 	byID map[string]berth.Vital
 }
 
-func (v *vitals) Vital(containerID string, _ time.Time) (berth.Vital, bool) {
+func (v *vitals) Vital(instanceID string, _ time.Time) (berth.Vital, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	it, ok := v.byID[containerID]
+	it, ok := v.byID[instanceID]
 	return it, ok
 }
 
 // say lets the monitor know something and tell the loop.
-func (w *world) say(n int, containerID string, v berth.Vital) {
+func (w *world) say(n int, instanceID string, v berth.Vital) {
 	w.vitals.mu.Lock()
-	w.vitals.byID[containerID] = v
+	w.vitals.byID[instanceID] = v
 	w.vitals.mu.Unlock()
 	w.loop.Recheck(orgID(n))
 }

@@ -19,8 +19,8 @@ type descriptors struct {
 	own      int // database, engine, files, notifications
 	api      int // connections of the API
 	streams  int // of the API's, those that stream; each may have one of the engine's besides
-	followed int // containers whose logs are followed
-	tenants  int // what is left: ports, connections of clients and of the edge to containers
+	followed int // instances whose logs are followed
+	tenants  int // what is left: ports, connections of clients and of the edge to instances
 }
 
 const (

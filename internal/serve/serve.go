@@ -206,7 +206,7 @@ func reservedPorts(api net.Addr) []int {
 }
 
 // run runs the parts until ctx ends. Then no new request is taken, those under
-// way are finished, and the loop stops between two steps; tenants' containers
+// way are finished, and the loop stops between two steps; tenants' instances
 // run on.
 func (s *server) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)

@@ -44,7 +44,7 @@ func (s *Service) Adopt(ctx context.Context, actor berth.Actor, call Call, ref s
 	}})
 }
 
-// Stop ends a tenant's containers and keeps them.
+// Stop ends a tenant's instances and keeps them.
 func (s *Service) Stop(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
 	return s.order(ctx, actor, call, ref, ordered{action.Stop, berth.OrderStop, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, d.CanRollback, t.Want = berth.DeployStop, false, berth.WantStopped
@@ -52,7 +52,7 @@ func (s *Service) Stop(ctx context.Context, actor berth.Actor, call Call, ref st
 	}})
 }
 
-// Restart stops a tenant's containers and starts them again.
+// Restart stops a tenant's instances and starts them again.
 func (s *Service) Restart(ctx context.Context, actor berth.Actor, call Call, ref string) (Receipt, error) {
 	return s.order(ctx, actor, call, ref, ordered{action.Restart, berth.OrderRestart, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, t.Want = berth.DeployRestart, berth.WantRunning

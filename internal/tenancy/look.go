@@ -11,7 +11,7 @@ import (
 // foundDown is the cause of a tenant that is said to run and does not.
 const foundDown = "found not running; being repaired"
 
-// look is one look at a tenant's containers. Its zero value saw nothing.
+// look is one look at a tenant's instances. Its zero value saw nothing.
 type look struct {
 	seen berth.Observed
 	ok   bool      // the engine answered

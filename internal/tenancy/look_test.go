@@ -10,14 +10,14 @@ import (
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
-// sees is a loop that sees a tenant's containers as they are set.
+// sees is a loop that sees a tenant's instances as they are set.
 type sees struct {
 	tenancy.Loop
-	containers []berth.Instance
+	instances []berth.Instance
 }
 
 func (s *sees) Look(_ context.Context, organizationID string) (berth.Observed, error) {
-	return berth.Observed{OrganizationID: organizationID, Instances: s.containers}, nil
+	return berth.Observed{OrganizationID: organizationID, Instances: s.instances}, nil
 }
 func (s *sees) EngineInfo() (berth.EngineInfo, bool) {
 	return berth.EngineInfo{ID: "e", Cores: 2}, true
@@ -62,13 +62,13 @@ func looking(t *testing.T, loop *sees, change func(*tenancy.Parts)) (*tenancy.Se
 }
 
 func TestTheStatusOfATenantThatDiedIsTrueAndWritesNothing(t *testing.T) {
-	loop := &sees{containers: []berth.Instance{{State: berth.InstanceRunning, Address: addr(1)}}}
+	loop := &sees{instances: []berth.Instance{{State: berth.InstanceRunning, Address: addr(1)}}}
 	service, _ := looking(t, loop, func(p *tenancy.Parts) { p.Store = readOnly{p.Store, t} })
 	state, err := service.State(t.Context(), operator, org(1))
 	if err != nil || state.Tenant.Status != berth.StatusRunning || !state.Running {
 		t.Errorf("alive: %+v, %v", state, err)
 	}
-	loop.containers[0].State = berth.InstanceExited
+	loop.instances[0].State = berth.InstanceExited
 	state, err = service.State(t.Context(), operator, org(1))
 	if err != nil || state.Tenant.Status != berth.StatusFailed || state.Tenant.Health != berth.HealthUnhealthy || state.Tenant.Cause == "" || state.Running {
 		t.Errorf("dead: %+v, %v", state, err)
@@ -76,12 +76,12 @@ func TestTheStatusOfATenantThatDiedIsTrueAndWritesNothing(t *testing.T) {
 }
 
 func TestATenantThatDiedIsNotAlreadyRunning(t *testing.T) {
-	loop := &sees{containers: []berth.Instance{{State: berth.InstanceRunning, Address: addr(1)}}}
+	loop := &sees{instances: []berth.Instance{{State: berth.InstanceRunning, Address: addr(1)}}}
 	service, s := looking(t, loop, func(*tenancy.Parts) {})
 	if _, err := service.Start(t.Context(), operator, tenancy.Call{}, org(1)); !berth.Is(err, berth.CodeAlreadyRunning) {
 		t.Errorf("alive: %v", err)
 	}
-	loop.containers = nil
+	loop.instances = nil
 	if _, err := service.Start(t.Context(), operator, tenancy.Call{}, org(1)); err != nil {
 		t.Errorf("dead: %v", err)
 	}

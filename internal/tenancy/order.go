@@ -125,7 +125,7 @@ func (s *Service) link(call Call, r Receipt) {
 }
 
 // refresh asks the engine before an order is refused for what a tenant was
-// last seen to be: a container that died since is not "already running".
+// last seen to be: an instance that died since is not "already running".
 func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, what ordered) (look, error) {
 	var t berth.Tenant
 	err := s.store.View(ctx, actor, func(tx store.Tx) (err error) {

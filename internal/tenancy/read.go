@@ -140,7 +140,7 @@ func (s *Service) probe(ctx context.Context, st *State) error {
 	return err
 }
 
-// Logs returns what the tenant's containers wrote.
+// Logs returns what the tenant's instances wrote.
 func (s *Service) Logs(ctx context.Context, actor berth.Actor, ref string, o berth.LogOptions) (io.ReadCloser, error) {
 	t, err := s.tenant(ctx, actor, action.Logs, ref)
 	if err != nil {

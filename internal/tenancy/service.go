@@ -64,20 +64,20 @@ type Secrets interface {
 	Open(ciphertext []byte, ad string) (plaintext []byte, err error)
 }
 
-// Health asks containers whether they are well, and puts what they answer on
+// Health asks instances whether they are well, and puts what they answer on
 // record.
 type Health interface {
-	// Ask asks containers of one tenant and returns the worst answer; nil if there
+	// Ask asks instances of one tenant and returns the worst answer; nil if there
 	// is none to be had.
 	Ask(ctx context.Context, organizationID string, list []berth.Instance, check berth.HealthCheck) (*berth.Probe, error)
 	// Sweep asks every running tenant once and lists up to limit of them.
 	Sweep(ctx context.Context, limit int) (berth.Sweep, error)
 }
 
-// Logs is the engine's capability to show what containers wrote.
+// Logs is the engine's capability to show what instances wrote.
 type Logs interface {
-	// Logs returns lines of all containers of a tenant as plain text, each
-	// prefixed by its container's service and replica where there are several.
+	// Logs returns lines of all instances of a tenant as plain text, each
+	// prefixed by its instance's service and replica where there are several.
 	Logs(ctx context.Context, organizationID string, o berth.LogOptions) (io.ReadCloser, error)
 }
 

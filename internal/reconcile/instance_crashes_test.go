@@ -46,7 +46,7 @@ func (w *world) state(n int) berth.RouteState {
 	return r.State
 }
 
-// crash lets a tenant's container crash as often as asked, with time in between
+// crash lets a tenant's instance crash as often as asked, with time in between
 // for the loop to see each.
 func (w *world) crash(n, times int) {
 	for range times {
@@ -55,7 +55,7 @@ func (w *world) crash(n, times int) {
 	}
 }
 
-func TestAContainerThatCrashesTooOftenIsGivenUpUntilItIsStartedAgain(t *testing.T) {
+func TestAnInstanceThatCrashesTooOftenIsGivenUpUntilItIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
@@ -87,8 +87,8 @@ func TestAContainerThatCrashesTooOftenIsGivenUpUntilItIsStartedAgain(t *testing.
 	})
 }
 
-// An engine may start a container again, or put another one in its place.
-func TestCrashesCountWhateverContainerComesAfter(t *testing.T) {
+// An engine may start an instance again, or put another one in its place.
+func TestCrashesCountWhateverInstanceComesAfter(t *testing.T) {
 	t.Parallel()
 	for name, crash := range map[string]func(w *world, id string){
 		"started again": func(w *world, id string) { w.manual.Crash(w.t, id, 3) },
@@ -162,7 +162,7 @@ func TestACrashIsToldWithExitCodeAndLastLinesAndIsNoDrift(t *testing.T) {
 	})
 }
 
-// What a container wrote goes with it when its deployment goes back.
+// What an instance wrote goes with it when its deployment goes back.
 func TestAnEngineThatIsSlowOrFailsOnceLosesNoLastLines(t *testing.T) {
 	for name, fault := range map[string]func(ctx context.Context, asked int) error{
 		"slow": func(ctx context.Context, _ int) error {

@@ -18,14 +18,14 @@ type histories struct {
 }
 
 type tenantHistory struct {
-	proven    map[string]time.Time        // container id to the start since which it was found well
-	instances map[string]*instanceHistory // by container id
-	ends      map[string]ending           // by container id, as events told them
+	proven    map[string]time.Time        // instance id to the start since which it was found well
+	instances map[string]*instanceHistory // by instance id
+	ends      map[string]ending           // by instance id, as events told them
 	toldAt    map[string]time.Time        // by service, when its crashes were last told
 	oomAt     time.Time                   // when a kill for want of memory was last told
 }
 
-// recall returns which of the containers that are seen were found well since
+// recall returns which of the instances that are seen were found well since
 // they started. Of a tenant that is met for the first time, some are believed;
 // what had been given up stays so.
 func (s *histories) recall(t berth.Tenant, changing bool, seen berth.Observed) (proven map[string]bool) {
@@ -53,16 +53,16 @@ func (s *histories) recall(t berth.Tenant, changing bool, seen berth.Observed) (
 	return proven
 }
 
-// believed reports whether a container is taken to be well that nobody has
+// believed reports whether an instance is taken to be well that nobody has
 // asked yet: the tenant was well when it was last recorded, or nobody could
-// tell, and the container ran by then. What a deployment that is not over made
+// tell, and the instance ran by then. What a deployment that is not over made
 // is not.
 func believed(t berth.Tenant, changing bool, c berth.Instance) bool {
 	return t.Status == berth.StatusRunning && (t.Health == berth.HealthHealthy || t.Health == berth.HealthUnknown) &&
 		!(changing && c.Generation >= t.Generation) && !c.StartedAt.Truncate(time.Microsecond).After(t.LastStartedAt)
 }
 
-// prove notes that containers were found well.
+// prove notes that instances were found well.
 func (s *histories) prove(organizationID string, list []berth.Instance) {
 	s.update(organizationID, func(it *tenantHistory) {
 		for _, c := range list {
@@ -71,7 +71,7 @@ func (s *histories) prove(organizationID string, list []berth.Instance) {
 	})
 }
 
-// keep forgets the containers that are not there any more. Where the engine put
+// keep forgets the instances that are not there any more. Where the engine put
 // another one of the same version in the place of one that is gone, that one has
 // its past; what we made anew ourselves (changed) begins one.
 func (s *histories) keep(seen berth.Observed, changed bool) {
@@ -91,7 +91,7 @@ func (s *histories) keep(seen berth.Observed, changed bool) {
 	})
 }
 
-// inherit gives a container the past of one that is gone and whose place it has.
+// inherit gives an instance the past of one that is gone and whose place it has.
 // That it had to be replaced is a crash if an event told that it ended.
 func (it *tenantHistory) inherit(c berth.Instance, there map[string]bool) {
 	if it.instances[c.ID] != nil {

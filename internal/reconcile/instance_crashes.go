@@ -16,16 +16,16 @@ const (
 	tellPause   = time.Minute      // between two events about one service's crashes
 	exitWait    = 2 * time.Second  // for the engine's event that tells an exit code
 	oomWait     = 10 * time.Second // between a kill for want of memory and the end that it caused
-	lineWait    = 10 * time.Second // for what a container wrote last: it soon goes with the container
+	lineWait    = 10 * time.Second // for what an instance wrote last: it soon goes with the instance
 	lineTries   = 3
 	lastLines   = 5
 	goodTime    = 5 * time.Minute // of running without a crash, after which all crashes before are forgotten
-	restartBase = time.Second     // pauses before restarting a container without a sign of life: 0, 1 s, 3 s, 7 s …
+	restartBase = time.Second     // pauses before restarting an instance without a sign of life: 0, 1 s, 3 s, 7 s …
 	restartMost = 5 * time.Minute // bounds these pauses
 )
 
-// instanceHistory is what the loop remembers of one container's crashes. Restarts by the
-// engine and by us count alike, and so does an engine's putting another container
+// instanceHistory is what the loop remembers of one instance's crashes. Restarts by the
+// engine and by us count alike, and so does an engine's putting another instance
 // in its place: that one inherits it.
 type instanceHistory struct {
 	slot     berth.Slot
@@ -44,14 +44,14 @@ type instanceHistory struct {
 	due      time.Time // when it may be restarted at the soonest
 }
 
-// ending is what events told of how a container ended.
+// ending is what events told of how an instance ended.
 type ending struct {
 	last *plan.End // nil while none told
 	oom  time.Time // when the kernel last killed one of its processes, since then
 }
 
-// ofInstances counts the crashes of what is seen, and forgets those of containers
-// that have run well for long enough. What a container went through before it
+// ofInstances counts the crashes of what is seen, and forgets those of instances
+// that have run well for long enough. What an instance went through before it
 // was first seen is not held against it, unless it is fresh.
 func (s *histories) ofInstances(organizationID string, seen berth.Observed, fresh func(berth.Instance) bool) map[string]plan.InstanceHistory {
 	out := make(map[string]plan.InstanceHistory, len(seen.Instances))
@@ -129,7 +129,7 @@ func (l *instanceHistory) see(c berth.Instance) {
 	}
 }
 
-// hintEnd notes how a container ended, as the engine's events tell it: the next
+// hintEnd notes how an instance ended, as the engine's events tell it: the next
 // look may find it running again.
 func (s *histories) hintEnd(h berth.Hint) {
 	s.update(h.OrganizationID, func(it *tenantHistory) {
@@ -145,7 +145,7 @@ func (s *histories) hintEnd(h berth.Hint) {
 	})
 }
 
-// stopped notes that containers were stopped by us: that is no crash.
+// stopped notes that instances were stopped by us: that is no crash.
 func (s *histories) stopped(organizationID string, seen berth.Observed) {
 	s.update(organizationID, func(it *tenantHistory) {
 		for _, c := range seen.Instances {
@@ -156,7 +156,7 @@ func (s *histories) stopped(organizationID string, seen berth.Observed) {
 	})
 }
 
-// told notes that what happened to a container until now was told.
+// told notes that what happened to an instance until now was told.
 func (s *histories) told(organizationID string, c berth.Instance) {
 	s.update(organizationID, func(it *tenantHistory) {
 		if l := it.instances[c.ID]; l != nil {
@@ -166,7 +166,7 @@ func (s *histories) told(organizationID string, c berth.Instance) {
 	})
 }
 
-// withoutLastLines returns the containers whose last lines nobody asked for since they
+// withoutLastLines returns the instances whose last lines nobody asked for since they
 // crashed, and takes them as asked.
 func (s *histories) withoutLastLines(organizationID string) (ids []string) {
 	s.update(organizationID, func(it *tenantHistory) {
@@ -188,7 +188,7 @@ func (s *histories) recordLastLines(organizationID, id string, lines []string) {
 	})
 }
 
-// died notes that a container gives no sign of life.
+// died notes that an instance gives no sign of life.
 func (s *histories) died(organizationID string, c berth.Instance, cause string) {
 	s.update(organizationID, func(it *tenantHistory) {
 		if l := it.instances[c.ID]; l != nil && l.dead == "" {
@@ -198,12 +198,12 @@ func (s *histories) died(organizationID string, c berth.Instance, cause string) 
 	})
 }
 
-// restarted notes that a container was restarted for want of a sign of life.
-func (s *histories) restarted(organizationID, containerID string) {
+// restarted notes that an instance was restarted for want of a sign of life.
+func (s *histories) restarted(organizationID, instanceID string) {
 	s.update(organizationID, func(it *tenantHistory) {
-		if l := it.instances[containerID]; l != nil {
+		if l := it.instances[instanceID]; l != nil {
 			l.crashes++
-			l.dead, l.ended = "", l.started // what it does to the container is no crash besides
+			l.dead, l.ended = "", l.started // what it does to the instance is no crash besides
 		}
 	})
 }
@@ -227,9 +227,9 @@ func (s *histories) oom(organizationID string) (news bool) {
 	return news
 }
 
-// restartInstance restarts a container that gives no sign of life.
+// restartInstance restarts an instance that gives no sign of life.
 func (p *pass) restartInstance(ctx context.Context, s plan.Step) error {
-	p.histories.restarted(p.Tenant.OrganizationID, s.Container)
+	p.histories.restarted(p.Tenant.OrganizationID, s.Instance)
 	engine, ok := p.Engine.(InstanceRestarter)
 	if !ok {
 		return nil
@@ -238,7 +238,7 @@ func (p *pass) restartInstance(ctx context.Context, s plan.Step) error {
 		return err
 	}
 	err := p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error {
-		return engine.RestartInstance(ctx, p.Tenant.OrganizationID, s.Container)
+		return engine.RestartInstance(ctx, p.Tenant.OrganizationID, s.Instance)
 	})
 	if err != nil {
 		return err
@@ -246,20 +246,20 @@ func (p *pass) restartInstance(ctx context.Context, s plan.Step) error {
 	return p.observe(ctx)
 }
 
-// tellCrash records that a container crashed, and how.
+// tellCrash records that an instance crashed, and how.
 func (p *pass) tellCrash(ctx context.Context, s plan.Step) error {
 	if err := p.journal(ctx, berth.EventCrashed, s.Reason); err != nil {
 		return err
 	}
 	for _, c := range p.Seen.Instances {
-		if c.ID == s.Container {
+		if c.ID == s.Instance {
 			p.histories.told(p.Tenant.OrganizationID, c)
 		}
 	}
 	return nil
 }
 
-// readLastLines asks what containers that crashed wrote last, and reports whether
+// readLastLines asks what instances that crashed wrote last, and reports whether
 // anything new was learned. An engine that can't say is no error: the crash is then
 // reported without its last lines.
 func (p *pass) readLastLines(ctx context.Context) (news bool) {
@@ -287,7 +287,7 @@ func (p *pass) readLastLines(ctx context.Context) (news bool) {
 	return news
 }
 
-// presentable makes what a container wrote fit to be shown in a sentence.
+// presentable makes what an instance wrote fit to be shown in a sentence.
 func presentable(lines []string) []string {
 	const longest = 200
 	out := make([]string, 0, len(lines))
@@ -308,14 +308,14 @@ func presentable(lines []string) []string {
 	return out
 }
 
-// stop stops one container and leaves it down.
+// stop stops one instance and leaves it down.
 func (p *pass) stop(ctx context.Context, s plan.Step) error {
 	engine, ok := p.Engine.(InstanceRestarter)
 	if !ok {
 		return nil
 	}
 	err := p.call(ctx, p.lanes.end, p.changeDeadline(), func(ctx context.Context) error {
-		return engine.StopInstance(ctx, p.Tenant.OrganizationID, s.Container)
+		return engine.StopInstance(ctx, p.Tenant.OrganizationID, s.Instance)
 	})
 	if err != nil {
 		return err
