@@ -70,6 +70,14 @@ func (b *budget) left() int64 {
 	return left
 }
 
+// whole is how much can be taken while nobody else holds anything.
+func (b *budget) whole() int64 {
+	if b.of == nil {
+		return b.most
+	}
+	return min(b.most, b.of.whole()/2)
+}
+
 func (b *budget) give(n int64) {
 	if b == nil || n == 0 {
 		return

@@ -1,15 +1,18 @@
 package edge
 
 import (
+	"bytes"
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -303,13 +306,41 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	need := headMemory(p[:n])
 	if !c.account().take(need) {
-		return 0, errMemory
+		if len(p) == 1 { // net/http listens while a handler runs: that one answers
+			return 0, errMemory
+		}
+		return 0, c.refuseHead(need)
 	}
 	c.held.Add(need)
 	if c.closed.Load() {
 		c.account().give(c.held.Swap(0))
 	}
 	return n, err
+}
+
+// refuseHead answers a request whose head there is no memory for, and ends the
+// connection. net/http would call it a bad request, and answers nothing to io.EOF.
+func (c *conn) refuseHead(need int64) error {
+	p := *tenantBusy()
+	if c.held.Load()+need > c.account().whole() {
+		p = headTooLarge()
+	}
+	c.account().give(c.held.Swap(0))
+	c.listener.edge.opts.Log.Debug("request's head refused", "tenant", c.listener.org, "port", c.listener.port, "code", p.Code)
+	body := append(p.json(), '\n')
+	h := http.Header{"Cache-Control": {"no-store"}, "Connection": {"close"}, "Content-Type": {"application/problem+json"}, "Content-Length": {strconv.Itoa(len(body))}}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	var out bytes.Buffer
+	_, _ = fmt.Fprintf(&out, "HTTP/1.1 %d %s\r\n", p.Status, http.StatusText(p.Status)) // a buffer takes everything
+	_ = h.Write(&out)
+	out.WriteString("\r\n")
+	out.Write(body)
+	_, _ = c.Write(out.Bytes()) // the client's connection; nobody else to tell
+	c.over.Store(true)
+	c.end()
+	return io.EOF
 }
 
 // Write gives up on a client that takes nothing for a while. A deadline serves

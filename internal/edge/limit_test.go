@@ -1,6 +1,7 @@
 package edge_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,6 +56,51 @@ func TestBigHeadersAreRefused(t *testing.T) {
 	go io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nX-Big: "+string(bytes.Repeat([]byte("a"), 16<<10))+"\r\n\r\n")
 	if res, _ := read(t, c); res.StatusCode != 431 {
 		t.Errorf("status %d", res.StatusCode)
+	}
+}
+
+// It is no fault of a client's that others hold the memory: it is told to come back.
+func TestAHeadThatThereIsNoMemoryForIsAnsweredAsBusyAndOneThatNeverFitsAsTooLarge(t *testing.T) {
+	port := freePort(t)
+	e, _ := running(t, edge.Options{TenantMemory: 128 << 10, TrustedProxies: loopback()})
+	apply(t, e, route(port, backend(t, says("ok"))))
+	const head = "GET / HTTP/1.1\r\nHost: a\r\n"
+	ask := func(rest string) (*http.Response, string) {
+		for {
+			c := dial(t, port)
+			go io.WriteString(c, head+rest+"\r\n")
+			res, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil { // there was no room for the connection beside one that ends
+				c.Close()
+				continue
+			}
+			body, err := io.ReadAll(res.Body)
+			if c.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return res, string(body)
+		}
+	}
+	long := "X-Long: " + string(bytes.Repeat([]byte("a"), 20<<10)) + "\r\n"
+	if res, _ := ask(long); res.StatusCode != 200 {
+		t.Errorf("alone: %d", res.StatusCode)
+	}
+	other := dial(t, port)
+	io.WriteString(other, head+"X-Longer: "+string(bytes.Repeat([]byte("a"), 40<<10)))
+	until(t, "there is no memory left", func() bool {
+		res, body := ask(long)
+		if res.StatusCode == 200 {
+			return false // the other's head is not charged yet
+		}
+		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" || !strings.Contains(body, "tenant_busy") {
+			t.Fatalf("%d %v %s", res.StatusCode, res.Header, body)
+		}
+		return res.Close // else its head had room, and what else it takes had none
+	})
+	other.Close()
+	until(t, "it is answered again", func() bool { res, _ := ask(long); return res.StatusCode == 200 })
+	if res, body := ask(strings.Repeat("a:b\r\n", 3000)); res.StatusCode != 431 || !strings.Contains(body, "request_too_large") || res.Header.Get("Retry-After") != "" {
+		t.Errorf("lines without end: %d %s", res.StatusCode, body)
 	}
 }
 

@@ -26,6 +26,7 @@ const (
 	CodeTenantBusy          berth.Code = "tenant_busy"
 	CodeClientBusy          berth.Code = "client_busy"
 	CodeRequestTooSlow      berth.Code = "request_too_slow"
+	CodeRequestTooLarge     berth.Code = "request_too_large"
 )
 
 // problem is an RFC 9457 body with the fields that Berth's API adds.
@@ -101,6 +102,12 @@ func tooSlow() problem {
 	return problem{Status: http.StatusRequestTimeout, Code: CodeRequestTooSlow,
 		Detail: "The body of the request came too slowly",
 		Hint:   "send it again over a faster connection"}
+}
+
+func headTooLarge() problem {
+	return problem{Status: http.StatusRequestHeaderFieldsTooLarge, Code: CodeRequestTooLarge,
+		Detail: "The headers of the request take more memory than one request may",
+		Hint:   "send fewer or shorter headers"}
 }
 
 func noRoute(port int) problem {
