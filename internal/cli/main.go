@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
@@ -132,7 +133,7 @@ ORG is an organization id or a tenant's slug.`,
 			if a.output != "table" && a.output != "json" {
 				return usagef("--output must be table or json; %q was given", a.output)
 			}
-			return nil
+			return refuseEmpty(cmd)
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
@@ -145,6 +146,28 @@ ORG is an organization id or a tenant's slug.`,
 		a.registryCommand(), a.keyCommand(), a.blueprintCommand(), a.adoptCommand(), a.backupCommand(), a.migrateCommand(), a.doctorCommand(), a.openapiCommand(), a.versionCommand(),
 	)
 	return root
+}
+
+// refuseEmpty refuses a flag that is given without a value: a variable of a script
+// that is not set must not widen what is asked for to what is meant without the
+// flag, such as every organization. The settings of serve may be taken back so.
+func refuseEmpty(cmd *cobra.Command) (err error) {
+	if cmd.Name() == "serve" {
+		return nil
+	}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		empty := false
+		switch f.Value.Type() {
+		case "string":
+			empty = f.Value.String() == "" && f.DefValue == "" && f.Name != "notes"
+		case "stringSlice":
+			empty = f.Value.String() == "[]"
+		}
+		if empty && err == nil {
+			err = usagef("--%s was given without a value: name one, or leave the flag out", f.Name)
+		}
+	})
+	return err
 }
 
 // defaultStateDir is where serve keeps its state if nothing else is said.

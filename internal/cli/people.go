@@ -93,7 +93,10 @@ operator. Only who proves to have the address can accept it, once.`,
 		if err != nil {
 			return err
 		}
-		in.Email, in.ExpiresAt = args[0], until(expires)
+		in.Email = args[0]
+		if in.ExpiresAt, err = until(cmd, expires); err != nil {
+			return err
+		}
 		i, err := c.Invite(cmd.Context(), org, in)
 		if err != nil {
 			return err

@@ -33,7 +33,10 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		in.Name, in.ExpiresAt = args[0], until(expires)
+		in.Name = args[0]
+		if in.ExpiresAt, err = until(cmd, expires); err != nil {
+			return err
+		}
 		t, err := c.CreateToken(cmd.Context(), in)
 		if err != nil {
 			return err
@@ -48,13 +51,16 @@ func (a *app) tokenCreateCommand() *cobra.Command {
 	return cmd
 }
 
-// until is when d from now is; nil for 0.
-func until(d time.Duration) *time.Time {
-	if d <= 0 {
-		return nil
+// until is when --expires from now is; nil if it was not given.
+func until(cmd *cobra.Command, expires time.Duration) (*time.Time, error) {
+	if !cmd.Flags().Changed("expires") {
+		return nil, nil
 	}
-	t := time.Now().Add(d)
-	return &t
+	if expires <= 0 {
+		return nil, usagef("--expires must be more than 0; %s was given", expires)
+	}
+	t := time.Now().Add(expires)
+	return &t, nil
 }
 
 func (a *app) tokenLsCommand() *cobra.Command {
