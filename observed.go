@@ -157,6 +157,7 @@ type Adoption struct {
 
 // Hint says that something may have changed. It proves nothing.
 type Hint struct {
+	Any            bool // whatever it may be: nothing is known of before this hint
 	OrganizationID string
 	OOM            bool   // the kernel killed a process for want of memory
 	Service        string // in which that was; "" if not known

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/unite-hub/berth"
 )
@@ -14,7 +15,9 @@ import (
 type members struct {
 	mu     sync.Mutex
 	byOrg  map[string][]berth.Member
-	sorted []berth.Member // all of them, by organization and name; nil after a change
+	sorted []berth.Member       // all of them, by organization and name; nil after a change
+	looked map[string]time.Time // when the engine was asked, by organization
+	expiry time.Time            // what was seen before counts no more
 }
 
 // Fleet returns the instances that run, by organization and name. The list is
@@ -60,13 +63,15 @@ func (p *pass) publish() {
 			OrganizationID: p.Tenant.OrganizationID, Instance: c, Main: isMain, Check: check, Steady: p.Deployment == nil,
 		})
 	}
-	p.fleet.put(p.Tenant.OrganizationID, list)
+	p.fleet.put(p.Tenant.OrganizationID, list, p.saw)
 }
 
-// put takes in a tenant's instances; most looks find what the one before did.
-func (m *members) put(organizationID string, list []berth.Member) {
+// put takes in a tenant's instances, as the engine showed them when it was asked;
+// most looks find what the one before did.
+func (m *members) put(organizationID string, list []berth.Member, asked time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.looked[organizationID] = asked
 	if old, ok := m.byOrg[organizationID]; !ok || !reflect.DeepEqual(old, list) {
 		m.byOrg[organizationID], m.sorted = list, nil
 	}
@@ -78,6 +83,7 @@ func (l *Loop) leave(organizationID string) {
 	l.fleet.mu.Lock()
 	_, was := l.fleet.byOrg[organizationID]
 	delete(l.fleet.byOrg, organizationID)
+	delete(l.fleet.looked, organizationID)
 	if was {
 		l.fleet.sorted = nil
 	}
@@ -93,11 +99,26 @@ func (m *members) of(organizationID string) []berth.Member {
 	return m.byOrg[organizationID]
 }
 
-func (m *members) knows(organizationID string) bool {
+// expire says that what was seen before then counts no more.
+func (m *members) expire(then time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, ok := m.byOrg[organizationID]
-	return ok
+	m.expiry = then
+}
+
+// expired reports whether a tenant was not seen since the last expiry.
+func (m *members) expired(organizationID string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, ok := m.looked[organizationID]
+	return !ok || at.Before(m.expiry)
+}
+
+// unseen reports whether a tenant was not seen since then.
+func (m *members) unseen(organizationID string, then time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.looked[organizationID].Before(then)
 }
 
 // differs reports whether other instances run than those that the last pass
@@ -129,6 +150,7 @@ func (m *members) keep(living map[string]bool) {
 	for org := range m.byOrg {
 		if !living[org] {
 			delete(m.byOrg, org)
+			delete(m.looked, org)
 			m.sorted = nil
 		}
 	}

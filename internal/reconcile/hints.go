@@ -31,9 +31,23 @@ func (l *Loop) followEvents(ctx context.Context) error {
 	}
 }
 
+// onOpen has everything looked at again: what happened before the stream of events
+// was open may have gone unheard, and not all of it shows in a list.
+func (l *Loop) onOpen() {
+	l.fleet.expire(time.Now())
+	select {
+	case l.rescan <- struct{}{}:
+	default:
+	}
+}
+
 // onHint looks at a tenant soon. That the kernel killed for want of memory is
 // known from the hint alone: the next look may find everything running again.
 func (l *Loop) onHint(ctx context.Context, h berth.Hint) {
+	if h.Any {
+		l.onOpen()
+		return
+	}
 	l.listed.drop(h.OrganizationID)
 	l.queue.addAfter(h.OrganizationID, hintDelay)
 	if h.InstanceID != "" {

@@ -100,7 +100,7 @@ func New(c Config, p Parts) *Loop {
 	l.lanes = newLanes(l.Width)
 	l.queue = newQueue(l.pass)
 	l.memory.byOrg = make(map[string]remembered)
-	l.fleet.byOrg = make(map[string][]berth.Member)
+	l.fleet.byOrg, l.fleet.looked = make(map[string][]berth.Member), make(map[string]time.Time)
 	l.histories.byOrg = make(map[string]*tenantHistory)
 	l.waiters.byOrg = make(map[string]map[chan struct{}]bool)
 	l.breaker.broken = make(chan struct{}, 1)

@@ -105,3 +105,32 @@ func TestAVolumeThatARenamedContainerHoldsIsGivenToNobodyElse(t *testing.T) {
 		w.eventually(time.Minute, "it is well again", func() bool { return w.tenant(1).Health == berth.HealthHealthy })
 	})
 }
+
+// What only an inspection shows, such as a limit, is found although nobody heard of
+// the change: when the events are heard again, and within hours if they never are.
+func TestAChangeThatNoEventToldOfIsFound(t *testing.T) {
+	t.Parallel()
+	for name, deaf := range map[string]time.Duration{"for a while": time.Minute, "for ever": 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(w *world) {
+				w.run()
+				w.completed(w.provision(1, "app:1", true))
+				end := time.Now().Add(deaf)
+				w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+					if s.Op == "watch" && time.Now().Before(end) {
+						return berth.Errorf(berth.CodeEngineUnavailable, "the stream broke off")
+					}
+					return nil
+				})
+				w.engine.SetDown(true)
+				w.engine.SetDown(false)
+				<-time.After(30 * time.Second) // whatever looks because of that has looked
+				w.manual.TryChange(berth.ContainerName(orgID(1)), "squeeze")
+				w.eventually(3*time.Hour, "its limit is as it was", func() bool {
+					o := w.engine.Truth(orgID(1))
+					return len(o.Instances) == 1 && o.Instances[0].MemoryMB == w.tenant(1).Spec.Limits.MemoryMB
+				})
+			})
+		})
+	}
+}

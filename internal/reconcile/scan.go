@@ -12,8 +12,20 @@ import (
 // scanRetries is the pause after a scan that failed.
 const scanRetries = 3 * time.Second
 
-// scanAll runs the full scan at an interval.
+const (
+	lookAfter  = time.Hour // a tenant is looked at again, whatever a list or an event says
+	lookShares = 100       // the most of all tenants that one scan finds too long unseen is one of these
+)
+
+// scanAll runs the full scan at an interval. The first one waits for the stream of
+// events, if that opens: what it looks at earlier would have to be looked at again.
 func (l *Loop) scanAll(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-l.rescan:
+	case <-time.After(watchPause):
+	}
 	for {
 		pause := l.ScanInterval
 		if !l.scan(ctx) {
@@ -78,8 +90,9 @@ type comparison struct {
 	volumes  map[string][]berth.VolumeRecord
 	living   map[string]bool
 	outlines map[string]outline
+	overdue  int      // how many more may count as too long unseen
 	reminds  []string // organizations that may not be as they should
-	unlooked []string // those of them that nobody looked at since the start
+	unlooked []string // those of them where nothing but an inspection can tell
 }
 
 // scan looks at everything once, reminds the queue of each tenant that may not
@@ -136,7 +149,7 @@ func byOrganization(inventory berth.Inventory) map[string]*berth.Observed {
 // compare meets every tenant. It may be called again from the start.
 func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 	c.living, c.outlines = make(map[string]bool, len(c.seen)), make(map[string]outline, len(c.seen))
-	c.reminds, c.unlooked = nil, nil
+	c.reminds, c.unlooked, c.overdue = nil, nil, 1+len(c.seen)/lookShares
 	if len(c.Loop.outlines) == 0 { // all of them are drawn: one read instead of one for each
 		volumes, _, err := tx.ListVolumes(ctx, "", store.Page{Limit: store.Unbounded})
 		if err != nil {
@@ -161,6 +174,10 @@ func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 		if deployment == "" {
 			reason = c.reasonToLook(should, seen, t)
 		}
+		if reason == "" && c.overdue > 0 && c.fleet.unseen(t.OrganizationID, time.Now().Add(-lookAfter)) {
+			c.overdue--
+			reason = unlooked
+		}
 		if reason != "" {
 			c.Log.Debug("tenant needs a look", "tenant", t.OrganizationID, "reason", reason)
 			c.reminds = append(c.reminds, t.OrganizationID)
@@ -172,7 +189,7 @@ func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 	})
 }
 
-const unlooked = "not looked at since the start"
+const unlooked = "not looked at since the events of the engine are followed, or for long"
 
 // reasonToLook says why a tenant may not be as it should, "" if it seems to be. It
 // is cheap and may err on the side of looking.
@@ -191,7 +208,7 @@ func (l *Loop) reasonToLook(should outline, seen berth.Observed, t berth.Tenant)
 		return "not known to be stopped"
 	case t.Want == berth.WantRunning && !l.routes.leadsTo(t.OrganizationID, up):
 		return "addresses changed"
-	case t.Want == berth.WantRunning && !l.fleet.knows(t.OrganizationID):
+	case t.Want == berth.WantRunning && l.fleet.expired(t.OrganizationID):
 		return unlooked
 	case t.Want == berth.WantRunning && l.routedUnready(t.OrganizationID):
 		return "not ready, or without a sign of life"

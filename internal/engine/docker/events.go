@@ -12,8 +12,9 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// Watch calls hint with the tenants that something happened to. It returns
-// when ctx ends or the Engine's stream does; the error is never nil.
+// Watch calls hint with the tenants that something happened to, and at first, once
+// the stream is open, with one of Any. It returns when ctx ends or the Engine's
+// stream does; the error is never nil.
 func (e *Engine) Watch(ctx context.Context, hint func(berth.Hint)) error {
 	s := step{op: "watch the engine"}
 	stream, cancel := context.WithCancel(ctx)
@@ -21,12 +22,15 @@ func (e *Engine) Watch(ctx context.Context, hint func(berth.Hint)) error {
 	// The deadline is on the beginning of the answer only: the stream itself
 	// has no end.
 	overdue := time.AfterFunc(e.ReadTimeout, cancel)
-	got := e.api.Events(stream, client.EventsListOptions{Filters: watched()})
+	// The Engine answers before it subscribes: what happens in between is replayed.
+	since := strconv.FormatInt(time.Now().Unix(), 10)
+	got := e.api.Events(stream, client.EventsListOptions{Since: since, Filters: watched()})
 	if !overdue.Stop() && ctx.Err() == nil {
 		e.known.Store(nil)
 		return berth.Errorf(berth.CodeEngineUnavailable, "The Engine did not answer within %s", e.ReadTimeout).
 			WithHint(engineHint).WithOp(s.op, "")
 	}
+	hint(berth.Hint{Any: true})
 	for {
 		select {
 		case m := <-got.Messages:

@@ -46,7 +46,7 @@ func (f *Fake) LastLines(ctx context.Context, organizationID, containerID string
 	return lines, err
 }
 
-// Watch passes hints on until ctx ends or the engine goes down.
+// Watch passes hints on, one of Any first, until ctx ends or the engine goes down.
 func (f *Fake) Watch(ctx context.Context, hint func(berth.Hint)) error {
 	hints := make(chan berth.Hint, 64)
 	s := Step{Op: "watch", Read: true}
@@ -61,6 +61,7 @@ func (f *Fake) Watch(ctx context.Context, hint func(berth.Hint)) error {
 		defer f.mu.Unlock()
 		delete(f.watchers, hints)
 	}()
+	hint(berth.Hint{Any: true})
 	for {
 		select {
 		case h, ok := <-hints:

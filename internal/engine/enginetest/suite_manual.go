@@ -241,16 +241,29 @@ func watched(t *testing.T, h Harness) {
 	x.apply(x.stack)
 	ctx, cancel := context.WithCancel(x.ctx)
 	hints := make(chan string, 100)
-	ended := make(chan error, 1)
+	ended, opened := make(chan error, 1), make(chan bool, 1)
 	go func() {
+		first := true
 		ended <- h.Engine.Watch(ctx, func(hint berth.Hint) {
+			if first {
+				first = false
+				opened <- hint.Any
+			}
 			select {
 			case hints <- hint.OrganizationID:
 			default:
 			}
 		})
 	}()
-	// Hints may be lost, and watching takes a moment to begin: kill until one comes.
+	select {
+	case whole := <-opened:
+		if !whole {
+			t.Error("the first hint does not say that anything may have changed")
+		}
+	case err := <-ended:
+		t.Fatalf("watching ended before the first hint: %v", err)
+	}
+	// Hints may be lost: kill until one comes.
 	eventually(t, "there is a hint", func() bool {
 		if s := x.observe().Instances; len(s) == 1 && s[0].State == berth.InstanceRunning {
 			h.Manual.Kill(t, s[0].ID)
