@@ -50,6 +50,33 @@ func TestADeploymentThatIsOverIsNeverRewritten(t *testing.T) {
 	}
 }
 
+func TestTheLoopDropsWhatIsOverAndNothingElse(t *testing.T) {
+	db := seededDatabase(t)
+	admin := connect(t, "postgres", db)
+	const old, newer = "99999999-0000-4000-8000-000000000001", "99999999-0000-4000-8000-000000000002"
+	admin.run(`INSERT INTO public.tenant_deployments (id, container_id, deployment_type, new_image_tag, status, rollback_deployment_id)
+		VALUES ('` + old + `', '` + ourTenant + `', 'update', 'v2', 'completed', NULL), ('` + newer + `', '` + ourTenant + `', 'rollback', 'v2', 'completed', '` + old + `')`)
+	loop := connect(t, "berth_login", db)
+	loop.run("SET ROLE berth_system")
+	for _, statement := range []string{ // what lives and what is open is not there for it
+		`DELETE FROM public.tenant_containers WHERE deprovisioned_at IS NULL`,
+		`DELETE FROM public.tenant_deployments WHERE status = 'pending'`,
+	} {
+		if result, err := loop.PgConn().Exec(t.Context(), statement).ReadAll(); err != nil || result[0].CommandTag.RowsAffected() != 0 {
+			t.Errorf("%s: %v rows, %v", statement, result, err)
+		}
+	}
+	unlink := `UPDATE public.tenant_deployments SET rollback_deployment_id = NULL WHERE id = '` + newer + `'`
+	if err := admin.try(unlink); code(err) != "55000" {
+		t.Errorf("a superuser rewrites history: %v", err)
+	}
+	if err := loop.try(`DELETE FROM public.tenant_deployments WHERE id = '` + old + `'`); code(err) != foreignKeyViolation {
+		t.Errorf("what is referred to was dropped: %v", err)
+	}
+	loop.run(unlink)
+	loop.run(`DELETE FROM public.tenant_deployments WHERE id = '` + old + `'`)
+}
+
 func TestNobodyChangesTheAuditLog(t *testing.T) {
 	db := seededDatabase(t)
 	statements := []string{`UPDATE berth.audit_log SET action = 'x'`, `UPDATE berth.audit_log SET action = 'x' WHERE false`,
