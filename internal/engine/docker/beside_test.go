@@ -23,6 +23,7 @@ func next(s berth.Stack) berth.Stack {
 // An Engine that renames a running container while another one's endpoint goes
 // may count that endpoint for ever.
 func TestARunningContainerIsRenamedBeforeAnythingGoes(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
 	o.Host = p.host
@@ -59,6 +60,7 @@ func TestARunningContainerIsRenamedBeforeAnythingGoes(t *testing.T) {
 // A container that the Engine is about to start again has no sandbox: the Engine
 // refuses to rename it, or to connect it, in that state.
 func TestWhatTheEngineIsAboutToStartAgainIsNamedAndReplacedAllTheSame(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	restarting := func(o berth.Observed, image string) bool {
 		return slices.ContainsFunc(o.Instances, func(c berth.Instance) bool {
@@ -102,6 +104,7 @@ func TestWhatTheEngineIsAboutToStartAgainIsNamedAndReplacedAllTheSame(t *testing
 // The one that gave its name up is ours under the name that it got, also for a
 // Berth that begins in between.
 func TestAContainerThatGaveItsNameUpIsStillOurs(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
 	o.Host = p.host
@@ -143,6 +146,7 @@ func TestAContainerThatGaveItsNameUpIsStillOurs(t *testing.T) {
 }
 
 func TestANetworkThatTheEngineMiscountsIsReportedWithTheWayOut(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
 	o.Host = p.host

@@ -5,6 +5,7 @@ import "testing"
 // What people and probes ask for often costs one list, and one look at each of
 // the tenant's own containers.
 func TestALookAtInstancesCostsTheEngineLittle(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
 	o.Host = p.host

@@ -11,6 +11,7 @@ import (
 )
 
 func TestAPulledImageIsCollectedUnlessSomebodyNeedsIt(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	r := newRegistry(t, "", "")
 	has := func(name string) bool {
@@ -35,7 +36,7 @@ func TestAPulledImageIsCollectedUnlessSomebodyNeedsIt(t *testing.T) {
 	}
 	manual{}.Sweep(t, s.OrganizationID)
 
-	theirs := "somebody-elses:1"
+	theirs := "somebody-elses:" + berth.NewID()[:8]
 	_, err = shared.api.ImageTag(t.Context(), client.ImageTagOptions{Source: pin, Target: theirs})
 	must(t, err)
 	must(t, e.Collect(t.Context(), image))

@@ -70,6 +70,7 @@ func wantError(t *testing.T, err error, code berth.Code, words ...string) {
 }
 
 func TestEveryCallToAnEngineThatHangsEndsByItsDeadline(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := short(options())
 	o.Host = p.host
@@ -96,6 +97,7 @@ func TestEveryCallToAnEngineThatHangsEndsByItsDeadline(t *testing.T) {
 }
 
 func TestAChangeThatHangsEndsByItsDeadlineAndIsRepeated(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
 	o.Host, o.ChangeTimeout = p.host, 300*time.Millisecond
@@ -116,10 +118,13 @@ func TestAChangeThatHangsEndsByItsDeadlineAndIsRepeated(t *testing.T) {
 }
 
 func TestAContainerWhoseInspectHangsCostsOnlyItsTenant(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
-	o.Host, o.ReadTimeout = p.host, time.Second
+	o.Host = p.host
 	e := open(t, o)
+	o.ReadTimeout = 2 * time.Second
+	hasty := open(t, o)
 	sick, well := stack(t), stack(t)
 	bad, err := e.Apply(t.Context(), sick)
 	must(t, err)
@@ -129,7 +134,7 @@ func TestAContainerWhoseInspectHangsCostsOnlyItsTenant(t *testing.T) {
 		return strings.HasSuffix(r.URL.Path, "/containers/"+bad.Instances[0].ID+"/json")
 	})
 
-	_, err = e.Observe(t.Context(), sick.OrganizationID)
+	_, err = hasty.Observe(t.Context(), sick.OrganizationID)
 	wantError(t, err, berth.CodeEngineUnavailable, "inspect container")
 	if e := err.(*berth.Error); e.Tenant != sick.OrganizationID {
 		t.Errorf("the error names tenant %q", e.Tenant)
@@ -151,6 +156,7 @@ func TestAContainerWhoseInspectHangsCostsOnlyItsTenant(t *testing.T) {
 }
 
 func TestAnEngineThatIsNotThereIsSaidToBeUnreachable(t *testing.T) {
+	t.Parallel()
 	o := options()
 	o.Host = "unix://" + t.TempDir() + "/nothing"
 	_, err := open(t, o).Info(t.Context())
@@ -158,6 +164,7 @@ func TestAnEngineThatIsNotThereIsSaidToBeUnreachable(t *testing.T) {
 }
 
 func TestAnEngineOnAnotherMachineIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, host := range []string{"tcp://192.0.2.1:2375", "ssh://root@example.com", "tcp://docker.example.com:2376"} {
 		o := options()
 		o.Host = host
@@ -169,6 +176,7 @@ func TestAnEngineOnAnotherMachineIsRefused(t *testing.T) {
 }
 
 func TestAnEngineWithoutItsDefaultBridgeIsJudgedByTheOthers(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
 	o.Host = p.host
@@ -188,6 +196,7 @@ func TestAnEngineWithoutItsDefaultBridgeIsJudgedByTheOthers(t *testing.T) {
 }
 
 func TestAnEngineThatWantsTheNetworkFirstIsServedInOrder(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
 	o.Host = p.host
@@ -208,6 +217,7 @@ func TestAnEngineThatWantsTheNetworkFirstIsServedInOrder(t *testing.T) {
 }
 
 func TestTheStreamOfEventsEndsWithTheEngine(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
 	o.Host = p.host
@@ -229,6 +239,7 @@ func TestTheStreamOfEventsEndsWithTheEngine(t *testing.T) {
 }
 
 func TestAPausedContainerIsResumedAndCanBeStopped(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	for _, run := range []bool{true, false} {
 		s := stack(t)
@@ -249,6 +260,7 @@ func TestAPausedContainerIsResumedAndCanBeStopped(t *testing.T) {
 }
 
 func TestASecondNetworkOfOursIsRemoved(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	s := stack(t)
 	s.Run = false
@@ -275,6 +287,7 @@ func TestASecondNetworkOfOursIsRemoved(t *testing.T) {
 }
 
 func TestANetworkThatSomeoneElseUsesIsNotRemovedAndTheErrorSaysWho(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	s := stack(t)
 	_, err := e.Apply(t.Context(), s)
@@ -290,6 +303,7 @@ func TestANetworkThatSomeoneElseUsesIsNotRemovedAndTheErrorSaysWho(t *testing.T)
 }
 
 func TestLogsOfAllContainersAreMergedByTheLine(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	s := stack(t)
 	_, err := e.Apply(t.Context(), s)
@@ -335,6 +349,7 @@ func follow(t *testing.T, e *docker.Engine, org string, want map[string]bool) {
 }
 
 func TestAContainerIsAsHardAsItShouldBe(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	s := stack(t)
 	o, err := e.Apply(t.Context(), s)

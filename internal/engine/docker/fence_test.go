@@ -16,6 +16,7 @@ import (
 // A process may stand still in the middle of a call and go on when another
 // leads: what of the call is left is not done, whichever method it is of.
 func TestACallToAFencedEngineEndsBetweenTwoRequests(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked.Add(1)

@@ -74,6 +74,7 @@ func (r *testRegistry) push(t *testing.T, repository string, auth authn.Authenti
 }
 
 func TestAnImageIsPulledWithProgressAndPinnedByItsDigest(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	r := newRegistry(t, "", "")
 	ref, digest := r.push(t, "some/app", authn.Anonymous)
@@ -104,6 +105,7 @@ func TestAnImageIsPulledWithProgressAndPinnedByItsDigest(t *testing.T) {
 }
 
 func TestAPinOfAnImageThatIsNotThereIsPulled(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	r := newRegistry(t, "", "")
 	_, digest := r.push(t, "pinned", authn.Anonymous)
@@ -114,6 +116,7 @@ func TestAPinOfAnImageThatIsNotThereIsPulled(t *testing.T) {
 }
 
 func TestACredentialOpensARegistryAndWithoutItTheErrorIsFinal(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	r := newRegistry(t, "ada", "secret")
 	ref, digest := r.push(t, "private", &authn.Basic{Username: "ada", Password: "secret"})
@@ -131,6 +134,7 @@ func TestACredentialOpensARegistryAndWithoutItTheErrorIsFinal(t *testing.T) {
 }
 
 func TestAFailedPullSaysWhoseFaultItIs(t *testing.T) {
+	t.Parallel()
 	answer := func(status int, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -163,6 +167,7 @@ func TestAFailedPullSaysWhoseFaultItIs(t *testing.T) {
 }
 
 func TestALayerThatBreaksOffFailsThePull(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	r := newRegistry(t, "", "")
 	ref, _ := r.push(t, "torn", authn.Anonymous)
@@ -179,6 +184,7 @@ func TestALayerThatBreaksOffFailsThePull(t *testing.T) {
 }
 
 func TestTheProgressOfAPullIsSummedOverItsLayers(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
 	o.Host = p.host
@@ -209,6 +215,7 @@ func TestTheProgressOfAPullIsSummedOverItsLayers(t *testing.T) {
 }
 
 func TestASlowRegistryIsGivenUpAtTheDeadline(t *testing.T) {
+	t.Parallel()
 	o := options()
 	o.PullTimeout = 500 * time.Millisecond
 	r := newRegistry(t, "", "")

@@ -1,6 +1,7 @@
 package docker_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -28,13 +29,14 @@ func loaded(t *testing.T, change func(*v1.Config)) (pin string) {
 	pin, err = load(t.Context(), ref, img)
 	must(t, err)
 	t.Cleanup(func() {
-		_, err := shared.api.ImageRemove(t.Context(), ref, client.ImageRemoveOptions{Force: true})
-		_ = err // removed by the run's end otherwise
+		_, err := shared.api.ImageRemove(context.Background(), ref, client.ImageRemoveOptions{Force: true})
+		report(t, err)
 	})
 	return pin
 }
 
 func TestAnImageCantCarryLabelsThatOnlyBerthMayGive(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	for _, label := range []string{"traefik.enable", "Traefik.http.routers.x.rule", "com.unite-hub.tenant.id", "COM.unite-hub.anything"} {
 		s := stack(t)
@@ -50,12 +52,14 @@ func TestAnImageCantCarryLabelsThatOnlyBerthMayGive(t *testing.T) {
 }
 
 func TestAnImagesHealthCheckRunsOnceASecondAtMost(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	for want, interval := range map[time.Duration]time.Duration{time.Second: time.Millisecond, 0: 0, 7 * time.Second: 7 * time.Second} {
-		s := stack(t)
-		s.Services[0].Image = loaded(t, func(c *v1.Config) {
+		image := loaded(t, func(c *v1.Config) {
 			c.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "/app", "exit:0"}, Interval: interval, Retries: 5}
 		})
+		s := stack(t) // it goes before its image
+		s.Services[0].Image, s.Run = image, false
 		o, err := e.Apply(t.Context(), s)
 		must(t, err)
 		got, err := shared.api.ContainerInspect(t.Context(), o.Instances[0].ID, client.ContainerInspectOptions{})

@@ -35,6 +35,7 @@ func keeping(t *testing.T) berth.Stack {
 }
 
 func TestAnImagesVolumeIsLabelledAndHasNoOtherBesideIt(t *testing.T) {
+	t.Parallel()
 	e := open(t, options())
 	s := keeping(t)
 	o, err := e.Apply(t.Context(), s)
@@ -55,6 +56,7 @@ func TestAnImagesVolumeIsLabelledAndHasNoOtherBesideIt(t *testing.T) {
 }
 
 func TestADeliveryOfSecretsLeavesNoVolumeOfTheImage(t *testing.T) {
+	t.Parallel()
 	s := keeping(t)
 	s.Services[0].Secrets = []berth.SecretFile{{Name: "key", Version: "1", Value: "value"}}
 	p := newProxy(t)
@@ -90,6 +92,7 @@ func TestADeliveryOfSecretsLeavesNoVolumeOfTheImage(t *testing.T) {
 
 // A container that an earlier Berth made has a volume that nobody named.
 func TestAVolumeThatNobodyNamedIsToldOfAndGoesOnlyByOrder(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t)
 	o := options()
 	o.Host = p.host

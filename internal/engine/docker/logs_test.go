@@ -96,6 +96,7 @@ func number(t *testing.T, lines *bufio.Scanner) (n int) {
 }
 
 func TestEverybodyWhoFollowsAContainerSharesOneStreamAndSeesEachLineOnce(t *testing.T) {
+	t.Parallel()
 	const readers, lines = 30, 1000
 	c := newCounting(t)
 	open, ever := c.streams()
@@ -156,6 +157,7 @@ func TestEverybodyWhoFollowsAContainerSharesOneStreamAndSeesEachLineOnce(t *test
 // Between the moment from which a reader hears of new lines and the moment in
 // which it has read the old ones, as many lines may come as wait for it.
 func TestLinesThatComeWhileAReaderReadsWhatCameBeforeAreSeenOnce(t *testing.T) {
+	t.Parallel()
 	const before, between, after = 50, 1200, 300
 	c := newCounting(t)
 	var held atomic.Bool
@@ -199,6 +201,7 @@ func TestLinesThatComeWhileAReaderReadsWhatCameBeforeAreSeenOnce(t *testing.T) {
 }
 
 func TestAReaderOfALogWhoStandsStillIsToldWhatItMissed(t *testing.T) {
+	t.Parallel()
 	c := newCounting(t)
 	c.write(1)
 	still, quick := bufio.NewScanner(c.logs(1)), bufio.NewScanner(c.logs(1))

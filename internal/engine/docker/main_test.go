@@ -4,7 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/netip"
@@ -25,6 +27,7 @@ import (
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/engine/docker"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 // shared is what all tests of the package use: images that are made once.
@@ -33,17 +36,17 @@ var shared struct {
 	layer  v1.Layer
 	api    *client.Client // for manual changes
 	id     string         // of this run's installation, and the beginning of the stranger's
+	pool   *testbed.Pool
+	taken  atomic.Uint32 // subnets of the pool
 }
 
-var subnets atomic.Uint32
-
-// subnet hands out the /28s of 10.70.0.0/16, each once.
+// subnet hands out the /28s of the pool, one after the other, and begins anew: by
+// then the first have been removed.
 func subnet() netip.Prefix {
-	n := subnets.Add(1) - 1
-	if n >= 4096 {
-		panic("the tests have no subnets left")
-	}
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 70, byte(n >> 4), byte(n&15) << 4}), berth.SubnetBits)
+	a := shared.pool.Addr().As4()
+	n := (shared.taken.Add(1) - 1) % (1 << (berth.SubnetBits - shared.pool.Bits()))
+	binary.BigEndian.PutUint16(a[2:], binary.BigEndian.Uint16(a[2:])+uint16(n<<(32-berth.SubnetBits)))
+	return netip.PrefixFrom(netip.AddrFrom4(a), berth.SubnetBits)
 }
 
 func TestMain(m *testing.M) {
@@ -69,6 +72,10 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer shared.api.Close()
+	if shared.pool, err = testbed.ClaimPool(); err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, shared.pool.Release()) }()
 	dir, err := os.MkdirTemp("", "berth-enginetest-")
 	if err != nil {
 		return 1, err
@@ -100,6 +107,10 @@ func run(m *testing.M) (code int, err error) {
 		if *i.pin, err = load(ctx, i.ref, img); err != nil {
 			return 1, err
 		}
+	}
+	// They wait for the Engine more than they work.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		return 1, err
 	}
 	code = m.Run()
 	return code, sweepAll(ctx)
@@ -160,7 +171,7 @@ func buildApp(dir string) (v1.Layer, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil }, tarball.WithCompressedCaching)
 }
 
 // makeImage returns an image whose id depends on label, and that declares volumes.

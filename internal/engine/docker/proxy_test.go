@@ -79,12 +79,13 @@ func (p *proxy) breakWith(f func(w http.ResponseWriter, r *http.Request, through
 	p.fault.Store(&f)
 }
 
-// cut makes the n-th call fail: before it is passed on, or after it.
+// cut makes the n-th call fail before it is passed on, or the n-th that changes
+// something after it.
 func (p *proxy) cut(n int, after bool) (reached func() bool) {
 	var left atomic.Int64
 	left.Store(int64(n))
 	p.breakWith(func(w http.ResponseWriter, r *http.Request, through http.Handler) {
-		if left.Add(-1) != 0 {
+		if after && r.Method == http.MethodGet || left.Add(-1) != 0 {
 			through.ServeHTTP(w, r)
 			return
 		}

@@ -25,8 +25,7 @@ func TestAnEngineWhoseContainersTheHostDoesNotReachPassesTheSuite(t *testing.T) 
 }
 
 func suite(t *testing.T, o docker.Options, routed bool) {
-	p := newProxy(t)
-	o.Host = p.host
+	t.Parallel()
 	stranger := o
 	stranger.Installation, stranger.SealKey = shared.id+"-stranger", []byte("another key, of another Berth")
 	e := open(t, o)
@@ -36,7 +35,13 @@ func suite(t *testing.T, o docker.Options, routed bool) {
 	}
 	h := enginetest.Harness{Engine: e, Stranger: open(t, stranger), Manual: newManual(t), Images: shared.images, Subnet: subnet}
 	if routed { // the calls are the same without
-		h.Cut = p.cut
+		h.Own = func(t *testing.T) (enginetest.Harness, enginetest.Cut) {
+			p, own := newProxy(t), h
+			o := o
+			o.Host = p.host
+			own.Engine = open(t, o)
+			return own, p.cut
+		}
 	}
 	enginetest.Run(t, h)
 }

@@ -31,16 +31,15 @@ func newFake() *enginetest.Fake {
 	return f
 }
 
-func harness(f *enginetest.Fake) enginetest.Harness {
-	var subnets atomic.Uint32
-	return enginetest.Harness{
-		Engine: f, Stranger: f.Stranger("other-installation"), Manual: f.Manual(),
-		Images: enginetest.Images{App: pin("a"), Next: pin("b"), Broken: pin("c"), Keeps: pin("d"), Local: "app:v1"},
-		Subnet: func() netip.Prefix {
-			n := subnets.Add(1)
-			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 70, byte(n >> 4), byte(n&15) << 4}), berth.SubnetBits)
-		},
-		Cut: func(n int, after bool) func() bool {
+// suite runs the suite on one fake, and what cuts calls on fakes of its own.
+func suite(t *testing.T, made func() *enginetest.Fake, replaces bool) {
+	h := harness(made())
+	h.Replaces = replaces
+	h.Own = func(*testing.T) (enginetest.Harness, enginetest.Cut) {
+		f := made()
+		own := harness(f)
+		own.Replaces = replaces
+		return own, func(n int, after bool) func() bool {
 			var left atomic.Int64
 			left.Store(int64(n))
 			f.SetFaults(func(_ context.Context, s enginetest.Step) error {
@@ -53,16 +52,31 @@ func harness(f *enginetest.Fake) enginetest.Harness {
 				f.SetFaults(nil)
 				return left.Load() <= 0
 			}
+		}
+	}
+	enginetest.Run(t, h)
+}
+
+func harness(f *enginetest.Fake) enginetest.Harness {
+	var subnets atomic.Uint32
+	return enginetest.Harness{
+		Engine: f, Stranger: f.Stranger("other-installation"), Manual: f.Manual(),
+		Images: enginetest.Images{App: pin("a"), Next: pin("b"), Broken: pin("c"), Keeps: pin("d"), Local: "app:v1"},
+		Subnet: func() netip.Prefix {
+			n := subnets.Add(1)
+			return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 70, byte(n >> 4), byte(n&15) << 4}), berth.SubnetBits)
 		},
 	}
 }
 
-func TestTheFakePassesTheSuite(t *testing.T) { enginetest.Run(t, harness(newFake())) }
+func TestTheFakePassesTheSuite(t *testing.T) { suite(t, newFake, false) }
 
 func TestTheFakePassesTheSuiteWhenItsAddressesCantBeReached(t *testing.T) {
-	f := newFake()
-	f.SetRouted(false)
-	enginetest.Run(t, harness(f))
+	suite(t, func() *enginetest.Fake {
+		f := newFake()
+		f.SetRouted(false)
+		return f
+	}, false)
 }
 
 func stack(f *enginetest.Fake) berth.Stack {
@@ -126,9 +140,9 @@ func TestAProgramThatIsSickOrDeafIsNotHealthy(t *testing.T) {
 }
 
 func TestAnEngineWithControllersOfItsOwnPassesTheSuite(t *testing.T) {
-	f := newFake()
-	f.SetWillful(false)
-	h := harness(f)
-	h.Replaces = true
-	enginetest.Run(t, h)
+	suite(t, func() *enginetest.Fake {
+		f := newFake()
+		f.SetWillful(false)
+		return f
+	}, true)
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -30,11 +31,43 @@ type Harness struct {
 	// that ends or goes, under another id.
 	Replaces bool
 
-	// Cut makes the n-th call to the engine from now fail, before it has an
-	// effect, or after it when only the answer is lost. reached tells whether
-	// there were that many, and ends the fault. nil leaves out the tests that
-	// need it.
-	Cut func(n int, after bool) (reached func() bool)
+	// Own returns a harness with a handle on the engine that only its caller
+	// uses, and what cuts its calls. nil leaves out the tests that need it.
+	Own func(t *testing.T) (Harness, Cut)
+}
+
+// Cut makes the n-th call through a handle from now fail: before it has an
+// effect, or, of those calls that have one, after it, when only the answer is
+// lost. reached tells whether there were that many, and ends the fault.
+type Cut func(n int, after bool) (reached func() bool)
+
+// cutTest prepares what an operation needs. try carries the operation out while
+// one of its calls is cut, and tells whether there was such a call.
+type cutTest func(t *testing.T, own Harness) (try func(cut cutNext) (reached bool))
+
+// cutNext cuts that call of the next operation.
+type cutNext func() (reached func() bool)
+
+// lanes is how many tests share the calls of one operation.
+const lanes = 2
+
+// cutEverywhere tries an operation with its first call cut, the second and so on
+// to the last: before the calls have their effect, and after it.
+func (h Harness) cutEverywhere(t *testing.T, test cutTest) {
+	for when, after := range map[string]bool{"before its effect": false, "after its effect": true} {
+		for lane := range lanes {
+			t.Run(when+", from call "+strconv.Itoa(lane+1), func(t *testing.T) {
+				t.Parallel()
+				own, cut := h.Own(t)
+				try := test(t, own)
+				for n := lane + 1; try(func() func() bool { return cut(n, after) }); n += lanes {
+					if t.Failed() {
+						t.Fatalf("with call %d cut", n)
+					}
+				}
+			})
+		}
+	}
 }
 
 // Images that the engine has. App and Next run the same program, which listens
@@ -86,7 +119,7 @@ const (
 )
 
 // within is how long anything that is waited for may take.
-const within = 30 * time.Second
+const within = time.Minute
 
 // tenant is one tenant of one test.
 type tenant struct {
@@ -100,7 +133,7 @@ type tenant struct {
 // tenant returns a new tenant that is swept when the test ends. Its stack runs
 // App once, with one volume.
 func (h Harness) tenant(t *testing.T) *tenant {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	org := berth.NewID()
 	t.Cleanup(func() { h.Manual.Sweep(t, org) })

@@ -72,14 +72,20 @@ func Run(t *testing.T, h Harness) {
 			test(t, h)
 		})
 	}
-	if h.Cut == nil {
+	if h.Own == nil {
 		return
 	}
-	// Not in parallel: a cut would hit the others.
-	t.Run("an apply cut off at any call is finished by the next", func(t *testing.T) { cutAnywhere(t, h) })
-	t.Run("a delivery of secrets cut off at any call is finished by the next", func(t *testing.T) { secretsCutAnywhere(t, h) })
-	t.Run("a move cut off at any call is finished by the next", func(t *testing.T) { transitionCutAnywhere(t, h) })
-	t.Run("a removal cut off at any call is finished by the next", func(t *testing.T) { removeCutAnywhere(t, h) })
+	for name, test := range map[string]cutTest{
+		"an apply cut off at any call is finished by the next":              applyCut,
+		"a delivery of secrets cut off at any call is finished by the next": secretsCut,
+		"a transition cut off at any call is finished by the next":          transitionCut,
+		"a removal cut off at any call is finished by the next":             removeCut,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h.cutEverywhere(t, test)
+		})
+	}
 }
 
 func freshStack(t *testing.T, h Harness) {
@@ -260,36 +266,33 @@ func halfMade(t *testing.T, h Harness) {
 	}
 }
 
-func cutAnywhere(t *testing.T, h Harness) {
-	for _, after := range []bool{false, true} {
-		for n := 1; ; n++ {
-			x := h.tenant(t)
-			reached := h.Cut(n, after)
-			o, err := x.Engine.Apply(x.ctx, x.stack)
-			if !reached() {
-				if err != nil {
-					t.Fatalf("apply: %v", err)
-				}
-				break
-			}
-			if err == nil { // a client may repeat a call that only reads
-				x.runs(o)
-			}
-			x.runs(x.apply(x.stack))
-			// A change of spec, cut at the same call.
-			changed := x.next(func(s *berth.Stack) { s.Services[0].Image = h.Images.Next })
-			reached = h.Cut(n, after)
-			_, _ = x.Engine.Apply(x.ctx, changed)
-			reached()
-			o = x.apply(changed)
-			x.runs(o)
-			if len(o.Instances) != 1 || len(o.Foreign) != 0 || len(o.Volumes) != 1 || o.Subnet != changed.Subnet {
-				t.Errorf("cut at call %d: %+v", n, o)
-			}
-			if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: o.Volumes}); err != nil {
-				t.Fatal(err)
-			}
+func applyCut(t *testing.T, h Harness) func(cutNext) bool {
+	return func(cut cutNext) bool {
+		x := h.tenant(t)
+		reached := cut()
+		o, err := x.Engine.Apply(x.ctx, x.stack)
+		more := reached()
+		if !more && err != nil {
+			t.Fatalf("apply: %v", err)
 		}
+		if err == nil { // a client may repeat a call that only reads
+			x.runs(o)
+		}
+		x.runs(x.apply(x.stack))
+		// A change of spec, cut at the same call.
+		changed := x.next(func(s *berth.Stack) { s.Services[0].Image = h.Images.Next })
+		reached = cut()
+		_, _ = x.Engine.Apply(x.ctx, changed)
+		more = reached() || more
+		o = x.apply(changed)
+		x.runs(o)
+		if len(o.Instances) != 1 || len(o.Foreign) != 0 || len(o.Volumes) != 1 || o.Subnet != changed.Subnet {
+			t.Errorf("after a cut: %+v", o)
+		}
+		if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: o.Volumes}); err != nil {
+			t.Fatal(err)
+		}
+		return more
 	}
 }
 
@@ -325,27 +328,23 @@ func removeOthersVolume(t *testing.T, h Harness) {
 	}
 }
 
-func removeCutAnywhere(t *testing.T, h Harness) {
-	for _, after := range []bool{false, true} {
-		for n := 1; ; n++ {
-			x := h.tenant(t)
-			r := berth.Removal{OrganizationID: x.org, Volumes: x.apply(x.stack).Volumes}
-			reached := h.Cut(n, after)
-			err := h.Engine.Remove(x.ctx, r)
-			done := !reached()
-			if done && err != nil {
-				t.Fatalf("remove: %v", err)
-			}
-			if err := h.Engine.Remove(x.ctx, r); err != nil {
-				t.Fatalf("cut at call %d, then: %v", n, err)
-			}
-			if o := x.observe(); o.Network || len(o.Instances)+len(o.Volumes) != 0 {
-				t.Errorf("cut at call %d: %+v", n, o)
-			}
-			if done {
-				break
-			}
+func removeCut(t *testing.T, h Harness) func(cutNext) bool {
+	return func(cut cutNext) bool {
+		x := h.tenant(t)
+		r := berth.Removal{OrganizationID: x.org, Volumes: x.apply(x.stack).Volumes}
+		reached := cut()
+		err := h.Engine.Remove(x.ctx, r)
+		more := reached()
+		if !more && err != nil {
+			t.Fatalf("remove: %v", err)
 		}
+		if err := h.Engine.Remove(x.ctx, r); err != nil {
+			t.Fatalf("after a cut: %v", err)
+		}
+		if o := x.observe(); o.Network || len(o.Instances)+len(o.Volumes) != 0 {
+			t.Errorf("after a cut: %+v", o)
+		}
+		return more
 	}
 }
 

@@ -147,31 +147,28 @@ func oneGenerationNamed(t *testing.T, h Harness) {
 	}
 }
 
-// transitionCutAnywhere cuts both halves of a move at every call.
-func transitionCutAnywhere(t *testing.T, h Harness) {
-	for _, after := range []bool{false, true} {
-		for n, done := 1, false; !done; n++ {
-			x := h.tenant(t)
-			x.apply(x.withService("job", func(*berth.Service) {}))
-			stack := x.beside()
-			done = true
-			for _, s := range []berth.Stack{stack, alone(stack)} {
-				reached := h.Cut(n, after)
-				_, _ = x.Engine.Apply(x.ctx, s)
-				done = !reached() && done
-				o := x.apply(s)
-				x.get(byImage(o, h.Images.Next), "/health")
-				want := 3
-				if len(s.Others) == 0 {
-					want = 2
-				}
-				if len(o.Instances) != want || len(o.Foreign) != 0 {
-					t.Errorf("cut at call %d: %+v", n, o)
-				}
+// transitionCut cuts both halves of a transition at the same call.
+func transitionCut(t *testing.T, h Harness) func(cutNext) bool {
+	x := h.tenant(t)
+	x.apply(x.withService("job", func(*berth.Service) {}))
+	return func(cut cutNext) (more bool) {
+		stack := x.beside()
+		for _, s := range []berth.Stack{stack, alone(stack)} {
+			reached := cut()
+			_, _ = x.Engine.Apply(x.ctx, s)
+			more = reached() || more
+			o := x.apply(s)
+			x.get(byImage(o, x.Images.Next), "/health")
+			want := 3
+			if len(s.Others) == 0 {
+				want = 2
 			}
-			if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: x.observe().Volumes}); err != nil {
-				t.Fatal(err)
+			if len(o.Instances) != want || len(o.Foreign) != 0 {
+				t.Errorf("after a cut: %+v", o)
 			}
+			x.stack = s
 		}
+		x.Images.App, x.Images.Next = x.Images.Next, x.Images.App // and back again
+		return more
 	}
 }
