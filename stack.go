@@ -75,9 +75,9 @@ type Service struct {
 	// Done means that a service that runs once did so: no instance of it is
 	// called for.
 	Done bool `json:",omitempty"`
-	// Held means that something it depends on is not there yet: none of its
+	// Deferred means that something it depends on is not there yet: none of its
 	// instances is called for. Those that are there stand as Others.
-	Held bool `json:",omitempty"`
+	Deferred bool `json:",omitempty"`
 	// NameLeadsTo is the version that is found by the service's name inside the
 	// tenant's network, or NoVersion; "" means this one.
 	NameLeadsTo string `json:",omitempty"`
@@ -157,12 +157,12 @@ const NoVersion = "none"
 func (s Service) Hidden() bool { return s.NameLeadsTo != "" && s.NameLeadsTo != s.Hash() }
 
 // Instances are those that s calls for, in the order in which they start. Those
-// of a service that is held or done are not among them.
+// of a service that is deferred or done are not among them.
 func (s Stack) Instances() []InstanceSpec {
 	var list []InstanceSpec
 	for i := range s.Services {
 		svc := &s.Services[i]
-		if svc.Held || svc.Done {
+		if svc.Deferred || svc.Done {
 			continue
 		}
 		hash := svc.Hash()
@@ -267,7 +267,7 @@ func (s Service) Hash() string {
 		return s.hash
 	}
 	s.Limits, s.Replicas, s.Reference = Limits{}, 0, ""
-	s.DependsOn, s.Once, s.Done, s.Held, s.NameLeadsTo = nil, false, false, false, ""
+	s.DependsOn, s.Once, s.Done, s.Deferred, s.NameLeadsTo = nil, false, false, false, ""
 	data, err := json.Marshal(s) // maps are encoded in key order
 	if err != nil {
 		panic(err) // a Service holds only strings, numbers and slices of them

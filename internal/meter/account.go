@@ -23,8 +23,8 @@ type account struct {
 	all     totals // since the meter began to watch
 	reading berth.Reading
 
-	killed int64 // kills for want of memory that the engine told of since the last sweep
-	shown  int64 // kills that the kernel showed at the last sweep, and the engine may tell of yet
+	killed int64 // kills for want of memory that the engine told of since the last round
+	shown  int64 // kills that the kernel showed at the last round, and the engine may tell of yet
 
 	cpuMax      berth.Maybe[float64]
 	memorySum   float64
@@ -90,8 +90,8 @@ func (a *account) find(samples []berth.Sample, now time.Time) {
 	}
 }
 
-// sweep takes in one sample of each of the tenant's containers.
-func (a *account) sweep(samples []berth.Sample, now time.Time) {
+// take takes in one sample of each of the tenant's containers.
+func (a *account) take(samples []berth.Sample, now time.Time) {
 	r := berth.Reading{OrganizationID: a.org, At: now, Containers: len(samples), DiskBytes: a.reading.DiskBytes, Traffic: a.reading.Traffic}
 	var cpu berth.Maybe[float64]
 	var kills int64

@@ -39,7 +39,7 @@ func TestAverageAndMaximumAreOfManySamples(t *testing.T) {
 		sample("c", old, at(30), 113.5, 300, 2500),  // 80 %
 		sample("c", old, at(60), 113.5, 100, 12500), // 0 %
 	} {
-		a.sweep([]berth.Sample{s}, s.At)
+		a.take([]berth.Sample{s}, s.At)
 		if r := a.reading; i == 2 && (r.CPUPercent != berth.Known(80.0) || r.MemoryBytes.Value != 300*mb || r.NetworkRx.Value != 1500) {
 			t.Errorf("now: %+v", r)
 		}
@@ -68,12 +68,12 @@ func TestAverageAndMaximumAreOfManySamples(t *testing.T) {
 func TestCountersSurviveRestartsAndResets(t *testing.T) {
 	a := newAccount("org", noon)
 	old := noon.Add(-time.Hour)
-	sweep := func(second float64, list ...berth.Sample) { a.sweep(list, at(second)) }
-	sweep(0, sample("c", old, at(0), 50, 1, 700))
-	sweep(15, sample("c", old, at(15), 51, 1, 800))
-	sweep(30, sample("c", at(20), at(30), 0.5, 1, 30)) // started again
-	sweep(45, sample("c", at(20), at(45), 0.2, 1, 5))  // counters fell
-	sweep(60, sample("c", at(20), at(60), 0.2, 1, 5), sample("d", at(50), at(60), 2, 1, 1000))
+	round := func(second float64, list ...berth.Sample) { a.take(list, at(second)) }
+	round(0, sample("c", old, at(0), 50, 1, 700))
+	round(15, sample("c", old, at(15), 51, 1, 800))
+	round(30, sample("c", at(20), at(30), 0.5, 1, 30)) // started again
+	round(45, sample("c", at(20), at(45), 0.2, 1, 5))  // counters fell
+	round(60, sample("c", at(20), at(60), 0.2, 1, 5), sample("d", at(50), at(60), 2, 1, 1000))
 	u, _ := a.close(at(60))
 	if got := u.NetworkRx.Value; got != 100+30+5+1000 {
 		t.Errorf("received %d", got)
@@ -86,14 +86,14 @@ func TestCountersSurviveRestartsAndResets(t *testing.T) {
 func TestWhatWasUsedWhileBerthWasAwayIsCountedOnce(t *testing.T) {
 	before := newAccount("org", noon)
 	old := noon.Add(-time.Hour)
-	before.sweep([]berth.Sample{sample("c", old, at(0), 10, 1, 100)}, at(0))
-	before.sweep([]berth.Sample{sample("c", old, at(60), 16, 1, 400)}, at(60))
+	before.take([]berth.Sample{sample("c", old, at(0), 10, 1, 100)}, at(0))
+	before.take([]berth.Sample{sample("c", old, at(60), 16, 1, 400)}, at(60))
 	first, mark := before.close(at(60))
 
 	after := newAccount("org", at(600))
 	after.resume(mark, at(600))
-	after.sweep([]berth.Sample{sample("c", old, at(600), 70, 1, 5000), sample("d", at(300), at(600), 1, 1, 50)}, at(600))
-	after.sweep([]berth.Sample{sample("c", old, at(660), 76, 1, 6000), sample("d", at(300), at(660), 1, 1, 50)}, at(660))
+	after.take([]berth.Sample{sample("c", old, at(600), 70, 1, 5000), sample("d", at(300), at(600), 1, 1, 50)}, at(600))
+	after.take([]berth.Sample{sample("c", old, at(660), 76, 1, 6000), sample("d", at(300), at(660), 1, 1, 50)}, at(660))
 	second, _ := after.close(at(660))
 	if !second.Start.Equal(first.End) || !second.End.Equal(at(660)) {
 		t.Errorf("periods %v-%v and %v-%v", first.Start, first.End, second.Start, second.End)
@@ -112,14 +112,14 @@ func TestAClockThatJumpsBillsNothingTwice(t *testing.T) {
 	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
 		a := newAccount("org", noon)
 		old := noon.Add(-2 * time.Hour)
-		a.sweep([]berth.Sample{sample("c", old, at(0), 0, 1, 0)}, at(0))
-		a.sweep([]berth.Sample{sample("c", old, at(60), 30, 1, 60)}, at(60))
+		a.take([]berth.Sample{sample("c", old, at(0), 0, 1, 0)}, at(0))
+		a.take([]berth.Sample{sample("c", old, at(60), 30, 1, 60)}, at(60))
 		first, _ := a.close(at(60))
 		a.mono = a.mono.Add(jump) // the wall clock jumped; 60 s passed all the same
 		now := at(120).Add(jump)
 		s := sample("c", old, now, 60, 1, 120)
 		a.last["c"] = berth.Sample{ContainerID: "c", At: at(60).Add(jump), StartedAt: old, CPU: berth.Known(30 * time.Second), NetworkRx: berth.Known[int64](60)}
-		a.sweep([]berth.Sample{s}, now)
+		a.take([]berth.Sample{s}, now)
 		second, _ := a.close(now)
 		if second.Start.Before(first.End) {
 			t.Errorf("jump %v: %v begins before %v", jump, second.Start, first.End)
@@ -174,9 +174,9 @@ func TestWhatCanNotBeReadOnceIsCountedOnceAllTheSame(t *testing.T) {
 		"a counter of this period's": {at(5), []berth.Sample{func() berth.Sample { b := blind; b.StartedAt = at(5); return b }()}, 1100},
 	} {
 		a := newAccount("org", noon)
-		a.sweep([]berth.Sample{sample("c", c.started, at(15), 10, 1, 1000)}, at(15))
-		a.sweep(c.between, at(30))
-		a.sweep([]berth.Sample{sample("c", c.started, at(45), 12, 1, 1100)}, at(45))
+		a.take([]berth.Sample{sample("c", c.started, at(15), 10, 1, 1000)}, at(15))
+		a.take(c.between, at(30))
+		a.take([]berth.Sample{sample("c", c.started, at(45), 12, 1, 1100)}, at(45))
 		if u, _ := a.close(at(60)); u.NetworkRx.Value != c.want {
 			t.Errorf("%s unread: received %d, want %d", name, u.NetworkRx.Value, c.want)
 		}
@@ -187,11 +187,11 @@ func TestStoredCountersWaitUntilTheFleetIsKnown(t *testing.T) {
 	a := newAccount("org", at(7200))
 	old := noon.Add(-time.Hour)
 	a.resume(berth.Mark{OrganizationID: "org", End: at(60), Samples: []berth.Sample{sample("c", old, at(60), 16, 1, 400)}}, at(7200))
-	a.sweep(nil, at(7200))
+	a.take(nil, at(7200))
 	if a.idle() {
 		t.Error("it is given up before its containers were looked for")
 	}
-	a.sweep([]berth.Sample{sample("c", old, at(7215), 70, 1, 5000)}, at(7215))
+	a.take([]berth.Sample{sample("c", old, at(7215), 70, 1, 5000)}, at(7215))
 	if u, _ := a.close(at(7260)); u.NetworkRx.Value != 4600 || !u.Start.Equal(at(60)) {
 		t.Errorf("received %d since %v, want 4600", u.NetworkRx.Value, u.Start)
 	}
@@ -213,7 +213,7 @@ func TestATimeThatNobodyCountedIsAGap(t *testing.T) {
 	} {
 		a := newAccount("org", at(7200))
 		a.resume(mark, at(7200))
-		a.sweep(c.found, at(7200))
+		a.take(c.found, at(7200))
 		u, _ := a.close(at(7215))
 		if !u.Start.Equal(at(c.start)) || !u.End.Equal(at(7215)) || u.NetworkRx.Value != c.rx {
 			t.Errorf("%s: received %d from %v to %v", name, u.NetworkRx.Value, u.Start, u.End)
@@ -225,9 +225,9 @@ func TestATimeThatNobodyCountedIsAGap(t *testing.T) {
 func TestARestartThatIsToldLateCountsOnce(t *testing.T) {
 	a := newAccount("org", noon)
 	old := noon.Add(-time.Hour)
-	a.sweep([]berth.Sample{sample("c", old, at(0), 50, 1, 700)}, at(0))
-	a.sweep([]berth.Sample{sample("c", old, at(15), 1, 1, 100)}, at(15))    // fell: it was started at 10
-	a.sweep([]berth.Sample{sample("c", at(10), at(30), 2, 1, 250)}, at(30)) // now it is told
+	a.take([]berth.Sample{sample("c", old, at(0), 50, 1, 700)}, at(0))
+	a.take([]berth.Sample{sample("c", old, at(15), 1, 1, 100)}, at(15))    // fell: it was started at 10
+	a.take([]berth.Sample{sample("c", at(10), at(30), 2, 1, 250)}, at(30)) // now it is told
 	if u, _ := a.close(at(60)); u.NetworkRx.Value != 250 || u.CPUPercentAvg.Value*60/100 != 2 {
 		t.Errorf("received %d, used %v s", u.NetworkRx.Value, u.CPUPercentAvg.Value*60/100)
 	}
@@ -237,7 +237,7 @@ func TestAClockThatWentBackWhileBerthWasAwayCoversNoPeriodAgain(t *testing.T) {
 	old := noon.Add(-time.Hour)
 	a := newAccount("org", at(60))
 	a.resume(berth.Mark{OrganizationID: "org", End: at(3600), Samples: []berth.Sample{sample("c", old, at(3600), 16, 1, 400)}}, at(60))
-	a.sweep([]berth.Sample{sample("c", old, at(60), 17, 1, 500)}, at(60))
+	a.take([]berth.Sample{sample("c", old, at(60), 17, 1, 500)}, at(60))
 	if u, _ := a.close(at(120)); !u.Start.Equal(at(3600)) || !u.End.Equal(at(3660)) || u.NetworkRx.Value != 100 {
 		t.Errorf("%v to %v: %d received", u.Start, u.End, u.NetworkRx.Value)
 	}
@@ -280,7 +280,7 @@ func TestAKillIsCountedThoughItsContainerIsGone(t *testing.T) {
 		a := newAccount("org", noon)
 		for i, samples := range c.samples {
 			a.killed += c.heard[i]
-			a.sweep(samples, at(float64(15*i)))
+			a.take(samples, at(float64(15*i)))
 		}
 		if u, _ := a.close(at(60)); u.OOMKills != berth.Known(c.want) || a.reading.OOMKills != u.OOMKills {
 			t.Errorf("%s: %v kills of %d, %v in all", name, u.OOMKills, c.want, a.reading.OOMKills)

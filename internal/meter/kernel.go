@@ -33,7 +33,7 @@ type containerFiles struct {
 	cpu, throttled            string
 	memory, memoryStat, limit string
 	oom, pids, io, procs      string
-	seen                      bool      // in this sweep
+	seen                      bool      // in this round
 	startedAt                 time.Time // of the container: another start makes its groups anew
 }
 

@@ -192,7 +192,7 @@ func TestALongFileIsReadToItsEnd(t *testing.T) {
 
 // The file tree is on a disk, not the kernel's: opening is alike, formatting is
 // not. make bench reads real containers.
-func BenchmarkSweep(b *testing.B) {
+func BenchmarkRound(b *testing.B) {
 	const containers = 300
 	root := b.TempDir()
 	for n := range containers {

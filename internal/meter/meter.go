@@ -80,7 +80,7 @@ type Meter struct {
 
 	mu       sync.Mutex
 	accounts map[string]*account
-	killed   map[string]int64              // processes, for want of memory, that the engine told of since the last sweep
+	killed   map[string]int64              // processes, for want of memory, that the engine told of since the last round
 	disks    map[string]berth.Maybe[int64] // as last measured
 	stored   map[string]int64              // the same, by the Berth before this one; until it is measured
 
@@ -102,19 +102,19 @@ func (m *Meter) Run(ctx context.Context) error {
 	last := m.slot(time.Now())
 	next := time.NewTimer(m.until(last))
 	defer next.Stop()
-	m.sweep(ctx)
+	m.sampleAll(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			m.sweep(end)
+			m.sampleAll(end)
 			m.record(end)
 			return nil
 		case <-next.C:
 		}
 		slot := m.slot(time.Now())
-		m.sweep(ctx)
+		m.sampleAll(ctx)
 		if !slot.Truncate(m.Period).Equal(last.Truncate(m.Period)) {
 			m.record(ctx)
 		}
@@ -166,8 +166,8 @@ func (m *Meter) resume(ctx context.Context) bool {
 	return m.resumed
 }
 
-// sweep samples every container that runs, once.
-func (m *Meter) sweep(ctx context.Context) {
+// sampleAll samples every container that runs, once.
+func (m *Meter) sampleAll(ctx context.Context) {
 	if !m.resume(ctx) {
 		return
 	}
@@ -197,7 +197,7 @@ func (m *Meter) sweep(ctx context.Context) {
 			a.reading.DiskBytes = bytes
 		}
 		a.killed += killed[org]
-		a.sweep(byOrg[org], now)
+		a.take(byOrg[org], now)
 	}
 	m.route(now)
 }

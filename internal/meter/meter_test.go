@@ -164,9 +164,9 @@ func TestRequestsAreCountedOnceThoughTheTenantIsStoppedForLong(t *testing.T) {
 	})
 }
 
-// An engine that hangs costs the sweep its share of the interval, however many
+// An engine that hangs costs a round its share of the interval, however many
 // containers it is asked for.
-func TestAnEngineThatHangsDoesNotStretchTheSweep(t *testing.T) {
+func TestAnEngineThatHangsDoesNotStretchARound(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, path, 1)
@@ -174,13 +174,13 @@ func TestAnEngineThatHangsDoesNotStretchTheSweep(t *testing.T) {
 		for n := range 300 {
 			fleet = append(fleet, berth.Member{OrganizationID: org(0), Instance: berth.Instance{ID: fmt.Sprint(n), StartedAt: time.Now()}})
 		}
-		sweeps := 0
+		rounds := 0
 		m := meter.New(meter.Config{}, meter.Parts{
-			Store: s, Sampler: blind{&sweeps}, Stats: hanging{}, Log: slog.New(slog.DiscardHandler), Fleet: func() []berth.Member { return fleet },
+			Store: s, Sampler: blind{&rounds}, Stats: hanging{}, Log: slog.New(slog.DiscardHandler), Fleet: func() []berth.Member { return fleet },
 		})
 		runFor(t, m.Run, 10*time.Minute)
-		if sweeps < 35 {
-			t.Errorf("%d sweeps in ten minutes", sweeps)
+		if rounds < 35 {
+			t.Errorf("%d rounds in ten minutes", rounds)
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
@@ -233,10 +233,10 @@ func (p *partly) Stats(ctx context.Context, id string) (berth.Sample, error) {
 	return berth.Sample{ContainerID: id, At: time.Now(), CPU: berth.Known(time.Second)}, nil
 }
 
-type blind struct{ sweeps *int }
+type blind struct{ rounds *int }
 
 func (blind) Sample(string, time.Time) (berth.Sample, bool) { return berth.Sample{}, false }
-func (b blind) Forget()                                     { *b.sweeps++ }
+func (b blind) Forget()                                     { *b.rounds++ }
 
 type hanging struct{}
 

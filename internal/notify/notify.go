@@ -75,7 +75,7 @@ func (n *Dispatcher) Run(ctx context.Context) error {
 	for {
 		err := n.round(ctx, busy)
 		if now := n.Now(); err == nil && now.Sub(swept) >= housework {
-			err = n.sweep(ctx, now)
+			err = n.dropOld(ctx, now)
 			swept = now
 		}
 		if ctx.Err() != nil {
@@ -277,8 +277,8 @@ func record(ctx context.Context, tx store.Tx, d berth.Delivery, a Attempt) error
 	return tx.UpdateChannel(ctx, c.Channel)
 }
 
-// sweep drops old deliveries, and events that are older still.
-func (n *Dispatcher) sweep(ctx context.Context, now time.Time) error {
+// dropOld drops old deliveries, and events that are older still.
+func (n *Dispatcher) dropOld(ctx context.Context, now time.Time) error {
 	err := store.Forget(ctx, n.Store, forget, func(tx store.Tx, limit int) (int, error) {
 		return tx.ForgetDeliveries(ctx, now.Add(-keep), limit)
 	})

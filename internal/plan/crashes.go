@@ -101,9 +101,9 @@ func endsByItself(stack berth.Stack, service string) bool {
 	return slices.ContainsFunc(stack.Services, func(svc berth.Service) bool { return svc.Name == service && svc.Once })
 }
 
-// Fresh reports whether an instance was made or started for the deployment
+// StartedFor reports whether an instance was made or started for the deployment
 // under way.
-func Fresh(s Situation, c berth.Instance) bool {
+func StartedFor(s Situation, c berth.Instance) bool {
 	d := s.Deployment
 	return d != nil && (d.Type == berth.DeployRestart || d.Type == berth.DeployProvision || c.Generation >= s.Tenant.Generation)
 }
@@ -114,7 +114,7 @@ func (t transition) unfit(s Situation) string {
 	crashes := map[string]int{}
 	for _, want := range t.stack.Instances() {
 		c, ok := t.kept[want.Slot]
-		if !ok || want.Service.Once || !Fresh(s, c) {
+		if !ok || want.Service.Once || !StartedFor(s, c) {
 			continue
 		}
 		crashes[c.Service] += s.Histories[c.ID].Crashes
@@ -138,7 +138,7 @@ func (t transition) unobserved(s Situation) (left time.Duration) {
 	}
 	for _, want := range t.alone.Instances() {
 		c, ok := t.kept[want.Slot]
-		if !ok || want.Service.Once || !Fresh(s, c) {
+		if !ok || want.Service.Once || !StartedFor(s, c) {
 			continue
 		}
 		if t.beside || !want.Service.Main && c.Health == berth.InstanceUnchecked {
@@ -206,7 +206,7 @@ func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Ins
 	for i := range stack.Services {
 		svc := &stack.Services[i]
 		if slices.ContainsFunc(crashed, func(c berth.Instance) bool { return c.Service == svc.Name }) {
-			svc.Held = true
+			svc.Deferred = true
 			mainLeft = mainLeft && !svc.Main
 		}
 	}

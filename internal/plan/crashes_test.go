@@ -10,7 +10,7 @@ import (
 )
 
 func TestAVersionThatCrashedAndWasStartedAgainFailsWithItsExitCode(t *testing.T) {
-	s := fresh(base(true))
+	s := unproven(base(true))
 	s.Deployment, s.Waited = deployment(berth.DeployUpdate), 2*time.Minute
 	s.Probe = &berth.Probe{Status: berth.ProbeTimeout, Cause: "no answer within 1s"}
 	for want, history := range map[string]plan.InstanceHistory{

@@ -7,35 +7,35 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// holdWaiting holds back the services of a stack that have to be started and wait for
+// deferWaiting defers the services of a stack that have to be started and wait for
 // another one. What runs as it should is not looked at again: that a database
 // is unwell for a moment stops nothing that was started before. waits says what
-// the first held service waits for, "" if none is held.
-func holdWaiting(stack berth.Stack, seen berth.Observed) (_ berth.Stack, waits string) {
+// the first deferred service waits for, "" if none is.
+func deferWaiting(stack berth.Stack, seen berth.Observed) (_ berth.Stack, waits string) {
 	if !stack.Run {
 		return stack, ""
 	}
 	stack.Services = slices.Clone(stack.Services)
 	instances, _ := stack.Pair(seen.Instances)
-	held := map[string]bool{}
+	deferred := map[string]bool{}
 	for i := range stack.Services { // each comes after those that it depends on
 		svc := &stack.Services[i]
 		if svc.Done || len(svc.DependsOn) == 0 || asWanted(stack, svc.Name, instances) {
 			continue
 		}
 		for _, d := range svc.DependsOn {
-			why := unmet(stack, d, instances, held)
+			why := unmet(stack, d, instances, deferred)
 			if why == "" {
 				continue
 			}
-			held[svc.Name] = true
+			deferred[svc.Name] = true
 			if waits == "" {
 				waits = fmt.Sprintf("service %s waits until %s", svc.Name, why)
 			}
 		}
 	}
 	for i := range stack.Services {
-		stack.Services[i].Held = held[stack.Services[i].Name]
+		stack.Services[i].Deferred = deferred[stack.Services[i].Name]
 	}
 	return stack, waits
 }
@@ -59,8 +59,8 @@ func asWanted(stack berth.Stack, service string, seen map[berth.Slot]berth.Insta
 
 // unmet says what is missing before a service that depends on another may
 // start, "" if nothing is.
-func unmet(stack berth.Stack, d berth.Dependency, seen map[berth.Slot]berth.Instance, held map[string]bool) string {
-	if held[d.Service] {
+func unmet(stack berth.Stack, d berth.Dependency, seen map[berth.Slot]berth.Instance, deferred map[string]bool) string {
+	if deferred[d.Service] {
 		return d.Service + " is started"
 	}
 	for _, want := range of(stack, d.Service) { // none if it is done

@@ -66,7 +66,7 @@ func randomStack(random *rand.Rand, generation int) berth.Stack {
 		switch name {
 		case "web":
 			svc.Port, svc.Replicas = 3000, 1+random.IntN(3)
-			svc.Held = random.IntN(8) == 0
+			svc.Deferred = random.IntN(8) == 0
 		case "db":
 			svc.Mounts = []berth.Mount{{Volume: berth.VolumeName(org, "data"), Target: "/data"}}
 			svc.HealthProbe = &berth.HealthProbe{Test: []string{"CMD", "true"}}

@@ -25,7 +25,7 @@ func (f Failure) final() bool {
 func failed(s Situation) Plan {
 	f := *s.Failure
 	if s.Stack.Run {
-		stack, _ := holdWaiting(s.Stack, s.Seen)
+		stack, _ := deferWaiting(s.Stack, s.Seen)
 		f.Reason = newTransition(stack, s).howEnded(s) + f.Reason
 	}
 	if s.Deployment != nil && s.Tenant.Want != berth.WantGone {

@@ -12,7 +12,7 @@ import (
 // out.
 func (s Step) Name() string {
 	beside := func(v berth.Version) bool { // another one of a service that is called for
-		return slices.ContainsFunc(s.Stack.Services, func(svc berth.Service) bool { return svc.Name == v.Service && !svc.Held && !svc.Done })
+		return slices.ContainsFunc(s.Stack.Services, func(svc berth.Service) bool { return svc.Name == v.Service && !svc.Deferred && !svc.Done })
 	}
 	switch {
 	case s.Kind == StepResolve:

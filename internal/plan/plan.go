@@ -156,7 +156,7 @@ func decide(s Situation) Plan {
 			return Plan{Steps: []Step{{Kind: StepRelease}}}
 		}
 	}
-	stack, waits := holdWaiting(s.Stack, s.Seen)
+	stack, waits := deferWaiting(s.Stack, s.Seen)
 	if waits == "" && s.Deployment != nil {
 		waits = unended(s.Stack, s.Seen)
 	}
@@ -418,6 +418,6 @@ func instanceDifference(want berth.InstanceSpec, c berth.Instance, ok, run bool)
 // Asked returns the instances to probe: those that are wanted, take requests
 // and run.
 func Asked(s Situation) []berth.Instance {
-	stack, _ := holdWaiting(s.Stack, s.Seen)
+	stack, _ := deferWaiting(s.Stack, s.Seen)
 	return newTransition(stack, s).main()
 }

@@ -45,8 +45,8 @@ func base(run bool) plan.Situation {
 	return plan.Situation{Tenant: t, Stack: s, Seen: seen, Proven: map[string]bool{"c0": run}, Available: true, Patience: time.Minute}
 }
 
-// fresh says that what runs was not found well yet.
-func fresh(s plan.Situation) plan.Situation {
+// unproven says that what runs was not found well yet.
+func unproven(s plan.Situation) plan.Situation {
 	s.Proven = nil
 	return s
 }
@@ -110,25 +110,25 @@ func TestDecide(t *testing.T) {
 		"an image that was pinned long ago is looked for first": {with(base(true), func(s *plan.Situation) {
 			s.Deployment, s.Available = deployment(berth.DeployRollback), false
 		}), "resolve; again"},
-		"a fresh tenant is applied behind a closed route": {with(base(true), func(s *plan.Situation) {
+		"a new tenant is applied behind a closed route": {with(base(true), func(s *plan.Situation) {
 			s.Tenant.Status, s.Deployment, s.Seen = berth.StatusProvisioning, deployment(berth.DeployProvision), berth.Observed{}
 		}), "route starting, apply; again"},
 		"a new tenant that is not to start is made and not started": {with(base(false), func(s *plan.Situation) {
 			s.Tenant.Status, s.Deployment, s.Seen = berth.StatusProvisioning, deployment(berth.DeployProvision), berth.Observed{}
 		}), "route stopped, apply; again"},
-		"what was applied is probed": {with(fresh(base(true)), func(s *plan.Situation) {
+		"what was applied is probed": {with(unproven(base(true)), func(s *plan.Situation) {
 			s.Deployment = deployment(berth.DeployProvision)
 		}), "route starting, probe; again"},
-		"a healthy answer completes the deployment": {with(fresh(base(true)), func(s *plan.Situation) {
+		"a healthy answer completes the deployment": {with(unproven(base(true)), func(s *plan.Situation) {
 			s.Deployment, s.Probe = deployment(berth.DeployProvision), well
 		}), "route serving 2, record running healthy; done"},
-		"a sick answer is waited out": {with(fresh(base(true)), func(s *plan.Situation) {
+		"a sick answer is waited out": {with(unproven(base(true)), func(s *plan.Situation) {
 			s.Deployment, s.Probe, s.Restarted = deployment(berth.DeployRestart), sick, true
 		}), "record running starting; wait 1s"},
-		"patience ends": {with(fresh(base(true)), func(s *plan.Situation) {
+		"patience ends": {with(unproven(base(true)), func(s *plan.Situation) {
 			s.Deployment, s.Probe, s.Waited = deployment(berth.DeployUpdate), sick, time.Minute
 		}), "fail; wait 0s"},
-		"a sick tenant goes on being asked": {with(fresh(base(true)), func(s *plan.Situation) {
+		"a sick tenant goes on being asked": {with(unproven(base(true)), func(s *plan.Situation) {
 			s.Probe = sick
 		}), "route starting, record running unhealthy; wait 5s"},
 		"one failed probe takes no tenant out of the routes": {with(base(true), func(s *plan.Situation) {
@@ -159,7 +159,7 @@ func TestDecide(t *testing.T) {
 		"then it stops and starts": {with(base(true), func(s *plan.Situation) {
 			s.Deployment, s.Holding, s.Drained = deployment(berth.DeployRestart), true, true
 		}), "halt, apply; again"},
-		"a restart that was done is probed while requests wait": {with(fresh(base(true)), func(s *plan.Situation) {
+		"a restart that was done is probed while requests wait": {with(unproven(base(true)), func(s *plan.Situation) {
 			s.Deployment, s.Restarted, s.Holding = deployment(berth.DeployRestart), true, true
 		}), "route holding, probe; again"},
 
@@ -252,7 +252,7 @@ func show(p plan.Plan) string {
 			}
 		case plan.StepApply:
 			called := func(v berth.Version) bool {
-				return slices.ContainsFunc(s.Stack.Services, func(svc berth.Service) bool { return svc.Name == v.Service && !svc.Held && !svc.Done })
+				return slices.ContainsFunc(s.Stack.Services, func(svc berth.Service) bool { return svc.Name == v.Service && !svc.Deferred && !svc.Done })
 			}
 			if slices.ContainsFunc(s.Stack.Others, called) {
 				w += " beside"

@@ -13,7 +13,7 @@ import (
 // transition is a stack beside what is there: which instances it keeps, which are
 // of an earlier generation, and how the way from one to the other goes.
 type transition struct {
-	stack berth.Stack // as it is applied now: with what waits held, and beside what runs
+	stack berth.Stack // as it is applied now: with what waits deferred, and beside what runs
 	named berth.Stack // the same, with what was made found by its name
 	alone berth.Stack // without what came before
 
@@ -21,7 +21,7 @@ type transition struct {
 	kept  map[berth.Slot]berth.Instance
 	extra []berth.Instance
 
-	besides   []string // services whose next version is made beside the one before
+	gapless   []string // services whose next version is made beside the one before
 	beside    bool     // something is made beside what runs
 	hidden    bool     // and is not found by its service's name at first
 	stopFirst bool     // something that runs has to stop before its successor starts
@@ -45,7 +45,7 @@ func newTransition(stack berth.Stack, s Situation) transition {
 	t.stack.Services = slices.Clone(stack.Services)
 	for i := range t.stack.Services {
 		svc := &t.stack.Services[i]
-		if svc.Held || svc.Done || svc.Once || !t.replaces(*svc) || slices.Contains(ends, svc.Name) {
+		if svc.Deferred || svc.Done || svc.Once || !t.replaces(*svc) || slices.Contains(ends, svc.Name) {
 			continue
 		}
 		wanting, staged := t.wanting(svc.Name)
@@ -53,7 +53,7 @@ func newTransition(stack berth.Stack, s Situation) transition {
 			t.stopFirst = true
 			continue
 		}
-		t.besides = append(t.besides, svc.Name)
+		t.gapless = append(t.gapless, svc.Name)
 		if wanting > 0 || staged {
 			t.beside = true
 			if len(stack.Services) > 1 {
@@ -61,7 +61,7 @@ func newTransition(stack berth.Stack, s Situation) transition {
 			}
 		}
 	}
-	t.stack.Others = others(stack, t.extra, t.besides, ends)
+	t.stack.Others = others(stack, t.extra, t.gapless, ends)
 	t.named = t.stack
 	t.named.Services = slices.Clone(t.stack.Services)
 	for i := range t.named.Services {
@@ -82,17 +82,17 @@ func (t transition) formerVersion(service string) string {
 }
 
 // others are the versions that may stand beside what a stack calls for: those of
-// services that are held or done, or whose next version is made beside them, and
+// services that are deferred or done, or whose next version is made beside them, and
 // while anything waits those of services that the stack does not name any more.
 // What is in the way of something else goes at once.
-func others(stack berth.Stack, extra []berth.Instance, besides, ends []string) (list []berth.Version) {
-	waits := len(besides) > 0
+func others(stack berth.Stack, extra []berth.Instance, gapless, ends []string) (list []berth.Version) {
+	waits := len(gapless) > 0
 	named := map[string]bool{}
 	stays := map[string]bool{}
 	for _, svc := range stack.Services {
 		named[svc.Name] = true
-		stays[svc.Name] = svc.Held || svc.Done || slices.Contains(besides, svc.Name)
-		waits = waits || svc.Held
+		stays[svc.Name] = svc.Deferred || svc.Done || slices.Contains(gapless, svc.Name)
+		waits = waits || svc.Deferred
 	}
 	for _, c := range extra {
 		if slices.Contains(ends, c.Service) || !stays[c.Service] && (named[c.Service] || !waits) {
@@ -331,7 +331,7 @@ func (t transition) health(s Situation) (berth.Health, string) {
 func (t transition) unwellInside(s Situation) string {
 	for _, want := range t.stack.Instances() {
 		c := t.kept[want.Slot]
-		if (slices.Contains(t.besides, want.Name) || s.Holding) && !want.Service.Main && c.Health != berth.InstanceUnchecked && c.Health != berth.InstanceHealthy {
+		if (slices.Contains(t.gapless, want.Name) || s.Holding) && !want.Service.Main && c.Health != berth.InstanceUnchecked && c.Health != berth.InstanceHealthy {
 			return "service " + want.Service.Name + " is not healthy"
 		}
 	}
@@ -356,7 +356,7 @@ func Shape(stack berth.Stack) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%t", stack.Run)
 	for _, svc := range stack.Services {
-		fmt.Fprintf(&b, " %s %t %t %s", svc.Name, svc.Held, svc.Done, svc.NameLeadsTo)
+		fmt.Fprintf(&b, " %s %t %t %s", svc.Name, svc.Deferred, svc.Done, svc.NameLeadsTo)
 	}
 	for _, v := range stack.Others {
 		fmt.Fprintf(&b, " beside %s %s", v.Service, v.Hash)

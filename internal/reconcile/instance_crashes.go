@@ -52,14 +52,14 @@ type ending struct {
 
 // ofInstances counts the crashes of what is seen, and forgets those of instances
 // that have run well for long enough. What an instance went through before it
-// was first seen is not held against it, unless it is fresh.
-func (s *histories) ofInstances(organizationID string, seen berth.Observed, fresh func(berth.Instance) bool) map[string]plan.InstanceHistory {
+// was first seen is not held against it, unless it was started for what goes on (sinceStart).
+func (s *histories) ofInstances(organizationID string, seen berth.Observed, sinceStart func(berth.Instance) bool) map[string]plan.InstanceHistory {
 	out := make(map[string]plan.InstanceHistory, len(seen.Instances))
 	s.update(organizationID, func(it *tenantHistory) {
 		for _, c := range seen.Instances {
 			l := it.instances[c.ID]
 			if l == nil {
-				l = firstSeen(c, fresh(c))
+				l = firstSeen(c, sinceStart(c))
 				it.instances[c.ID] = l
 			}
 			l.see(c)
@@ -86,9 +86,9 @@ func (s *histories) ofInstances(organizationID string, seen berth.Observed, fres
 	return out
 }
 
-func firstSeen(c berth.Instance, fresh bool) *instanceHistory {
+func firstSeen(c berth.Instance, sinceStart bool) *instanceHistory {
 	l := &instanceHistory{slot: c.Slot(), hash: c.Hash, started: c.StartedAt, since: time.Now()}
-	if !fresh {
+	if !sinceStart {
 		l.restarts = c.Restarts
 		if c.State == berth.InstanceExited {
 			l.ended = c.StartedAt

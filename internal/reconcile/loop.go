@@ -89,7 +89,7 @@ type Loop struct {
 	fleet     members
 	waiters   waiters
 	rescan    chan struct{} // asks for a scan now
-	sweeper   sweeper
+	strays    strays
 	listed    listings
 	outlines  map[string]outline // by organization id; only the scan touches it
 }

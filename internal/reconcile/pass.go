@@ -43,7 +43,7 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 		l.histories.forget(organizationID)
 		l.lanes.forget(organizationID)
 		if err != nil {
-			l.sweepStray(ctx, organizationID)
+			l.passOverStray(ctx, organizationID)
 		}
 		return verdict{then: plan.Done}
 	case err == nil && !p.reachable():
@@ -232,18 +232,18 @@ func (p *pass) recall(ctx context.Context) {
 			p.Arrived = max(time.Since(r.arrived), 1) // 0 is for what has not
 		}
 	}
-	if !p.saw.IsZero() || p.fresh() { // whom to believe is not decided without a look
+	if !p.saw.IsZero() || p.neverApplied() { // whom to believe is not decided without a look
 		p.Proven = p.histories.recall(p.Tenant, p.Deployment != nil, p.Seen)
 	}
 	long, _, held := p.routes.held(p.Tenant.OrganizationID)
 	p.Holding = held && (p.Deployment != nil || long < p.Loop.Patience)
 	p.Unready = p.unready()
-	fresh := func(c berth.Instance) bool {
-		return p.Deployment != nil && p.Deployment.Type != berth.DeployRestart && plan.Fresh(p.Situation, c)
+	sinceStart := func(c berth.Instance) bool {
+		return p.Deployment != nil && p.Deployment.Type != berth.DeployRestart && plan.StartedFor(p.Situation, c)
 	}
-	p.Histories = p.histories.ofInstances(p.Tenant.OrganizationID, p.Seen, fresh)
+	p.Histories = p.histories.ofInstances(p.Tenant.OrganizationID, p.Seen, sinceStart)
 	if p.readLastLines(ctx) {
-		p.Histories = p.histories.ofInstances(p.Tenant.OrganizationID, p.Seen, fresh)
+		p.Histories = p.histories.ofInstances(p.Tenant.OrganizationID, p.Seen, sinceStart)
 	}
 }
 
@@ -280,7 +280,7 @@ func (p *pass) makeStack() error {
 // observe looks at the tenant, unless it was never applied and so is expected
 // to be absent: Apply looks for itself.
 func (p *pass) observe(ctx context.Context) error {
-	if p.fresh() || p.Tenant.Want == berth.WantGone {
+	if p.neverApplied() || p.Tenant.Want == berth.WantGone {
 		p.Seen = berth.Observed{OrganizationID: p.Tenant.OrganizationID}
 		return nil
 	}
@@ -304,8 +304,8 @@ func (p *pass) observe(ctx context.Context) error {
 	})
 }
 
-// fresh reports whether the tenant was never applied.
-func (p *pass) fresh() bool {
+// neverApplied reports whether the tenant was never applied.
+func (p *pass) neverApplied() bool {
 	return p.Tenant.EngineID == "" || p.Deployment != nil && p.Deployment.Type == berth.DeployProvision && p.Deployment.StartedAt.IsZero()
 }
 
@@ -418,7 +418,7 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 // lookAgain sees what became of the instances, so that an error of the engine
 // does not hide that one ended. What can't be seen now is left as it was.
 func (p *pass) lookAgain(ctx context.Context) {
-	if p.blueprint == nil || p.fresh() {
+	if p.blueprint == nil || p.neverApplied() {
 		return
 	}
 	_ = p.call(ctx, p.lanes.look, lineWait, func(ctx context.Context) error {

@@ -64,9 +64,9 @@ func (v *Previewer) Preview(ctx context.Context, t berth.Tenant, d berth.Deploym
 // loadAsRecorded reads what a pass would load beside the tenant and the
 // deployment, which are not in the database.
 func (p *pass) loadAsRecorded(ctx context.Context, secrets []store.SecretVersion) error {
-	fresh := map[string]bool{}
+	unrecorded := map[string]bool{}
 	for _, v := range secrets {
-		fresh[v.ID] = true
+		unrecorded[v.ID] = true
 	}
 	return p.Store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
 		org := p.Tenant.OrganizationID
@@ -75,7 +75,7 @@ func (p *pass) loadAsRecorded(ctx context.Context, secrets []store.SecretVersion
 		}
 		ids := make([]string, 0, len(p.Tenant.Spec.Environment))
 		for _, id := range p.Tenant.Spec.Environment {
-			if !fresh[id] {
+			if !unrecorded[id] {
 				ids = append(ids, id)
 			}
 		}

@@ -96,11 +96,11 @@ type comparison struct {
 }
 
 // scan looks at everything once, reminds the queue of each tenant that may not
-// be as it should, and sweeps. It reports whether the look succeeded.
+// be as it should, and looks for strays. It reports whether the look succeeded.
 //
 // It lists the engine first and the store second: a tenant that appears in
 // between is missing in the list and gets looked at; one that is tombstoned in
-// between has its remains in the list and is safe by sweepDelay.
+// between has its remains in the list and is safe by strayScans.
 func (l *Loop) scan(ctx context.Context) bool {
 	if _, up := l.breaker.get(); !up {
 		return false
@@ -134,7 +134,7 @@ func (l *Loop) scan(ctx context.Context) bool {
 			l.queue.addRateLimited(org)
 		}
 	}
-	l.sweep(ctx, inventory, c.living)
+	l.checkStrays(ctx, inventory, c.living)
 	return true
 }
 

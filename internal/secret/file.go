@@ -97,7 +97,7 @@ func createWhole(path string, data []byte) (err error) {
 }
 
 // replace puts a file in the place of the one at path, which keeps its owner.
-// A crash leaves one of the two, whole, and perhaps a file that sweep finds.
+// A crash leaves one of the two, whole, and perhaps a file that removeLeftovers finds.
 func replace(path string, data []byte) (err error) {
 	dir := filepath.Dir(path)
 	old, err := os.Stat(path)
@@ -110,7 +110,7 @@ func replace(path string, data []byte) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(f.Name()) // the next sweep takes it, if this fails too
+			_ = os.Remove(f.Name()) // the next start takes it, if this fails too
 		}
 	}()
 	if owner, ok := old.Sys().(*syscall.Stat_t); ok {

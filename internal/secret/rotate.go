@@ -80,7 +80,7 @@ func (b *Box) write(ctx context.Context, kms KMS, edit func(*keys, *content) err
 		return err
 	}
 	defer unlock()
-	if err := sweep(b.path); err != nil {
+	if err := removeLeftovers(b.path); err != nil {
 		return b.unwritable(err)
 	}
 	k, err := b.load(ctx)
@@ -131,8 +131,8 @@ func (b *Box) lock() (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// sweep removes what a crash left of a replacement.
-func sweep(path string) error {
+// removeLeftovers removes what a crash left of a replacement.
+func removeLeftovers(path string) error {
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new-*"))
 	if err != nil {
 		return err

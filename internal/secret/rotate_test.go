@@ -351,7 +351,7 @@ func TestAKillAtAnyMomentOfARotationLosesNoKey(t *testing.T) {
 		}
 		wantOpen(t, again, c, "value")
 	}
-	rotate(t, box) // sweeps
+	rotate(t, box) // removes leftovers
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) != 2 { // the file and its lock
 		t.Errorf("left: %v, %v", left, err)

@@ -41,7 +41,7 @@ func newSite(t *testing.T, number int) *site {
 		if err := s.process.Stop(); err != nil && !strings.Contains(err.Error(), "killed") {
 			t.Error(err)
 		}
-		s.sweep()
+		s.cleanUp()
 	})
 	s.start()
 	return s
@@ -157,8 +157,8 @@ func (s *site) clear(org string) {
 	s.orgs = slices.DeleteFunc(s.orgs, func(o string) bool { return o == org })
 }
 
-// sweep removes what a failed test left in the Engine, tenant by tenant.
-func (s *site) sweep() {
+// cleanUp removes what a failed test left in the Engine, tenant by tenant.
+func (s *site) cleanUp() {
 	ctx := context.Background()
 	for _, org := range s.orgs {
 		mine := testbed.OfTenant(org)

@@ -34,7 +34,7 @@ func TestAPulledImageIsCollectedUnlessSomebodyNeedsIt(t *testing.T) {
 	if err := e.Collect(t.Context(), image); !berth.Is(err, berth.CodeEngineRefused) || !has(ref) || !has(pin) {
 		t.Fatalf("an image with a container was collected: %v", err)
 	}
-	manual{}.Sweep(t, s.OrganizationID)
+	manual{}.RemoveAll(t, s.OrganizationID)
 
 	theirs := "somebody-elses:" + berth.NewID()[:8]
 	_, err = shared.api.ImageTag(t.Context(), client.ImageTagOptions{Source: pin, Target: theirs})

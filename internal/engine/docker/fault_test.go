@@ -41,7 +41,7 @@ func short(o docker.Options) docker.Options {
 func stack(t testing.TB) berth.Stack {
 	t.Helper()
 	org := berth.NewID()
-	t.Cleanup(func() { manual{}.Sweep(t, org) })
+	t.Cleanup(func() { manual{}.RemoveAll(t, org) })
 	return berth.Stack{
 		OrganizationID: org, Name: "Test", Generation: 1, Project: berth.ContainerName(org), Run: true,
 		Subnet: subnet(), Network: berth.NetworkName(org),

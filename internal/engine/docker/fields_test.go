@@ -28,7 +28,7 @@ func TestEverythingThatIsSpecifiedIsCompared(t *testing.T) {
 			"Mounts": fixed, "Tmpfs": fixed, "Health": plan, "Labels": fixed, "StopGrace": fixed,
 			"Command": fixed, "Entrypoint": fixed, "WorkingDir": fixed, "StopSignal": fixed, "Aliases": changed, "Capabilities": fixed,
 			"HealthProbe": fixed, "NoHealth": fixed, "ShmMB": fixed, "Secrets": fixed + "; their volume is checked before each delivery",
-			"Release": fixed, "DependsOn": plan, "Once": changed, "Done": plan, "Held": plan, "NameLeadsTo": changed, "hash": "noted, the sum of what is fixed",
+			"Release": fixed, "DependsOn": plan, "Once": changed, "Done": plan, "Deferred": plan, "NameLeadsTo": changed, "hash": "noted, the sum of what is fixed",
 		}},
 		{berth.Stack{}, map[string]string{
 			"OrganizationID": fixed, "Name": plan, "Generation": "what is of another one is told apart by its hash", "Project": fixed,

@@ -101,7 +101,7 @@ func TestAnImageIsPulledWithProgressAndPinnedByItsDigest(t *testing.T) {
 	if err != nil || o.Instances[0].Image != pin {
 		t.Errorf("applied %+v, %v", o, err)
 	}
-	manual{}.Sweep(t, s.OrganizationID) // its image is removed before it otherwise
+	manual{}.RemoveAll(t, s.OrganizationID) // its image is removed before it otherwise
 }
 
 func TestAPinOfAnImageThatIsNotThereIsPulled(t *testing.T) {

@@ -113,11 +113,11 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	code = m.Run()
-	return code, sweepAll(ctx)
+	return code, cleanUp(ctx)
 }
 
-// sweepAll removes what a call that was cut off made after its test was over.
-func sweepAll(ctx context.Context) error {
+// cleanUp removes what a call that was cut off made after its test was over.
+func cleanUp(ctx context.Context) error {
 	var errs []error
 	for _, installation := range []string{shared.id, shared.id + "-stranger"} {
 		f := client.Filters{}.Add("label", berth.LabelInstallation+"="+installation)

@@ -120,8 +120,8 @@ func (h manual) Get(t testing.TB, addr netip.AddrPort, path string) (string, boo
 	return string(body), err == nil && resp.StatusCode == http.StatusOK
 }
 
-// Sweep works on what is left after a failure too, so it reports and goes on.
-func (manual) Sweep(t testing.TB, org string) {
+// RemoveAll works on what is left after a failure too, so it reports and goes on.
+func (manual) RemoveAll(t testing.TB, org string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, f := range []client.Filters{

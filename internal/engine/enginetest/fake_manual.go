@@ -205,8 +205,8 @@ func (f *Fake) answer(c *fakeContainer, u *url.URL) (string, bool) {
 	return "", false
 }
 
-// Sweep removes every object that has a tenant's name or label.
-func (f FakeManual) Sweep(_ testing.TB, org string) {
+// RemoveAll removes every object that has a tenant's name or label.
+func (f FakeManual) RemoveAll(_ testing.TB, org string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	mine := func(o fakeObject) bool { return strings.Contains(o.name, org) || o.labels[berth.LabelTenantID] == org }

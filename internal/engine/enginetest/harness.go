@@ -108,8 +108,8 @@ type ManualChanges interface {
 	CutOff(t testing.TB, name string)
 	Join(t testing.TB, name string)
 	Unlimit(t testing.TB, name string)
-	// Sweep removes every object that has a tenant's name or label.
-	Sweep(t testing.TB, organizationID string)
+	// RemoveAll removes every object that has a tenant's name or label.
+	RemoveAll(t testing.TB, organizationID string)
 }
 
 const (
@@ -136,7 +136,7 @@ func (h Harness) tenant(t *testing.T) *tenant {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	org := berth.NewID()
-	t.Cleanup(func() { h.Manual.Sweep(t, org) })
+	t.Cleanup(func() { h.Manual.RemoveAll(t, org) })
 	volume := berth.VolumeName(org, "data")
 	return &tenant{Harness: h, t: t, ctx: ctx, org: org, stack: berth.Stack{
 		OrganizationID: org, Name: "Ada's \"bakery\"\u202e", Generation: 1, Project: berth.ContainerName(org), Run: true,

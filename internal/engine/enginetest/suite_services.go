@@ -52,13 +52,13 @@ func runsOnce(t *testing.T, h Harness) {
 	}
 }
 
-func leavesHeldAndDone(t *testing.T, h Harness) {
+func leavesDeferredAndDone(t *testing.T, h Harness) {
 	x := h.tenant(t)
 	first := x.apply(x.withService("job", func(svc *berth.Service) { svc.Command = []string{"one"} }))
 	job := container(first, "job")
 	for _, how := range []func(*berth.Service){
-		func(svc *berth.Service) { svc.Held = true },
-		func(svc *berth.Service) { svc.Held, svc.Done = false, true },
+		func(svc *berth.Service) { svc.Deferred = true },
+		func(svc *berth.Service) { svc.Deferred, svc.Done = false, true },
 	} {
 		o := x.apply(x.next(func(s *berth.Stack) {
 			s.Services[0].Command = []string{"two"}

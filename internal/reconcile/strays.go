@@ -10,20 +10,20 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// sweepDelay is how many scans a stray must be seen in before it is removed.
-const sweepDelay = 2
+// strayScans is how many scans a stray must be seen in before it is removed.
+const strayScans = 2
 
-// sweeper removes what a tenant left behind after its end, and reports what is
+// strays removes what a tenant left behind after its end, and reports what is
 // not ours to touch. Nothing goes on the word of a database that is older than
 // what it would delete: without a tombstone that is at least as new as the
-// object, the object stays and is reported. Volumes are never swept.
+// object, the object stays and is reported. No volume is a stray.
 //
 // The scan finds strays; a pass removes each, so that it holds up no scan and
 // nothing is removed beside a pass that makes the tenant anew.
-type sweeper struct {
-	mu     sync.Mutex
-	strays map[string]stray // by organization id, of the last scan
-	told   map[string]bool  // foreign objects whose row is known to be there
+type strays struct {
+	mu    sync.Mutex
+	found map[string]stray // by organization id, of the last scan
+	told  map[string]bool  // foreign objects whose row is known to be there
 }
 
 type stray struct {
@@ -31,15 +31,15 @@ type stray struct {
 	scans int // in which it was seen, one after the other
 }
 
-// sweep compares what the engine has with the tenants that live.
-func (l *Loop) sweep(ctx context.Context, inventory berth.Inventory, living map[string]bool) {
+// checkStrays compares what the engine has with the tenants that live.
+func (l *Loop) checkStrays(ctx context.Context, inventory berth.Inventory, living map[string]bool) {
 	strays := map[string]stray{}
 	for _, o := range inventory.Tenants {
 		if !living[o.OrganizationID] && (len(o.Instances) > 0 || o.Network) {
 			strays[o.OrganizationID] = stray{o, 1}
 		}
 	}
-	for _, org := range l.sweeper.replace(strays) {
+	for _, org := range l.strays.replace(strays) {
 		l.queue.addRateLimited(org)
 	}
 	foreign := slices.Clone(inventory.Foreign)
@@ -52,34 +52,34 @@ func (l *Loop) sweep(ctx context.Context, inventory berth.Inventory, living map[
 }
 
 // replace takes the strays of a scan in, and returns those that are due.
-func (s *sweeper) replace(strays map[string]stray) (due []string) {
+func (s *strays) replace(strays map[string]stray) (due []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for org, it := range strays {
-		it.scans += s.strays[org].scans
-		if strays[org] = it; it.scans >= sweepDelay {
+		it.scans += s.found[org].scans
+		if strays[org] = it; it.scans >= strayScans {
 			due = append(due, org)
 		}
 	}
-	s.strays = strays
+	s.found = strays
 	return due
 }
 
 // take returns what is there of a tenant that does not live, if it is due.
-func (s *sweeper) take(organizationID string) (o berth.Observed, due bool) {
+func (s *strays) take(organizationID string) (o berth.Observed, due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it, ok := s.strays[organizationID]
-	if !ok || it.scans < sweepDelay {
+	it, ok := s.found[organizationID]
+	if !ok || it.scans < strayScans {
 		return o, false
 	}
-	delete(s.strays, organizationID)
+	delete(s.found, organizationID)
 	return it.seen, true
 }
 
-// sweepStray is the pass over a tenant that does not live.
-func (l *Loop) sweepStray(ctx context.Context, organizationID string) {
-	o, due := l.sweeper.take(organizationID)
+// passOverStray is the pass over a tenant that does not live.
+func (l *Loop) passOverStray(ctx context.Context, organizationID string) {
+	o, due := l.strays.take(organizationID)
 	if _, up := l.breaker.get(); !due || !up {
 		return
 	}
@@ -90,9 +90,9 @@ func (l *Loop) sweepStray(ctx context.Context, organizationID string) {
 		}, true)
 		return
 	}
-	l.Log.Info("sweeping", "tenant", organizationID, "containers", len(o.Instances))
+	l.Log.Info("removing what a tenant left behind", "tenant", organizationID, "containers", len(o.Instances))
 	if err := l.removeStray(ctx, o); err != nil && ctx.Err() == nil {
-		l.Log.Warn("sweep failed", "tenant", organizationID, "error", err)
+		l.Log.Warn("what a tenant left behind could not be removed", "tenant", organizationID, "error", err)
 	}
 }
 
@@ -138,9 +138,9 @@ func (l *Loop) reportForeign(ctx context.Context, x berth.Foreign, inTheWay bool
 		x.OrganizationID = ""
 	}
 	key := row.Kind + " " + row.ID
-	l.sweeper.mu.Lock()
-	told := l.sweeper.told[key]
-	l.sweeper.mu.Unlock()
+	l.strays.mu.Lock()
+	told := l.strays.told[key]
+	l.strays.mu.Unlock()
 	if told {
 		return
 	}
@@ -160,10 +160,10 @@ func (l *Loop) reportForeign(ctx context.Context, x berth.Foreign, inTheWay bool
 	if first {
 		l.Log.Warn("foreign object left alone", "tenant", x.OrganizationID, "kind", x.Kind, "name", x.Name, "reason", x.Reason)
 	}
-	l.sweeper.mu.Lock()
-	defer l.sweeper.mu.Unlock()
-	if l.sweeper.told == nil {
-		l.sweeper.told = make(map[string]bool)
+	l.strays.mu.Lock()
+	defer l.strays.mu.Unlock()
+	if l.strays.told == nil {
+		l.strays.told = make(map[string]bool)
 	}
-	l.sweeper.told[key] = true
+	l.strays.told[key] = true
 }

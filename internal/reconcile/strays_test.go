@@ -69,7 +69,7 @@ func TestWhatAnotherInstallationDoesIsNoEvent(t *testing.T) {
 }
 
 // The engine takes for ever to remove what a tenant left behind.
-func TestSweepingHoldsUpNoScan(t *testing.T) {
+func TestRemovingStraysHoldsUpNoScan(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
@@ -82,21 +82,21 @@ func TestSweepingHoldsUpNoScan(t *testing.T) {
 		other.run()
 		other.completed(other.provision(2, "app:1", true))
 		other.stop()
-		var sweeps atomic.Bool
+		var removes atomic.Bool
 		var scans atomic.Int32
 		w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
 			switch {
 			case s.After:
-			case s.Op == "list" && sweeps.Load():
+			case s.Op == "list" && removes.Load():
 				scans.Add(1)
 			case s.Tenant == orgID(2) && !s.Read:
-				sweeps.Store(true)
+				removes.Store(true)
 				<-ctx.Done()
 				return ctx.Err()
 			}
 			return nil
 		})
-		w.eventually(time.Minute, "it is swept", sweeps.Load)
+		w.eventually(time.Minute, "it is removed", removes.Load)
 		<-time.After(time.Minute)
 		if scans.Load() < 5 {
 			t.Errorf("%d scans in a minute", scans.Load())
@@ -106,7 +106,7 @@ func TestSweepingHoldsUpNoScan(t *testing.T) {
 	})
 }
 
-func TestTheSweeperRemovesWhatCameAfterTheEnd(t *testing.T) {
+func TestStraysThatCameAfterTheEndAreRemoved(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
@@ -122,9 +122,9 @@ func TestTheSweeperRemovesWhatCameAfterTheEnd(t *testing.T) {
 		_, err = w.engine.Apply(ctx, stack)
 		w.must(err)
 		if len(w.observed(1).Instances) != len(seen.Instances) {
-			t.Fatal("there is nothing to sweep")
+			t.Fatal("there is no stray")
 		}
-		w.eventually(time.Minute, "it is swept", func() bool {
+		w.eventually(time.Minute, "it is removed", func() bool {
 			o := w.observed(1)
 			return len(o.Instances) == 0 && !o.Network
 		})
@@ -134,7 +134,7 @@ func TestTheSweeperRemovesWhatCameAfterTheEnd(t *testing.T) {
 	})
 }
 
-func TestTheSweeperRemovesOnlyWhatATombstoneCovers(t *testing.T) {
+func TestOnlyStraysThatATombstoneCoversAreRemoved(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.run()
