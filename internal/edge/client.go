@@ -1,13 +1,20 @@
 package edge
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // placeDescriptors is what a client's connection may need: one for itself, and
 // one to an instance.
 const placeDescriptors = 2
+
+// fewPlaces is how much anybody may have before the idle connections of those
+// with no more are left alone: who works goes before who waits.
+const fewPlaces = 6
 
 // clients are those that have anything under way, at whatever tenant.
 type clients struct {
@@ -20,6 +27,7 @@ type client struct {
 	key     netip.Addr
 	places  budget // its connections, and its requests that trusted proxies bring
 	memory  budget
+	idle    atomic.Int64         // of its connections, those without a request
 	sources map[*source]struct{} // at each tenant; clients.mu guards it
 }
 
@@ -85,31 +93,44 @@ func (c *client) full() bool {
 }
 
 // victim takes an idle connection away, at whatever tenant, and returns it to be
-// closed: one of the client that has the most, or of the source's own, if nobody
-// has more or it may have no more itself. The source is nil where a trusted proxy
-// connects. No listener's mu is held.
+// closed: one of the client that has the most of those with an idle one; of the
+// source's own, if nobody has more or it may have no more itself; of anybody, if
+// the source's has few. The source is nil where a trusted proxy connects. No
+// listener's mu is held.
 func (cs *clients) victim(s *source, has int64) *conn {
 	own := s.of()
 	if own != nil && own.full() {
 		return cs.idleOf(own)
 	}
-	size := s.scale()
-	most := own
+	for _, c := range cs.idlers(s, has) { // others take from the same clients meanwhile
+		if v := cs.idleOf(c); v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// idlers are clients of which an idle connection may make room for one of a
+// source, whoever has the most first.
+func (cs *clients) idlers(s *source, has int64) (list []*client) {
+	sizes := make(map[*client]int64)
+	size, own := s.scale(), s.of()
+	if own != nil && own.idle.Load() > 0 {
+		list, sizes[own] = append(list, own), has
+	}
 	cs.mu.Lock()
 	looked := 0
 	for _, c := range cs.byKey {
-		if n := size(c); n > has {
-			most, has = c, n
+		if n := size(c); c != own && c.idle.Load() > 0 && (n > has || has < fewPlaces) {
+			list, sizes[c] = append(list, c), n
 		}
 		if looked++; looked == victimsLooked {
 			break
 		}
 	}
 	cs.mu.Unlock()
-	if most == nil {
-		return nil
-	}
-	return cs.idleOf(most)
+	slices.SortStableFunc(list, func(a, b *client) int { return cmp.Compare(sizes[b], sizes[a]) })
+	return list
 }
 
 // idleOf takes an idle connection of a client away, nil if none is found.

@@ -105,6 +105,76 @@ func TestIdleConnectionsOfManyClientsAtAllTenantsMakeRoom(t *testing.T) {
 	}
 }
 
+// Where all are alike, who asks for something goes before who only keeps a
+// connection, at the same tenant and at another one.
+func TestAClientWithARequestUnderWayGetsInByTheIdleConnectionsOfOthersWhoHaveAsMuch(t *testing.T) {
+	t.Parallel()
+	_, routes := tenantsOf(t, 10, edge.Options{Descriptors: 100, HeaderTimeout: patience}, waits)
+	for n := range 200 {
+		from(t, fmt.Sprintf("127.0.2.%d", n+1), routes[n%len(routes)].Port)
+	}
+	for range 3 { // a page and what is in it
+		begun(t, "127.0.1.1", routes[0].Port)
+	}
+	begun(t, "127.0.1.1", routes[1].Port)
+}
+
+// The client that has the most may have nothing idle.
+func TestIdleConnectionsMakeRoomBesideAClientThatWorksWithAllItHas(t *testing.T) {
+	t.Parallel()
+	_, routes := tenantsOf(t, 10, edge.Options{Descriptors: 100, HeaderTimeout: patience}, waits)
+	for range 2 {
+		begun(t, "127.0.0.66", routes[0].Port)
+	}
+	for n := range 200 {
+		from(t, fmt.Sprintf("127.0.2.%d", n+1), routes[1+n%9].Port)
+	}
+	for n := range 6 {
+		begun(t, fmt.Sprintf("127.0.1.%d", n+1), routes[0].Port)
+	}
+}
+
+// Nothing that clients of others keep makes room at a tenant that has all it may have.
+func TestNoConnectionMakesRoomAtATenantThatHasAllItMayHave(t *testing.T) {
+	t.Parallel()
+	_, routes := tenantsOf(t, 2, edge.Options{MaxConnections: 4, HeaderTimeout: patience}, waits)
+	kept := from(t, "127.0.0.9", routes[1].Port)
+	refused := 0
+	for n := range 12 {
+		for range 3 {
+			if !answers(t, fmt.Sprintf("127.0.1.%d", n+1), routes[0].Port, "/wait") {
+				refused++
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("the tenant has no bound")
+	}
+	io.WriteString(kept, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if res, _ := read(t, kept); res.StatusCode != 200 {
+		t.Errorf("a connection at another tenant: %d", res.StatusCode)
+	}
+}
+
+// begun has a request begin that ends with the test.
+func begun(t *testing.T, source string, port int) {
+	t.Helper()
+	if !answers(t, source, port, "/wait") {
+		t.Errorf("port %d is shut to %s", port, source)
+	}
+}
+
+// answers reports whether a request on a new connection, which is kept, is
+// answered.
+func answers(t *testing.T, source string, port int, path string) bool {
+	t.Helper()
+	c := from(t, source, port)
+	io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n")
+	head := make([]byte, len("HTTP/1.1 200"))
+	_, err := io.ReadFull(c, head)
+	return err == nil && string(head) == "HTTP/1.1 200"
+}
+
 func TestAClientBehindATrustedProxyHasOneShareAtAllTenants(t *testing.T) {
 	t.Parallel()
 	opts := edge.Options{MaxPerClientInAll: 6, TrustedProxies: loopback()}

@@ -129,7 +129,7 @@ func (c *conn) take() bool {
 }
 
 // victimsMost bounds how many idle connections are closed for one that comes.
-const victimsMost = 4
+const victimsMost = 8
 
 // admit registers a connection. Where there is no room for it, idle ones make
 // room: those of its own source, if that has more than its share, or else of
@@ -177,8 +177,9 @@ func (l *listener) makeRoom(s *source, has int64) bool {
 	if v != nil {
 		l.evict(v)
 	}
+	full := l.full(s)
 	l.mu.Unlock()
-	if v == nil {
+	if v == nil && !full {
 		v = l.edge.clients.victim(s, has)
 	}
 	if v == nil {
@@ -186,6 +187,16 @@ func (l *listener) makeRoom(s *source, has int64) bool {
 	}
 	_ = v.Conn.Close()
 	return true
+}
+
+// full reports whether a source may have no more of the tenant's own connections:
+// what others give up elsewhere would not help it. l.mu is held.
+func (l *listener) full(s *source) bool {
+	has := int64(0)
+	if s != nil {
+		has = s.connections.used.Load()
+	}
+	return has >= l.connections.left()
 }
 
 // evict takes an idle connection out of everything that counts it. l.mu is held;
@@ -201,7 +212,7 @@ const victimsLooked = 64
 // victim is an idle connection that makes room for one of a source, nil if
 // there is none. Of those that have been idle for longest, it is one of the
 // client that has the most, at all tenants together; nobody's makes room for a
-// client that has more. l.mu is held.
+// client that has more, unless that is little. l.mu is held.
 func (l *listener) victim(s *source, has int64) *conn {
 	own := func() *conn {
 		if s == nil || s.idle.Len() == 0 {
@@ -222,7 +233,10 @@ func (l *listener) victim(s *source, has int64) *conn {
 		}
 	}
 	if best == nil {
-		return own()
+		best = own()
+	}
+	if best == nil && has < fewPlaces && l.idle.Len() > 0 {
+		best = l.idle.Front().Value.(*conn)
 	}
 	return best
 }
@@ -235,6 +249,7 @@ func (c *conn) markIdle() {
 	c.idle = c.listener.idle.PushBack(c)
 	if c.source != nil {
 		c.own = c.source.idle.PushBack(c)
+		c.source.client.idle.Add(1)
 	}
 }
 
@@ -246,6 +261,7 @@ func (c *conn) work() {
 	c.listener.idle.Remove(c.idle)
 	if c.own != nil {
 		c.source.idle.Remove(c.own)
+		c.source.client.idle.Add(-1)
 	}
 	c.idle, c.own = nil, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -173,12 +174,12 @@ func TestARemovedRouteFreesItsPort(t *testing.T) {
 func TestAPortInUseOnAnyAddressIsNotFree(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "0.0.0.0"} {
 		for _, edgeHost := range []string{"127.0.0.1", "0.0.0.0"} {
-			l, err := net.Listen("tcp4", host+":0")
+			port := freePort(t) // one that the kernel gives, it may give to anybody again
+			l, err := net.Listen("tcp4", fmt.Sprint(host, ":", port))
 			if err != nil {
 				t.Fatal(err)
 			}
 			e := edge.New(edge.Options{ListenHost: edgeHost})
-			port := l.Addr().(*net.TCPAddr).Port
 			if e.PortFree(port) {
 				t.Errorf("edge on %s: a listener on %s was not seen", edgeHost, host)
 			}
