@@ -9,7 +9,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/volume"
 	"github.com/moby/moby/client"
@@ -35,8 +34,8 @@ type application struct {
 	adrift  map[string]bool              // kept and running, but without the tenant's network
 	stays   map[string]string            // name to id of what is left as it is
 
-	images map[string]image.InspectResponse // by pin, of those that something is made from
-	stored []string                         // names of the volumes that those images declare
+	images map[string]*imageConfig // by pin, of those that something is made from; nil for one that is not there
+	stored []string                // names of the volumes that those images declare
 
 	mu        sync.Mutex
 	networkID string

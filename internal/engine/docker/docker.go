@@ -84,6 +84,8 @@ type Engine struct {
 	// known is what was learned of the Engine at the last contact; nil before
 	// the first, and after a call that the Engine did not answer.
 	known atomic.Pointer[facts]
+
+	configs imageConfigs // of images that something was made from
 }
 
 // New returns an Engine. It does not connect yet.
@@ -171,6 +173,7 @@ func (e *Engine) do(ctx context.Context, s step, limit time.Duration, call func(
 	out := e.explain(ctx, callCtx, limit, err)
 	if out.Code == berth.CodeEngineUnavailable && ctx.Err() == nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
 		e.known.Store(nil) // it may be another one when it answers again
+		e.configs.clear()
 	}
 	return out.WithOp(s.op, s.tenant)
 }

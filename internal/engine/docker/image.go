@@ -35,7 +35,7 @@ func (e *Engine) Resolve(ctx context.Context, ref string, cred *berth.Credential
 	}
 	local, err := e.inspectImage(ctx, s, ref)
 	if err == nil {
-		return pinOf(ref, named, local, e.api.ClientVersion()), nil
+		return e.pin(ref, named, local), nil
 	}
 	if !errdefs.IsNotFound(err) {
 		return "", err
@@ -55,7 +55,14 @@ func (e *Engine) Resolve(ctx context.Context, ref string, cred *berth.Credential
 	if err != nil {
 		return "", err
 	}
-	return pinOf(ref, named, pulled, e.api.ClientVersion()), nil
+	return e.pin(ref, named, pulled), nil
+}
+
+// pin returns what an image is pinned by, and remembers what it brings.
+func (e *Engine) pin(ref string, named reference.Named, i image.InspectResponse) string {
+	pin := pinOf(ref, named, i, e.api.ClientVersion())
+	e.configs.remember(pin, i)
+	return pin
 }
 
 func (e *Engine) inspectImage(ctx context.Context, s step, ref string) (out image.InspectResponse, err error) {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
 
 	"github.com/unite-hub/berth"
@@ -24,15 +23,15 @@ var reservedLabels = []string{"com.unite-hub.", "traefik."}
 // the image's labels, health check and volumes too, and none of these went
 // through the blueprint's rules.
 func (a *application) takeFrom(s step, spec instance, body client.ContainerCreateOptions) error {
-	i := a.images[spec.Service.Image]
-	if i.Config == nil { // creating says that there is no such image
+	config := a.images[spec.Service.Image]
+	if config == nil { // creating says that there is no such image
 		return nil
 	}
-	if err := checkImageLabels(spec.Service.Image, i.Config.Labels); err != nil {
+	if err := checkImageLabels(spec.Service.Image, config.labels); err != nil {
 		return err.WithOp(s.op, s.tenant)
 	}
 	if body.Config.Healthcheck == nil {
-		body.Config.Healthcheck = slower(i)
+		body.Config.Healthcheck = slower(config.healthcheck)
 	}
 	for _, m := range a.imageMounts(spec) {
 		body.HostConfig.Mounts = append(body.HostConfig.Mounts, a.volumeMount(a.stack, m))
@@ -59,8 +58,7 @@ func checkImageLabels(ref string, labels map[string]string) *berth.Error {
 
 // slower is an image's own health check where it runs too often; nil where the
 // image's can stay.
-func slower(i image.InspectResponse) *container.HealthConfig {
-	h := i.Config.Healthcheck
+func slower(h *container.HealthConfig) *container.HealthConfig {
 	if h == nil || len(h.Test) == 0 || h.Test[0] == "NONE" {
 		return nil
 	}

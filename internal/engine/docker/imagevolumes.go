@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/volume"
 	"github.com/moby/moby/client"
 
@@ -21,18 +19,18 @@ const longestVolumeName = 255
 // inspectImages looks at the images that something is to be made from, and
 // refuses what their volumes make impossible.
 func (a *application) inspectImages(ctx context.Context) error {
-	a.images = map[string]image.InspectResponse{}
+	a.images = map[string]*imageConfig{}
 	for _, spec := range a.specs {
 		if _, kept := a.kept[spec.Name]; kept {
 			continue
 		}
 		s := step{"look at the image of service " + spec.Service.Name, a.stack.OrganizationID}
 		if _, known := a.images[spec.Service.Image]; !known {
-			i, err := a.inspectImage(ctx, s, spec.Service.Image)
-			if err != nil && !errdefs.IsNotFound(err) { // creating says that it is not there
+			config, err := a.imageConfig(ctx, s, spec.Service.Image)
+			if err != nil {
 				return err
 			}
-			a.images[spec.Service.Image] = i
+			a.images[spec.Service.Image] = config
 		}
 		for _, m := range a.imageMounts(spec) {
 			if err := a.checkImageVolume(m); err != nil {
@@ -86,8 +84,8 @@ func (a *application) checkImageVolume(m berth.Mount) *berth.Error {
 // as volumes and its spec mounts nothing at. Left to itself, the Engine would make
 // ones without a name, anew with each container.
 func (a *application) imageMounts(spec instance) (list []berth.Mount) {
-	i := a.images[spec.Service.Image]
-	if i.Config == nil {
+	config := a.images[spec.Service.Image]
+	if config == nil {
 		return nil
 	}
 	taken := map[string]bool{}
@@ -100,7 +98,7 @@ func (a *application) imageMounts(spec instance) (list []berth.Mount) {
 	if len(spec.Service.Secrets) > 0 {
 		taken[berth.SecretsDir] = true
 	}
-	for _, declared := range slices.Sorted(maps.Keys(i.Config.Volumes)) {
+	for _, declared := range slices.Sorted(maps.Keys(config.volumes)) {
 		target := path.Clean("/" + declared)
 		if !taken[target] {
 			taken[target] = true
