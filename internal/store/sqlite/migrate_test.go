@@ -234,3 +234,25 @@ func TestTheWayDownFromPeopleLeavesNoTokenThatMayMoreThanItDid(t *testing.T) {
 		t.Errorf("%d tables are left, %v", tables, err)
 	}
 }
+
+// Goose looks for the ends of statements line by line, and takes a buffer of
+// 4 MB for each line: half a gigabyte for a new database.
+func TestEveryMigrationIsGivenToSQLiteWhole(t *testing.T) {
+	files, err := filepath.Glob("migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, script, _ := strings.Cut(string(data), "-- +goose Up\n")
+		for part := range strings.SplitSeq(script, "\n-- +goose Down\n") {
+			if !strings.HasPrefix(part, "-- +goose StatementBegin\n") || !strings.HasSuffix(part, "\n-- +goose StatementEnd\n") ||
+				strings.Count(part, "-- +goose ") != 2 {
+				t.Errorf("%s: a direction is not one StatementBegin and StatementEnd", file)
+			}
+		}
+	}
+}

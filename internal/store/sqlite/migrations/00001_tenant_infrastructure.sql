@@ -19,6 +19,7 @@
 -- because a clock may jump and two rows may share a microsecond.
 
 -- +goose Up
+-- +goose StatementBegin
 CREATE TABLE tenant_containers (
     id                   TEXT PRIMARY KEY NOT NULL,
     organization_id      TEXT NOT NULL,
@@ -154,3 +155,4 @@ CREATE UNIQUE INDEX tenant_deployments_open ON tenant_deployments (container_id)
 CREATE INDEX tenant_deployments_history     ON tenant_deployments (organization_id, seq);
 CREATE INDEX tenant_deployments_container   ON tenant_deployments (container_id, organization_id);
 CREATE INDEX tenant_deployments_rollback    ON tenant_deployments (rollback_deployment_id) WHERE rollback_deployment_id IS NOT NULL;
+-- +goose StatementEnd

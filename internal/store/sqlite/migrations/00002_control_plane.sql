@@ -1,6 +1,7 @@
 -- What Berth keeps beside the seed's tables.
 
 -- +goose Up
+-- +goose StatementBegin
 CREATE TABLE installation (
     only       INTEGER PRIMARY KEY CHECK (only = 1), -- one row
     id         TEXT NOT NULL,
@@ -76,3 +77,4 @@ CREATE TABLE events (
 ) STRICT;
 
 CREATE INDEX events_organization ON events (organization_id, seq);
+-- +goose StatementEnd

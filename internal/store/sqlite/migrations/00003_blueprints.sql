@@ -1,7 +1,7 @@
 -- Blueprints in versions, and what tenants of several services need.
 
 -- +goose Up
-
+-- +goose StatementBegin
 -- Versions are added, never changed: deployments refer to them by name@version.
 CREATE TABLE blueprints (
     name       TEXT NOT NULL CHECK (name <> ''),
@@ -19,3 +19,4 @@ ALTER TABLE tenant_containers ADD COLUMN release INTEGER NOT NULL DEFAULT 0 CHEC
 ALTER TABLE tenant_containers ADD COLUMN released INTEGER NOT NULL DEFAULT 0 CHECK (released >= 0); -- newest release whose services that run once ended well
 
 ALTER TABLE tenant_deployments ADD COLUMN adopt INTEGER NOT NULL DEFAULT 0 CHECK (adopt IN (0, 1));
+-- +goose StatementEnd

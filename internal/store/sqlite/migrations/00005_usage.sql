@@ -4,6 +4,7 @@
 -- bytes are what it was rounded from.
 
 -- +goose Up
+-- +goose StatementBegin
 ALTER TABLE tenant_resource_usage ADD COLUMN resolution TEXT NOT NULL DEFAULT 'minute' CHECK (resolution IN ('minute', 'hour', 'day'));
 ALTER TABLE tenant_resource_usage ADD COLUMN memory_usage_bytes_avg INTEGER;
 ALTER TABLE tenant_resource_usage ADD COLUMN memory_usage_bytes_max INTEGER;
@@ -23,3 +24,4 @@ CREATE TABLE usage_marks (
     period_end      TEXT NOT NULL,
     counters        TEXT NOT NULL CHECK (json_valid(counters)) -- by container
 ) STRICT;
+-- +goose StatementEnd

@@ -1,7 +1,7 @@
 -- The record of probes: single ones for a time, then their sums.
 
 -- +goose Up
-
+-- +goose StatementBegin
 -- Of what is summed, and of what is dropped.
 CREATE INDEX tenant_health_time ON tenant_health (checked_at, seq);
 
@@ -21,3 +21,4 @@ CREATE TABLE tenant_health_rollups (
 
 CREATE INDEX tenant_health_rollups_organization ON tenant_health_rollups (organization_id, resolution, period_start);
 CREATE INDEX tenant_health_rollups_time         ON tenant_health_rollups (resolution, period_start);
+-- +goose StatementEnd

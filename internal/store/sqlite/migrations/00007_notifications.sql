@@ -1,6 +1,7 @@
 -- Where notifications go, and those on their way.
 
 -- +goose Up
+-- +goose StatementBegin
 ALTER TABLE events ADD COLUMN deployment_id TEXT;
 
 CREATE TABLE channels (
@@ -47,3 +48,4 @@ CREATE TABLE outbox (
 ) STRICT;
 
 INSERT INTO outbox (only, seq) SELECT 1, coalesce(max(seq), 0) FROM events;
+-- +goose StatementEnd

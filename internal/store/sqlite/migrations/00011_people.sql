@@ -4,6 +4,7 @@
 -- spaces between them, so that no change of their order changes what they allow.
 
 -- +goose Up
+-- +goose StatementBegin
 CREATE TABLE organizations (
     id           TEXT PRIMARY KEY NOT NULL,
     name         TEXT NOT NULL,
@@ -84,9 +85,10 @@ ALTER TABLE tokens ADD COLUMN scopes TEXT NOT NULL DEFAULT '';                  
 ALTER TABLE tokens ADD COLUMN created_by TEXT;
 
 CREATE INDEX tokens_organization ON tokens (organization_id, seq);
+-- +goose StatementEnd
 
 -- +goose Down
-
+-- +goose StatementBegin
 -- What an earlier Berth does not know must not be all-powerful there.
 DELETE FROM tokens WHERE organization_id IS NOT NULL OR scopes <> '' OR role <> 'operator';
 DROP INDEX tokens_organization;
@@ -99,3 +101,4 @@ DROP TABLE memberships;
 DROP TABLE identities;
 DROP TABLE users;
 DROP TABLE organizations;
+-- +goose StatementEnd

@@ -2,6 +2,7 @@
 -- not go.
 
 -- +goose Up
+-- +goose StatementBegin
 CREATE TABLE audit_log (
     seq             INTEGER PRIMARY KEY NOT NULL, -- in the order of writing, all chains
     id              TEXT NOT NULL UNIQUE,
@@ -26,18 +27,13 @@ CREATE TABLE audit_log (
 
 CREATE INDEX audit_log_organization ON audit_log (organization_id, seq);
 
--- +goose StatementBegin
 CREATE TRIGGER audit_log_no_update BEFORE UPDATE ON audit_log
 BEGIN SELECT RAISE(ABORT, 'the audit log is only appended to'); END;
--- +goose StatementEnd
 
--- +goose StatementBegin
 CREATE TRIGGER audit_log_no_delete BEFORE DELETE ON audit_log
 BEGIN SELECT RAISE(ABORT, 'the audit log is only appended to'); END;
--- +goose StatementEnd
 
 -- INSERT OR REPLACE deletes without asking the trigger above.
--- +goose StatementBegin
 CREATE TRIGGER audit_log_append BEFORE INSERT ON audit_log
 WHEN NEW.seq <= (SELECT coalesce(max(seq), 0) FROM audit_log)
     OR NEW.chain_seq <> 1 + (SELECT coalesce(max(chain_seq), 0) FROM audit_log WHERE organization_id = NEW.organization_id)

@@ -1,6 +1,7 @@
 -- What is read by engine, and what is dropped by age, is found by an index.
 
 -- +goose Up
+-- +goose StatementBegin
 CREATE INDEX tenant_containers_engine ON tenant_containers (engine_id, seq) WHERE deprovisioned_at IS NULL;
 CREATE INDEX events_time              ON events (occurred_at, seq);
 
@@ -15,7 +16,10 @@ UPDATE sqlite_schema SET sql = replace(replace(sql,
         'CHECK (json_valid(steps))', 'CHECK (steps IS NULL OR json_valid(steps))')
 WHERE type = 'table' AND name = 'tenant_deployments';
 PRAGMA writable_schema = RESET;
+-- +goose StatementEnd
 
 -- +goose Down
+-- +goose StatementBegin
 DROP INDEX events_time;
 DROP INDEX tenant_containers_engine;
+-- +goose StatementEnd

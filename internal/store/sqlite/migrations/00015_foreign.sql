@@ -2,6 +2,7 @@
 -- and whatever comes of it.
 
 -- +goose Up
+-- +goose StatementBegin
 CREATE TABLE foreign_objects (
     engine_id TEXT NOT NULL,
     kind      TEXT NOT NULL,
@@ -9,6 +10,9 @@ CREATE TABLE foreign_objects (
     found_at  TEXT NOT NULL,
     PRIMARY KEY (engine_id, kind, object_id)
 ) STRICT, WITHOUT ROWID;
+-- +goose StatementEnd
 
 -- +goose Down
+-- +goose StatementBegin
 DROP TABLE foreign_objects;
+-- +goose StatementEnd
