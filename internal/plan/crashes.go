@@ -17,10 +17,6 @@ const MaxCrashes = 8
 // Berth that begins anew knows it by that.
 const GivenUp = "given up: "
 
-// MaxDeploymentCrashes is how often instances of one service of a new version
-// may crash before the deployment has failed.
-const MaxDeploymentCrashes = 2
-
 // InstanceHistory is what is known of an instance's runs so far.
 type InstanceHistory struct {
 	Crashes int           // in a row: a good time in between starts the count again
@@ -95,6 +91,10 @@ func (t transition) crashed(s Situation) (list []berth.Instance) {
 	return list
 }
 
+func crashesInARow(s Situation, c berth.Instance) string {
+	return fmt.Sprintf("service %s crashed %d times in a row, and last %s; read its logs, then start or deploy again", c.Service, s.Histories[c.ID].Crashes, s.Histories[c.ID].Last.How())
+}
+
 // endsByItself reports whether a service runs once per release: that it ends is
 // no crash, and how it ended has rules of its own.
 func endsByItself(stack berth.Stack, service string) bool {
@@ -106,23 +106,6 @@ func endsByItself(stack berth.Stack, service string) bool {
 func StartedFor(s Situation, c berth.Instance) bool {
 	d := s.Deployment
 	return d != nil && (d.Type == berth.DeployRestart || d.Type == berth.DeployProvision || c.Generation >= s.Tenant.Generation)
-}
-
-// unfit says which service of a new version crashed too often for the deployment
-// to succeed, "" if none did: MaxDeploymentCrashes, over all of its instances.
-func (t transition) unfit(s Situation) string {
-	crashes := map[string]int{}
-	for _, want := range t.stack.Instances() {
-		c, ok := t.kept[want.Slot]
-		if !ok || want.Service.Once || !StartedFor(s, c) {
-			continue
-		}
-		crashes[c.Service] += s.Histories[c.ID].Crashes
-		if n := crashes[c.Service]; n >= MaxDeploymentCrashes {
-			return fmt.Sprintf("service %s crashed %d times since it was started, and last %s", c.Service, n, s.Histories[c.ID].Last.How())
-		}
-	}
-	return ""
 }
 
 // unobserved is how much longer a new version has to be well before it is
@@ -186,15 +169,12 @@ func (t transition) unresponsive(s Situation) (c berth.Instance, cause string) {
 	return berth.Instance{}, ""
 }
 
-// surrender gives up the services whose instances crashed MaxCrashes times: these
+// giveUp gives up the services whose instances crashed MaxCrashes times: these
 // stay down until an order says otherwise. The tenant's other services are kept
-// running as usual. During a deployment, the deployment fails instead.
-func surrender(s Situation, stack berth.Stack, t transition, crashed []berth.Instance) Plan {
+// running as usual. During a deployment, the deployment goes back instead.
+func giveUp(s Situation, stack berth.Stack, t transition, crashed []berth.Instance) Plan {
 	c := crashed[0]
-	reason := fmt.Sprintf("service %s crashed %d times in a row, and last %s; read its logs, then start or deploy again", c.Service, s.Histories[c.ID].Crashes, s.Histories[c.ID].Last.How())
-	if s.Deployment != nil {
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
-	}
+	reason := crashesInARow(s, c)
 	for _, c := range crashed {
 		if IsUp(c) {
 			s.Holding = false

@@ -8,32 +8,6 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// Name is what a deployment's history calls a step, "" for one that it leaves
-// out.
-func (s Step) Name() string {
-	beside := func(v berth.Version) bool { // another one of a service that is called for
-		return slices.ContainsFunc(s.Stack.Services, func(svc berth.Service) bool { return svc.Name == v.Service && !svc.Deferred && !svc.Done })
-	}
-	switch {
-	case s.Kind == StepResolve:
-		return "image"
-	case s.Kind == StepHalt:
-		return "stop"
-	case s.Kind == StepApply && slices.ContainsFunc(s.Stack.Others, beside):
-		return "start beside"
-	case s.Kind == StepProbe:
-		return "health check"
-	case s.Kind == StepRoute && s.Route == berth.RouteHolding:
-		return "hold requests"
-	case s.Kind == StepRoute && s.Route == berth.RouteServing:
-		return "route"
-	case s.Kind == StepApply, s.Kind == StepDrain, s.Kind == StepAdopt, s.Kind == StepRelease, s.Kind == StepRemove:
-		return string(s.Kind)
-	default:
-		return ""
-	}
-}
-
 // group is instances of one service that the same happens to.
 type group struct {
 	service  string

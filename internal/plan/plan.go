@@ -6,7 +6,6 @@ package plan
 import (
 	"fmt"
 	"math"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -44,44 +43,6 @@ type Situation struct {
 	TransitionDrain time.Duration // how long requests with an earlier generation are waited for
 }
 
-// StepKind is what a step does.
-type StepKind string
-
-const (
-	StepBegin   StepKind = "begin"   // record that the deployment was taken up
-	StepResolve StepKind = "resolve" // pin the images, and see that they are there
-	StepDrift   StepKind = "drift"   // record that something was changed by other means
-	StepRoute   StepKind = "route"   // tell the edge
-	StepDrain   StepKind = "drain"   // wait for requests that are where the route does not lead
-	StepHalt    StepKind = "halt"    // stop the instances, keep them
-	StepAdopt   StepKind = "adopt"   // take back what compose made
-	StepApply   StepKind = "apply"   // make the engine hold the stack
-	StepRelease StepKind = "release" // record that what runs once per release did so
-	StepProbe   StepKind = "probe"   // ask the tenant whether it is well
-	StepRestart StepKind = "restart" // restart one instance
-	StepStop    StepKind = "stop"    // stop one instance for good
-	StepRecord  StepKind = "record"  // record what is seen, and the deployment's success
-	StepFail    StepKind = "fail"    // record the deployment's failure
-	StepMark    StepKind = "mark"    // record why the tenant is not as it should be
-	StepCrash   StepKind = "crash"   // tell that an instance crashed
-	StepRemove  StepKind = "remove"  // remove the tenant from the engine, and check
-	StepBury    StepKind = "bury"    // turn the row into a tombstone
-)
-
-// Step is one idempotent action.
-type Step struct {
-	Kind      StepKind
-	Route     berth.RouteState // of StepRoute
-	Upstreams []netip.AddrPort // of StepRoute: where requests go
-	Arrives   bool             // of StepRoute: to what was ordered
-	Stack     berth.Stack      // of StepApply and StepHalt
-	Status    berth.Status     // of StepRecord
-	Health    berth.Health     // of StepRecord
-	Instance  string           // of StepRestart, StepStop and StepCrash: the engine's id
-	Event     string           // of StepRecord: what it is told as, if not by its health
-	Reason    string           // why, for people
-}
-
 // Then says what comes after a plan's steps.
 type Then int
 
@@ -109,7 +70,6 @@ const (
 	observePause    = 500 * time.Millisecond // the same while a new generation is observed
 	dependencyPause = time.Second            // between looks at what a service waits for; events come sooner
 	sickPause       = 5 * time.Second        // between probes of a tenant that does not answer
-	MaxRelapses     = 3                      // rounds after which a generation that was well counts as sick
 )
 
 // observed is why a deployment waits whose version is well, and has to stay so.
@@ -162,11 +122,11 @@ func decide(s Situation) Plan {
 	}
 	t := newTransition(stack, s)
 	if s.Stack.Run {
-		if list := t.crashed(s); len(list) > 0 {
-			return surrender(s, stack, t, list)
+		if reason := t.crashedTooOften(s); reason != "" {
+			return goBack(reason)
 		}
-		if reason := t.unfit(s); reason != "" {
-			return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
+		if list := t.crashed(s); len(list) > 0 {
+			return giveUp(s, stack, t, list)
 		}
 	}
 	return tend(s, t, waits)
@@ -203,20 +163,11 @@ func (s Situation) Succeeds(step Step) bool {
 	return s.Deployment != nil && (step.Health == berth.HealthHealthy || step.Status == berth.StatusStopped && s.Tenant.Want == berth.WantStopped)
 }
 
-// onceFailed follows the failure of a service that runs once per release: the
-// deployment has failed. Without one, only an order helps.
-func onceFailed(s Situation, reason string) Plan {
-	if s.Deployment != nil {
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: reason}}, Then: Wait}
-	}
-	return Plan{Steps: []Step{{Kind: StepRecord, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: reason}}, Then: Wait, After: Hopeless}
-}
-
 // await waits for a service that others depend on. What ran before goes on
 // serving meanwhile.
 func await(s Situation, t transition, reason string) Plan {
-	if s.Deployment != nil && s.Waited >= s.Patience {
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not ready in time: " + t.howEnded(s) + reason}}, Then: Wait}
+	if s.overdue() {
+		return goBack("not ready in time: " + t.howEnded(s) + reason)
 	}
 	record := Step{Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: reason}
 	if s.Deployment != nil {
@@ -263,10 +214,10 @@ func repair(s Situation, t transition, reason string) Plan {
 // unrepaired is what comes after an apply that did not hold.
 func unrepaired(s Situation, t transition, reason string) Plan {
 	record := Step{Kind: StepRecord, Status: berth.StatusFailed, Health: berth.HealthUnhealthy, Reason: reason}
+	if s.overdue() {
+		return goBack(t.howEnded(s) + reason)
+	}
 	if s.Deployment != nil {
-		if s.Waited >= s.Patience {
-			return Plan{Steps: []Step{{Kind: StepFail, Reason: t.howEnded(s) + reason}}, Then: Wait}
-		}
 		record.Status, record.Health = s.Tenant.Status, berth.HealthStarting
 		return Plan{Steps: []Step{record}, Then: Retry}
 	}
@@ -285,8 +236,8 @@ func verify(s Situation, t transition) Plan {
 	case s.Deployment == nil && t.proven(s.Proven) && t.surplus() == "" && (s.Tenant.Health == berth.HealthHealthy || t.unready(s)):
 		running.Health, running.Reason = t.health(s)
 		return Plan{Steps: []Step{t.route(s), running}, Then: Done}
-	case s.Deployment != nil && s.Relapses >= MaxRelapses:
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: "was well and got sick again: " + t.howEnded(s) + cause(s.Probe)}}, Then: Wait}
+	case s.relapsed():
+		return goBack("was well and got sick again: " + t.howEnded(s) + cause(s.Probe))
 	case s.Deployment == nil && t.proven(s.Proven) && t.surplus() != "":
 		return arrive(s, t)
 	case s.Probe == nil:
@@ -306,8 +257,8 @@ func verify(s Situation, t transition) Plan {
 // observe waits until a new version was well for as long as it has to be. While
 // nothing of the version before it is left to serve, requests go to it at once.
 func observe(s Situation, t transition, left time.Duration) Plan {
-	if s.Waited >= s.Patience+s.Observe {
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: "was never well for " + s.Observe.String() + " on end; " + t.howEnded(s)}}, Then: Wait}
+	if s.neverWell() {
+		return goBack("was never well for " + s.Observe.String() + " on end; " + t.howEnded(s))
 	}
 	p := Plan{Then: Wait, After: min(observePause, left)}
 	if !t.beside {
@@ -341,8 +292,8 @@ func arrive(s Situation, t transition) Plan {
 
 // unwell is what follows a probe that failed.
 func unwell(s Situation, t transition) Plan {
-	if s.Deployment != nil && s.Waited >= s.Patience {
-		return Plan{Steps: []Step{{Kind: StepFail, Reason: "not healthy in time: " + t.howEnded(s) + s.Probe.Cause}}, Then: Wait}
+	if s.overdue() {
+		return goBack("not healthy in time: " + t.howEnded(s) + s.Probe.Cause)
 	}
 	if s.Deployment != nil && t.beside {
 		return Plan{Then: Wait, After: ProbePause} // the one before it serves, and is well
@@ -356,29 +307,14 @@ func unwell(s Situation, t transition) Plan {
 	return Plan{Steps: []Step{t.route(s), record}, Then: Wait, After: sickPause}
 }
 
-func cause(p *berth.Probe) string {
-	if p == nil {
-		return "unknown"
-	}
-	return p.Cause
-}
-
 // converged reports whether a tenant was as it should be, so that a difference
 // is drift and not unfinished work.
 func converged(t berth.Tenant) bool {
 	return (t.Status == berth.StatusRunning || t.Status == berth.StatusStopped) && t.Cause == ""
 }
 
-// Difference says in words how what is seen differs from the stack, "" if it
+// instanceDifference says how one instance differs from what is wanted, "" if it
 // does not. An engine that did not look at limits is believed.
-func Difference(stack berth.Stack, seen berth.Observed) string {
-	t := newTransition(stack, Situation{Seen: seen})
-	if reason := t.missing(); reason != "" {
-		return reason
-	}
-	return t.surplus()
-}
-
 func instanceDifference(want berth.InstanceSpec, c berth.Instance, ok, run bool) string {
 	running := c.State == berth.InstanceRunning
 	switch {

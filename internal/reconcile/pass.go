@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -366,67 +365,4 @@ func (p *pass) call(ctx context.Context, lane *lane, deadline time.Duration, f f
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	return f(ctx)
-}
-
-// failed turns an error into what comes next, and records it where it is the
-// tenant's.
-func (p *pass) failed(ctx context.Context, organizationID string, err error) verdict {
-	switch {
-	case ctx.Err() != nil || p.soft.Err() != nil && errors.Is(err, context.Canceled):
-		return verdict{then: plan.Retry} // ending, or rung: another pass follows
-	case berth.Is(err, berth.CodeStale):
-		return verdict{then: plan.Wait} // an order came in between
-	case berth.Is(err, berth.CodeNotLeading), berth.Is(err, berth.CodeOutcomeUnknown):
-		return verdict{then: plan.Retry} // the database's trouble: what is recorded stands
-	case berth.Is(err, berth.CodeSubnetTaken):
-		p.memory.impatient(p.Deployment)
-		if p.Deployment == nil || p.memory.recall(p.Deployment).waited(p.Loop.Observe) < p.Loop.Patience {
-			err = p.changeSubnet(ctx, err)
-		}
-	}
-	if err == nil {
-		return verdict{then: plan.Retry} // not at once: another one may clash as well
-	}
-	p.Log.Warn("tenant could not be reconciled", "tenant", organizationID, "error", err, "code", berth.CodeOf(err))
-	code := berth.CodeOf(err)
-	if code == berth.CodeEngineUnavailable {
-		p.verifyEngine(ctx)
-		if p.Deployment == nil || !p.reachable() {
-			return verdict{then: plan.Retry}
-		}
-		// The engine fails for this tenant alone: that ends with patience.
-	}
-	if p.Tenant.OrganizationID == "" || code == berth.CodeStorageUnavailable {
-		return verdict{then: plan.Retry}
-	}
-	if p.Deployment != nil && p.Tenant.Want != berth.WantGone {
-		p.memory.impatient(p.Deployment)
-		p.lookAgain(ctx)
-	}
-	p.recall(ctx)
-	p.Failure = &plan.Failure{Code: code, Reason: err.Error()}
-	again, err := p.act(ctx)
-	if err != nil {
-		if ctx.Err() == nil && p.soft.Err() == nil {
-			p.Log.Warn("failure could not be recorded", "tenant", organizationID, "error", err)
-		}
-		return verdict{then: plan.Retry}
-	}
-	return again
-}
-
-// lookAgain sees what became of the instances, so that an error of the engine
-// does not hide that one ended. What can't be seen now is left as it was.
-func (p *pass) lookAgain(ctx context.Context) {
-	if p.blueprint == nil || p.neverApplied() {
-		return
-	}
-	_ = p.call(ctx, p.lanes.look, lineWait, func(ctx context.Context) error {
-		began := time.Now()
-		seen, err := p.Engine.Observe(ctx, p.Tenant.OrganizationID)
-		if err == nil {
-			p.look(seen, began)
-		}
-		return err
-	})
 }

@@ -178,56 +178,6 @@ func (p *pass) made() []berth.VolumeRecord {
 	return volumes
 }
 
-// fail records that the deployment failed. A change of what runs leaves the
-// tenant as it was: its former spec becomes the next generation.
-func (p *pass) fail(ctx context.Context, cause string) error {
-	if p.Deployment == nil {
-		return p.mark(ctx, cause)
-	}
-	running := len(upstreams(p.Seen)) > 0
-	p.routes.renew(p.Tenant.OrganizationID) // the way back has its own time
-	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
-		d.Status, d.Error, d.CompletedAt, d.CanRollback = berth.DeploymentFailed, cause, now(), false
-		failed := event(t.OrganizationID, berth.EventDeploymentFailed, string(d.Type)+" failed: "+cause)
-		failed.DeploymentID = d.ID
-		if err := tx.InsertEvent(ctx, failed); err != nil {
-			return err
-		}
-		t.Cause = cause
-		if d.Reverts() {
-			t.Spec, t.Want = *d.Previous, d.PreviousWant
-			t.Generation++
-			t.Health = berth.HealthUnknown
-			return nil
-		}
-		t.ContainerID = p.mainInstance()
-		t.Status, t.Health = berth.StatusFailed, berth.HealthUnhealthy
-		if running && t.Want == berth.WantRunning {
-			*t = p.stamped(withStatus(*t, berth.StatusRunning))
-		}
-		return nil
-	})
-}
-
-func withStatus(t berth.Tenant, s berth.Status) berth.Tenant {
-	t.Status = s
-	return t
-}
-
-// mark records why a tenant is not as it should be, outside a deployment's end.
-func (p *pass) mark(ctx context.Context, cause string) error {
-	if p.Tenant.Cause == cause {
-		return nil
-	}
-	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
-		t.Cause = cause
-		if d == nil && t.Status != berth.StatusDeprovisioning {
-			t.Status, t.Health = berth.StatusFailed, berth.HealthUnknown
-		}
-		return nil
-	})
-}
-
 // bury turns the tenant into a tombstone. Its instances and network were seen
 // to be gone, and so were the volumes that were ordered gone; the others are
 // kept and stay listed.
@@ -299,7 +249,7 @@ func (p *pass) changeSubnet(ctx context.Context, cause error) error {
 	return p.journal(ctx, berth.EventEngine, "moved to subnet "+p.Tenant.Subnet.String()+": "+cause.Error())
 }
 
-// mainContainer is the id of the first instance that takes requests.
+// mainInstance is the id of the first instance that takes requests.
 func (p *pass) mainInstance() string {
 	for _, svc := range p.Stack.Services {
 		for _, c := range p.Seen.Instances {

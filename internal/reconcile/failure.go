@@ -1,0 +1,129 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/plan"
+	"github.com/unite-hub/berth/internal/store"
+)
+
+// How a failure is taken: an error of a pass becomes a part of the situation
+// (failed), the plan decides what follows from it (plan/failure.go), and a
+// deployment that goes back is recorded here (fail). The next pass then brings the
+// tenant to its former spec as to any other.
+
+// failed turns an error into what comes next, and records it where it is the
+// tenant's.
+func (p *pass) failed(ctx context.Context, organizationID string, err error) verdict {
+	switch {
+	case ctx.Err() != nil || p.soft.Err() != nil && errors.Is(err, context.Canceled):
+		return verdict{then: plan.Retry} // ending, or rung: another pass follows
+	case berth.Is(err, berth.CodeStale):
+		return verdict{then: plan.Wait} // an order came in between
+	case berth.Is(err, berth.CodeNotLeading), berth.Is(err, berth.CodeOutcomeUnknown):
+		return verdict{then: plan.Retry} // the database's trouble: what is recorded stands
+	case berth.Is(err, berth.CodeSubnetTaken):
+		p.memory.impatient(p.Deployment)
+		if p.Deployment == nil || p.memory.recall(p.Deployment).waited(p.Loop.Observe) < p.Loop.Patience {
+			err = p.changeSubnet(ctx, err)
+		}
+	}
+	if err == nil {
+		return verdict{then: plan.Retry} // not at once: another one may clash as well
+	}
+	p.Log.Warn("tenant could not be reconciled", "tenant", organizationID, "error", err, "code", berth.CodeOf(err))
+	code := berth.CodeOf(err)
+	if code == berth.CodeEngineUnavailable {
+		p.verifyEngine(ctx)
+		if p.Deployment == nil || !p.reachable() {
+			return verdict{then: plan.Retry}
+		}
+		// The engine fails for this tenant alone: that ends with patience.
+	}
+	if p.Tenant.OrganizationID == "" || code == berth.CodeStorageUnavailable {
+		return verdict{then: plan.Retry}
+	}
+	if p.Deployment != nil && p.Tenant.Want != berth.WantGone {
+		p.memory.impatient(p.Deployment)
+		p.lookAgain(ctx)
+	}
+	p.recall(ctx)
+	p.Failure = &plan.Failure{Code: code, Reason: err.Error()}
+	again, err := p.act(ctx)
+	if err != nil {
+		if ctx.Err() == nil && p.soft.Err() == nil {
+			p.Log.Warn("failure could not be recorded", "tenant", organizationID, "error", err)
+		}
+		return verdict{then: plan.Retry}
+	}
+	return again
+}
+
+// lookAgain sees what became of the instances, so that an error of the engine
+// does not hide that one ended. What can't be seen now is left as it was.
+func (p *pass) lookAgain(ctx context.Context) {
+	if p.blueprint == nil || p.neverApplied() {
+		return
+	}
+	_ = p.call(ctx, p.lanes.look, lineWait, func(ctx context.Context) error {
+		began := time.Now()
+		seen, err := p.Engine.Observe(ctx, p.Tenant.OrganizationID)
+		if err == nil {
+			p.look(seen, began)
+		}
+		return err
+	})
+}
+
+// fail records that the deployment failed. A change of what runs leaves the
+// tenant as it was: its former spec becomes the next generation.
+func (p *pass) fail(ctx context.Context, cause string) error {
+	if p.Deployment == nil {
+		return p.mark(ctx, cause)
+	}
+	running := len(upstreams(p.Seen)) > 0
+	p.routes.renew(p.Tenant.OrganizationID) // the way back has its own time
+	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		d.Status, d.Error, d.CompletedAt, d.CanRollback = berth.DeploymentFailed, cause, now(), false
+		failed := event(t.OrganizationID, berth.EventDeploymentFailed, string(d.Type)+" failed: "+cause)
+		failed.DeploymentID = d.ID
+		if err := tx.InsertEvent(ctx, failed); err != nil {
+			return err
+		}
+		t.Cause = cause
+		if d.Reverts() {
+			t.Spec, t.Want = *d.Previous, d.PreviousWant
+			t.Generation++
+			t.Health = berth.HealthUnknown
+			return nil
+		}
+		t.ContainerID = p.mainInstance()
+		t.Status, t.Health = berth.StatusFailed, berth.HealthUnhealthy
+		if running && t.Want == berth.WantRunning {
+			*t = p.stamped(withStatus(*t, berth.StatusRunning))
+		}
+		return nil
+	})
+}
+
+func withStatus(t berth.Tenant, s berth.Status) berth.Tenant {
+	t.Status = s
+	return t
+}
+
+// mark records why a tenant is not as it should be, outside a deployment's end.
+func (p *pass) mark(ctx context.Context, cause string) error {
+	if p.Tenant.Cause == cause {
+		return nil
+	}
+	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		t.Cause = cause
+		if d == nil && t.Status != berth.StatusDeprovisioning {
+			t.Status, t.Health = berth.StatusFailed, berth.HealthUnknown
+		}
+		return nil
+	})
+}
