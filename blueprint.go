@@ -3,7 +3,6 @@ package berth
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +34,7 @@ func BlueprintHash(source []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-var blueprintName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
+var blueprintName = pattern(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
 // ParseBlueprintID reads NAME or NAME@VERSION. Version 0 means the newest.
 func ParseBlueprintID(s string) (name string, version int, err error) {
@@ -43,7 +42,7 @@ func ParseBlueprintID(s string) (name string, version int, err error) {
 	if numbered {
 		version, err = strconv.Atoi(number)
 	}
-	if err != nil || numbered && version < 1 || !blueprintName.MatchString(name) {
+	if err != nil || numbered && version < 1 || !blueprintName().MatchString(name) {
 		return "", 0, Errorf(CodeInvalidRequest, "Invalid blueprint").WithField("blueprint").
 			WithHint("give a name of a-z, 0-9 and -, with an optional version, such as shop or shop@3; %s was given", Quote(s))
 	}

@@ -1,7 +1,6 @@
 package berth
 
 import (
-	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,7 +12,7 @@ const (
 	MaxEnvironmentBytes = 64 << 10 // of one value
 )
 
-var envPattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+var envPattern = pattern(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
 // reservedEnv are the variables that Berth sets itself: a tenant whose
 // identity could be overridden would serve another one's data.
@@ -29,7 +28,7 @@ func ValidateEnvironment(env map[string]string) error {
 	for name, value := range env {
 		field := "environment." + name
 		switch {
-		case !envPattern.MatchString(name):
+		case !envPattern().MatchString(name):
 			return Errorf(CodeInvalidEnvironment, "Environment variable names must match [A-Za-z_][A-Za-z0-9_]*").
 				WithField("environment").WithHint("%s was given", Quote(name))
 		case reservedEnv[name]:

@@ -2,7 +2,6 @@ package berth
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +14,8 @@ const DefaultRepository = "unite-hub-tenant"
 const DefaultTag = "latest"
 
 var (
-	tagPattern       = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
-	referencePattern = regexp.MustCompile(`^(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{1,5})?/)?` + // registry
+	tagPattern       = pattern(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+	referencePattern = pattern(`^(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{1,5})?/)?` + // registry
 		`[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*` + // path
 		`(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$`)
 )
@@ -31,12 +30,12 @@ func ImageReference(repository, imageTag string) (string, error) {
 		return "", bad
 	}
 	if strings.ContainsAny(imageTag, "/:@") {
-		if !referencePattern.MatchString(imageTag) {
+		if !referencePattern().MatchString(imageTag) {
 			return "", bad
 		}
 		return imageTag, nil
 	}
-	if !tagPattern.MatchString(imageTag) {
+	if !tagPattern().MatchString(imageTag) {
 		return "", bad
 	}
 	return repository + ":" + imageTag, nil

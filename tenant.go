@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -88,10 +87,10 @@ func (t Tenant) ContainerName() string { return ContainerName(t.OrganizationID) 
 // Living reports whether t has not been deprovisioned.
 func (t Tenant) Living() bool { return t.DeprovisionedAt.IsZero() }
 
-var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+var uuidPattern = pattern(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 // IsUUID reports whether s is a UUID in lower case.
-func IsUUID(s string) bool { return uuidPattern.MatchString(s) }
+func IsUUID(s string) bool { return uuidPattern().MatchString(s) }
 
 // ParseOrganizationID returns s in lower case, the form in which ids are
 // stored, or the seed's error.
@@ -152,12 +151,12 @@ func ValidateName(name string) error {
 	return nil
 }
 
-var slugPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+var slugPattern = pattern(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // ValidateSlug checks that slug is one DNS label and can't be taken for an
 // organization id.
 func ValidateSlug(slug string) error {
-	if !slugPattern.MatchString(slug) || IsUUID(slug) {
+	if !slugPattern().MatchString(slug) || IsUUID(slug) {
 		return Errorf(CodeInvalidSlug, "Slug must be 1-63 of a-z, 0-9 and -, not beginning or ending with -").
 			WithField("slug").WithHint("%s was given; leave it out to have one made from the name", Quote(slug))
 	}

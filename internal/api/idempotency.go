@@ -8,13 +8,13 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/idempotency"
+	"github.com/unite-hub/berth/internal/pattern"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
@@ -27,7 +27,7 @@ const (
 	bodyTime = 10 * time.Second
 )
 
-var validKey = regexp.MustCompile(keyPattern)
+var validKey = pattern.Of(keyPattern)
 
 // keyless are the mutations that need no key, each with its reason.
 var keyless = map[string]bool{
@@ -110,7 +110,7 @@ func keyed(hctx huma.Context, actor berth.Actor, order bool) (q idempotency.Requ
 		return q, nil, err
 	}
 	q = idempotency.Request{Key: hctx.Header(keyHeader), Order: order, Sealed: sealed[hctx.Operation().OperationID]}
-	if len(q.Key) > longestKey || !validKey.MatchString(q.Key) {
+	if len(q.Key) > longestKey || !validKey().MatchString(q.Key) {
 		return q, nil, berth.Errorf(berth.CodeInvalidRequest, "Invalid %s", keyHeader).WithField(keyHeader).
 			WithHint("give at most %d printable ASCII characters", longestKey)
 	}

@@ -2,13 +2,13 @@ package blueprint
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/pattern"
 )
 
 const (
@@ -17,8 +17,8 @@ const (
 )
 
 var (
-	headerName  = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
-	statusRange = regexp.MustCompile(`^([2-5][0-9][0-9])(?:-([2-5][0-9][0-9]))?$`)
+	headerName  = pattern.Of("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+	statusRange = pattern.Of(`^([2-5][0-9][0-9])(?:-([2-5][0-9][0-9]))?$`)
 )
 
 // probeMethods are safe to repeat for ever, POST if the app says so.
@@ -103,7 +103,7 @@ func (p *parser) request(path string, n *node, h *berth.HealthCheck) {
 
 // statuses reads one status or a range; zero for the default.
 func (p *parser) statuses(path string, n *node) (least, most int) {
-	part := statusRange.FindStringSubmatch(n.text())
+	part := statusRange().FindStringSubmatch(n.text())
 	if part != nil {
 		least, _ = strconv.Atoi(part[1]) // three digits
 		most = least
@@ -132,7 +132,7 @@ func (p *parser) headers(path string, n *node) map[string]string {
 	for _, f := range n.fields {
 		at, value, lower := path+"."+f.key, f.node.text(), strings.ToLower(f.key)
 		switch {
-		case !headerName.MatchString(f.key) || len(f.key) > longestText:
+		case !headerName().MatchString(f.key) || len(f.key) > longestText:
 			p.invalid(&node{line: f.line}, at, "use letters, digits and -", "%s is not a header's name", berth.Quote(f.key))
 		case slices.Contains(framing, lower):
 			p.invalid(&node{line: f.line}, at, leaveOut, "Berth writes %s itself", f.key)

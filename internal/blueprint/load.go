@@ -3,13 +3,14 @@ package blueprint
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/unite-hub/berth/internal/pattern"
 )
 
 // maxTrials bounds how often compose-go is asked which part of a file it does
@@ -154,10 +155,10 @@ func (t *trials) refuse(n *node, path, asked string, err error) {
 }
 
 var (
-	preambles  = regexp.MustCompile(`^(?:validating blueprint\.yml: |decoding failed due to the following error\(s\):\s*)+`)
-	saidPath   = regexp.MustCompile(`^'?((?:services|networks|volumes|name)(?:\.[A-Za-z0-9_-]+|\[[A-Za-z0-9_-]+\])*)'?:? +`)
-	saidInside = regexp.MustCompile(`\[([A-Za-z0-9_-]+)\]`)
-	spaces     = regexp.MustCompile(`\s+`)
+	preambles  = pattern.Of(`^(?:validating blueprint\.yml: |decoding failed due to the following error\(s\):\s*)+`)
+	saidPath   = pattern.Of(`^'?((?:services|networks|volumes|name)(?:\.[A-Za-z0-9_-]+|\[[A-Za-z0-9_-]+\])*)'?:? +`)
+	saidInside = pattern.Of(`\[([A-Za-z0-9_-]+)\]`)
+	spaces     = pattern.Of(`\s+`)
 )
 
 // complaint takes compose-go's message apart: the path that it begins with, if
@@ -166,9 +167,9 @@ func complaint(err error) (path, rule string) {
 	if err == nil {
 		return "", ""
 	}
-	rule = spaces.ReplaceAllString(preambles.ReplaceAllString(err.Error(), ""), " ")
-	if said := saidPath.FindStringSubmatch(rule); said != nil {
-		path, rule = saidInside.ReplaceAllString(said[1], ".$1"), rule[len(said[0]):]
+	rule = spaces().ReplaceAllString(preambles().ReplaceAllString(err.Error(), ""), " ")
+	if said := saidPath().FindStringSubmatch(rule); said != nil {
+		path, rule = saidInside().ReplaceAllString(said[1], ".$1"), rule[len(said[0]):]
 	}
 	return path, rule
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/pattern"
 )
 
 // Bounds of an app.
@@ -18,8 +19,8 @@ const (
 )
 
 var (
-	namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
-	keyPattern  = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,39}$`)
+	namePattern = pattern.Of(`^[a-z0-9][a-z0-9-]{0,39}$`)
+	keyPattern  = pattern.Of(`^[a-z0-9][a-z0-9_-]{0,39}$`)
 )
 
 // Parse reads a blueprint: a compose file with an x-berth section. There is an
@@ -79,7 +80,7 @@ func (p *parser) names() {
 		}
 		n.fields = slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool {
 			oneLetter := part == "volumes" && len(f.key) == 1 // compose takes a:/path for a drive of Windows
-			if keyPattern.MatchString(f.key) && (part != "services" || strings.Trim(f.key, "0123456789") != "") && !oneLetter {
+			if keyPattern().MatchString(f.key) && (part != "services" || strings.Trim(f.key, "0123456789") != "") && !oneLetter {
 				return false
 			}
 			hint := "use 1 to 40 of a-z, 0-9, _ and -, not only digits"
@@ -98,18 +99,18 @@ func (p *parser) names() {
 
 // accepted are references that say what Berth does anyhow, by the pattern of
 // their path. They are taken out: numbers among them would not be numbers.
-var accepted = map[string]*regexp.Regexp{
-	"services.*.container_name":                 regexp.MustCompile(`^tenant_\$\{TENANT_ID\}$`),
-	"services.*.cpus":                           regexp.MustCompile(`^\$\{CPU_LIMIT\}$`),
-	"services.*.mem_limit":                      regexp.MustCompile(`^\$\{MEMORY_LIMIT_MB\}[mM]$`),
-	"services.*.deploy.replicas":                regexp.MustCompile(`^\$\{REPLICAS\}$`),
-	"services.*.deploy.resources.limits.cpus":   regexp.MustCompile(`^\$\{CPU_LIMIT\}$`),
-	"services.*.deploy.resources.limits.memory": regexp.MustCompile(`^\$\{MEMORY_LIMIT_MB\}[mM]$`),
-	"networks.*.name":                           regexp.MustCompile(`^tenant_\$\{TENANT_ID\}_network$`),
-	"volumes.*.name":                            regexp.MustCompile(`^tenant_\$\{TENANT_ID\}_[a-z0-9_-]+$`),
+var accepted = map[string]func() *regexp.Regexp{
+	"services.*.container_name":                 pattern.Of(`^tenant_\$\{TENANT_ID\}$`),
+	"services.*.cpus":                           pattern.Of(`^\$\{CPU_LIMIT\}$`),
+	"services.*.mem_limit":                      pattern.Of(`^\$\{MEMORY_LIMIT_MB\}[mM]$`),
+	"services.*.deploy.replicas":                pattern.Of(`^\$\{REPLICAS\}$`),
+	"services.*.deploy.resources.limits.cpus":   pattern.Of(`^\$\{CPU_LIMIT\}$`),
+	"services.*.deploy.resources.limits.memory": pattern.Of(`^\$\{MEMORY_LIMIT_MB\}[mM]$`),
+	"networks.*.name":                           pattern.Of(`^tenant_\$\{TENANT_ID\}_network$`),
+	"volumes.*.name":                            pattern.Of(`^tenant_\$\{TENANT_ID\}_[a-z0-9_-]+$`),
 }
 
-var externalPort = regexp.MustCompile(`^\$\{EXTERNAL_PORT\}:([0-9]+)$`)
+var externalPort = pattern.Of(`^\$\{EXTERNAL_PORT\}:([0-9]+)$`)
 
 // expanded are the attributes whose texts are expanded for each tenant.
 var expanded = map[string]bool{
@@ -133,7 +134,7 @@ func (p *parser) refuse(n *node, pattern, path string) {
 			kept = append(kept, f)
 			continue
 		}
-		if form := accepted[row]; form != nil && form.MatchString(f.node.text()) {
+		if form := accepted[row]; form != nil && form().MatchString(f.node.text()) {
 			p.accept(row, path, f)
 			continue
 		}
@@ -168,7 +169,7 @@ func (p *parser) accept(row, path string, f field) {
 func (p *parser) free(n *node, row, path string) bool {
 	if row == "services.*.ports" {
 		for _, item := range n.items {
-			if m := externalPort.FindStringSubmatch(item.text()); m != nil {
+			if m := externalPort().FindStringSubmatch(item.text()); m != nil {
 				item.value = m[1]
 			}
 			if published := item.get("published"); published != nil && published.text() == "${EXTERNAL_PORT}" {
@@ -248,7 +249,7 @@ func (p *parser) name() string {
 	if n == nil {
 		return "app"
 	}
-	if !namePattern.MatchString(n.text()) {
+	if !namePattern().MatchString(n.text()) {
 		p.invalid(n, "name", "use 1 to 40 of a-z, 0-9 and -, such as shop", "%s is not a name for a blueprint", berth.Quote(n.text()))
 	}
 	return n.text()

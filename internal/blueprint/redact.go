@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/pattern"
 )
 
 // hidden stands where a literal looks secret.
@@ -15,20 +16,20 @@ const hidden = "(hidden)"
 
 var (
 	// plainReference is a reference to a tenant's variable that brings no value of its own.
-	plainReference = regexp.MustCompile(`\$\{[A-Za-z_][A-Za-z0-9_]*(?::?\?[^}]*)?\}|\$[A-Za-z_][A-Za-z0-9_]*`)
+	plainReference = pattern.Of(`\$\{[A-Za-z_][A-Za-z0-9_]*(?::?\?[^}]*)?\}|\$[A-Za-z_][A-Za-z0-9_]*`)
 	// credentials are user and password in a URL.
-	credentials = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s@]*:([^/\s@]+)@`)
+	credentials = pattern.Of(`[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s@]*:([^/\s@]+)@`)
 	// assigned is a setting with a secret's name and a value, as programs take it.
-	assigned = regexp.MustCompile(`(?i)[a-z0-9_.-]*(?:secret|token|password|passwd|passphrase|private|credential|requirepass|masterauth|api[_-]?key|[_-]key|_dsn)[a-z0-9_.-]*["']?\s*[=: ]\s*["']?([^\s"']+)`)
+	assigned = pattern.Of(`(?i)[a-z0-9_.-]*(?:secret|token|password|passwd|passphrase|private|credential|requirepass|masterauth|api[_-]?key|[_-]key|_dsn)[a-z0-9_.-]*["']?\s*[=: ]\s*["']?([^\s"']+)`)
 	// secretFlag is an argument after which the next one is the secret.
-	secretFlag = regexp.MustCompile(`(?i)^-{1,2}[a-z0-9_-]*(?:secret|token|pass|passwd|password|requirepass|masterauth|credential|key|user)[a-z0-9_-]*$`)
+	secretFlag = pattern.Of(`(?i)^-{1,2}[a-z0-9_-]*(?:secret|token|pass|passwd|password|requirepass|masterauth|credential|key|user)[a-z0-9_-]*$`)
 	// authorisation is a header's value that lets somebody in.
-	authorisation = regexp.MustCompile(`(?i)\b(?:bearer|basic)\s+[a-z0-9+/=._~-]{6,}`)
+	authorisation = pattern.Of(`(?i)\b(?:bearer|basic)\s+[a-z0-9+/=._~-]{6,}`)
 	// known are the forms of well-known keys and tokens.
-	known = regexp.MustCompile(`-----BEGIN|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_|\bglpat-|\bxox[abposr]-|\b[sr]k_(?:live|test)_|\bsk-[A-Za-z0-9_-]{16,}|\bwhsec_|\bberth_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.|\bAIza[A-Za-z0-9_-]{20,}|\bSG\.[A-Za-z0-9_-]{16,}`)
+	known = pattern.Of(`-----BEGIN|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_|\bglpat-|\bxox[abposr]-|\b[sr]k_(?:live|test)_|\bsk-[A-Za-z0-9_-]{16,}|\bwhsec_|\bberth_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.|\bAIza[A-Za-z0-9_-]{20,}|\bSG\.[A-Za-z0-9_-]{16,}`)
 	// random is what nobody writes by hand; digests name images.
-	random = regexp.MustCompile(`[A-Za-z0-9+/_=-]{24,}`)
-	digest = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+	random = pattern.Of(`[A-Za-z0-9+/_=-]{24,}`)
+	digest = pattern.Of(`sha256:[0-9a-f]{64}`)
 )
 
 // Redact is a blueprint, or a compose file, for those who use it and did not
@@ -65,7 +66,7 @@ func redact(n *yaml.Node, name string) {
 			if flag && item.Kind == yaml.ScalarNode {
 				hide(item)
 			}
-			flag = item.Kind == yaml.ScalarNode && secretFlag.MatchString(item.Value)
+			flag = item.Kind == yaml.ScalarNode && secretFlag().MatchString(item.Value)
 			redact(item, "")
 		}
 	case yaml.ScalarNode:
@@ -97,7 +98,7 @@ func namesSecret(name string) bool {
 // hasLiteral reports whether more is left of a value than references to what a
 // tenant's variables hold.
 func hasLiteral(value string) bool {
-	return strings.TrimSpace(plainReference.ReplaceAllString(value, "")) != ""
+	return strings.TrimSpace(plainReference().ReplaceAllString(value, "")) != ""
 }
 
 // looksSecret reports whether a value is, or holds, what only its owner should
@@ -106,17 +107,17 @@ func looksSecret(value string) bool {
 	if name, rest, ok := strings.Cut(value, "="); ok && namesSecret(name) && !strings.ContainsAny(name, " \t$") && hasLiteral(rest) {
 		return true
 	}
-	for _, form := range []*regexp.Regexp{credentials, assigned} {
+	for _, form := range []*regexp.Regexp{credentials(), assigned()} {
 		for _, part := range form.FindAllStringSubmatch(value, -1) {
 			if hasLiteral(part[1]) {
 				return true
 			}
 		}
 	}
-	if known.MatchString(value) || authorisation.MatchString(value) {
+	if known().MatchString(value) || authorisation().MatchString(value) {
 		return true
 	}
-	for _, word := range random.FindAllString(plainReference.ReplaceAllString(digest.ReplaceAllString(value, ""), " "), -1) {
+	for _, word := range random().FindAllString(plainReference().ReplaceAllString(digest().ReplaceAllString(value, ""), " "), -1) {
 		if mixed(word) {
 			return true
 		}

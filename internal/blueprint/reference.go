@@ -3,11 +3,11 @@ package blueprint
 import (
 	"bytes"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/pattern"
 )
 
 // variablePrefix sets a tenant's variables apart from those of the shell that
@@ -38,15 +38,15 @@ func (r references) refer(p Part) string {
 
 func marked(name, operator string) string { return "\x00" + name + "\x00" + operator + "\x00" }
 
-var mark = regexp.MustCompile("\x00([A-Za-z0-9_]+)\x00([^\x00]*)\x00")
+var mark = pattern.Of("\x00([A-Za-z0-9_]+)\x00([^\x00]*)\x00")
 
 // escaped doubles the dollar signs of s, so that compose takes them as they
 // are, and turns marks into references. One without a default must be there:
 // compose refuses to start on an empty password.
 func escaped(s string) string {
 	s = strings.ReplaceAll(s, "$", "$$")
-	return mark.ReplaceAllStringFunc(s, func(m string) string {
-		parts := mark.FindStringSubmatch(m)
+	return mark().ReplaceAllStringFunc(s, func(m string) string {
+		parts := mark().FindStringSubmatch(m)
 		if parts[2] == "" {
 			parts[2] = "?is missing: berth compose --with-secrets writes the .env file"
 		}

@@ -2,18 +2,18 @@ package blueprint
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/pattern"
 )
 
 // maxSecrets bounds the files of one service: they share a megabyte of memory.
 const maxSecrets = 16
 
 // secretName is that of a secret, and of its file.
-var secretName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$`)
+var secretName = pattern.Of(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$`)
 
 // sources are the secrets that the file declares, each with the tenant's
 // variable that holds it.
@@ -27,11 +27,11 @@ func (p *parser) sources() map[string]string {
 		path := "secrets." + f.key
 		variable := f.node.get("environment")
 		switch {
-		case !secretName.MatchString(f.key):
+		case !secretName().MatchString(f.key):
 			p.invalid(&node{line: f.line}, path, "use letters, digits, _, - and .", "%s is not a name for a secret", berth.Quote(f.key))
 		case variable == nil && !p.gone(path+".environment"):
 			p.invalid(f.node, path, "name the tenant's variable that holds it: {environment: NAME}", "does not say where the secret comes from")
-		case variable != nil && (!variableName.MatchString(variable.text()) || ownNames[variable.text()]):
+		case variable != nil && (!variableName().MatchString(variable.text()) || ownNames[variable.text()]):
 			p.invalid(variable, path+".environment", "name one of the tenant's own variables", "%s is not a variable that a tenant states", variable.shown())
 		case variable != nil:
 			all[f.key] = variable.text()
@@ -67,7 +67,7 @@ func (s serviceParser) secrets(sources map[string]string) []Secret {
 		}
 		name = strings.TrimPrefix(name, berth.SecretsDir+"/")
 		switch {
-		case !secretName.MatchString(name):
+		case !secretName().MatchString(name):
 			s.invalid(n, path+".target", "give a file's name, such as db_password", "%s is not a file in %s", berth.Quote(from.Target), berth.SecretsDir)
 			continue
 		case slices.ContainsFunc(list, func(o Secret) bool { return o.Name == name }):

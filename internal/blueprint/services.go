@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/pattern"
 )
 
 // serviceParser makes one service.
@@ -117,7 +117,7 @@ func (s serviceParser) workingDir() string {
 
 // userPattern wants numbers. What a name stands for only the image knows, and
 // a number without a group gets root's where the image does not know it.
-var userPattern = regexp.MustCompile(`^[0-9]{1,10}:[0-9]{1,10}$`)
+var userPattern = pattern.Of(`^[0-9]{1,10}:[0-9]{1,10}$`)
 
 func (s serviceParser) user() string {
 	const hint = `name user and group by numbers other than 0, such as "65532:65532"`
@@ -135,7 +135,7 @@ func (s serviceParser) user() string {
 		s.add(s.at("user"), s.path+".user", Forbidden, "the service would run as root", hint)
 	case tooLarge(name) || tooLarge(group): // some count on from 0 after 2^32
 		s.add(s.at("user"), s.path+".user", Forbidden, "a number beyond 2147483647 is none that a kernel and an engine both take for the same", hint)
-	case !userPattern.MatchString(user):
+	case !userPattern().MatchString(user):
 		s.add(s.at("user"), s.path+".user", Forbidden, "a name can be root in the image, and a user without a group can be in root's", hint)
 	}
 	return user
@@ -150,7 +150,7 @@ func (s serviceParser) environment() []Env {
 		if at := n.get(name); at != nil {
 			n = at
 		}
-		if !variableName.MatchString(name) {
+		if !variableName().MatchString(name) {
 			s.invalid(n, s.path+"."+key, "use letters, digits and _", "%s is not a name for a variable", berth.Quote(name))
 		}
 		e := Env{Name: name}
@@ -186,7 +186,7 @@ func (s serviceParser) labels() []Label {
 	return list
 }
 
-var aliasPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
+var aliasPattern = pattern.Of(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
 
 func (s serviceParser) aliases() []string {
 	var list []string
@@ -204,7 +204,7 @@ func (s serviceParser) aliases() []string {
 			s.wrong("networks."+name+".use_service_name_alias", leaveOut, "services are found by their names")
 		}
 		for i, alias := range network.Aliases {
-			if !aliasPattern.MatchString(alias) {
+			if !aliasPattern().MatchString(alias) {
 				s.wrong(fmt.Sprintf("networks.%s.aliases[%d]", name, i), "use a host name of a-z, 0-9, - and .", "%s is not a host name", berth.Quote(alias))
 			}
 			list = append(list, alias)
@@ -263,10 +263,10 @@ func (s serviceParser) stopGrace() int {
 	return int(math.Ceil(d.Seconds()))
 }
 
-var signalPattern = regexp.MustCompile(`^SIG[A-Z0-9+-]{2,12}$`)
+var signalPattern = pattern.Of(`^SIG[A-Z0-9+-]{2,12}$`)
 
 func (s serviceParser) stopSignal() string {
-	if sig := s.from.StopSignal; sig != "" && !signalPattern.MatchString(sig) {
+	if sig := s.from.StopSignal; sig != "" && !signalPattern().MatchString(sig) {
 		s.wrong("stop_signal", "give a name such as SIGINT", "%s is not the name of a signal", berth.Quote(sig))
 	}
 	return s.from.StopSignal

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/pattern"
 )
 
 //go:embed x-berth.schema.json
@@ -241,7 +242,7 @@ func (p *parser) limits() berth.Limits {
 	return l
 }
 
-var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
+var variableName = pattern.Of(`^[A-Za-z_][A-Za-z0-9_]{0,127}$`)
 
 // ownNames are what Berth itself puts in.
 var ownNames = map[string]bool{
@@ -258,7 +259,7 @@ func (p *parser) declared() []Variable {
 	var list []Variable
 	for _, f := range n.fields {
 		path := "x-berth.variables." + f.key
-		if !variableName.MatchString(f.key) {
+		if !variableName().MatchString(f.key) {
 			p.invalid(&node{line: f.line}, path, "use letters, digits and _", "%s is not a name for a variable", berth.Quote(f.key))
 		}
 		if ownNames[f.key] {

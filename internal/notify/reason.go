@@ -7,11 +7,11 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"regexp"
 	"strings"
 	"syscall"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/pattern"
 )
 
 // reason says why a connection failed. It names neither URL nor address: an
@@ -50,11 +50,11 @@ func reason(err error) error {
 }
 
 // addressLike is what may be an address, with a port or without.
-var addressLike = regexp.MustCompile(`\[?[0-9A-Fa-f:.]*[:.][0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?\]?(?::[0-9]+)?`)
+var addressLike = pattern.Of(`\[?[0-9A-Fa-f:.]*[:.][0-9A-Fa-f:.]+(?:%[0-9A-Za-z]+)?\]?(?::[0-9]+)?`)
 
 // withoutAddresses is a text in which no IP address stands, whoever wrote it.
 func withoutAddresses(text string) string {
-	return addressLike.ReplaceAllStringFunc(text, func(word string) string {
+	return addressLike().ReplaceAllStringFunc(text, func(word string) string {
 		rest := strings.TrimRight(word, ".:") // the end of a sentence
 		bare := strings.TrimSuffix(strings.TrimPrefix(rest, "["), "]")
 		if _, err := netip.ParseAddr(bare); err == nil {

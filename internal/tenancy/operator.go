@@ -2,17 +2,17 @@ package tenancy
 
 import (
 	"context"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/action"
+	"github.com/unite-hub/berth/internal/pattern"
 	"github.com/unite-hub/berth/internal/store"
 )
 
-var registryPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+var registryPattern = pattern.Of(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$`)
 
 // Bounds of a credential: what registries give out is far shorter.
 const (
@@ -25,7 +25,7 @@ func (s *Service) PutCredential(ctx context.Context, actor berth.Actor, c berth.
 	if err := authoriseInstallation(actor, action.PutRegistry); err != nil {
 		return err
 	}
-	if !registryPattern.MatchString(c.Registry) {
+	if !registryPattern().MatchString(c.Registry) {
 		return berth.Errorf(berth.CodeInvalidRequest, "Invalid registry").WithField("registry").
 			WithHint("give a host with an optional port, such as registry.example.com; %s was given", berth.Quote(c.Registry))
 	}
