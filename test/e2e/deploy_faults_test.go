@@ -24,7 +24,7 @@ import (
 // them, while something is waited for.
 func TestKilledWhileADeploymentWaitsTheTenantServesAndItEnds(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 23, 5, "--observe", "1500ms", "--deploy-drain", "3s")
+	s := newSite(t, 5, "--observe", "1500ms", "--deploy-drain", "3s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Killed", Start: true})
 	next := map[string]string{"1": rig.ImageTwo, "2": rig.ImageOne}
@@ -100,7 +100,7 @@ func brokenRegistry(t *testing.T, status int, after <-chan struct{}) (host strin
 // Fault 19.
 func TestAnImageThatDoesNotComeLeavesTheTenantServing(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 24, 5, "--deploy-deadline", "20s")
+	s := newSite(t, 5, "--deploy-deadline", "20s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Pulls", Start: true})
 	before := s.inspect(org)
@@ -115,7 +115,7 @@ func TestAnImageThatDoesNotComeLeavesTheTenantServing(t *testing.T) {
 			{brokenRegistry(t, http.StatusNotFound, now) + "/app:1", "There is no image"},
 			{brokenRegistry(t, http.StatusInternalServerError, late) + "/app:1", "500 Internal Server Error"},
 		} {
-			_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &c.image}, client.Call{})
+			_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &c.image}, patient())
 			var failed *client.Error
 			if !errors.As(err, &failed) || failed.Code != "deployment_failed" || !strings.Contains(failed.Message, c.says) {
 				t.Errorf("%s: %v", c.image, err)
@@ -134,7 +134,7 @@ func TestAnImageThatDoesNotComeLeavesTheTenantServing(t *testing.T) {
 // tenant does not wait.
 func TestOrdersOnATenantUnderWayAreRefusedUntilAStopWins(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 25, 5)
+	s := newSite(t, 5)
 	org := berth.NewID()
 	busy := s.provision(client.Provision{OrganizationID: org, TenantName: "Busy", Start: true})
 	other := s.provision(client.Provision{TenantName: "Other", Start: true})
@@ -144,12 +144,12 @@ func TestOrdersOnATenantUnderWayAreRefusedUntilAStopWins(t *testing.T) {
 	s.Must(err)
 	under := s.latest(org)
 	for name, order := range map[string]func() error{
-		"deploy":   func() error { _, err := s.api.Deploy(s.Ctx, org, client.Deploy{}, client.Call{}); return err },
-		"restart":  func() error { _, err := s.api.Restart(s.Ctx, org, client.Call{}); return err },
-		"rollback": func() error { _, err := s.api.Rollback(s.Ctx, org, client.Rollback{}, client.Call{}); return err },
+		"deploy":   func() error { _, err := s.api.Deploy(s.Ctx, org, client.Deploy{}, patient()); return err },
+		"restart":  func() error { _, err := s.api.Restart(s.Ctx, org, patient()); return err },
+		"rollback": func() error { _, err := s.api.Rollback(s.Ctx, org, client.Rollback{}, patient()); return err },
 		"scale": func() error {
 			two := 2
-			_, err := s.api.Scale(s.Ctx, org, client.Scale{Replicas: &two}, client.Call{})
+			_, err := s.api.Scale(s.Ctx, org, client.Scale{Replicas: &two}, patient())
 			return err
 		},
 	} {
@@ -160,13 +160,13 @@ func TestOrdersOnATenantUnderWayAreRefusedUntilAStopWins(t *testing.T) {
 	}
 	soon, cancel := context.WithTimeout(s.Ctx, 20*time.Second)
 	defer cancel()
-	if _, err := s.api.Deploy(soon, other.OrganizationID, client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{}); err != nil || !s.Serves(other.ExternalPort, "2") {
+	if _, err := s.api.Deploy(soon, other.OrganizationID, client.Deploy{ImageTag: &rig.ImageTwo}, patient()); err != nil || !s.Serves(other.ExternalPort, "2") {
 		t.Errorf("another tenant: %v", err)
 	}
 	if d := s.latest(org); d.ID != under.ID || d.Over() || !s.Serves(busy.ExternalPort, "1") {
 		t.Errorf("under way: %+v", d)
 	}
-	if _, err := s.api.Stop(soon, org, client.Call{}); err != nil {
+	if _, err := s.api.Stop(soon, org, patient()); err != nil {
 		t.Errorf("a stop: %v", err)
 	}
 	d, err := s.api.Deployment(s.Ctx, org, under.ID)
@@ -176,7 +176,7 @@ func TestOrdersOnATenantUnderWayAreRefusedUntilAStopWins(t *testing.T) {
 	if s.inspect(org).State.Status != container.StateExited {
 		t.Error("it runs")
 	}
-	_, err = s.api.Start(s.Ctx, org, client.Call{})
+	_, err = s.api.Start(s.Ctx, org, patient())
 	s.Must(err)
 	s.converges(org, "1", busy.ExternalPort)
 }
@@ -195,7 +195,7 @@ x-berth:
 // Seed fault 16.
 func TestARollbackRestoresWhatRanButNoSecret(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 26, 5, "--blueprint", blueprintFile(t, variables))
+	s := newSite(t, 5, "--blueprint", blueprintFile(t, variables))
 	org := berth.NewID()
 	cpu, memory := 0.5, 300
 	made := s.provision(client.Provision{
@@ -204,16 +204,16 @@ func TestARollbackRestoresWhatRanButNoSecret(t *testing.T) {
 	})
 	first, image := s.latest(org), s.inspect(org).Image
 	blue, current := "blue", "current"
-	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"COLOUR": &blue, "API_TOKEN": &current}}, client.Call{})
+	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"COLOUR": &blue, "API_TOKEN": &current}}, patient())
 	s.Must(err)
 	cpu, memory = 1, 600
-	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, client.Call{})
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, patient())
 	s.Must(err)
 	if got := s.inspect(org); got.Image == image || got.HostConfig.Memory != 600<<20 || !slices.Contains(got.Config.Env, "COLOUR=blue") {
 		t.Fatalf("deployed and scaled: %s, %+v", got.Image, got.HostConfig.Resources)
 	}
 	s.under(made.ExternalPort, 100, func() {
-		_, err = s.api.Rollback(s.Ctx, org, client.Rollback{DeploymentID: first.ID}, client.Call{})
+		_, err = s.api.Rollback(s.Ctx, org, client.Rollback{DeploymentID: first.ID}, patient())
 		s.Must(err)
 	})
 	got := s.inspect(org)
@@ -241,7 +241,7 @@ func blueprintFile(t *testing.T, source string) string {
 // Seed fault 16: an image that is gone.
 func TestARollbackToAnImageThatIsGoneChangesNothing(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 27, 5)
+	s := newSite(t, 5)
 	org := berth.NewID()
 	reference := strings.TrimSuffix(rig.ImageOne, ":1") + "-gone:1"
 	s.Must(testbed.LoadTenantImage(s.Ctx, reference, "gone"))
@@ -253,7 +253,7 @@ func TestARollbackToAnImageThatIsGoneChangesNothing(t *testing.T) {
 	_, err := s.Engine.ImageRemove(s.Ctx, image, dockerclient.ImageRemoveOptions{Force: true, PruneChildren: true})
 	s.Must(err)
 	s.under(made.ExternalPort, 100, func() {
-		_, err := s.api.Rollback(s.Ctx, org, client.Rollback{DeploymentID: first.ID}, client.Call{})
+		_, err := s.api.Rollback(s.Ctx, org, client.Rollback{DeploymentID: first.ID}, patient())
 		var failed *client.Error
 		if !errors.As(err, &failed) || failed.Status != http.StatusConflict || failed.Code != "deployment_failed" || !strings.Contains(failed.Message, image) {
 			t.Errorf("an image that is gone: %v", err)

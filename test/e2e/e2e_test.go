@@ -28,7 +28,7 @@ import (
 
 func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 0, 10, "--deploy-deadline", "30s")
+	s := newSite(t, 10, "--deploy-deadline", "30s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Data", Start: true})
 	if info, err := os.Stat(made.ComposePath); err != nil || info.Mode().Perm() != 0o600 {
@@ -44,18 +44,18 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 			t.Errorf("after %s: %q", after, body)
 		}
 	}
-	_, err := s.api.Restart(s.Ctx, org, client.Call{})
+	_, err := s.api.Restart(s.Ctx, org, patient())
 	s.Must(err)
 	kept("a restart")
 	before := s.inspect(org)
 	cpu, memory, three := 1.0, 600, 3
-	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, client.Call{})
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, patient())
 	s.Must(err)
 	after := s.inspect(org)
 	if after.State.Pid != before.State.Pid || after.HostConfig.NanoCPUs != 1e9 || after.HostConfig.Memory != 600<<20 {
 		t.Errorf("scaled: %+v", after.HostConfig.Resources)
 	}
-	_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &three}, client.Call{})
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &three}, patient())
 	s.Must(err)
 	hosts := map[string]bool{}
 	for range 30 {
@@ -67,14 +67,14 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 	if len(hosts) != 3 {
 		t.Errorf("%d of 3 replicas answer", len(hosts))
 	}
-	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{})
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, patient())
 	s.Must(err)
 	if !s.Serves(made.ExternalPort, "2") {
 		t.Error("version 2 does not serve")
 	}
 	kept("a deploy")
 	absent := "berth-e2e-absent:1"
-	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &absent}, client.Call{})
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &absent}, patient())
 	var failed *client.Error
 	if !errors.As(err, &failed) || failed.Status != 409 || failed.Code != "deployment_failed" || failed.DeploymentID == "" {
 		t.Errorf("an absent image: %v", err)
@@ -84,12 +84,12 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 		tn, err := s.api.Tenant(s.Ctx, org)
 		return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy"
 	})
-	_, err = s.api.Rollback(s.Ctx, org, client.Rollback{}, client.Call{})
+	_, err = s.api.Rollback(s.Ctx, org, client.Rollback{}, patient())
 	s.Must(err)
 	if !s.Serves(made.ExternalPort, "1") {
 		t.Error("version 1 does not serve after the rollback")
 	}
-	_, err = s.api.Deprovision(s.Ctx, org, "keep", client.Call{})
+	_, err = s.api.Deprovision(s.Ctx, org, "keep", patient())
 	s.Must(err)
 	again := s.provision(client.Provision{OrganizationID: org, TenantName: "Data", Start: true})
 	if again.ExternalPort != made.ExternalPort {
@@ -120,7 +120,7 @@ func (s *site) checkHistory(org string) {
 // Fault 31, and secrets at rest.
 func TestEnvironmentIsByteExactAndNowhereElse(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 1, 5)
+	s := newSite(t, 5)
 	canary := "canary-" + berth.NewID()
 	values := map[string]string{
 		"TENANTAPP_TEST": "1", "A_SECRET": canary, "LINES": "one\ntwo\r\n", "DOLLARS": "$HOME ${PATH} $$ $(id)", "QUOTES": `'"` + "`\\",
@@ -158,7 +158,7 @@ func TestEnvironmentIsByteExactAndNowhereElse(t *testing.T) {
 
 func TestFiftyAtOnceGetFiftyPortsAndNoneThatIsTaken(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 2, 60)
+	s := newSite(t, 60)
 	first, _, _ := strings.Cut(s.process.Ports, "-")
 	var begin int
 	_, err := fmt.Sscan(first, &begin)
@@ -208,7 +208,7 @@ func TestFiftyAtOnceGetFiftyPortsAndNoneThatIsTaken(t *testing.T) {
 // Faults 13 and 15, by hand on the real Engine.
 func TestWhatPeopleBreakIsRepairedWithin15Seconds(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 3, 5)
+	s := newSite(t, 5)
 	made := s.provision(client.Provision{TenantName: "Drift", Start: true})
 	for what, harm := range map[string]func() error{
 		"killed": func() error {
@@ -250,7 +250,7 @@ func TestWhatPeopleBreakIsRepairedWithin15Seconds(t *testing.T) {
 // Fault 40.
 func TestSIGTERMUnderLoadAnswersWhatWasAccepted(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 4, 5)
+	s := newSite(t, 5)
 	made := s.provision(client.Provision{TenantName: "Load", Start: true})
 	before := s.inspect(made.OrganizationID)
 	var answered, broken atomic.Int32
@@ -305,12 +305,12 @@ func TestSIGTERMUnderLoadAnswersWhatWasAccepted(t *testing.T) {
 // Fault 19 and item 9: a registry that wants a credential.
 func TestAPullNeedsTheCredentialAndIsPinnedByItsDigest(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 5, 5)
+	s := newSite(t, 5)
 	registry := testbed.Registry(t, "user", "pass-"+berth.NewID())
 	reference, digest := registry.Push(t, "app:v1")
 	t.Cleanup(func() { s.Must(testbed.RemoveImage(s.Ctx, reference)) })
 	org := berth.NewID()
-	_, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Pull", ImageTag: reference, Start: true}, client.Call{})
+	_, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Pull", ImageTag: reference, Start: true}, patient())
 	if err == nil || !strings.Contains(err.Error(), "failed") {
 		t.Errorf("pulled without a credential: %v", err)
 	}
@@ -318,7 +318,7 @@ func TestAPullNeedsTheCredentialAndIsPinnedByItsDigest(t *testing.T) {
 	host, err := url.Parse("http://" + reference)
 	s.Must(err)
 	s.Must(s.api.PutRegistry(s.Ctx, host.Host, "user", registry.Password))
-	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{}, client.Call{})
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{}, patient())
 	s.Must(err)
 	tn, err := s.api.Tenant(s.Ctx, org)
 	s.Must(err)

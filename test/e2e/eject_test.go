@@ -32,7 +32,7 @@ func (s *site) compose(made client.Provisioned, args ...string) string {
 // with its volumes and data; berth adopt takes it back.
 func TestATenantLeavesBerthAndComesBackWithItsData(t *testing.T) {
 	t.Parallel()
-	s := newExampleSite(t, 10, "saas")
+	s := newExampleSite(t, "saas")
 	org := berth.NewID()
 	made := s.provision(client.Provision{
 		OrganizationID: org, TenantName: `Café "${X}" $HOME`, ImageTag: "1", Start: true,

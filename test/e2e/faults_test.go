@@ -71,7 +71,7 @@ func (s *site) behave(port int, how string) (status int, answer string) {
 // Fault 17.
 func TestATenantOutOfMemoryIsNamedAndComesBackWhileItsNeighbourServes(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 17, 5)
+	s := newSite(t, 5)
 	org, least := berth.NewID(), 256
 	hungry := s.provision(client.Provision{OrganizationID: org, TenantName: "Hungry", MemoryLimitMB: &least, Start: true})
 	neighbour := s.provision(client.Provision{TenantName: "Neighbour", Start: true})
@@ -95,13 +95,13 @@ func TestATenantOutOfMemoryIsNamedAndComesBackWhileItsNeighbourServes(t *testing
 // Fault 18, in a deployment.
 func TestAVersionThatCrashesLeavesTheTenantAsItWas(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 18, 5, "--deploy-deadline", "20s")
+	s := newSite(t, 5, "--deploy-deadline", "20s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Crash", Start: true})
 	before := s.inspect(org)
 	code := "7"
 	s.under(made.ExternalPort, 100, func() {
-		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"CRASH_ON_START": &code}}, client.Call{})
+		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"CRASH_ON_START": &code}}, patient())
 		if err == nil || !strings.Contains(err.Error(), "exit code 7") {
 			t.Errorf("a version that crashes: %v", err)
 		}
@@ -122,7 +122,7 @@ func TestAVersionThatCrashesLeavesTheTenantAsItWas(t *testing.T) {
 // Fault 18, outside of a deployment.
 func TestATenantThatCrashesEightTimesIsGivenUpUntilItIsStarted(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 19, 5)
+	s := newSite(t, 5)
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Crashes", Start: true})
 	crashes := 0
@@ -147,7 +147,7 @@ func TestATenantThatCrashesEightTimesIsGivenUpUntilItIsStarted(t *testing.T) {
 	if status, body := s.Ask("GET", testbed.At(made.ExternalPort, "/"), ""); status != http.StatusServiceUnavailable {
 		t.Errorf("its port answers %d %s", status, body)
 	}
-	_, err := s.api.Start(s.Ctx, org, client.Call{})
+	_, err := s.api.Start(s.Ctx, org, patient())
 	s.Must(err)
 	s.converges(org, "1", made.ExternalPort)
 }
@@ -155,11 +155,11 @@ func TestATenantThatCrashesEightTimesIsGivenUpUntilItIsStarted(t *testing.T) {
 // Fault 14.
 func TestATenantWhoseVolumeIsGoneIsNeverStartedEmpty(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 20, 5)
+	s := newSite(t, 5)
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Lost", Start: true})
 	volume := berth.VolumeName(org, "uploads")
-	_, err := s.api.Stop(s.Ctx, org, client.Call{})
+	_, err := s.api.Stop(s.Ctx, org, patient())
 	s.Must(err)
 	s.Eventually(30*time.Second, "the volume is gone", func() bool { // Berth makes the container again: the volume is in use then
 		_, err := s.Engine.ContainerRemove(s.Ctx, made.ContainerName, dockerclient.ContainerRemoveOptions{Force: true})
@@ -169,7 +169,7 @@ func TestATenantWhoseVolumeIsGoneIsNeverStartedEmpty(t *testing.T) {
 		_, err = s.Engine.VolumeRemove(s.Ctx, volume, dockerclient.VolumeRemoveOptions{})
 		return err == nil
 	})
-	_, err = s.api.Start(s.Ctx, org, client.Call{})
+	_, err = s.api.Start(s.Ctx, org, patient())
 	if err == nil || !strings.Contains(err.Error(), volume+" was made before and is not there") {
 		t.Errorf("started: %v", err)
 	}
@@ -191,7 +191,7 @@ func TestATenantWhoseVolumeIsGoneIsNeverStartedEmpty(t *testing.T) {
 // Fault 22: processes.
 func TestATenantThatForksWithoutEndHurtsItselfOnly(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 21, 5)
+	s := newSite(t, 5)
 	org := berth.NewID()
 	bomb := s.provision(client.Provision{OrganizationID: org, TenantName: "Bomb", Start: true})
 	neighbour := s.provision(client.Provision{TenantName: "Neighbour", Start: true})
@@ -218,7 +218,7 @@ func TestATenantThatForksWithoutEndHurtsItselfOnly(t *testing.T) {
 // Fault 22: logs.
 func TestATenantThatLogsWithoutEndKeepsThirtyMegabytes(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 22, 5)
+	s := newSite(t, 5)
 	org := berth.NewID()
 	talker := s.provision(client.Provision{OrganizationID: org, TenantName: "Talker", Start: true})
 	neighbour := s.provision(client.Provision{TenantName: "Neighbour", Start: true})

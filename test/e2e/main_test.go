@@ -4,7 +4,6 @@
 package e2e_test
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -28,18 +27,31 @@ type site struct {
 	api     *client.Client
 }
 
-func newSite(t *testing.T, number, ports int, args ...string) *site {
+func newSite(t *testing.T, ports int, args ...string) *site {
 	t.Helper()
+	pool, err := testbed.ClaimPool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pool.Release(); err != nil {
+			t.Error(err)
+		}
+	})
 	free, err := testbed.FreePorts(ports)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &site{Site: testbed.NewSite(t), process: &testbed.Process{
-		Binary: rig.Binary, StateDir: t.TempDir(), Ports: free, Pool: fmt.Sprintf("10.%d.%d.0/21", 71+number/32*2, number%32*8), Args: args, // 10.72 is others'
+		Binary: rig.Binary, StateDir: t.TempDir(), Ports: free, Pool: pool.String(), Args: args,
 	}}
 	s.api = s.Serve(s.process)
 	return s
 }
+
+// patient waits for an outcome as long as a crowded machine may take: without a
+// wait of its own a call is answered after a minute, done or not.
+func patient() client.Call { return client.Call{Wait: 9 * time.Minute} }
 
 func (s *site) start() {
 	s.Helper()
@@ -56,7 +68,7 @@ func (s *site) provision(p client.Provision) client.Provisioned {
 	if p.ImageTag == "" {
 		p.ImageTag = rig.ImageOne
 	}
-	made, err := s.api.Provision(s.Ctx, p, client.Call{})
+	made, err := s.api.Provision(s.Ctx, p, patient())
 	s.Must(err)
 	s.Cleanup(func() { s.remove(p.OrganizationID) })
 	return made
@@ -66,7 +78,7 @@ func (s *site) remove(org string) {
 	if !s.process.Running() {
 		s.start()
 	}
-	_, err := s.api.Deprovision(s.Ctx, org, "delete", client.Call{Wait: time.Minute})
+	_, err := s.api.Deprovision(s.Ctx, org, "delete", patient())
 	if err != nil && !strings.Contains(err.Error(), "not found") {
 		s.Error(err)
 	}

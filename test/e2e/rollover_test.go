@@ -29,7 +29,7 @@ func (s *site) under(port, rate int, change func()) testbed.Tally {
 
 func (s *site) deploy(org, tag string) client.Deployment {
 	s.Helper()
-	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &tag}, client.Call{})
+	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &tag}, patient())
 	s.Must(err)
 	return s.latest(org)
 }
@@ -51,7 +51,7 @@ func (s *site) version(port int) string {
 // Issue 4: no request fails and no WebSocket breaks while versions change.
 func TestNoRequestFailsWhileVersionsChange(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 13, 5, "--deploy-drain", "2s")
+	s := newSite(t, 5, "--deploy-drain", "2s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Rolling", Start: true})
 	addr := strings.TrimPrefix(testbed.At(made.ExternalPort, ""), "http://")
@@ -62,19 +62,19 @@ func TestNoRequestFailsWhileVersionsChange(t *testing.T) {
 		for _, tag := range []string{rig.ImageTwo, rig.ImageOne} {
 			s.deploy(org, tag)
 		}
-		_, err := s.api.Rollback(s.Ctx, org, client.Rollback{}, client.Call{})
+		_, err := s.api.Rollback(s.Ctx, org, client.Rollback{}, patient())
 		s.Must(err)
 		if v := s.version(made.ExternalPort); v != "2" {
 			t.Errorf("after two deployments and a rollback version %q runs", v)
 		}
-		_, err = s.api.Restart(s.Ctx, org, client.Call{})
+		_, err = s.api.Restart(s.Ctx, org, patient())
 		s.Must(err)
 		three := 3
-		_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &three}, client.Call{})
+		_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &three}, patient())
 		s.Must(err)
 		s.deploy(org, rig.ImageOne)
 		one := 1
-		_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &one}, client.Call{})
+		_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &one}, patient())
 		s.Must(err)
 	})
 	t.Logf("%d requests, p99 %v, longest %v", tally.Requests, tally.P(0.99), tally.P(1))
@@ -86,7 +86,7 @@ func TestNoRequestFailsWhileVersionsChange(t *testing.T) {
 
 func TestAWebSocketLivesUntilItsDrainDeadline(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 14, 5, "--deploy-drain", "3s")
+	s := newSite(t, 5, "--deploy-drain", "3s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Sockets", Start: true})
 	socket, err := testbed.OpenSocket(strings.TrimPrefix(testbed.At(made.ExternalPort, ""), "http://"))
@@ -94,7 +94,7 @@ func TestAWebSocketLivesUntilItsDrainDeadline(t *testing.T) {
 	defer socket.Close()
 	deployed := make(chan error, 1)
 	go func() {
-		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{})
+		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, patient())
 		deployed <- err
 	}()
 	s.Eventually(30*time.Second, "new requests reach the new version", func() bool { return s.version(made.ExternalPort) == "2" })
@@ -115,13 +115,13 @@ func TestAWebSocketLivesUntilItsDrainDeadline(t *testing.T) {
 // observed, leave the tenant as it was, without a failed request.
 func TestABadVersionNeverGetsARequest(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 15, 5, "--deploy-deadline", "20s", "--observe", "30s")
+	s := newSite(t, 5, "--deploy-deadline", "20s", "--observe", "30s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Careful", Start: true})
 	before := s.inspect(org)
 	sick := "yes"
 	tally := s.under(made.ExternalPort, 100, func() {
-		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"SICK": &sick}}, client.Call{})
+		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"SICK": &sick}}, patient())
 		if err == nil || !strings.Contains(err.Error(), "not healthy in time") {
 			t.Errorf("a sick version: %v", err)
 		}
@@ -154,7 +154,7 @@ func TestRequestsWaitWhileAVolumeChangesHands(t *testing.T) {
 	if err := os.WriteFile(file, []byte(held), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := newSite(t, 16, 5, "--blueprint", file)
+	s := newSite(t, 5, "--blueprint", file)
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Held", Start: true})
 	if status, body := s.Ask(http.MethodPut, testbed.At(made.ExternalPort, "/api/data/kept"), "bread"); status != 204 {

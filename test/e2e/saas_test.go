@@ -44,7 +44,7 @@ func (s *site) exampleFile(name string) string {
 	return filepath.Join(root, "examples", name, "blueprint.yml")
 }
 
-func newExampleSite(t *testing.T, number int, example string) *site {
+func newExampleSite(t *testing.T, example string) *site {
 	t.Helper()
 	if err := examples(); err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func newExampleSite(t *testing.T, number int, example string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newSite(t, number, 5, "--blueprint", filepath.Join(root, "examples", example, "blueprint.yml"), "--deploy-deadline", "2m")
+	return newSite(t, 5, "--blueprint", filepath.Join(root, "examples", example, "blueprint.yml"), "--deploy-deadline", "5m")
 }
 
 type saasStats struct{ MigrationRuns, DatabaseStarts, LockRefusals int }
@@ -80,7 +80,7 @@ func (s *site) provisionSaas(org string) client.Provisioned {
 // database processes ever hold its volume. The database counts both itself.
 func TestADatabaseKeepsItsDataThroughTwentyDeployments(t *testing.T) {
 	t.Parallel()
-	s := newExampleSite(t, 6, "saas")
+	s := newExampleSite(t, "saas")
 	org := berth.NewID()
 	made := s.provisionSaas(org)
 	for i := range 20 {
@@ -94,7 +94,7 @@ func TestADatabaseKeepsItsDataThroughTwentyDeployments(t *testing.T) {
 			next := fmt.Sprint(password, i)
 			order.Environment = map[string]*string{"DATABASE_PASSWORD": &next}
 		}
-		_, err := s.api.Deploy(s.Ctx, org, order, client.Call{})
+		_, err := s.api.Deploy(s.Ctx, org, order, patient())
 		s.Must(err)
 	}
 	var notes struct{ Total int }
@@ -108,7 +108,7 @@ func TestADatabaseKeepsItsDataThroughTwentyDeployments(t *testing.T) {
 	if code := s.secondDatabase(org); code != 75 {
 		t.Errorf("a second database ended with %d, want 75", code)
 	}
-	_, err := s.api.Restart(s.Ctx, org, client.Call{})
+	_, err := s.api.Restart(s.Ctx, org, patient())
 	s.Must(err)
 	if got := s.stats(made.ExternalPort); got.LockRefusals != 1 {
 		t.Errorf("the refusal was not counted: %+v", got)
@@ -145,7 +145,7 @@ func (s *site) secondDatabase(org string) int64 {
 
 func TestATenantOfSeveralServicesLivesItsLife(t *testing.T) {
 	t.Parallel()
-	s := newExampleSite(t, 7, "saas")
+	s := newExampleSite(t, "saas")
 	org := berth.NewID()
 	made := s.provisionSaas(org)
 	status, body := s.Ask("POST", testbed.At(made.ExternalPort, "/notes"), "remember me")
@@ -166,7 +166,7 @@ func TestATenantOfSeveralServicesLivesItsLife(t *testing.T) {
 		var jobs struct{ Pending, Done int }
 		return json.Unmarshal([]byte(body), &jobs) == nil && jobs.Pending == 0 && jobs.Done == 20
 	})
-	_, err := s.api.Restart(s.Ctx, org, client.Call{})
+	_, err := s.api.Restart(s.Ctx, org, patient())
 	s.Must(err)
 	kept("a restart")
 	if got := s.stats(made.ExternalPort); got.MigrationRuns != 1 {
@@ -174,7 +174,7 @@ func TestATenantOfSeveralServicesLivesItsLife(t *testing.T) {
 	}
 	cpu, memory := 1.5, 1536
 	before := s.started(org)
-	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, client.Call{})
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, patient())
 	s.Must(err)
 	kept("scaling")
 	if after := s.started(org); fmt.Sprint(after) != fmt.Sprint(before) {
@@ -194,12 +194,12 @@ func TestATenantOfSeveralServicesLivesItsLife(t *testing.T) {
 // A migration that fails moves nothing: what ran goes on running, untouched.
 func TestAFailedMigrationMovesNothing(t *testing.T) {
 	t.Parallel()
-	s := newExampleSite(t, 8, "saas")
+	s := newExampleSite(t, "saas")
 	org := berth.NewID()
 	made := s.provisionSaas(org)
 	before := s.started(org)
 	fail, two := "1", "2"
-	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": &fail}}, client.Call{})
+	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": &fail}}, patient())
 	var failed *client.Error
 	if !errors.As(err, &failed) || failed.Code != "deployment_failed" || !strings.Contains(failed.Error(), "migrate") || !strings.Contains(failed.Error(), "exit code 3") {
 		t.Errorf("a failed migration: %v", err)
@@ -219,7 +219,7 @@ func TestAFailedMigrationMovesNothing(t *testing.T) {
 		t.Errorf("the way back ran a migration: %+v", got)
 	}
 	none := (*string)(nil)
-	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": none}}, client.Call{})
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": none}}, patient())
 	s.Must(err)
 	if got := s.stats(made.ExternalPort); got.MigrationRuns != 2 {
 		t.Errorf("the next release did not run its migration: %+v", got)
@@ -262,14 +262,14 @@ func (s *site) checkSum(org string, cpu float64, memoryMB int) {
 // A missing required variable is an error at provisioning, and names it.
 func TestAMissingVariableIsNamedBeforeAnythingIsMade(t *testing.T) {
 	t.Parallel()
-	s := newExampleSite(t, 9, "saas")
-	_, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x"}, client.Call{})
+	s := newExampleSite(t, "saas")
+	_, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x"}, patient())
 	var refused *client.Error
 	if !errors.As(err, &refused) || refused.Status != 422 || refused.Code != "missing_variable" || !strings.Contains(refused.Error(), "DATABASE_PASSWORD") {
 		t.Errorf("without the password: %v", err)
 	}
 	const short = "short"
-	_, err = s.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x", Environment: map[string]string{"DATABASE_PASSWORD": short}}, client.Call{})
+	_, err = s.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x", Environment: map[string]string{"DATABASE_PASSWORD": short}}, patient())
 	if !errors.As(err, &refused) || refused.Status != 422 || strings.Contains(refused.Error(), short+`"`) {
 		t.Errorf("with a short one: %v", err)
 	}

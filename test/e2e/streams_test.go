@@ -24,7 +24,7 @@ func (s *site) descriptors(pid int) int {
 // three for each of the Engine's.
 func TestAReaderWhoFollowsWithoutEndTakesLittle(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 12, 5)
+	s := newSite(t, 5)
 	org := berth.NewID()
 	tenant := s.provision(client.Provision{OrganizationID: org, TenantName: "Followed", Start: true})
 	made, err := s.api.CreateToken(s.Ctx, client.NewToken{Name: "reader", Role: "member", OrganizationID: org})

@@ -79,7 +79,7 @@ func (s *site) unready(port int) bool {
 
 func TestATenantThatIsNotWellGetsNoRequestsUntilItIsAndSomebodyIsTold(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 28, 5, "--blueprint", blueprintFile(t, quick), "--notify-http", "--notify-allow", "127.0.0.0/8")
+	s := newSite(t, 5, "--blueprint", blueprintFile(t, quick), "--notify-http", "--notify-allow", "127.0.0.0/8")
 	org := berth.NewID()
 	sick := s.provision(client.Provision{OrganizationID: org, TenantName: "Sick", Start: true})
 	neighbour := s.provision(client.Provision{TenantName: "Neighbour", Start: true})
@@ -124,7 +124,7 @@ func TestATenantThatIsNotWellGetsNoRequestsUntilItIsAndSomebodyIsTold(t *testing
 // Fault 33, and seed fault 14: what hangs is recorded as a timeout.
 func TestATenantThatHangsIsRestarted(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 29, 5, "--blueprint", blueprintFile(t, quick))
+	s := newSite(t, 5, "--blueprint", blueprintFile(t, quick))
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Hangs", Start: true})
 	neighbour := s.provision(client.Provision{TenantName: "Neighbour", Start: true})
@@ -161,7 +161,7 @@ func TestATenantThatHangsIsRestarted(t *testing.T) {
 // Fault 38.
 func TestAWebhookReachesNothingInside(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 30, 5, "--notify-http")
+	s := newSite(t, 5, "--notify-http")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Inside", Start: true})
 	var asked sync.Map

@@ -36,15 +36,16 @@ func (s *site) upload(port int, size int64) (status int, answer string) {
 	return res.StatusCode, string(data)
 }
 
-// cpu is the processor time that the Engine counted for a tenant's container.
-func (s *site) cpu(org string) time.Duration {
+// cpu is the processor time that the Engine counted for a tenant's container, and
+// how often it was throttled.
+func (s *site) cpu(org string) (used time.Duration, throttled int64) {
 	s.Helper()
 	res, err := s.Engine.ContainerStats(s.Ctx, berth.ContainerName(org), dockerclient.ContainerStatsOptions{})
 	s.Must(err)
 	defer func() { _ = res.Body.Close() }()
 	var stats container.StatsResponse
 	s.Must(json.NewDecoder(res.Body).Decode(&stats))
-	return time.Duration(stats.CPUStats.CPUUsage.TotalUsage)
+	return time.Duration(stats.CPUStats.CPUUsage.TotalUsage), int64(stats.CPUStats.ThrottlingData.ThrottledPeriods)
 }
 
 // peak is the most memory that the control plane has held, in MB.
@@ -65,14 +66,14 @@ func near[N int64 | float64](got *N, want, share float64) bool {
 // Seed faults 11, 12 and 13, and fault 39: a gigabyte passes through.
 func TestUsageIsWhatWasUsed(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 31, 5)
+	s := newSite(t, 5)
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Used", Start: true})
 	s.Eventually(60*time.Second, "it was read once", func() bool {
 		m, err := s.api.Metrics(s.Ctx, org)
 		return err == nil && m.ReadAt != nil && m.CPUSeconds != nil
 	})
-	before := s.cpu(org)
+	before, throttledBefore := s.cpu(org)
 
 	const gigabyte, answers, errors = 1 << 30, 100, 20
 	requests := int64(0)
@@ -105,7 +106,8 @@ func TestUsageIsWhatWasUsed(t *testing.T) {
 	}
 	status, body = s.behave(made.ExternalPort, `{"cpuMs": 3000, "memoryMb": 200}`)
 	expect(status, 204, body)
-	burnt := (s.cpu(org) - before).Seconds()
+	after, throttledAfter := s.cpu(org)
+	burnt := (after - before).Seconds()
 	if burnt < 3 {
 		t.Fatalf("the Engine counted %.2f s", burnt)
 	}
@@ -146,8 +148,11 @@ func TestUsageIsWhatWasUsed(t *testing.T) {
 	if !near(a.MemoryUsageMBMax, 215, 0.15) || a.MemoryUsageMBAvg == nil || *a.MemoryUsageMBAvg >= *a.MemoryUsageMBMax {
 		t.Errorf("memory %s MB on average, %s at most", show(a.MemoryUsageMBAvg), show(a.MemoryUsageMBMax))
 	}
-	if a.CPUThrottlingCount == nil || *a.CPUThrottlingCount == 0 || a.OOMKillCount == nil || *a.OOMKillCount != 0 {
-		t.Errorf("throttled %s times, killed %s times", show(a.CPUThrottlingCount), show(a.OOMKillCount))
+	// On a machine that is crowded a tenant may never get as far as to its limit. What
+	// the kernel counted outside the burning, Berth may have seen or not.
+	_, throttled := s.cpu(org)
+	if n := a.CPUThrottlingCount; n == nil || *n < throttledAfter-throttledBefore || *n > throttled || a.OOMKillCount == nil || *a.OOMKillCount != 0 {
+		t.Errorf("throttled %s times, killed %s times; the kernel counted %d throttled periods, %d of them while it burnt", show(n), show(a.OOMKillCount), throttled, throttledAfter-throttledBefore)
 	}
 }
 

@@ -34,7 +34,7 @@ x-berth:
 // before it was removed.
 func TestAWorkerThatEndsFailsEachOfFourDeploymentsAndTheOneBeforeStays(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, 32, 5, "--blueprint", blueprintFile(t, fmt.Sprintf(worked, rig.ImageOne)), "--observe", "8s")
+	s := newSite(t, 5, "--blueprint", blueprintFile(t, fmt.Sprintf(worked, rig.ImageOne)), "--observe", "8s")
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Worked", Start: true})
 	before := s.started(org)
