@@ -26,8 +26,8 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	case berth.Is(err, berth.CodeNotLeading), berth.Is(err, berth.CodeOutcomeUnknown):
 		return verdict{then: plan.Retry} // the database's trouble: what is recorded stands
 	case berth.Is(err, berth.CodeSubnetTaken):
-		p.memory.impatient(p.Deployment)
-		if p.Deployment == nil || p.memory.recall(p.Deployment).waited(p.Loop.Observe) < p.Loop.Patience {
+		p.deployments.impatient(p.Deployment)
+		if p.Deployment == nil || p.deployments.recall(p.Deployment).waited(p.Loop.Observe) < p.Loop.Patience {
 			err = p.changeSubnet(ctx, err)
 		}
 	}
@@ -47,7 +47,7 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 		return verdict{then: plan.Retry}
 	}
 	if p.Deployment != nil && p.Tenant.Want != berth.WantGone {
-		p.memory.impatient(p.Deployment)
+		p.deployments.impatient(p.Deployment)
 		p.lookAgain(ctx)
 	}
 	p.recall(ctx)

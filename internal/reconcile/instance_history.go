@@ -71,10 +71,10 @@ func (s *histories) prove(organizationID string, list []berth.Instance) {
 	})
 }
 
-// keep forgets the instances that are not there any more. Where the engine put
+// forgetGone forgets the instances that are not there any more. Where the engine put
 // another one of the same version in the place of one that is gone, that one has
 // its past; what we made anew ourselves (changed) begins one.
-func (s *histories) keep(seen berth.Observed, changed bool) {
+func (s *histories) forgetGone(seen berth.Observed, changed bool) {
 	there := make(map[string]bool, len(seen.Instances))
 	for _, c := range seen.Instances {
 		there[c.ID] = true

@@ -80,18 +80,18 @@ type Parts struct {
 type Loop struct {
 	Config
 	Parts
-	queue     *queue
-	lanes     lanes
-	routes    *routes
-	breaker   breaker
-	memory    memory
-	histories histories
-	fleet     members
-	waiters   waiters
-	rescan    chan struct{} // asks for a scan now
-	strays    strays
-	listed    listings
-	outlines  map[string]outline // by organization id; only the scan touches it
+	queue       *queue
+	lanes       lanes
+	routes      *routes
+	breaker     breaker
+	deployments deployments
+	histories   histories
+	fleet       members
+	waiters     waiters
+	rescan      chan struct{} // asks for a scan now
+	strays      strays
+	listed      listings
+	outlines    map[string]outline // by organization id; only the scan touches it
 }
 
 // New returns a loop that does nothing until Run.
@@ -99,7 +99,7 @@ func New(c Config, p Parts) *Loop {
 	l := &Loop{Config: c.withDefaults(), Parts: p, routes: newRoutes(p.Edge, c.Term), rescan: make(chan struct{}, 1)}
 	l.lanes = newLanes(l.Width)
 	l.queue = newQueue(l.pass)
-	l.memory.byOrg = make(map[string]remembered)
+	l.deployments.byOrg = make(map[string]deploymentProgress)
 	l.fleet.byOrg, l.fleet.looked = make(map[string][]berth.Member), make(map[string]time.Time)
 	l.histories.byOrg = make(map[string]*tenantHistory)
 	l.waiters.byOrg = make(map[string]map[chan struct{}]bool)
@@ -113,7 +113,7 @@ func New(c Config, p Parts) *Loop {
 func (l *Loop) Run(ctx context.Context, ready func()) error {
 	first, cancel := context.WithTimeout(ctx, l.LookDeadline)
 	l.pingEngine(first)
-	l.restore(first)
+	l.restoreRoutes(first)
 	cancel()
 	ready()
 	g, ctx := errgroup.WithContext(ctx)
@@ -143,7 +143,7 @@ func (l *Loop) Recheck(organizationID string) { l.queue.add(organizationID) }
 
 // Progress tells how far a deployment under way has come.
 func (l *Loop) Progress(deploymentID string) (berth.Progress, bool) {
-	return l.memory.progress(deploymentID)
+	return l.deployments.progress(deploymentID)
 }
 
 // EngineInfo is what was last known of the engine; ok is false while it does

@@ -15,7 +15,7 @@ import (
 const rounds = 16
 
 // pass brings one tenant a part of the way. It holds nothing between passes
-// but what memory keeps of a deployment.
+// but what deployments remembers of one.
 type pass struct {
 	*Loop
 	soft context.Context // ends when the tenant is rung
@@ -134,7 +134,7 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 		volumes, _, err := tx.ListVolumes(ctx, organizationID, store.Page{Limit: store.Unbounded})
 		p.situation = situation{secrets: secrets, volumes: volumes}
 		p.Tenant, p.Situation.Patience, p.Situation.Observe, p.Situation.TransitionDrain = t, p.Loop.Patience, p.Loop.Observe, p.Loop.TransitionDrain
-		p.Adopted = !ok || !d.Adopt || p.memory.recall(&d).adopted
+		p.Adopted = !ok || !d.Adopt || p.deployments.recall(&d).adopted
 		if ok {
 			p.Deployment = &d
 		}
@@ -154,7 +154,7 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 // replaced: who waits for it hears of it at once, and the way back has its own
 // time for the requests that wait.
 func (p *pass) endedElsewhere(organizationID, openID string) {
-	if was := p.memory.drop(organizationID, openID); was != "" {
+	if was := p.deployments.drop(organizationID, openID); was != "" {
 		p.routes.renew(organizationID)
 		p.waiters.wake(was)
 	}
@@ -221,7 +221,7 @@ func (p *pass) prepare(ctx context.Context) error {
 // the situation.
 func (p *pass) recall(ctx context.Context) {
 	if p.Deployment != nil {
-		r := p.memory.recall(p.Deployment)
+		r := p.deployments.recall(p.Deployment)
 		p.Restarted, p.Relapses, p.Waited, p.Well, p.Arrived = r.restarted, r.relapses, r.waited(p.Loop.Observe), 0, 0
 		p.Available = r.available || !p.Deployment.Makes()
 		if !r.well.IsZero() {
@@ -311,14 +311,14 @@ func (p *pass) neverApplied() bool {
 // look takes in what an engine showed that was asked then.
 func (p *pass) look(seen berth.Observed, asked time.Time) {
 	p.Seen, p.saw = seen, asked
-	p.histories.keep(seen, false)
+	p.histories.forgetGone(seen, false)
 }
 
 // changed takes in what a change showed that was begun then. It may hold some of
 // what was found at first: what is heard of from then on is looked at again.
 func (p *pass) changed(seen berth.Observed, begun time.Time) {
 	p.Seen, p.saw = seen, begun
-	p.histories.keep(seen, true)
+	p.histories.forgetGone(seen, true)
 }
 
 // urgency is the pass's in every lane.

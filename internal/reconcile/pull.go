@@ -43,16 +43,16 @@ func (p *pass) available(reference string, cred *berth.Credential) (pin string, 
 	defer pu.watch.Stop()
 	pin, err = p.Engine.Resolve(ctx, reference, cred, pu.progress)
 	if err == nil && pu.began {
-		p.memory.pause(p.Deployment)
+		p.deployments.pause(p.Deployment)
 	}
 	if err != nil && pu.stalled.Load() && p.soft.Err() == nil {
 		err = berth.Errorf(berth.CodeRegistryUnavailable, "The pull of %s does not get on: %w", reference, err).
 			WithHint("check the connection to the registry; Berth tries again by itself").WithOp("pull image", p.Tenant.OrganizationID)
-		if before := p.memory.pullError(p.Deployment); before != nil {
+		if before := p.deployments.pullError(p.Deployment); before != nil {
 			err = before // says more than that the last attempt was cut off
 		}
 	} else if err != nil && pu.began {
-		p.memory.update(p.Deployment, func(r *remembered) { r.pullError = err })
+		p.deployments.update(p.Deployment, func(r *deploymentProgress) { r.pullError = err })
 	}
 	return pin, pu.began, err
 }
@@ -69,9 +69,9 @@ func (pu *pull) progress(now berth.Progress) {
 			return
 		}
 		pu.place = place
-		pu.memory.impatient(pu.Deployment)
+		pu.deployments.impatient(pu.Deployment)
 		pu.countedAt = time.Now()
-		pu.memory.update(pu.Deployment, func(r *remembered) { r.gotOnAt = time.Now() }) // attempts before, and pauses, count
+		pu.deployments.update(pu.Deployment, func(r *deploymentProgress) { r.gotOnAt = time.Now() }) // attempts before, and pauses, count
 	case now == pu.last:
 		return
 	default:
@@ -79,10 +79,10 @@ func (pu *pull) progress(now berth.Progress) {
 			break
 		}
 		pu.place.working()
-		pu.memory.gotOn(pu.Deployment, pu.PullDeadline)
+		pu.deployments.gotOn(pu.Deployment, pu.PullDeadline)
 	}
 	pu.last = now
-	pu.memory.update(pu.Deployment, func(r *remembered) { r.progress = now })
+	pu.deployments.update(pu.Deployment, func(r *deploymentProgress) { r.progress = now })
 	pu.watch.Reset(pu.patience())
 }
 
@@ -106,7 +106,7 @@ func (pu *pull) getsOn(now berth.Progress) bool {
 func (pu *pull) patience() time.Duration {
 	left := pu.Loop.Patience
 	if pu.Deployment != nil {
-		left -= pu.memory.recall(pu.Deployment).waited(pu.Loop.Observe)
+		left -= pu.deployments.recall(pu.Deployment).waited(pu.Loop.Observe)
 	}
 	return min(max(left, 0), pu.PullDeadline)
 }

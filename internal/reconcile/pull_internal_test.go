@@ -28,7 +28,7 @@ func TestPatienceEndsThoughEachAttemptGetsOn(t *testing.T) {
 			pu.watch.Stop()
 			<-time.After(20 * time.Second)
 		}
-		if w := p.memory.recall(p.Deployment).waited(0); w < time.Hour || w > 5410*time.Second {
+		if w := p.deployments.recall(p.Deployment).waited(0); w < time.Hour || w > 5410*time.Second {
 			t.Errorf("after an hour and more of stalls and pauses it waited %v", w)
 		}
 	})

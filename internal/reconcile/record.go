@@ -21,7 +21,7 @@ func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Ten
 		t, d = p.Tenant, nil
 		if p.Deployment != nil {
 			c := *p.Deployment
-			c.Steps = p.memory.steps(&c)
+			c.Steps = p.deployments.steps(&c)
 			d = &c
 		}
 		if err := change(tx, &t, d); err != nil {
@@ -40,7 +40,7 @@ func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Ten
 	}
 	p.Tenant, p.Deployment = t, d
 	if d != nil && d.Over() {
-		p.memory.forget(d.OrganizationID)
+		p.deployments.forget(d.OrganizationID)
 		p.waiters.wake(d.OrganizationID)
 		if p.Ended != nil {
 			p.Ended(*d)
@@ -228,7 +228,7 @@ func (p *pass) changeSubnet(ctx context.Context, cause error) error {
 		return berth.Errorf(berth.CodeInternal, "list the host's networks: %w", err)
 	}
 	clashed := []netip.Prefix{p.Tenant.Subnet}
-	p.memory.update(p.Deployment, func(r *remembered) {
+	p.deployments.update(p.Deployment, func(r *deploymentProgress) {
 		r.clashed = append(slices.Clip(r.clashed), p.Tenant.Subnet)
 		clashed = r.clashed
 	})

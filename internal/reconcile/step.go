@@ -23,7 +23,7 @@ func (p *pass) do(ctx context.Context, s plan.Step) error {
 		if err != nil {
 			done.Error = err.Error()
 		}
-		p.memory.update(p.Deployment, func(r *remembered) { r.steps = berth.AddStep(r.steps, done) })
+		p.deployments.update(p.Deployment, func(r *deploymentProgress) { r.steps = berth.AddStep(r.steps, done) })
 	}
 	return err
 }
@@ -109,7 +109,7 @@ func (p *pass) resolve(ctx context.Context) error {
 			return err
 		}
 	}
-	p.memory.update(p.Deployment, func(r *remembered) { r.available = true })
+	p.deployments.update(p.Deployment, func(r *deploymentProgress) { r.available = true })
 	if spec.ImageDigest == p.Tenant.Spec.ImageDigest && maps.Equal(pins, p.Tenant.Spec.Images) {
 		return nil
 	}
@@ -181,7 +181,7 @@ func (p *pass) route(ctx context.Context, s plan.Step) error {
 	moved, err := p.routes.put(r)
 	p.moved = moved
 	if s.Arrives {
-		p.memory.update(p.Deployment, func(r *remembered) {
+		p.deployments.update(p.Deployment, func(r *deploymentProgress) {
 			if r.arrived.IsZero() {
 				r.arrived = time.Now()
 			}
@@ -258,7 +258,7 @@ func (p *pass) halt(ctx context.Context, stack berth.Stack) error {
 			// What crashed until now is told, but is none of the restart's.
 			p.histories.ofInstances(p.Tenant.OrganizationID, seen, func(berth.Instance) bool { return false })
 			p.histories.forgetCrashes(p.Tenant.OrganizationID)
-			p.memory.update(p.Deployment, func(r *remembered) { r.restarted = true })
+			p.deployments.update(p.Deployment, func(r *deploymentProgress) { r.restarted = true })
 		}
 		return err
 	})
@@ -300,14 +300,14 @@ func (p *pass) apply(ctx context.Context, stack berth.Stack, again bool) error {
 	if err != nil {
 		return err
 	}
-	p.memory.impatient(p.Deployment)
-	p.memory.update(p.Deployment, func(r *remembered) { r.restarted = stack.Run })
+	p.deployments.impatient(p.Deployment)
+	p.deployments.update(p.Deployment, func(r *deploymentProgress) { r.restarted = stack.Run })
 	return p.render()
 }
 
 // progress tells who asks how far the deployment has come.
 func (p *pass) progress(step string) {
-	p.memory.update(p.Deployment, func(r *remembered) { r.progress = berth.Progress{Step: step} })
+	p.deployments.update(p.Deployment, func(r *deploymentProgress) { r.progress = berth.Progress{Step: step} })
 }
 
 // render keeps the tenant's compose file up to date.
@@ -339,7 +339,7 @@ func (p *pass) adopt(ctx context.Context) error {
 		return err
 	}
 	p.Adopted = true
-	p.memory.update(p.Deployment, func(r *remembered) { r.adopted = true })
+	p.deployments.update(p.Deployment, func(r *deploymentProgress) { r.adopted = true })
 	return p.observe(ctx)
 }
 
@@ -363,7 +363,7 @@ const (
 // all are well or the round is over; a tenant in which nothing changed is asked
 // once. It ends early when the tenant is rung.
 func (p *pass) probe() {
-	p.memory.impatient(p.Deployment) // after a crash nothing may need to be applied
+	p.deployments.impatient(p.Deployment) // after a crash nothing may need to be applied
 	p.progress("health check")
 	round, cancel := context.WithTimeout(p.soft, p.ProbeRound)
 	defer cancel()
@@ -401,7 +401,7 @@ func (p *pass) askAll() (worst *berth.Probe) {
 func (p *pass) note(pr *berth.Probe) {
 	well := pr != nil && pr.Status == berth.ProbeHealthy
 	p.Probe = pr
-	p.memory.update(p.Deployment, func(r *remembered) {
+	p.deployments.update(p.Deployment, func(r *deploymentProgress) {
 		switch {
 		case well && r.well.IsZero():
 			r.well, r.wasWell, r.relapses = time.Now(), true, 0
@@ -418,7 +418,7 @@ func (p *pass) note(pr *berth.Probe) {
 func (p *pass) ask(c berth.Instance) berth.Probe {
 	check := p.blueprint.Defaults().Health
 	if d := p.Deployment; d != nil { // which ends at its deadline, whoever hangs
-		left := p.Loop.Patience - p.memory.recall(d).waited(p.Loop.Observe)
+		left := p.Loop.Patience - p.deployments.recall(d).waited(p.Loop.Observe)
 		check.Timeout = min(check.Timeout, max(left, time.Second))
 	}
 	pr, ok := check.Ask(c, time.Now(), func(addr netip.AddrPort) berth.Probe { return p.Prober.Probe(p.soft, addr, check) })

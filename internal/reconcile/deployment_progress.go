@@ -9,14 +9,14 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// memory is what the loop remembers of deployments under way. After a crash
+// deployments is what the loop remembers of deployments under way. After a crash
 // it is empty: a restart is then done once more, and patience begins anew.
-type memory struct {
+type deployments struct {
 	mu    sync.Mutex
-	byOrg map[string]remembered // the tenant's latest deployment
+	byOrg map[string]deploymentProgress // the tenant's latest deployment
 }
 
-type remembered struct {
+type deploymentProgress struct {
 	deployment string // id
 	adopted    bool
 	restarted  bool
@@ -35,41 +35,41 @@ type remembered struct {
 	steps      []berth.DeploymentStep // with those that are recorded
 }
 
-func (m *memory) recall(d *berth.Deployment) remembered {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.get(d)
+func (s *deployments) recall(d *berth.Deployment) deploymentProgress {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.get(d)
 }
 
-func (m *memory) get(d *berth.Deployment) remembered {
-	r := m.byOrg[d.OrganizationID]
+func (s *deployments) get(d *berth.Deployment) deploymentProgress {
+	r := s.byOrg[d.OrganizationID]
 	if r.deployment != d.ID {
-		r = remembered{deployment: d.ID, steps: slices.Clone(d.Steps)}
+		r = deploymentProgress{deployment: d.ID, steps: slices.Clone(d.Steps)}
 	}
 	return r
 }
 
 // update changes what is remembered of a deployment; nil means there is none.
-func (m *memory) update(d *berth.Deployment, f func(*remembered)) {
+func (s *deployments) update(d *berth.Deployment, f func(*deploymentProgress)) {
 	if d == nil {
 		return
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r := m.get(d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.get(d)
 	f(&r)
-	m.byOrg[d.OrganizationID] = r
+	s.byOrg[d.OrganizationID] = r
 }
 
 // steps are those that a deployment has taken.
-func (m *memory) steps(d *berth.Deployment) []berth.DeploymentStep {
-	return slices.Clone(m.recall(d).steps)
+func (s *deployments) steps(d *berth.Deployment) []berth.DeploymentStep {
+	return slices.Clone(s.recall(d).steps)
 }
 
 // impatient begins to count how long a deployment takes, if that was not begun
 // before.
-func (m *memory) impatient(d *berth.Deployment) {
-	m.update(d, func(r *remembered) {
+func (s *deployments) impatient(d *berth.Deployment) {
+	s.update(d, func(r *deploymentProgress) {
 		if r.since.IsZero() {
 			r.since = time.Now()
 		}
@@ -79,8 +79,8 @@ func (m *memory) impatient(d *berth.Deployment) {
 // gotOn takes the time since a pull last got on, or began, from what counts
 // against patience: a large image is none of the deployment's fault. For one image
 // that is most, however often its pull is begun anew.
-func (m *memory) gotOn(d *berth.Deployment, most time.Duration) {
-	m.update(d, func(r *remembered) {
+func (s *deployments) gotOn(d *berth.Deployment, most time.Duration) {
+	s.update(d, func(r *deploymentProgress) {
 		if now := time.Now(); !r.since.IsZero() {
 			took := min(now.Sub(later(r.gotOnAt, r.since)), most-r.excused)
 			r.since, r.excused = r.since.Add(took), r.excused+took
@@ -90,8 +90,8 @@ func (m *memory) gotOn(d *berth.Deployment, most time.Duration) {
 }
 
 // pause stops to count until impatient is called again.
-func (m *memory) pause(d *berth.Deployment) {
-	m.update(d, func(r *remembered) {
+func (s *deployments) pause(d *berth.Deployment) {
+	s.update(d, func(r *deploymentProgress) {
 		if !r.since.IsZero() {
 			r.spent, r.since, r.excused = r.spent+time.Since(r.since), time.Time{}, 0
 		}
@@ -100,7 +100,7 @@ func (m *memory) pause(d *berth.Deployment) {
 
 // waited is how long a deployment has taken, without the time for which what it
 // made is observed.
-func (r remembered) waited(observe time.Duration) time.Duration {
+func (r deploymentProgress) waited(observe time.Duration) time.Duration {
 	if r.since.IsZero() {
 		return r.spent
 	}
@@ -111,10 +111,10 @@ func (r remembered) waited(observe time.Duration) time.Duration {
 	return waited
 }
 
-func (m *memory) progress(deploymentID string) (berth.Progress, bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, r := range m.byOrg { // few: only tenants with a deployment under way
+func (s *deployments) progress(deploymentID string) (berth.Progress, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.byOrg { // few: only tenants with a deployment under way
 		if r.deployment == deploymentID {
 			return r.progress, r.progress.Step != ""
 		}
@@ -124,38 +124,38 @@ func (m *memory) progress(deploymentID string) (berth.Progress, bool) {
 
 // drop forgets the deployment that is remembered of a tenant unless it is the
 // one with this id. was tells which it was, "" if there was none.
-func (m *memory) drop(organizationID, unless string) (was string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r := m.byOrg[organizationID]; r.deployment != unless {
-		delete(m.byOrg, organizationID)
+func (s *deployments) drop(organizationID, unless string) (was string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.byOrg[organizationID]; r.deployment != unless {
+		delete(s.byOrg, organizationID)
 		return r.deployment
 	}
 	return ""
 }
 
-// deployments are the ids of those that are remembered, by organization.
-func (m *memory) deployments() map[string]string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	ids := make(map[string]string, len(m.byOrg))
-	for org, r := range m.byOrg {
+// ids are the ids of those that are remembered, by organization.
+func (s *deployments) ids() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make(map[string]string, len(s.byOrg))
+	for org, r := range s.byOrg {
 		ids[org] = r.deployment
 	}
 	return ids
 }
 
-func (m *memory) forget(organizationID string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.byOrg, organizationID)
+func (s *deployments) forget(organizationID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byOrg, organizationID)
 }
 
 // pullError is why the last attempt to pull failed that was not cut off, nil if
 // none did.
-func (m *memory) pullError(d *berth.Deployment) error {
+func (s *deployments) pullError(d *berth.Deployment) error {
 	if d == nil {
 		return nil
 	}
-	return m.recall(d).pullError
+	return s.recall(d).pullError
 }

@@ -66,7 +66,7 @@ type ordersElsewhere struct{ open, takenBack map[string]string }
 // each that ended there.
 func (l *Loop) pollOnce(ctx context.Context, last ordersElsewhere) (ordersElsewhere, error) {
 	now := ordersElsewhere{map[string]string{}, map[string]string{}}
-	atWork := l.memory.deployments() // before the look: what begins after it is in neither
+	atWork := l.deployments.ids() // before the look: what begins after it is in neither
 	err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
 		for _, engine := range l.engines() {
 			open, err := tx.OpenDeployments(ctx, engine)
@@ -87,7 +87,7 @@ func (l *Loop) pollOnce(ctx context.Context, last ordersElsewhere) (ordersElsewh
 			l.Enqueue(org)
 		}
 	}
-	still := l.memory.deployments() // without those that this loop ended
+	still := l.deployments.ids() // without those that this loop ended
 	for org, id := range atWork {
 		if now.open[org] != "" || still[org] != id {
 			continue
