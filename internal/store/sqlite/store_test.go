@@ -1,7 +1,9 @@
 package sqlite_test
 
 import (
+	"maps"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -13,8 +15,38 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// One run of the suite has all statements prepared, which are then planned:
+// each test begins with a copy of one database whose schema is up to date.
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) store.Store { return open(t, filepath.Join(t.TempDir(), "berth.db")) })
+	template := filepath.Join(t.TempDir(), "berth.db")
+	if err := mustOpen(t, template).Close(); err != nil {
+		t.Fatal(err)
+	}
+	statements := &seen{queries: map[string]bool{}}
+	if !t.Run("Suite", func(t *testing.T) {
+		storetest.Run(t, func(t *testing.T) store.Store {
+			s := open(t, freshCopy(t, template))
+			t.Cleanup(func() { statements.add(s.Statements()) })
+			return s
+		})
+	}) {
+		return
+	}
+	t.Run("every statement finds its rows by an index", func(t *testing.T) {
+		planned(t, open(t, freshCopy(t, template)), statements.queries)
+	})
+}
+
+// seen are statements that stores prepared.
+type seen struct {
+	mu      sync.Mutex
+	queries map[string]bool
+}
+
+func (s *seen) add(queries map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.Copy(s.queries, queries)
 }
 
 // open opens a database that the test's cleanup closes.
