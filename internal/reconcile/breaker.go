@@ -25,10 +25,13 @@ func (e *breaker) get() (berth.EngineInfo, bool) {
 	return e.info, e.up
 }
 
-func (e *breaker) set(info berth.EngineInfo) {
+// set closes the breaker. It reports whether it was open before.
+func (e *breaker) set(info berth.EngineInfo) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	was := e.up
 	e.info, e.up = info, true
+	return !was
 }
 
 // trip opens the breaker. It reports whether it was closed before.
@@ -63,8 +66,20 @@ func (l *Loop) pingEngine(ctx context.Context) bool {
 		}
 		return false
 	}
-	l.breaker.set(info)
+	if l.breaker.set(info) {
+		l.warn(info)
+	}
 	return true
+}
+
+// warn tells of what an engine lacks, such as limits that it does not enforce:
+// tenants are run on it all the same.
+func (l *Loop) warn(info berth.EngineInfo) {
+	for _, f := range info.Findings {
+		if !f.OK {
+			l.Log.Warn("engine needs mending", "check", f.Check, "detail", f.Detail, "hint", f.Hint)
+		}
+	}
 }
 
 // verifyEngine is called when the engine failed for one tenant. If it answers

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -53,6 +54,7 @@ type world struct {
 	left     func()                         // told of who left the fleet
 	answered atomic.Pointer[func()]         // called after each healthy answer to a probe
 	stop     func()
+	log      io.Writer // nil: nobody reads it
 
 	publicHost string // of tenants' URLs
 }
@@ -94,13 +96,20 @@ func (w *world) must(err error) {
 	}
 }
 
+func (w *world) logger() *slog.Logger {
+	if w.log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(w.log, nil))
+}
+
 // wire makes a new loop and new use cases on what lasts: engine and database.
 func (w *world) wire() {
 	w.config.HostNetworks = func() ([]netip.Prefix, error) { return nil, nil }
 	w.edge.reset()
 	w.loop = reconcile.New(w.config, reconcile.Parts{
 		Store: w.turns, Engine: w.engine, Edge: w.edge, Prober: prober{w.engine, w},
-		Files: noFiles{}, Secrets: w.box, Vitals: w.vitals, Left: w.left, Log: slog.New(slog.DiscardHandler),
+		Files: noFiles{}, Secrets: w.box, Vitals: w.vitals, Left: w.left, Log: w.logger(),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (reconcile.Blueprint, error) { return blueprint.New(v) }),
 	})
 	w.service = w.serviceOf(w.loop)

@@ -78,7 +78,7 @@ func (s *site) remove(org string) {
 	if !s.process.Running() {
 		s.start()
 	}
-	_, err := s.api.Deprovision(s.Ctx, org, "delete", patient())
+	_, err := s.api.Deprovision(s.Ctx, org, "delete", client.Call{Wait: 3 * time.Minute})
 	if err != nil && !strings.Contains(err.Error(), "not found") {
 		s.Error(err)
 	}

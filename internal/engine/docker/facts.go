@@ -19,6 +19,8 @@ type facts struct {
 	info    berth.EngineInfo
 	machine string // the architecture, as the Engine calls it
 	hasInit bool   // it has a program to reap orphans with
+
+	groupless bool // it has no cgroups: it limits nothing, and changes no limit of what runs
 }
 
 // Info returns what identifies the Engine. It is asked once, and again after
@@ -45,7 +47,7 @@ func (e *Engine) facts(ctx context.Context) (*facts, error) {
 		}
 		i := got.Info
 		f.info = berth.EngineInfo{ID: i.ID, Name: "docker", Version: i.ServerVersion, Cores: i.NCPU}
-		f.machine = i.Architecture
+		f.machine, f.groupless = i.Architecture, i.CgroupDriver == noGroups
 		// "N/A" is what the Engine says when the program is not there.
 		f.hasInit = i.InitBinary != "" && i.InitCommit.ID != "N/A"
 		asked = i

@@ -13,6 +13,10 @@ import (
 // leastAPI is that of Engine 20.10, the oldest that the suite ran on.
 const leastAPI = "1.41"
 
+// noGroups is the cgroup driver of an Engine that has none: a rootless one that
+// gets no cgroups of version 2.
+const noGroups = "none"
+
 // findings are what an operator should know of this Engine; docs/engines.md has
 // what each version says. api is the version that both sides speak.
 func findings(i system.Info, api string) []berth.EngineFinding {

@@ -58,6 +58,10 @@ func (a *application) update(ctx context.Context, spec instance, want container.
 		_, err := a.api.ContainerUpdate(ctx, a.ids[spec.Name], client.ContainerUpdateOptions{Resources: &want, RestartPolicy: &container.RestartPolicy{Name: policy}})
 		return err
 	})
+	if berth.Is(err, berth.CodeEngineRefused) && a.facts.groupless {
+		return berth.Errorf(berth.CodeEngineRefused, "This Engine has no cgroups, and so no limits to change: %w", err).
+			WithHint("what berth doctor says of cgroups mends it; until then no tenant is held to its limits").WithOp(s.op, s.tenant)
+	}
 	if berth.Is(err, berth.CodeEngineRefused) {
 		return berth.Errorf(berth.CodeEngineRefused, "The limits of service %s can't be changed: %w", spec.Service.Name, err).
 			WithHint("the kernel takes no memory limit below what is in use: choose a higher one, or restart the tenant first").WithOp(s.op, s.tenant)

@@ -60,6 +60,7 @@ type machine struct {
 	cores      int
 	unrouted   bool
 	down       bool
+	findings   []berth.EngineFinding
 	own        *controllers // nil for an engine that does as it is told
 	faults     Faults
 	last       int // number of the latest id
@@ -146,6 +147,13 @@ func (f *Fake) SetRouted(routed bool) {
 	f.unrouted = !routed
 }
 
+// SetFindings tells what an operator should know of the engine.
+func (f *Fake) SetFindings(findings ...berth.EngineFinding) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.findings = findings
+}
+
 // SetDown stops the engine, so that every call fails, or starts it again.
 // Containers go on.
 func (f *Fake) SetDown(down bool) {
@@ -219,7 +227,7 @@ func (f *Fake) nextID(kind string) string {
 // Info identifies the engine.
 func (f *Fake) Info(ctx context.Context) (info berth.EngineInfo, err error) {
 	err = f.step(ctx, Step{Op: "info", Read: true}, func() error {
-		info = berth.EngineInfo{ID: f.id, Name: "fake", Version: "1", Cores: f.cores, Routed: !f.unrouted}
+		info = berth.EngineInfo{ID: f.id, Name: "fake", Version: "1", Cores: f.cores, Routed: !f.unrouted, Findings: f.findings}
 		return nil
 	})
 	return info, err
