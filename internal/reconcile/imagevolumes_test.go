@@ -69,6 +69,20 @@ func TestWhatAnImageKeepsIsKeptOrGoesWithTheTenantAsOrdered(t *testing.T) {
 	}
 }
 
+func TestWhatAnImageKeptIsInUseOnceItsTenantIsProvisionedAgain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		volume := keepingImages(w)
+		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep))
+		kept, _ := w.recordOf(volume)
+		w.completed(w.provision(1, "app:1", true))
+		v, ok := w.recordOf(volume)
+		if !ok || !v.KeptAt.IsZero() || kept.KeptAt.IsZero() || !v.CreatedAt.Equal(kept.CreatedAt) {
+			t.Errorf("kept: %+v; in use: %+v, %t", kept, v, ok)
+		}
+	})
+}
+
 func TestATenantIsNotStartedOnAnEmptyVolumeOfItsImage(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/action"
@@ -213,6 +214,16 @@ func (s *Service) recordVolumes(ctx context.Context, tx store.Tx, organizationID
 		if old, ok := known[v.Name]; ok {
 			v.CreatedAt, v.EngineID = old.CreatedAt, old.EngineID
 		}
+		delete(known, v.Name)
+		if err := tx.PutVolume(ctx, v); err != nil {
+			return err
+		}
+	}
+	for _, v := range known { // what images declare no blueprint names: it is found again by whoever runs one
+		if _, ofImage := berth.ImageVolumeTarget(v.Name); !ofImage || v.KeptAt.IsZero() {
+			continue
+		}
+		v.KeptAt = time.Time{}
 		if err := tx.PutVolume(ctx, v); err != nil {
 			return err
 		}
