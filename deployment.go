@@ -47,6 +47,8 @@ type Deployment struct {
 	New      Spec  // ImageDigest is what really ran, once that was seen
 	Want     Want  // what the tenant is to be afterwards
 
+	// PreviousName is what the tenant was called; "" where nobody wrote it down.
+	PreviousName string
 	// PreviousWant is what the tenant was to be before, so that a failed
 	// deployment can leave it as it was. Empty for the first.
 	PreviousWant Want
@@ -95,6 +97,34 @@ func (d Deployment) Reverts() bool {
 		return false
 	}
 }
+
+// TakeBack gives a tenant back what it was before d, as far as d changed what the
+// tenant runs and is called.
+func (d Deployment) TakeBack(t *Tenant) {
+	if d.Previous == nil {
+		return
+	}
+	if !d.Reverts() {
+		t.Spec.Release = d.Previous.Release // what runs once does not run again
+		return
+	}
+	t.Spec = *d.Previous
+	if d.PreviousName != "" {
+		t.Name = d.PreviousName
+	}
+}
+
+// Cancelled reports whether somebody took d back before it was over.
+func (d Deployment) Cancelled() bool {
+	return d.Status == DeploymentSuperseded && strings.HasPrefix(d.Error, cancelledBy)
+}
+
+// Cancel ends d, which somebody takes back.
+func (d *Deployment) Cancel(by string, now time.Time) {
+	d.Status, d.Error, d.CompletedAt, d.CanRollback = DeploymentSuperseded, cancelledBy+by, now, false
+}
+
+const cancelledBy = "cancelled by "
 
 // EnvironmentChanged names the variables that d set, changed or removed,
 // sorted.

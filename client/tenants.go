@@ -209,6 +209,14 @@ func (c *Client) Cancel(ctx context.Context, org string, call Call) (out Cancell
 	return out, err
 }
 
+// CancelDeployment is Cancel for one order: it takes back no other that may be
+// under way by the time it arrives.
+func (c *Client) CancelDeployment(ctx context.Context, org, deploymentID string, call Call) (out Cancelled, err error) {
+	body := map[string]string{"deploymentId": deploymentID}
+	_, err = c.do(ctx, request{method: http.MethodPost, path: tenantPath(org, "cancel"), key: call.IdempotencyKey, in: body}, &out)
+	return out, err
+}
+
 // Adopt takes a tenant back whose containers compose made of the rendered file,
 // and starts it.
 func (c *Client) Adopt(ctx context.Context, org string, call Call) (Changed, error) {

@@ -9,6 +9,10 @@ import (
 	"github.com/unite-hub/berth"
 )
 
+type cancelBody struct {
+	DeploymentID string `json:"deploymentId,omitempty" doc:"the order that is meant; whichever is under way if left out"`
+}
+
 type cancelInput struct {
 	Target
 	RawInput
@@ -25,12 +29,13 @@ func (s *server) cancelRoute() {
 	op := s.takes(huma.Operation{
 		Method: http.MethodPost, Path: tenantPath + "/cancel", OperationID: "cancel", Tags: []string{"tenants"},
 		Summary: "Take back the order that is under way; the tenant goes back to what it was", MaxBodyBytes: maxBody + 1,
-	}, emptyBody{})
+	}, cancelBody{})
 	secured(s, op, func(ctx context.Context, actor berth.Actor, in *cancelInput) (*body[cancelledWire], error) {
-		if err := decode(in.RawBody, &emptyBody{}); err != nil {
+		var b cancelBody
+		if err := decode(in.RawBody, &b); err != nil {
 			return nil, err
 		}
-		out, err := s.Service.Cancel(ctx, actor, in.Ref)
+		out, err := s.Service.Cancel(ctx, actor, in.Ref, b.DeploymentID)
 		if err != nil {
 			return nil, err
 		}

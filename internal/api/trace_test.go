@@ -4,12 +4,14 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
 type traces map[string]string
 
 func (t traces) Link(deploymentID, traceparent string) { t[deploymentID] = traceparent }
+func (t traces) Record(d berth.Deployment)             { t[d.ID] = d.Error }
 
 func TestTheCallersTraceGoesWithTheOrder(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,12 +16,21 @@ func (a *app) cancelCommand() *cobra.Command {
 		Short: "Take back the order that is under way; the tenant goes back to what it was",
 		Args:  cobra.ExactArgs(1),
 	}
+	var deployment string
+	cmd.Flags().StringVar(&deployment, "deployment", "", "the order that is meant; nothing is cancelled if it is over (default whichever is under way)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()
 		if err != nil {
 			return err
 		}
-		out, err := c.Cancel(cmd.Context(), args[0], client.Call{IdempotencyKey: berth.NewID()})
+		call := client.Call{IdempotencyKey: berth.NewID()}
+		cancel := c.Cancel
+		if deployment != "" {
+			cancel = func(ctx context.Context, org string, call client.Call) (client.Cancelled, error) {
+				return c.CancelDeployment(ctx, org, deployment, call)
+			}
+		}
+		out, err := cancel(cmd.Context(), args[0], call)
 		if err != nil {
 			return err
 		}

@@ -132,7 +132,7 @@ func TestAnOrderThatOutlastsTheWaitIsNotWaitedForTwice(t *testing.T) {
 		t.Fatalf("exit %d, want 6: %s", code, &r.stderr)
 	}
 	wantOneOrder(t, api.orders, "wait=0", "wait=0")
-	if !strings.HasSuffix(r.stderr.String(), "still under way; follow it with: berth deployments acme; take it back with: berth cancel acme\n") {
+	if !strings.HasSuffix(r.stderr.String(), "still under way; follow it with: berth deployments acme; take it back with: berth cancel acme --deployment d1\n") {
 		t.Errorf("stderr %q", &r.stderr)
 	}
 }
@@ -152,7 +152,7 @@ func TestCtrlCEndsTheWaitAndSaysThatTheOrderStands(t *testing.T) {
 	api := &slow{polls: 1 << 20, pending: pulling, onPoll: interrupt}
 	r := run{t: t, ctx: ctx, terminal: true}
 	code := r.berth(api, "deploy", "acme")
-	if want := "the order stands; follow it with: berth deployments acme; take it back with: berth cancel acme\n"; code != 1 || !strings.HasSuffix(r.stderr.String(), want) {
+	if want := "the order stands; follow it with: berth deployments acme; take it back with: berth cancel acme --deployment d1\n"; code != 1 || !strings.HasSuffix(r.stderr.String(), want) {
 		t.Errorf("exit %d, stderr %q; want 1, %q", code, &r.stderr, want)
 	}
 	wantOneOrder(t, api.orders, "wait=0")

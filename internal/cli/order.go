@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +67,11 @@ func (a *app) order(ctx context.Context, do func(context.Context, *client.Client
 
 // waysOn is what can be done about an order that is under way.
 func waysOn(out outcome) string {
-	return fmt.Sprintf("follow it with: berth deployments %[1]s; take it back with: berth %[2]s %[1]s", out.org, cmp.Or(out.undo, "cancel"))
+	undo := out.undo + " " + out.org
+	if out.undo == "" { // by its id: it may be over by then, and another one under way
+		undo = "cancel " + out.org + " --deployment " + out.deployment
+	}
+	return "follow it with: berth deployments " + out.org + "; take it back with: berth " + undo
 }
 
 // await sends the order until the answer tells how it ended, or the wait is over.

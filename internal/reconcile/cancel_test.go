@@ -14,7 +14,7 @@ import (
 // cancelled takes an order back and waits until the tenant is as it was.
 func (w *world) cancelled(n int) tenancy.Cancelled {
 	w.t.Helper()
-	out, err := w.service.Cancel(ctx, w.actor, orgID(n))
+	out, err := w.service.Cancel(ctx, w.actor, orgID(n), "")
 	w.must(err)
 	return out
 }
@@ -56,7 +56,7 @@ func TestACancelledDeploymentLeavesWhatServedAsItWas(t *testing.T) {
 		if kinds := w.events(1); len(kinds) != 0 {
 			t.Errorf("told as %v", kinds)
 		}
-		if _, err := w.service.Cancel(ctx, w.actor, orgID(1)); !berth.Is(err, berth.CodeNothingUnderWay) {
+		if _, err := w.service.Cancel(ctx, w.actor, orgID(1), ""); !berth.Is(err, berth.CodeNothingUnderWay) {
 			t.Errorf("nothing is under way: %v", err)
 		}
 		if _, err := w.service.Rollback(ctx, w.actor, tenancy.Call{}, orgID(1), r.Deployment.ID); err == nil {
@@ -139,6 +139,47 @@ func TestAStopAndAStartCanBeCancelled(t *testing.T) {
 	})
 }
 
+// However a change of the settings ends before it is done, all of it goes back.
+func TestAConfigureThatIsTakenBackGoesBackInName(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(w *world) error{
+		"cancelled": func(w *world) error { w.cancelled(1); return nil },
+		"replaced": func(w *world) error {
+			_, err := w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1))
+			return err
+		},
+		"failed": func(w *world) error { return nil },
+	} {
+		inBubble(t, func(w *world) {
+			w.run()
+			w.completed(w.provision(1, "app:1", true))
+			before := w.tenant(1)
+			w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+				if s.Read {
+					return nil
+				}
+				return berth.Errorf(berth.CodeEngineRefused, "no")
+			})
+			other, disk, value := "Other", before.Spec.Limits.DiskMB+1024, "v"
+			if name != "failed" {
+				w.engine.SetDown(true)
+			}
+			r, err := w.service.Configure(ctx, w.actor, tenancy.Call{}, orgID(1), tenancy.Configure{Name: &other, DiskMB: &disk, Environment: map[string]*string{"A": &value}})
+			w.must(err)
+			if w.tenant(1).Name != other {
+				t.Fatalf("%s: it is called %q", name, w.tenant(1).Name)
+			}
+			w.must(end(w))
+			w.done(r, nil)
+			w.engine.SetFaults(nil)
+			w.engine.SetDown(false)
+			if after := w.tenant(1); after.Name != before.Name || after.Spec.Limits != before.Spec.Limits || len(after.Spec.Environment) != 0 {
+				t.Errorf("%s: it is %q with %+v and %v", name, after.Name, after.Spec.Limits, after.Spec.Environment)
+			}
+		})
+	}
+}
+
 func TestADeprovisionCanBeCancelledUntilItsRemovalBegins(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
@@ -166,7 +207,7 @@ func TestADeprovisionCanBeCancelledUntilItsRemovalBegins(t *testing.T) {
 		r, err := w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep)
 		w.must(err)
 		<-time.After(time.Second)
-		if _, err := w.service.Cancel(ctx, w.actor, orgID(1)); !berth.Is(err, berth.CodeDeprovisioning) {
+		if _, err := w.service.Cancel(ctx, w.actor, orgID(1), ""); !berth.Is(err, berth.CodeDeprovisioning) {
 			t.Errorf("its removal has begun: %v", err)
 		}
 		w.engine.SetFaults(nil)

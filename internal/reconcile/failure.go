@@ -95,7 +95,8 @@ func (p *pass) fail(ctx context.Context, cause string) error {
 		}
 		t.Cause = cause
 		if d.Reverts() {
-			t.Spec, t.Want = *d.Previous, d.PreviousWant
+			d.TakeBack(t)
+			t.Want = d.PreviousWant
 			t.Generation++
 			t.Health = berth.HealthUnknown
 			return nil

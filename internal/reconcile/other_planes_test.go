@@ -127,7 +127,7 @@ func TestAnOrderTakenBackElsewhereIsHeardOfThoughItsRingIsLost(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*world, *tenancy.Service) error{
 		"cancelled": func(w *world, s *tenancy.Service) error {
-			_, err := s.Cancel(ctx, w.actor, orgID(1))
+			_, err := s.Cancel(ctx, w.actor, orgID(1), "")
 			return err
 		},
 		"replaced": func(w *world, s *tenancy.Service) error {

@@ -111,12 +111,12 @@ func TestWhatOneMayNotOrderOneMayNotCancel(t *testing.T) {
 		admin := berth.Actor{ID: "a", Role: berth.RoleAdmin, OrganizationID: org(1)}
 		if scope != 0 {
 			order(berth.SelfService &^ scope)
-			if _, err := service.Cancel(t.Context(), admin, org(1)); !berth.Is(err, berth.CodeSelfServiceDenied) {
+			if _, err := service.Cancel(t.Context(), admin, org(1), ""); !berth.Is(err, berth.CodeSelfServiceDenied) {
 				t.Errorf("%s, which its people may not order, cancelled by its admin: %v", typ, err)
 			}
 		}
 		order(berth.ScopeDeploy | scope)
-		if _, err := service.Cancel(t.Context(), admin, org(1)); err != nil && !berth.Is(err, berth.CodeNothingUnderWay) {
+		if _, err := service.Cancel(t.Context(), admin, org(1), ""); err != nil && !berth.Is(err, berth.CodeNothingUnderWay) {
 			t.Errorf("%s: %v", typ, err)
 		}
 	}

@@ -22,7 +22,9 @@ type Cancelled struct {
 // Cancel takes the order back that is under way. The tenant goes back to what it
 // was before, the same way as after a deployment that failed. Who may deploy may
 // cancel what they may order: an operator's stop or limits are not theirs to take back.
-func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Cancelled, error) {
+// With a deployment's id it is that one or none: a cancel may come late, when another
+// order is under way.
+func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref, deploymentID string) (Cancelled, error) {
 	var out Cancelled
 	err := s.store.InTx(ctx, actor, func(tx store.Tx) error {
 		t, err := find(ctx, tx, actor, action.Cancel, ref)
@@ -31,6 +33,9 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Ca
 		}
 		open, busy, err := tx.OpenDeployment(ctx, t.OrganizationID)
 		if err != nil {
+			return err
+		}
+		if err := meant(ctx, tx, t, open, deploymentID); err != nil {
 			return err
 		}
 		if busy {
@@ -49,7 +54,7 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Ca
 		if who == "" {
 			who = actor.ID
 		}
-		open.Status, open.Error, open.CompletedAt, open.CanRollback = berth.DeploymentSuperseded, "cancelled by "+who, s.now(), false
+		open.Cancel(who, s.now())
 		if err := tx.UpdateDeployment(ctx, open); err != nil {
 			return err
 		}
@@ -64,6 +69,7 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref string) (Ca
 	if err != nil {
 		return Cancelled{}, err
 	}
+	s.ended(&out.Deployment)
 	s.loop.Enqueue(out.Tenant.OrganizationID)
 	return out, nil
 }
@@ -89,6 +95,24 @@ func ordering(d berth.Deployment) action.Action {
 	return action.Deploy
 }
 
+// meant refuses a cancel of another deployment than the one under way; "" means
+// that one.
+func meant(ctx context.Context, tx store.Deployments, t berth.Tenant, open berth.Deployment, id string) error {
+	if id == "" || id == open.ID {
+		return nil
+	}
+	d, err := tx.Deployment(ctx, id)
+	if err != nil && !berth.Is(err, berth.CodeDeploymentNotFound) {
+		return err
+	}
+	if err != nil || d.OrganizationID != t.OrganizationID {
+		return berth.Errorf(berth.CodeDeploymentNotFound, "Deployment not found").WithField("deploymentId").
+			WithHint("choose one from the tenant's deployments; %s was given", berth.Quote(id))
+	}
+	return berth.Errorf(berth.CodeNothingUnderWay, "Deployment %s is not under way any more: it is %s", d.ID, d.Status).
+		WithField("deploymentId").WithHint("nothing was cancelled; the tenant's deployments show what became of it")
+}
+
 // cancellable refuses what can't be taken back.
 func cancellable(open berth.Deployment, busy bool) error {
 	switch {
@@ -108,9 +132,7 @@ func cancellable(open berth.Deployment, busy bool) error {
 // takeBack makes a tenant what it was to be before a deployment. A next
 // generation tells the loop that what was made for it is not wanted any more.
 func takeBack(t *berth.Tenant, open berth.Deployment) {
-	if open.Reverts() {
-		t.Spec = *open.Previous
-	}
+	open.TakeBack(t)
 	t.Want = open.PreviousWant
 	t.Generation++
 	t.Health = berth.HealthUnknown

@@ -38,6 +38,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		return Receipt{}, err
 	}
 	var r Receipt
+	var replaced *berth.Deployment
 	repeated := false // nothing is new: what works on it is not interrupted
 	try := &trial{store: s.store, dry: call.DryRun}
 	if call.DryRun {
@@ -67,7 +68,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 				return err
 			}
 			r, repeated = s.receipt(t, open), true
-			return nil
+			return s.requests.Claim(ctx, tx, call.Request, open.ID) // to be answered so when it is gone
 		}
 		t, down := now.of(t, busy)
 		if err := t.Status.Refusal(o); err != nil {
@@ -79,10 +80,11 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 				return err
 			}
 		}
-		if busy {
-			if err := s.override(ctx, tx, &t, open, o); err != nil {
+		if replaced = nil; busy {
+			if err := s.override(ctx, tx, &t, &open, o); err != nil {
 				return err
 			}
+			replaced = &open
 		}
 		d := s.newDeployment(actor, call, t)
 		if err := what.do(tx, &t, &d); err != nil {
@@ -100,6 +102,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		return s.foretell(ctx, r, try)
 	}
 	s.link(call, r)
+	s.ended(replaced)
 	if !repeated {
 		s.loop.Enqueue(r.Tenant.OrganizationID)
 	}
@@ -124,6 +127,14 @@ func (s *Service) link(call Call, r Receipt) {
 	}
 }
 
+// ended shows a deployment that an order ended to who follows it. The loop shows
+// those that it ends.
+func (s *Service) ended(d *berth.Deployment) {
+	if s.traces != nil && d != nil {
+		s.traces.Record(*d)
+	}
+}
+
 // refresh asks the engine before an order is refused for what a tenant was
 // last seen to be: an instance that died since is not "already running".
 func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, what ordered) (look, error) {
@@ -142,18 +153,16 @@ func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, wh
 }
 
 // override ends a deployment that another order replaces, or refuses the order.
-func (s *Service) override(ctx context.Context, tx store.Deployments, t *berth.Tenant, open berth.Deployment, o berth.Order) error {
+func (s *Service) override(ctx context.Context, tx store.Deployments, t *berth.Tenant, open *berth.Deployment, o berth.Order) error {
 	if !o.Overrides() {
 		return berth.Errorf(berth.CodeDeploymentInProgress, "A deployment (%s) of this tenant is under way", open.Type).
 			WithHint("wait until deployment %s is over, or take it back (berth cancel); stop and deprovision don't wait", open.ID)
 	}
-	if open.Reverts() {
-		t.Spec = *open.Previous
-	}
+	open.TakeBack(t)
 	open.Status = berth.DeploymentSuperseded
 	open.Error = "replaced by an order to " + string(o) + " before it was over"
 	open.CompletedAt = s.now()
-	return tx.UpdateDeployment(ctx, open)
+	return tx.UpdateDeployment(ctx, *open)
 }
 
 func (s *Service) newDeployment(actor berth.Actor, call Call, t berth.Tenant) berth.Deployment {
@@ -164,6 +173,7 @@ func (s *Service) newDeployment(actor berth.Actor, call Call, t berth.Tenant) be
 		OrganizationID: t.OrganizationID,
 		Status:         berth.DeploymentPending,
 		Previous:       &previous,
+		PreviousName:   t.Name,
 		PreviousWant:   t.Want,
 		CanRollback:    true,
 		Volumes:        berth.VolumesKeep,

@@ -85,6 +85,8 @@ type Logs interface {
 type Traces interface {
 	// Link says which span of the caller ordered a deployment. It never blocks.
 	Link(deploymentID, traceparent string)
+	// Record shows a deployment that another order ended. It never blocks.
+	Record(d berth.Deployment)
 }
 
 // Previewer tells what an order would do.

@@ -104,13 +104,16 @@ func (t *Tracer) Record(d berth.Deployment) {
 
 	ctx := propagation.TraceContext{}.Extract(context.WithValue(context.Background(), traceKey{}, traceOf(d.ID)),
 		propagation.MapCarrier{"traceparent": traceparent})
-	end := d.CompletedAt
+	end, outcome := d.CompletedAt, string(d.Status)
+	if d.Cancelled() {
+		outcome = "cancelled"
+	}
 	ctx, root := t.tracer.Start(ctx, nameOf(d.Type), trace.WithTimestamp(d.CreatedAt), trace.WithAttributes(
 		attribute.String("berth.tenant.id", d.OrganizationID),
 		attribute.String("berth.deployment.id", d.ID),
 		attribute.String("berth.deployment.type", string(d.Type)),
 		attribute.Int("berth.deployment.generation", d.Generation),
-		attribute.String("berth.deployment.outcome", string(d.Status)),
+		attribute.String("berth.deployment.outcome", outcome),
 	))
 	if !d.StartedAt.IsZero() {
 		root.AddEvent("taken up", trace.WithTimestamp(d.StartedAt))
@@ -125,10 +128,10 @@ func (t *Tracer) Record(d berth.Deployment) {
 		}
 		span.End(trace.WithTimestamp(s.EndedAt))
 	}
-	switch d.Status {
-	case berth.DeploymentFailed:
+	switch {
+	case d.Status == berth.DeploymentFailed, d.Cancelled():
 		root.SetStatus(codes.Error, d.Error)
-	case berth.DeploymentSuperseded:
+	case d.Status == berth.DeploymentSuperseded:
 		root.SetAttributes(attribute.String("berth.deployment.cause", d.Error))
 	}
 	root.End(trace.WithTimestamp(end))

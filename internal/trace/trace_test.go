@@ -210,11 +210,16 @@ func TestWhoDoesNotSampleGetsNoSpans(t *testing.T) {
 
 func TestOtherOutcomes(t *testing.T) {
 	r := &receiver{}
-	done, superseded, pending := deployment(), deployment(), deployment()
+	done, superseded, pending, cancelled := deployment(), deployment(), deployment(), deployment()
+	cancelled.Type = berth.DeployRollback
+	cancelled.Cancel("ada", cancelled.CreatedAt.Add(time.Second))
 	done.Type, done.Status, done.Error = berth.DeployProvision, berth.DeploymentCompleted, ""
 	superseded.Type, superseded.Status, superseded.Error = berth.DeployScale, berth.DeploymentSuperseded, "replaced by an order to stop"
 	pending.Type, pending.Status = berth.DeployRestart, berth.DeploymentPending
-	export(t, r, nil, done, superseded, pending)
+	export(t, r, nil, done, superseded, pending, cancelled)
+	if s := r.span(t, "rollback"); s.Status.GetCode() != otlp.Status_STATUS_CODE_ERROR || s.Status.GetMessage() != "cancelled by ada" || attributes(s)["berth.deployment.outcome"] != "cancelled" {
+		t.Errorf("%v", s)
+	}
 	if s := r.span(t, "provision"); s.Status.GetCode() != otlp.Status_STATUS_CODE_UNSET || attributes(s)["berth.deployment.outcome"] != "completed" {
 		t.Errorf("%v", s)
 	}

@@ -24,7 +24,7 @@ func TenantColumns(t *berth.Tenant) []any {
 
 // DeploymentColumns are where a deployment's columns go.
 func DeploymentColumns(d *berth.Deployment) []any {
-	return []any{&d.ID, &d.TenantID, &d.OrganizationID, Text(&d.Type), Text(&d.Status), &d.Generation, JSON(&d.Previous, ParseSpecOrNil),
+	return []any{&d.ID, &d.TenantID, &d.OrganizationID, Text(&d.Type), Text(&d.Status), &d.Generation, JSON(&d.Previous, previousOf(d)),
 		JSON(&d.New, ParseSpec), Text(&d.Want), Text(&d.PreviousWant), &d.CanRollback, Text(&d.RollbackOf), Text(&d.Volumes), &d.Adopt, Text(&d.Error),
 		Text(&d.By), Text(&d.Notes), Time(&d.CreatedAt), Time(&d.StartedAt), Time(&d.CompletedAt), JSON(&d.Steps, ParseSteps)}
 }
@@ -154,7 +154,7 @@ func DeploymentValues(e Encoding, d berth.Deployment) ([]any, error) {
 	var previousTag, previous, way any
 	if d.Previous != nil {
 		previousTag = d.Previous.ImageTag
-		if previous, err = e.JSON(NewSpec(*d.Previous)); err != nil {
+		if previous, err = e.JSON(Previous{NewSpec(*d.Previous), d.PreviousName}); err != nil {
 			return nil, err
 		}
 	}

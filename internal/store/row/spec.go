@@ -46,11 +46,24 @@ func ParseSpec(text string) (berth.Spec, error) {
 	}, nil
 }
 
-// ParseSpecOrNil is ParseSpec for a deployment's previous spec. A store does not
-// call it for NULL, which is none.
-func ParseSpecOrNil(text string) (*berth.Spec, error) {
-	s, err := ParseSpec(text)
-	return &s, err
+// Previous is what a tenant was before a deployment, as history keeps it.
+type Previous struct {
+	Spec
+	TenantName string `json:"tenantName,omitempty"`
+}
+
+// previousOf reads the JSON of a Previous into d. A store does not call it for
+// NULL, which is none.
+func previousOf(d *berth.Deployment) func(text string) (*berth.Spec, error) {
+	return func(text string) (*berth.Spec, error) {
+		s, err := ParseSpec(text)
+		if err != nil {
+			return nil, err
+		}
+		p, err := Parse[Previous](text)
+		d.PreviousName = p.TenantName
+		return &s, err
+	}
 }
 
 // Step is a deployment's step as history keeps it.

@@ -36,9 +36,6 @@ func TestASpecIsKeptUnderItsNames(t *testing.T) {
 	if got, err := row.ParseSpec(text); err != nil || !reflect.DeepEqual(got, s) {
 		t.Errorf("read back as %+v, %v; want %+v", got, err, s)
 	}
-	if got, err := row.ParseSpecOrNil(text); err != nil || !reflect.DeepEqual(*got, s) {
-		t.Errorf("read back as %+v, %v; want %+v", got, err, s)
-	}
 }
 
 func TestASpecOfBeforeImagesAndReleasesIsRead(t *testing.T) {
@@ -90,7 +87,6 @@ func TestNamesAreNeverNil(t *testing.T) {
 func TestWhatIsNotItsJSONIsNotRead(t *testing.T) {
 	for name, parse := range map[string]func(string) error{
 		"spec":     func(s string) error { _, err := row.ParseSpec(s); return err },
-		"previous": func(s string) error { _, err := row.ParseSpecOrNil(s); return err },
 		"steps":    func(s string) error { _, err := row.ParseSteps(s); return err },
 		"names":    func(s string) error { _, err := row.ParseNames(s); return err },
 		"counters": func(s string) error { _, err := row.ParseCounters(s); return err },

@@ -19,6 +19,7 @@ var deploymentTests = []test{
 		previous := spec("v0")
 		d := deployment(n)
 		d.Type, d.Previous, d.PreviousWant, d.RollbackOf = berth.DeployRollback, &previous, berth.WantStopped, first.ID
+		d.PreviousName = "as it was called"
 		d.Volumes, d.Notes, d.New = berth.VolumesDelete, "because 🚢 'quoted'", spec("v2")
 		d.Adopt, d.New.Release = true, 7
 		d.Steps = []berth.DeploymentStep{
