@@ -8,16 +8,10 @@ const (
 	StatusProvisioning   Status = "provisioning"   // its first stack is being made
 	StatusRunning        Status = "running"        // its instances run
 	StatusStopped        Status = "stopped"        // its instances exist and do not run, as asked
-	StatusSleeping       Status = "sleeping"       // stopped by Berth, to be woken by a request
+	StatusSleeping       Status = "sleeping"       // stopped by Berth, to be woken by a request; stores and API know it, nothing sets it yet
 	StatusFailed         Status = "failed"         // should run and does not; Cause says why
 	StatusDeprovisioning Status = "deprovisioning" // being removed; ends in a tombstone
 )
-
-// Statuses lists every status in the order of a tenant's life.
-func Statuses() []Status {
-	return []Status{StatusPending, StatusProvisioning, StatusRunning, StatusStopped,
-		StatusSleeping, StatusFailed, StatusDeprovisioning}
-}
 
 // Health is what is known of whether a running tenant answers.
 type Health string
@@ -42,11 +36,6 @@ const (
 	OrderConfigure   Order = "configure"
 	OrderDeprovision Order = "deprovision"
 )
-
-// Orders lists every order.
-func Orders() []Order {
-	return []Order{OrderStart, OrderStop, OrderRestart, OrderScale, OrderDeploy, OrderRollback, OrderConfigure, OrderDeprovision}
-}
 
 // Overrides reports whether o may replace a deployment that is still under
 // way. Stopping and deprovisioning always get through: an operator must never

@@ -97,23 +97,3 @@ type Mark struct {
 
 	Disk Maybe[int64] // of the last period that is stored; PutMarks leaves it out
 }
-
-// RollUp sums periods of one tenant up to one, as AverageUsage does. periods
-// are by start and must not be empty. The stores do it in SQL, and are compared
-// with this by their suite.
-func RollUp(resolution Resolution, periods []Usage) Usage {
-	a := AverageUsage(periods)
-	sum := Usage{
-		OrganizationID: periods[0].OrganizationID, Resolution: resolution, Start: a.From, End: a.To,
-		CPUPercentAvg: a.CPUPercentAvg, CPUPercentMax: a.CPUPercentMax, Throttled: a.Throttled,
-		MemoryAvg: a.MemoryAvg, MemoryMax: a.MemoryMax, OOMKills: a.OOMKills, NetworkRx: a.NetworkRx, NetworkTx: a.NetworkTx,
-		Disk: a.Disk, DiskRead: a.DiskRead, DiskWritten: a.DiskWritten, Requests: a.Requests, Errors: a.Errors, ResponseTime: a.ResponseTime,
-	}
-	for _, p := range periods {
-		if p.MemoryLimit.Known {
-			sum.MemoryLimit = p.MemoryLimit
-		}
-		sum.Samples += p.Samples
-	}
-	return sum
-}

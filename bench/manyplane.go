@@ -100,7 +100,7 @@ func many(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, closeDB()) }()
 	p.db, p.engine = &timedStore{Store: db}, newShards(p.Address)
-	if p.box, err = secret.Create(p.dir); err != nil {
+	if p.box, err = secret.CreateFile(ctx, filepath.Join(p.dir, secret.FileName), secret.InClear()); err != nil {
 		return err
 	}
 	before := liveHeap()

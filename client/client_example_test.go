@@ -18,7 +18,7 @@ import (
 	"github.com/unite-hub/berth/internal/auth"
 	"github.com/unite-hub/berth/internal/blueprint"
 	"github.com/unite-hub/berth/internal/reconcile"
-	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/secret/secrettest"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
 	"github.com/unite-hub/berth/internal/tenancy"
@@ -155,7 +155,7 @@ func exampleBerth() (url, token string, stop func()) {
 	must(err)
 	db, err := sqlite.Open(ctx, sqlite.Options{Path: filepath.Join(dir, "berth.db")})
 	must(err)
-	box, err := secret.Create(dir)
+	box, err := secrettest.Create(dir)
 	must(err)
 	service := tenancy.New(tenancy.Config{
 		FirstPort: 3001, LastPort: 3100, Pool: berth.DefaultPool(), PublicHost: "localhost", Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,

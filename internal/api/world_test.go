@@ -25,6 +25,7 @@ import (
 	"github.com/unite-hub/berth/internal/health"
 	"github.com/unite-hub/berth/internal/reconcile"
 	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/secret/secrettest"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
 	"github.com/unite-hub/berth/internal/tenancy"
@@ -95,7 +96,7 @@ func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 	sick := "sha256:" + strings.Repeat("2", 64)
 	w.engine.SetImage(sick, enginetest.Program{Sick: true})
 	w.engine.Tag("app:sick", sick)
-	box, err := secret.Create(dir)
+	box, err := secrettest.Create(dir)
 	w.box = box
 	w.must(err)
 	w.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(dir, "berth.db")})

@@ -20,14 +20,6 @@ type Part struct {
 	OrEmpty    bool
 }
 
-// Literal returns a Text without references.
-func Literal(s string) Text {
-	if s == "" {
-		return Text{}
-	}
-	return Text{{Literal: s}}
-}
-
 // ParseText reads compose's substitution syntax: $$, $NAME, ${NAME},
 // ${NAME-default}, ${NAME:-default}, ${NAME?message} and ${NAME:?message}. The
 // last two are ${NAME}: that a value is missing is reported when a tenant is

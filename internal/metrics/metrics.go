@@ -82,17 +82,6 @@ func NewCollector(f Fleet) *Collector {
 	return c
 }
 
-// Names returns the name of every metric that a Collector can export.
-func Names() (names []string) {
-	for _, m := range tenantMetrics() {
-		names = append(names, m.name)
-	}
-	for _, m := range hostMetrics() {
-		names = append(names, m.name)
-	}
-	return names
-}
-
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range c.descs {

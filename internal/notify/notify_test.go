@@ -26,6 +26,7 @@ import (
 	"github.com/unite-hub/berth/internal/netguard"
 	"github.com/unite-hub/berth/internal/notify"
 	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/secret/secrettest"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
 )
@@ -48,7 +49,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{T: t, dir: t.TempDir()}
 	var err error
-	w.box, err = secret.Create(w.dir)
+	w.box, err = secrettest.Create(w.dir)
 	w.must(err)
 	w.open()
 	t.Cleanup(func() { w.must(w.store.Close()) })

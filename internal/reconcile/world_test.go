@@ -23,6 +23,7 @@ import (
 	"github.com/unite-hub/berth/internal/health"
 	"github.com/unite-hub/berth/internal/reconcile"
 	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/secret/secrettest"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
 	"github.com/unite-hub/berth/internal/store/storetest"
@@ -80,7 +81,7 @@ func newWorld(t testing.TB, dir string) *world {
 		w.engine.Tag(ref, image.pin)
 	}
 	var err error
-	w.box, err = secret.Create(dir)
+	w.box, err = secrettest.Create(dir)
 	w.must(err)
 	w.store, err = openStore(filepath.Join(dir, "berth.db"))
 	w.must(err)

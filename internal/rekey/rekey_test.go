@@ -17,6 +17,7 @@ import (
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/rekey"
 	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/secret/secrettest"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/sqlite"
 )
@@ -57,9 +58,9 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t, dir: t.TempDir()}
 	var err error
-	w.box, err = secret.Create(w.dir)
+	w.box, err = secrettest.Create(w.dir)
 	w.must(err)
-	w.other, err = secret.Load(w.dir)
+	w.other, err = secrettest.Load(w.dir)
 	w.must(err)
 	w.store, err = sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(w.dir, "berth.db")})
 	w.must(err)
@@ -248,7 +249,7 @@ func TestWhatACrashLeftIsSealedAnewAtTheNextStart(t *testing.T) {
 
 func TestAValueThatDoesNotOpenStaysAndIsReported(t *testing.T) {
 	w := newWorld(t)
-	stranger, err := secret.Create(t.TempDir())
+	stranger, err := secrettest.Create(t.TempDir())
 	w.must(err)
 	w.put(stranger, 0, 1)
 	before := w.all()

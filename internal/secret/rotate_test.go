@@ -16,6 +16,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/secret/secrettest"
 )
 
 var then = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
@@ -46,7 +47,7 @@ func TestARotatedKeyEncryptsAndTheOldOneStillOpens(t *testing.T) {
 	if id, ok := secret.KeyOf(after); !ok || id != made.ID {
 		t.Errorf("sealed under %d, want the new key %d", id, made.ID)
 	}
-	again, err := secret.Load(dir)
+	again, err := secrettest.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestARotatedKeyEncryptsAndTheOldOneStillOpens(t *testing.T) {
 func TestAnotherProcessSealsWithTheNewKeyAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	box := create(t, dir)
-	other, err := secret.Load(dir)
+	other, err := secrettest.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,14 +130,14 @@ func TestAFileOfTheFirstVersionIsReadAndRotated(t *testing.T) {
 	if err := os.WriteFile(path, first, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	old, err := secret.Load(dir)
+	old, err := secrettest.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := seal(t, old, "value", "ad")
 	wantOpen(t, box, c, "value")
 	rotate(t, old)
-	again, err := secret.Load(dir)
+	again, err := secrettest.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +182,7 @@ func TestNothingIsSealedWithKeysWhoseFileIsGoneOrAnothers(t *testing.T) {
 func TestReadsAndWritesGoOnWhileKeysRotate(t *testing.T) {
 	dir := t.TempDir()
 	box := create(t, dir)
-	other, err := secret.Load(dir)
+	other, err := secrettest.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +232,7 @@ func TestWhoComesSecondToRotateIsToldToTryAgain(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	again, err := secret.Load(dir)
+	again, err := secrettest.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +267,7 @@ func TestMain(m *testing.M) {
 // rotateForEver says each key that it made, once Rotate has returned. It
 // retires what is three rotations old.
 func rotateForEver(dir string) error {
-	box, err := secret.Load(dir)
+	box, err := secrettest.Load(dir)
 	if err != nil {
 		return err
 	}
@@ -332,7 +333,7 @@ func TestAKillAtAnyMomentOfARotationLosesNoKey(t *testing.T) {
 		if errs.Len() > 0 {
 			t.Fatalf("rotating: %s", errs.String())
 		}
-		again, err := secret.Load(dir)
+		again, err := secrettest.Load(dir)
 		if err != nil {
 			t.Fatalf("after kill %d: %v", i, err)
 		}
@@ -372,7 +373,7 @@ func TestWhatACrashLeftOfARotationIsSwept(t *testing.T) {
 		if err := os.WriteFile(name, left, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := secret.Load(dir); err != nil {
+		if _, err := secrettest.Load(dir); err != nil {
 			t.Error(err)
 		}
 		rotate(t, box)

@@ -48,16 +48,6 @@ type failure struct {
 // patience is how long a failure to read the file anew is taken for granted.
 const patience = 5 * time.Second
 
-// Load reads the key file of a state directory, in clear.
-func Load(dir string) (*Box, error) {
-	return LoadFile(context.Background(), filepath.Join(dir, FileName), InClear())
-}
-
-// Create is CreateFile for the key file of a state directory, in clear.
-func Create(dir string) (*Box, error) {
-	return CreateFile(context.Background(), filepath.Join(dir, FileName), InClear())
-}
-
 // LoadFile reads a key file. It must be there: use it whenever a database
 // exists, because a new key in the place of a lost one would make every stored
 // secret unreadable in silence.

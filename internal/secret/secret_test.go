@@ -10,13 +10,14 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/secret/secrettest"
 )
 
 const org = "550e8400-e29b-41d4-a716-446655440001"
 
 func create(t *testing.T, dir string) *secret.Box {
 	t.Helper()
-	box, err := secret.Create(dir)
+	box, err := secrettest.Create(dir)
 	if err != nil {
 		t.Fatalf("create: %v", err)
 	}
@@ -36,7 +37,7 @@ func TestWhatWasSealedOpensAfterARestart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "state")
 	for _, plaintext := range []string{"", "x", "line\nline $HOME 'quoted' =", strings.Repeat("🚢", 16<<10)} {
 		c := seal(t, create(t, dir), plaintext, berth.SecretContext(org, "KEY"))
-		again, err := secret.Load(dir)
+		again, err := secrettest.Load(dir)
 		if err != nil {
 			t.Fatalf("load: %v", err)
 		}
@@ -151,7 +152,7 @@ func TestAKeyFileThatIsNotAPlainFileIsRefused(t *testing.T) {
 
 func TestALostKeyIsNeverReplaced(t *testing.T) {
 	dir := t.TempDir()
-	_, err := secret.Load(dir)
+	_, err := secrettest.Load(dir)
 	if err == nil {
 		t.Fatal("loaded a key that is not there")
 	}
@@ -198,7 +199,7 @@ func TestManyFirstStartsAtOnceMakeOneKey(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range boxes {
 		wg.Go(func() {
-			box, err := secret.Create(dir)
+			box, err := secrettest.Create(dir)
 			if err != nil {
 				t.Errorf("create: %v", err)
 			}
@@ -229,7 +230,7 @@ func TestTheSealKeyIsTheInstallationsOwn(t *testing.T) {
 	if len(key) != 32 {
 		t.Fatalf("the seal key has %d bytes", len(key))
 	}
-	again, err := secret.Load(dir)
+	again, err := secrettest.Load(dir)
 	if err != nil || !bytes.Equal(again.SealKey(), key) {
 		t.Errorf("the seal key changed with a restart (%v)", err)
 	}
@@ -243,7 +244,7 @@ func TestTheSealKeyIsTheInstallationsOwn(t *testing.T) {
 }
 
 func opens() map[string]func(string) (*secret.Box, error) {
-	return map[string]func(string) (*secret.Box, error){"Load": secret.Load, "Create": secret.Create}
+	return map[string]func(string) (*secret.Box, error){"Load": secrettest.Load, "Create": secrettest.Create}
 }
 
 func asError(t *testing.T, err error) *berth.Error {

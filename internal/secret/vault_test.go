@@ -15,6 +15,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/secret/secrettest"
 )
 
 // The protocol itself is tested on Vault's own engine, in test/kms. Here are
@@ -241,7 +242,7 @@ func TestAFileIsMovedToAKMSAndBack(t *testing.T) {
 	if err := wrapped.Rewrap(t.Context(), secret.InClear()); err != nil {
 		t.Fatal(err)
 	}
-	back, err := secret.Load(dir)
+	back, err := secrettest.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

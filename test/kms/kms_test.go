@@ -18,6 +18,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/secret"
+	"github.com/unite-hub/berth/internal/secret/secrettest"
 	"github.com/unite-hub/berth/internal/serve"
 	"github.com/unite-hub/berth/internal/testbed"
 )
@@ -164,7 +165,7 @@ func TestWhatVaultRefusesIsTold(t *testing.T) {
 func TestAKeyFileIsMovedToVaultAndBack(t *testing.T) {
 	e := start(t)
 	ctx, dir := t.Context(), t.TempDir()
-	box, err := secret.Create(dir)
+	box, err := secrettest.Create(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +177,7 @@ func TestAKeyFileIsMovedToVaultAndBack(t *testing.T) {
 	if err := serve.Rewrap(ctx, dir, serve.Keys{KMS: name, Token: token}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := secret.Load(dir); !berth.Is(err, berth.CodeStorageUnavailable) {
+	if _, err := secrettest.Load(dir); !berth.Is(err, berth.CodeStorageUnavailable) {
 		t.Errorf("opened in clear: %v", err)
 	}
 	if err := serve.Rewrap(ctx, dir, serve.Keys{Token: token}, ""); !berth.Is(err, berth.CodeStorageUnavailable) {
@@ -185,7 +186,7 @@ func TestAKeyFileIsMovedToVaultAndBack(t *testing.T) {
 	if err := serve.Rewrap(ctx, dir, serve.Keys{Token: token}, name); err != nil {
 		t.Fatal(err)
 	}
-	back, err := secret.Load(dir)
+	back, err := secrettest.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -151,7 +151,7 @@ var usageTests = []test{
 			f.same(marks(), []berth.Mark{want})
 		}
 	}},
-	{"sums are what berth.RollUp makes of the periods", func(f fixture) {
+	{"sums are what RollUp makes of the periods", func(f fixture) {
 		f.insert(tenant(1), tenant(2))
 		var list []berth.Usage
 		for m := range 200 { // from noon on, over four hours, with gaps and of all lengths
@@ -182,7 +182,7 @@ var usageTests = []test{
 					n++
 				}
 				long := slices.DeleteFunc(slices.Clone(parts[:n]), func(u berth.Usage) bool { return !u.End.After(u.Start) })
-				sum := berth.RollUp(to, long)
+				sum := RollUp(to, long)
 				sum.ResponseTime.Value = sum.ResponseTime.Value.Round(time.Microsecond)
 				sums, parts = append(sums, sum), parts[n:]
 			}

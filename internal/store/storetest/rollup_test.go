@@ -1,4 +1,4 @@
-package berth_test
+package storetest_test
 
 import (
 	"math"
@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store/storetest"
 )
 
 func maybeInt(t *rapid.T, name string) berth.Maybe[int64] {
@@ -33,7 +34,7 @@ func TestSumsOfPeriodsAreSumsAndMeansAreMeans(t *testing.T) {
 			periods = append(periods, u)
 			at = at.Add(length)
 		}
-		sum := berth.RollUp(berth.ByHour, periods)
+		sum := storetest.RollUp(berth.ByHour, periods)
 		var requests, most int64
 		known := false
 		low, high := math.Inf(1), math.Inf(-1)
@@ -56,7 +57,7 @@ func TestSumsOfPeriodsAreSumsAndMeansAreMeans(t *testing.T) {
 		// Summing in two steps gives the same counts.
 		half := len(periods) / 2
 		if half > 0 {
-			twice := berth.RollUp(berth.ByDay, []berth.Usage{berth.RollUp(berth.ByHour, periods[:half]), berth.RollUp(berth.ByHour, periods[half:])})
+			twice := storetest.RollUp(berth.ByDay, []berth.Usage{storetest.RollUp(berth.ByHour, periods[:half]), storetest.RollUp(berth.ByHour, periods[half:])})
 			if twice.Requests != sum.Requests || twice.NetworkRx != sum.NetworkRx || twice.Disk != sum.Disk || !twice.End.Equal(sum.End) {
 				t.Errorf("in two steps %+v, in one %+v", twice, sum)
 			}
