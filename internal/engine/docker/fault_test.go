@@ -18,7 +18,7 @@ import (
 // eventually polls until ok returns true.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -332,7 +332,7 @@ func TestLogsOfAllContainersAreMergedByTheLine(t *testing.T) {
 // follow reads until every line of want has come, then stops.
 func follow(t *testing.T, e *docker.Engine, org string, want map[string]bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	r, err := e.Logs(ctx, org, berth.LogOptions{Follow: true, Tail: -1})
 	must(t, err)
