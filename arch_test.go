@@ -32,6 +32,7 @@ var mayImport = map[string]struct {
 	"internal/meter":             {[]string{"", "internal/store"}, "reads what the kernel counts and keeps it; it sees engine, edge and fleet through functions"},
 	"internal/health":            {[]string{"", "internal/store"}, "asks containers over HTTP and keeps the record of it; it knows no loop, no engine and no edge"},
 	"internal/rekey":             {[]string{"", "internal/store"}, "goes through what is stored and seals it anew; it knows keys by interface"},
+	"internal/retention":         {[]string{"", "internal/store"}, "drops what is over by rule; which rows those are, the store finds"},
 	"internal/secret":            {[]string{""}, "an adapter knows the nouns and its cipher"},
 	"internal/secret/secrettest": {[]string{"internal/secret"}, "opens key files for tests"},
 	"supabase":                   {nil, "the PostgreSQL schema as files; it only embeds"},
@@ -59,7 +60,7 @@ var mayImport = map[string]struct {
 	"internal/auth":        {[]string{"", "internal/store", "internal/action"}, "what a request brought becomes an actor; what an actor may do to tenants is tenancy's"},
 	"internal/api":         {[]string{"", "internal/tenancy", "internal/action", "internal/idempotency", "internal/store", "internal/auth", "internal/metrics", "internal/pattern"}, "wire types over the use cases; nothing above tenancy knows engines"},
 	"client":               {[]string{""}, "programs of others import it: it must not pull in the control plane"},
-	"internal/serve":       {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/control", "internal/edge", "internal/engine/docker", "internal/health", "internal/meter", "internal/move", "internal/notify", "internal/reconcile", "internal/rekey", "internal/secret", "internal/store", "internal/store/postgres", "internal/store/sqlite", "internal/tenancy", "internal/trace", "internal/netguard"}, "the wiring: the only place that sees both sides of a seam"},
+	"internal/serve":       {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/control", "internal/edge", "internal/engine/docker", "internal/health", "internal/meter", "internal/move", "internal/notify", "internal/reconcile", "internal/rekey", "internal/retention", "internal/secret", "internal/store", "internal/store/postgres", "internal/store/sqlite", "internal/tenancy", "internal/trace", "internal/netguard"}, "the wiring: the only place that sees both sides of a seam"},
 	"internal/cli":         {[]string{"", "client", "internal/blueprint", "internal/serve"}, "commands speak through the public client; only `serve` starts the control plane, `migrate` works beside one that is stopped, and `blueprint validate` works without one"},
 	"cmd/berth":            {[]string{"internal/cli", "internal/serve"}, "main starts, nothing else"},
 

@@ -190,30 +190,64 @@ func RollbackTarget(history []Deployment, id string) (Deployment, error) {
 			}
 		}
 		return Deployment{}, Errorf(CodeDeploymentNotFound, "Deployment not found").WithField("deploymentId").
-			WithHint("choose one from the tenant's deployments; %s was given", Quote(id))
+			WithHint("choose one from the tenant's deployments: older ones than --keep-deployments of berth serve keeps were dropped; %s was given", Quote(id))
 	}
+	_, _, target := wayBack(history)
+	if target < 0 {
+		return Deployment{}, Errorf(CodeNothingToRollBack, "No earlier good deployment to roll back to").
+			WithHint("deploy the version you want instead")
+	}
+	return checkRollbackTarget(history[target])
+}
+
+// wayBack returns the places in history, newest first, of the good deployment that is
+// in force, of the newest one before it that left something else running, and of the
+// one that this brought back, itself if it was no rollback; -1 for none.
+func wayBack(history []Deployment) (present, before, target int) {
 	good := map[string]int{} // id to its place in history
-	present := ""
+	present = -1
 	for i, d := range history {
 		if d.Status != DeploymentCompleted || !d.CanRollback {
 			continue
 		}
 		good[d.ID] = i
-		if present == "" {
-			present = d.ID
+		if present < 0 {
+			present = i
 		}
 	}
-	at, ok := followRollbacks(history, good, present)
-	if ok {
-		from := history[at].New
-		for _, d := range history[at+1:] {
-			if i, isGood := followRollbacks(history, good, d.ID); isGood && !sameRelease(history[i].New, from) {
-				return checkRollbackTarget(history[i])
-			}
+	if present < 0 {
+		return -1, -1, -1
+	}
+	at, ok := followRollbacks(history, good, history[present].ID)
+	if !ok {
+		return present, -1, -1
+	}
+	for i, d := range history[at+1:] {
+		if to, isGood := followRollbacks(history, good, d.ID); isGood && !sameRelease(history[to].New, history[at].New) {
+			return present, at + 1 + i, to
 		}
 	}
-	return Deployment{}, Errorf(CodeNothingToRollBack, "No earlier good deployment to roll back to").
-		WithHint("deploy the version you want instead")
+	return present, -1, -1
+}
+
+// RollbackNeeds returns the ids in a tenant's history, newest first, by which
+// RollbackTarget finds its way without an id. Whatever else is dropped, the same
+// rollback is possible.
+func RollbackNeeds(history []Deployment) (ids []string) {
+	byID := map[string]Deployment{}
+	for _, d := range history {
+		byID[d.ID] = d
+	}
+	present, before, _ := wayBack(history)
+	for _, i := range []int{present, before} {
+		if i < 0 {
+			continue
+		}
+		for d, ok := history[i], true; ok && !slices.Contains(ids, d.ID); d, ok = byID[d.RollbackOf] {
+			ids = append(ids, d.ID)
+		}
+	}
+	return ids
 }
 
 // followRollbacks follows rollbacks from a good deployment to the one that they

@@ -1,6 +1,9 @@
 package berth_test
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/unite-hub/berth"
@@ -58,5 +61,48 @@ func TestOnlyAChangeOfWhatRunsRevertsWhenItFails(t *testing.T) {
 		if d.Reverts() != want {
 			t.Errorf("%s reverts: %v", kind, d.Reverts())
 		}
+	}
+}
+
+func TestWhateverElseIsDroppedARollbackGoesWhereItWent(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	rollbacks := 0
+	for range 5000 {
+		var history []berth.Deployment // oldest first
+		for i := range 2 + r.IntN(20) {
+			d := berth.Deployment{ID: fmt.Sprint(i), Status: berth.DeploymentCompleted, CanRollback: r.IntN(8) > 0}
+			d.New.ImageDigest = fmt.Sprint(r.IntN(4))
+			if r.IntN(3) == 0 {
+				d.Status, d.CanRollback = berth.DeploymentFailed, false
+			}
+			if i > 0 && r.IntN(4) == 0 { // to what is no rollback, as a rollback without an id goes
+				if to := history[r.IntN(i)]; to.CanRollback && to.RollbackOf == "" {
+					d.RollbackOf, d.New = to.ID, to.New
+				}
+			}
+			history = append(history, d)
+		}
+		slices.Reverse(history)
+		needed := berth.RollbackNeeds(history)
+		keep := r.IntN(len(history))
+		newest := history[:keep]
+		var left []berth.Deployment
+		for i, d := range history {
+			backed := slices.ContainsFunc(newest, func(n berth.Deployment) bool { return n.RollbackOf == d.ID })
+			if i < keep || backed || slices.Contains(needed, d.ID) {
+				left = append(left, d)
+			}
+		}
+		want, was := berth.RollbackTarget(history, "")
+		got, is := berth.RollbackTarget(left, "")
+		if got.ID != want.ID || (was == nil) != (is == nil) {
+			t.Fatalf("a rollback went to %q, %v, and goes to %q, %v\nof %+v\nstay %+v", want.ID, was, got.ID, is, history, left)
+		}
+		if was == nil {
+			rollbacks++
+		}
+	}
+	if rollbacks < 1000 {
+		t.Errorf("only %d could be rolled back", rollbacks)
 	}
 }

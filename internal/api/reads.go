@@ -122,7 +122,7 @@ func (s *server) readRoutes() {
 
 // historyRoutes show what happened to a tenant.
 func (s *server) historyRoutes() {
-	secured(s, get(tenantPath+"/deployments", "deployments", "Deployments, newest first"), func(ctx context.Context, actor berth.Actor, in *pageInput) (*body[deploymentList], error) {
+	secured(s, get(tenantPath+"/deployments", "deployments", "Deployments, newest first, as many as are kept"), func(ctx context.Context, actor berth.Actor, in *pageInput) (*body[deploymentList], error) {
 		page, next, err := s.Service.Deployments(ctx, actor, in.Ref, in.page())
 		out := deploymentList{Deployments: make([]deploymentWire, 0, len(page)), NextCursor: orNull(next)}
 		for _, d := range page {

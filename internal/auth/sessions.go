@@ -14,12 +14,6 @@ import (
 const (
 	sessionIdle     = 12 * time.Hour
 	SessionLifetime = 7 * 24 * time.Hour
-
-	// keepSessions is how long those that are over are kept.
-	keepSessions = 30 * 24 * time.Hour
-
-	// forgetSessions is how many of those a sign-in drops at most.
-	forgetSessions = 100
 )
 
 func live(s berth.Session, at time.Time) bool {
@@ -72,9 +66,6 @@ func begin(ctx context.Context, tx store.Tx, u berth.User, r Request) (text stri
 	s := berth.Session{
 		ID: berth.NewID(), Hash: hash(text), UserID: u.ID, Address: r.Address,
 		CreatedAt: at, ExpiresAt: at.Add(SessionLifetime), LastSeenAt: at,
-	}
-	if _, err := tx.ForgetSessions(ctx, at.Add(-keepSessions), forgetSessions); err != nil {
-		return "", err
 	}
 	if err := tx.InsertSession(ctx, s); err != nil {
 		return "", err

@@ -13,7 +13,11 @@ import (
 
 func (a *app) deploymentsCommand() *cobra.Command {
 	limit := 20
-	cmd := &cobra.Command{Use: "deployments ORG [DEPLOYMENT]", Short: "Show what changed a tenant, newest first, or one change step by step", Args: cobra.RangeArgs(1, 2)}
+	cmd := &cobra.Command{Use: "deployments ORG [DEPLOYMENT]", Short: "Show what changed a tenant, newest first, or one change step by step", Args: cobra.RangeArgs(1, 2),
+		Long: `Show what changed a tenant, newest first, or one change step by step.
+
+The newest 100 of an organization are kept (--keep-deployments of berth serve), and
+those that a rollback goes by. What is older is dropped once an hour.`}
 	cmd.Flags().IntVar(&limit, "limit", limit, "how many at most")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := a.client()

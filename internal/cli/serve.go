@@ -54,10 +54,6 @@ tenants' containers run on.`,
 	duration(&c.Observe, "observe", "BERTH_OBSERVE", "how long a new version must be well before traffic moves to it")
 	duration(&c.TransitionDrain, "deploy-drain", "BERTH_DEPLOY_DRAIN", "how long requests and connections with an earlier version may take, once traffic has moved")
 	duration(&c.Hold, "hold", "BERTH_HOLD", "how long a request may wait while what it needs is stopped and replaced")
-	duration(&c.KeepChecks, "keep-checks", "BERTH_KEEP_CHECKS", "how long single health checks are kept")
-	duration(&c.KeepMinutes, "keep-minutes", "BERTH_KEEP_MINUTES", "how long usage by minute is kept")
-	duration(&c.KeepHours, "keep-hours", "BERTH_KEEP_HOURS", "how long usage and health by hour are kept, and events")
-	duration(&c.KeepDays, "keep-days", "BERTH_KEEP_DAYS", "how long usage and health by day are kept")
 	duration(&c.Drain, "drain", "BERTH_DRAIN", "how long requests under way may take after SIGTERM")
 	number := func(to *int, flag, env, usage string) {
 		if v := a.Getenv(env); v != "" {
@@ -69,6 +65,7 @@ tenants' containers run on.`,
 		}
 		f.IntVar(to, flag, *to, usage+" ("+env+")")
 	}
+	keepFlags(&c, duration, number)
 	number(&c.RateLimits.Requests, "rate-limit", "BERTH_RATE_LIMIT", "requests a second that one token or person of an organization may make; 0 for no limit")
 	number(&c.RateLimits.Changes, "rate-limit-changes", "BERTH_RATE_LIMIT_CHANGES", "of those, what changes something")
 	number(&c.RateLimits.Operator, "rate-limit-operator", "BERTH_RATE_LIMIT_OPERATOR", "the same for operators, of any kind")
@@ -136,3 +133,14 @@ func (e *envFlags) add(cmd *cobra.Command) {
 
 // cutPair splits NAME=VALUE.
 func cutPair(s string) (name, value string, ok bool) { return strings.Cut(s, "=") }
+
+// keepFlags are how long and how much is kept.
+func keepFlags(c *serve.Config, duration func(to *time.Duration, flag, env, usage string), number func(to *int, flag, env, usage string)) {
+	duration(&c.KeepChecks, "keep-checks", "BERTH_KEEP_CHECKS", "how long single health checks are kept")
+	duration(&c.KeepMinutes, "keep-minutes", "BERTH_KEEP_MINUTES", "how long usage by minute is kept")
+	duration(&c.KeepHours, "keep-hours", "BERTH_KEEP_HOURS", "how long usage and health by hour are kept, and events")
+	duration(&c.KeepDays, "keep-days", "BERTH_KEEP_DAYS", "how long usage and health by day are kept")
+	duration(&c.KeepRemoved, "keep-removed", "BERTH_KEEP_REMOVED", "how long what was recorded of a tenant is kept after its deprovision; 0 for ever")
+	duration(&c.KeepAccess, "keep-access", "BERTH_KEEP_ACCESS", "how long sessions, invitations and tokens are kept after their end; 0 for ever")
+	number(&c.KeepDeployments, "keep-deployments", "BERTH_KEEP_DEPLOYMENTS", "how many deployments of each organization are kept; 0 for all")
+}

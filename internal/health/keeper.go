@@ -19,7 +19,7 @@ type KeeperConfig struct {
 	Hours  time.Duration // 90 days
 	Days   time.Duration // 3 years
 	Every  time.Duration // between rounds; 5 min
-	Batch  int           // rows that one transaction writes or drops at most, so that no writer waits long; 500
+	Batch  int           // rows that one transaction writes at most, so that no writer waits long; 500
 }
 
 func (c *KeeperConfig) defaults() {
@@ -168,7 +168,7 @@ func together(a, b berth.HealthPeriod, begin time.Time) berth.HealthPeriod {
 }
 
 func (k *Keeper) drop(ctx context.Context, r berth.Resolution, before time.Time) error {
-	return store.Forget(ctx, k.store, k.Batch, func(tx store.Tx, limit int) (int, error) {
+	return store.Forget(ctx, k.store, func(tx store.Tx, limit int) (int, error) {
 		return tx.ForgetHealth(ctx, r, before, limit)
 	})
 }

@@ -24,7 +24,6 @@ type Keeper struct {
 const (
 	keepPause = 5 * time.Minute
 	settling  = 2 * time.Minute // after an hour's end, for its last period to be stored
-	batch     = 2000            // rows dropped in one transaction: others write in between
 	day       = 24 * time.Hour
 )
 
@@ -162,7 +161,7 @@ func unchanged(done, sums []berth.Usage) bool {
 }
 
 func (k *Keeper) forget(ctx context.Context, resolution berth.Resolution, before time.Time) error {
-	return store.Forget(ctx, k.Store, batch, func(tx store.Tx, limit int) (int, error) {
+	return store.Forget(ctx, k.Store, func(tx store.Tx, limit int) (int, error) {
 		return tx.ForgetUsage(ctx, resolution, before, limit)
 	})
 }

@@ -22,7 +22,6 @@ const (
 	deadline  = 10 * time.Second // of one attempt, from the name's resolution to the answer
 	day       = 24 * time.Hour
 	keep      = 30 * day
-	forget    = 500 // rows that one transaction drops
 	housework = time.Hour
 )
 
@@ -279,13 +278,13 @@ func record(ctx context.Context, tx store.Tx, d berth.Delivery, a Attempt) error
 
 // dropOld drops old deliveries, and events that are older still.
 func (n *Dispatcher) dropOld(ctx context.Context, now time.Time) error {
-	err := store.Forget(ctx, n.Store, forget, func(tx store.Tx, limit int) (int, error) {
+	err := store.Forget(ctx, n.Store, func(tx store.Tx, limit int) (int, error) {
 		return tx.ForgetDeliveries(ctx, now.Add(-keep), limit)
 	})
 	if err != nil {
 		return err
 	}
-	return store.Forget(ctx, n.Store, forget, func(tx store.Tx, limit int) (int, error) {
+	return store.Forget(ctx, n.Store, func(tx store.Tx, limit int) (int, error) {
 		return tx.ForgetEvents(ctx, now.Add(-n.Events), limit)
 	})
 }

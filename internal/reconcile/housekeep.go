@@ -10,7 +10,6 @@ import (
 const (
 	housekeepPause = time.Hour      // between looks for idempotency keys to forget
 	keyLifetime    = 24 * time.Hour // of an idempotency key
-	keyBatch       = 500            // keys that one transaction forgets at most, so that no writer waits long
 )
 
 // housekeep takes away, at an interval, what nobody needs any more. It is apart
@@ -29,7 +28,7 @@ func (l *Loop) housekeep(ctx context.Context) error {
 
 // forgetRequests forgets idempotency keys that nobody will repeat any more.
 func (l *Loop) forgetRequests(ctx context.Context) {
-	err := store.Forget(ctx, l.Store, keyBatch, func(tx store.Tx, limit int) (int, error) {
+	err := store.Forget(ctx, l.Store, func(tx store.Tx, limit int) (int, error) {
 		return tx.ForgetRequests(ctx, now().Add(-keyLifetime), limit)
 	})
 	if err != nil && ctx.Err() == nil {

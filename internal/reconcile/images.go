@@ -17,7 +17,7 @@ type Collector interface {
 const (
 	keptReleases = 10        // good deployments of a tenant that a rollback can reach without a pull
 	keptHistory  = 200       // deployments that are looked through for them
-	freshImage   = time.Hour // an image that was pulled lately may be about to be used
+	freshImage   = time.Hour // an image that was pulled lately may be about to be used; a time in the future is a clock's fault
 )
 
 // collect takes away the images that Berth had pulled and that neither a tenant
@@ -43,7 +43,7 @@ func (l *Loop) collect(ctx context.Context) {
 		return
 	}
 	for _, i := range pulled {
-		if needed[i.Pin] || time.Since(i.PulledAt) < freshImage {
+		if needed[i.Pin] || time.Since(i.PulledAt).Abs() < freshImage {
 			continue
 		}
 		if err := l.collectOne(ctx, engine, i); err != nil && ctx.Err() == nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/unite-hub/berth/internal/health"
 	"github.com/unite-hub/berth/internal/meter"
 	"github.com/unite-hub/berth/internal/reconcile"
+	"github.com/unite-hub/berth/internal/retention"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -67,9 +68,10 @@ func (s *server) previewer() *reconcile.Previewer {
 	return reconcile.NewPreviewer(s.pace(), reconcile.Parts{Store: s.store, Engine: s.engine, Catalog: loopCatalog(), Secrets: s.box})
 }
 
-// chores notify, and sum up and forget what was recorded, of all engines.
+// chores notify, and sum up and drop what was recorded, of all engines.
 func (s *server) chores(st store.Store) []func(context.Context) error {
 	probes := health.NewKeeper(health.KeeperConfig{Probes: s.KeepChecks, Hours: s.KeepHours, Days: s.KeepDays}, st, s.log)
 	usage := &meter.Keeper{Store: st, Minutes: s.KeepMinutes, Hours: s.KeepHours, Days: s.KeepDays, Log: s.log}
-	return []func(context.Context) error{s.notifier(st).Run, probes.Run, usage.Run}
+	over := retention.New(retention.Config{Deployments: s.KeepDeployments, Removed: s.KeepRemoved, Access: s.KeepAccess}, st, s.log)
+	return []func(context.Context) error{s.notifier(st).Run, probes.Run, usage.Run, over.Run}
 }

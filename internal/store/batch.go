@@ -12,19 +12,29 @@ const (
 	batchPiece = 50                    // rows that are put at a time
 )
 
-// Forget drops what is old, as the system, up to limit rows in each transaction,
-// so that orders get in between, until drop finds fewer.
-func Forget(ctx context.Context, s Store, limit int, drop func(tx Tx, limit int) (int, error)) error {
-	for {
-		n := 0
-		err := s.InTx(ctx, berth.System(), func(tx Tx) (err error) {
-			n, err = drop(tx, limit)
-			return err
+// Forget drops what is old, as the system, in transactions that each hold the writer
+// for a short time only, so that orders get in between. drop drops up to limit rows
+// and returns how many; it is over once that are fewer. What is cut off anywhere goes
+// on there the next time.
+func Forget(ctx context.Context, s Store, drop func(tx Tx, limit int) (int, error)) error {
+	for more := true; more; {
+		err := s.InTx(ctx, berth.System(), func(tx Tx) error {
+			for began := time.Now(); time.Since(began) < batchHold; {
+				n, err := drop(tx, batchPiece)
+				if err != nil {
+					return err
+				}
+				if more = n >= batchPiece; !more {
+					return nil
+				}
+			}
+			return nil
 		})
-		if err != nil || n < limit {
+		if err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // InBatches writes many rows that do not depend on each other, as the system,

@@ -72,4 +72,7 @@ type Invitations interface {
 	// ListInvitations returns a page of an organization's ("" for the
 	// installation's), newest first.
 	ListInvitations(ctx context.Context, organizationID string, p Page) (page []berth.Invitation, next string, err error)
+	// ForgetInvitations drops up to limit that were revoked or expired before a time,
+	// accepted ones too, and returns how many. System only.
+	ForgetInvitations(ctx context.Context, before time.Time, limit int) (int, error)
 }

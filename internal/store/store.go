@@ -61,6 +61,8 @@ type Tx struct {
 	Audit
 	Sealings
 	Installations
+	Histories
+	Tombstones
 }
 
 // Installations are this Berth itself.
@@ -224,6 +226,9 @@ type Tokens interface {
 	// UpdateToken stores last use, never back, and revocation, never taken back.
 	// CodeNotFound.
 	UpdateToken(ctx context.Context, t berth.Token) error
+	// ForgetTokens drops up to limit that were revoked or expired before a time, and
+	// returns how many. System only.
+	ForgetTokens(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // Journal is what was observed over time.

@@ -29,6 +29,8 @@ var mayCost = map[string]string{
 	"DISTINCT organization_id FROM":              "one row a tenant, and an index step for each; the keeper asks every five minutes",
 	"FROM public.tenant_health WHERE checked_at": "sums the probes of one minute of all tenants",
 	"FROM berth.tenant_health_rollups WHERE":     "sums one hour of all tenants",
+	"WHERE d.organization_id = o.id ORDER BY":    "one row an organization, and for each so many index steps as are kept; the keeper asks every hour, in a snapshot",
+	"SELECT c.id, c.organization_id FROM public": "the tombstones that are due, which are all of them here, against the volumes; the keeper asks every hour, in a snapshot",
 	"strpos(search_text, $4)":                    "what is looked for stands in few tenants; there are no more rows than tenants",
 }
 

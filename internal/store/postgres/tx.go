@@ -30,7 +30,7 @@ func (t *tx) nouns() store.Tx {
 		Tenants: t, Deployments: t, SecretVersions: t, Credentials: t, Blueprints: t, Volumes: t,
 		Requests: t, Tokens: t, Journal: t, Usages: t, UsageMarks: t, Health: t,
 		Channels: t, Deliveries: t, Outbox: t, Images: t, ForeignObjects: t, Organizations: t, Users: t,
-		Memberships: t, Sessions: t, Invitations: t, Audit: t, Sealings: t, Installations: t,
+		Memberships: t, Sessions: t, Invitations: t, Audit: t, Sealings: t, Installations: t, Histories: t, Tombstones: t,
 	}
 }
 

@@ -53,6 +53,21 @@ func (a Access) MayManage(organizationID string) error {
 	return nil
 }
 
+// MayTrim returns why the actor must not drop what is over by rule: nobody but
+// Berth itself does.
+func (a Access) MayTrim() error {
+	if err := a.Writable(); err != nil {
+		return err
+	}
+	if !a.System() {
+		return Forbidden()
+	}
+	return nil
+}
+
+// System reports whether Berth itself asks.
+func (a Access) System() bool { return a.Actor.Role == berth.RoleSystem }
+
 // Scope is whose rows a list shows.
 type Scope struct {
 	All            bool

@@ -39,7 +39,7 @@ func NoTenant(ref string) error {
 // NoDeployment is NotFound for a deployment: CodeDeploymentNotFound.
 func NoDeployment(id string) error {
 	return berth.Errorf(berth.CodeDeploymentNotFound, "Deployment not found").
-		WithHint("no deployment %s; list the tenant's deployments", berth.Quote(id))
+		WithHint("no deployment %s; list the tenant's deployments: older ones than --keep-deployments of berth serve keeps were dropped", berth.Quote(id))
 }
 
 // NoBlueprint is NotFound for a version of a blueprint, 0 for any:

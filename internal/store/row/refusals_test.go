@@ -20,7 +20,7 @@ func TestEveryRefusalHasItsCodeItsFieldAndAHint(t *testing.T) {
 		{row.ReadOnly(), berth.CodeInternal, "", "A view can't write", "this is a fault of Berth; please report it"},
 		{row.NotFound("Token"), berth.CodeNotFound, "", "Token not found", "list what there is"},
 		{row.NoTenant("a\nb"), berth.CodeContainerNotFound, "", "Container not found", `no tenant "a\nb"; list the tenants to see what there is`},
-		{row.NoDeployment("x"), berth.CodeDeploymentNotFound, "", "Deployment not found", `no deployment "x"; list the tenant's deployments`},
+		{row.NoDeployment("x"), berth.CodeDeploymentNotFound, "", "Deployment not found", `no deployment "x"; list the tenant's deployments: older ones than --keep-deployments of berth serve keeps were dropped`},
 		{row.NoBlueprint("web", 0), berth.CodeBlueprintNotFound, "", "Blueprint not found", `no blueprint "web"; list the blueprints to see what there is`},
 		{row.NoBlueprint("web", 2), berth.CodeBlueprintNotFound, "", "Blueprint not found", `no blueprint "web@2"; list the blueprints to see what there is`},
 		{row.NoOrganization(org), berth.CodeOrganizationNotFound, "organizationId", "Organization not found", `no organization "` + org + `"; list the organizations to see what there is`},

@@ -20,6 +20,8 @@ var mayWalk = map[string]string{
 	"json_group_array":                              "sorts the volumes of one tenant",
 	"SELECT pin, reference, pulled_at":              "sorts the images of one engine, all of them wanted",
 	"FROM installation WHERE ciphertext":            "one row",
+	"WHERE d.organization_id = o.id ORDER BY":       "one row an organization, and for each so many index steps as are kept; the keeper asks every hour, in a snapshot",
+	"SELECT v.id FROM secret_versions v":            "walks the environments of one organization, which are JSON",
 	"WITH RECURSIVE waiting":                        "sorts at most one delivery a channel",
 	"WHERE name > ?1 OR name = ?1 AND version < ?2": "sorts the versions of one name",
 	"FROM tenant_health WHERE checked_at":           "sorts the probes of the tenants of one batch",

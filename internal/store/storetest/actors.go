@@ -34,7 +34,8 @@ func cast() map[string]berth.Actor {
 
 // Who may do what, by the names in cast.
 const (
-	theHouse   = "system operator"
+	itself     = "system"
+	theHouse   = itself + " operator"
 	whoManages = theHouse + " operator1 admin1"
 	whoWrites  = whoManages + " deployer deployer1"
 	whoSees    = whoWrites + " member1"

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"Sealings", sealingTests},
 		{"Pages", pageTests},
 		{"Actors", actorTests},
+		{"Retention", append(trimTests(), retentionTests...)},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, c := range group.tests {

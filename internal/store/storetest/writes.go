@@ -171,6 +171,17 @@ var houseWrites = []change{
 		_, err := tx.ForgetHealth(ctx, berth.ByHour, noon, 1)
 		return err
 	}, ""},
+	{"drop deployments", itself, func(ctx context.Context, tx store.Tx) error { return tx.DropDeployments(ctx, []string{id(90)}) }, ""},
+	{"drop secrets", itself, func(ctx context.Context, tx store.Tx) error { return tx.DropSecrets(ctx, []string{id(90)}) }, ""},
+	{"empty tombstone", itself, func(ctx context.Context, tx store.Tx) error {
+		_, err := tx.EmptyTombstone(ctx, store.Removed{TenantID: id(90), OrganizationID: org(1)}, noon, 1)
+		return err
+	}, ""},
+	{"drop tombstone", itself, func(ctx context.Context, tx store.Tx) error {
+		return tx.DropTombstone(ctx, store.Removed{TenantID: id(90), OrganizationID: org(1)}, noon)
+	}, ""},
+	{"forget tokens", itself, func(ctx context.Context, tx store.Tx) error { _, err := tx.ForgetTokens(ctx, noon, 1); return err }, ""},
+	{"forget invitations", itself, func(ctx context.Context, tx store.Tx) error { _, err := tx.ForgetInvitations(ctx, noon, 1); return err }, ""},
 	{"put image", theHouse, func(ctx context.Context, tx store.Tx) error {
 		return tx.PutImage(ctx, berth.PulledImage{EngineID: "e", Pin: "p", Reference: "r", PulledAt: noon})
 	}, ""},
