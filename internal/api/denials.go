@@ -22,7 +22,16 @@ type Denials struct {
 	ActorDaily        int // in a day, of somebody known; 0: 1000
 	OrganizationDaily int // in a day, of all that belong to one organization, or to none; 0: 5000
 	StrangersDaily    int // in a day, of all nobody known together; 0: 1000
+
+	// Beyond those, so that a flood in some chains hides nobody's probe of another:
+	// what an actor meets for the first time in a day in a chain.
+	ActorFirsts        int // in a day, of somebody known; 0: 100
+	OrganizationFirsts int // in a day, of all that belong to one organization, or to none; 0: 500
 }
+
+// One chain takes at most this part of an actor's share: the rest is left for
+// the others.
+const partOfChain = 2
 
 const denialSpan = time.Minute
 
@@ -61,6 +70,8 @@ func newDenials(d Denials) *denials {
 	d.ActorDaily = cmp.Or(d.ActorDaily, 1000)
 	d.OrganizationDaily = cmp.Or(d.OrganizationDaily, 5000)
 	d.StrangersDaily = cmp.Or(d.StrangersDaily, 1000)
+	d.ActorFirsts = cmp.Or(d.ActorFirsts, 100)
+	d.OrganizationFirsts = cmp.Or(d.OrganizationFirsts, 500)
 	return &denials{Denials: d, minute: map[string]int{}, day: map[string]int{}, left: map[leftOut]*tally{}}
 }
 
@@ -87,8 +98,11 @@ func (d *denials) inMinute(e berth.AuditEntry) []bound {
 	if e.ActorID == "" {
 		return []bound{{"address " + e.Address, d.PerAddress}, {strangers, d.Strangers}}
 	}
-	return []bound{{"actor " + e.ActorID, d.PerActor}}
+	return []bound{{"actor " + e.ActorID, d.PerActor}, {inChain(e), (d.PerActor + 1) / partOfChain}}
 }
+
+// inChain names an actor's attempts that go into one chain.
+func inChain(e berth.AuditEntry) string { return "actor " + e.ActorID + " in " + e.OrganizationID }
 
 func (d *denials) inDay(actor, group string) (list []bound) {
 	if group == strangers {
@@ -117,15 +131,29 @@ func count(counts map[string]int, bounds []bound) {
 	}
 }
 
+// firsts bounds what an actor is refused for the first time today in a chain.
+func (d *denials) firsts(group string, e berth.AuditEntry) []bound {
+	return []bound{{"first of actor " + e.ActorID, d.ActorFirsts}, {"first of " + group, d.OrganizationFirsts}}
+}
+
 // take reports whether an attempt is to be recorded by itself; otherwise it is
 // counted. group is groupOf whoever made it.
 func (d *denials) take(group string, e berth.AuditEntry) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	minute, day := d.inMinute(e), d.inDay(e.ActorID, group)
+	if e.ActorID != "" {
+		day = append(day, bound{inChain(e), (d.ActorDaily + 1) / partOfChain})
+	}
 	if full(d.minute, minute) || full(d.day, day) {
-		d.leave(tally{1, group, e})
-		return false
+		beyond := d.firsts(group, e)
+		if e.ActorID == "" || d.day[inChain(e)] > 0 || full(d.day, beyond) {
+			d.leave(tally{1, group, e})
+			return false
+		}
+		count(d.day, beyond)
+		d.day[inChain(e)]++
+		return true
 	}
 	count(d.minute, minute)
 	count(d.day, day)
@@ -142,6 +170,9 @@ func (d *denials) leave(t tally) {
 	}
 	if was := d.left[of]; was != nil {
 		t.attempts += was.attempts
+		if was.last.OrganizationID != t.last.OrganizationID {
+			t.last.OrganizationID = "" // of several chains: no organization learns of another, and the last one hides none
+		}
 	}
 	d.left[of] = &t
 }

@@ -134,7 +134,53 @@ func TestWhoNamesManyOrganizationsHasOneShareOfTheAudit(t *testing.T) {
 	for _, n := range d.entries {
 		entries += n
 	}
-	if entries > 1000+60 || d.told != d.attempts {
+	if entries > 1000+100+60 || d.told != d.attempts {
 		t.Errorf("%d entries, which stand for %d of %d attempts", entries, d.told, d.attempts)
+	}
+}
+
+// Whoever floods chains, their own or those of any number of organizations, and
+// for however long, does not hide what they try in another: it has an entry of
+// its own.
+func TestAFloodInSomeChainsLeavesAProbeOfAnotherItsTrace(t *testing.T) {
+	t.Parallel()
+	member := berth.Actor{ID: "member", Role: berth.RoleMember, OrganizationID: "own"}
+	try := func(d *denier, chain string, times int) int {
+		before := d.entries[chain]
+		for range times {
+			d.try(member, berth.AuditEntry{OrganizationID: chain})
+		}
+		return d.entries[chain] - before
+	}
+	for what, flood := range map[string]func(d *denier, minute int){
+		"its own":      func(d *denier, _ int) { try(d, "own", 1000) },
+		"two":          func(d *denier, _ int) { try(d, "own", 500); try(d, "other", 500) },
+		"many by turn": func(d *denier, minute int) { try(d, fmt.Sprint("flooded ", minute%40), 1000) },
+	} {
+		for _, minutes := range []int{1, 60, 600} {
+			d := newDenier(t)
+			for minute := range minutes {
+				if flood(d, minute); minute < minutes-1 {
+					d.minute(false)
+				}
+			}
+			if got := try(d, "probed", 1); got != 1 {
+				t.Errorf("after %d minutes that flood %s: %d entries of a probe", minutes, what, got)
+			}
+			if d.minute(true); d.told != d.attempts {
+				t.Errorf("after %d minutes that flood %s: %d of %d attempts", minutes, what, d.told, d.attempts)
+			}
+		}
+	}
+	// Of one chain alone, half of the share is left for the other.
+	d := newDenier(t)
+	if own, probes := try(d, "own", 1000), try(d, "", 1000); own != 30 || probes != 30 {
+		t.Errorf("%d entries of a flood, and %d of the probes behind it", own, probes)
+	}
+	// The rest is told of where nobody but the installation reads it, whichever came last.
+	try(d, "own", 1)
+	list := d.over(false)
+	if len(list) != 1 || list[0].OrganizationID != "" {
+		t.Errorf("what was left out of two chains is told of in %+v", list)
 	}
 }
