@@ -15,42 +15,31 @@ const (
 )
 
 func checkTokenQuota(ctx context.Context, tx store.Tokens, organization string) error {
-	return checkQuota(mostTokens, "tokens", organization, func(p store.Page) (valid int, next string, err error) {
-		page, next, err := tx.ListTokens(ctx, organization, p)
-		for _, t := range page {
-			if t.Valid(now()) {
-				valid++
-			}
-		}
-		return valid, next, err
-	})
+	return checkQuota(mostTokens, "tokens", organization, func(p store.Page) ([]berth.Token, string, error) {
+		return tx.ListTokens(ctx, organization, p)
+	}, func(t berth.Token) bool { return t.Valid(now()) })
 }
 
 func checkInvitationQuota(ctx context.Context, tx store.Invitations, organization string) error {
-	return checkQuota(mostInvitations, "open invitations", organization, func(p store.Page) (open int, next string, err error) {
-		page, next, err := tx.ListInvitations(ctx, organization, p)
-		for _, i := range page {
-			if i.Open(now()) {
-				open++
-			}
-		}
-		return open, next, err
-	})
+	return checkQuota(mostInvitations, "open invitations", organization, func(p store.Page) ([]berth.Invitation, string, error) {
+		return tx.ListInvitations(ctx, organization, p)
+	}, func(i berth.Invitation) bool { return i.Open(now()) })
 }
 
-// checkQuota refuses one too many of what count counts a page of. The installation's
-// own have no bound.
-func checkQuota(most int, what, organization string, count func(store.Page) (n int, next string, err error)) error {
+// checkQuota refuses one too many of those of a list that count. The
+// installation's own have no bound.
+func checkQuota[T any](most int, what, organization string, list func(store.Page) ([]T, string, error), counts func(T) bool) error {
 	if organization == "" {
 		return nil
 	}
 	total := 0
-	for cursor, more := "", true; more; more = cursor != "" {
-		n, next, err := count(store.Page{Cursor: cursor, Limit: 1000})
+	for one, err := range store.Each(list) {
 		if err != nil {
 			return err
 		}
-		total, cursor = total+n, next
+		if counts(one) {
+			total++
+		}
 	}
 	if total >= most {
 		return berth.Errorf(berth.CodeInvalidRequest, "The organization has %d %s already", total, what).WithHint("revoke one that nobody needs")

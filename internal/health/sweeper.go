@@ -17,7 +17,7 @@ import (
 const (
 	sweepDeadline = 30 * time.Second // of a whole sweep
 	sweepAtOnce   = 64               // tenants
-	sweepPage     = 1000             // rows that are read, or written, at a time
+	sweepPage     = 1000             // rows that are written at a time
 	mostRecent    = 1000             // tenants whose answer is remembered to be on record
 )
 
@@ -116,18 +116,13 @@ func (s *Sweeper) Sweep(ctx context.Context, limit int) (berth.Sweep, error) {
 func (s *Sweeper) runningTenants(ctx context.Context) (list []berth.Swept, err error) {
 	err = s.Store.View(ctx, berth.System(), func(tx store.Tx) error {
 		list = nil
-		for cursor := ""; ; {
-			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Status: berth.StatusRunning, Page: store.Page{Cursor: cursor, Limit: sweepPage}})
+		for t, err := range store.EachTenant(ctx, tx, store.TenantFilter{Status: berth.StatusRunning}) {
 			if err != nil {
 				return err
 			}
-			for _, t := range page {
-				list = append(list, berth.Swept{Tenant: t})
-			}
-			if cursor = next; cursor == "" {
-				return nil
-			}
+			list = append(list, berth.Swept{Tenant: t})
 		}
+		return nil
 	})
 	return list, err
 }

@@ -61,33 +61,28 @@ func (l *Loop) needed(ctx context.Context, tx store.Tx, needed map[string]bool) 
 			}
 		}
 	}
-	for cursor := ""; ; {
-		page, next, err := tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Cursor: cursor, Limit: 1000}})
+	for t, err := range store.EachTenant(ctx, tx, store.TenantFilter{}) {
 		if err != nil {
 			return err
 		}
-		for _, t := range page {
-			mark(&t.Spec)
-			history, _, err := tx.ListDeployments(ctx, t.OrganizationID, store.Page{Limit: keptHistory})
-			if err != nil {
-				return err
-			}
-			good := 0
-			for _, d := range history {
-				switch {
-				case !d.Over():
-					mark(&d.New)
-					mark(d.Previous)
-				case d.Status == berth.DeploymentCompleted && d.CanRollback && good < keptReleases:
-					mark(&d.New)
-					good++
-				}
-			}
+		mark(&t.Spec)
+		history, _, err := tx.ListDeployments(ctx, t.OrganizationID, store.Page{Limit: keptHistory})
+		if err != nil {
+			return err
 		}
-		if cursor = next; cursor == "" {
-			return nil
+		good := 0
+		for _, d := range history {
+			switch {
+			case !d.Over():
+				mark(&d.New)
+				mark(d.Previous)
+			case d.Status == berth.DeploymentCompleted && d.CanRollback && good < keptReleases:
+				mark(&d.New)
+				good++
+			}
 		}
 	}
+	return nil
 }
 
 func (l *Loop) collectOne(ctx context.Context, engine Collector, i berth.PulledImage) error {

@@ -54,18 +54,12 @@ func (l *Loop) eachTenant(ctx context.Context, tx store.Tx, visit func(t berth.T
 		if err != nil {
 			return err
 		}
-		for cursor := ""; ; {
-			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Engine: engine, Page: store.Page{Cursor: cursor, Limit: 500}})
+		for t, err := range store.EachTenant(ctx, tx, store.TenantFilter{Engine: engine}) {
 			if err != nil {
 				return err
 			}
-			for _, t := range page {
-				if err := visit(t, open[t.OrganizationID]); err != nil {
-					return err
-				}
-			}
-			if cursor = next; cursor == "" {
-				break
+			if err := visit(t, open[t.OrganizationID]); err != nil {
+				return err
 			}
 		}
 	}

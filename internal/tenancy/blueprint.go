@@ -154,20 +154,15 @@ func inUse(ctx context.Context, tx store.Tx, versions []berth.BlueprintVersion, 
 
 // tenantsByBlueprint counts the living tenants that the actor sees, by
 // NAME@VERSION of the blueprint that they are made from.
-func tenantsByBlueprint(ctx context.Context, tx store.Tx) (map[string]int, error) {
+func tenantsByBlueprint(ctx context.Context, tenants store.Tenants) (map[string]int, error) {
 	used := map[string]int{}
-	for cursor := ""; ; {
-		page, next, err := tx.ListTenants(ctx, store.TenantFilter{Page: store.Page{Cursor: cursor, Limit: 1000}})
+	for t, err := range store.EachTenant(ctx, tenants, store.TenantFilter{}) {
 		if err != nil {
 			return nil, err
 		}
-		for _, t := range page {
-			used[t.Spec.Blueprint]++
-		}
-		if cursor = next; cursor == "" {
-			return used, nil
-		}
+		used[t.Spec.Blueprint]++
 	}
+	return used, nil
 }
 
 func newestVersions(versions []berth.BlueprintVersion) map[string]int {

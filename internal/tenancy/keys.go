@@ -60,16 +60,12 @@ func (s *Service) ListKeys(ctx context.Context, actor berth.Actor) ([]berth.KeyU
 // sealedUnder counts values by key; 0 stands for none that is known.
 func (s *Service) sealedUnder(ctx context.Context, tx store.Sealings) (map[uint32]int, error) {
 	counts := map[uint32]int{}
-	for cursor, more := "", true; more; more = cursor != "" {
-		page, next, err := tx.ListSealed(ctx, store.Page{Cursor: cursor, Limit: 1000})
+	for v, err := range store.Each(func(p store.Page) ([]store.Sealed, string, error) { return tx.ListSealed(ctx, p) }) {
 		if err != nil {
 			return nil, err
 		}
-		for _, v := range page {
-			id, _ := s.keys.KeyOf(v.Ciphertext)
-			counts[id]++
-		}
-		cursor = next
+		id, _ := s.keys.KeyOf(v.Ciphertext)
+		counts[id]++
 	}
 	return counts, nil
 }

@@ -92,17 +92,13 @@ func (s *Service) AddChannel(ctx context.Context, actor berth.Actor, n NewChanne
 // the installation. None takes the share of another.
 func checkChannelQuota(ctx context.Context, tx store.Channels, organizationID string) error {
 	n := 0
-	for cursor, more := "", true; more; more = cursor != "" {
-		page, next, err := tx.ListChannels(ctx, store.Page{Cursor: cursor, Limit: 1000})
+	for c, err := range store.Each(func(p store.Page) ([]store.StoredChannel, string, error) { return tx.ListChannels(ctx, p) }) {
 		if err != nil {
 			return err
 		}
-		for _, c := range page {
-			if c.OrganizationID == organizationID {
-				n++
-			}
+		if c.OrganizationID == organizationID {
+			n++
 		}
-		cursor = next
 	}
 	if n >= mostChannels {
 		return berth.Errorf(berth.CodeInvalidRequest, "There are %d notification channels already", n).WithHint("remove one that nobody needs")
