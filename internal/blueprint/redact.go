@@ -17,12 +17,18 @@ const hidden = "(hidden)"
 var (
 	// plainReference is a reference to a tenant's variable that brings no value of its own.
 	plainReference = pattern.Of(`\$\{[A-Za-z_][A-Za-z0-9_]*(?::?\?[^}]*)?\}|\$[A-Za-z_][A-Za-z0-9_]*`)
-	// credentials are user and password in a URL.
-	credentials = pattern.Of(`[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s@]*:([^/\s@]+)@`)
+	// credentials are user and password in a URL or a data source's name, or a token
+	// in their place.
+	credentials = pattern.Of(`[a-zA-Z][a-zA-Z0-9+.-]*://[^/\s@]*:([^/\s@]+)@|\bhttps?://([^/\s@:]+)@|[\w.-]+:([^\s@/:]+)@(?:tcp|unix)?\(`)
 	// assigned is a setting with a secret's name and a value, as programs take it.
-	assigned = pattern.Of(`(?i)[a-z0-9_.-]*(?:secret|token|password|passwd|passphrase|private|credential|requirepass|masterauth|api[_-]?key|[_-]key|_dsn)[a-z0-9_.-]*["']?\s*[=: ]\s*["']?([^\s"']+)`)
+	assigned = pattern.Of(`(?i)([a-z0-9_.-]*(?:secret|token|password|passwd|passphrase|private|credential|requirepass|masterauth|api[_-]?key|[_-]key|_dsn)[a-z0-9_.-]*)["']?\s*[=: ]\s*["']?([^\s"']+)`)
+	// setting is anything with a name and a value; namesSecret tells of the name.
+	setting = pattern.Of(`([A-Za-z][A-Za-z0-9_.-]*)["']?\s*[=:]\s*["']?([^\s"'=:]+)`)
+	// attached is a password that a client of MySQL takes.
+	attached = pattern.Of(`(?i)\b(?:mysql|mariadb)[a-z-]*\b.*?\s-p([^\s"']+)`)
+	client   = pattern.Of(`(?i)^(?:.*/)?(?:mysql|mariadb)[a-z-]*$`)
 	// secretFlag is an argument after which the next one is the secret.
-	secretFlag = pattern.Of(`(?i)^-{1,2}[a-z0-9_-]*(?:secret|token|pass|passwd|password|requirepass|masterauth|credential|key|user)[a-z0-9_-]*$`)
+	secretFlag = pattern.Of(`(?i)^-{1,2}[a-z0-9_-]*(?:secret|token|pass|passwd|password|pwd|requirepass|masterauth|credential|auth|dsn|salt|key|user)[a-z0-9_-]*$`)
 	// authorisation is a header's value that lets somebody in.
 	authorisation = pattern.Of(`(?i)\b(?:bearer|basic)\s+[a-z0-9+/=._~-]{6,}`)
 	// known are the forms of well-known keys and tokens.
@@ -30,6 +36,14 @@ var (
 	// random is what nobody writes by hand; digests name images.
 	random = pattern.Of(`[A-Za-z0-9+/_=-]{24,}`)
 	digest = pattern.Of(`sha256:[0-9a-f]{64}`)
+	// words are the parts of a name, in whatever case it is written.
+	words = pattern.Of(`[A-Z][A-Z0-9]+\b|[A-Z][A-Z0-9]*(?:_|$)|[A-Z]?[a-z0-9]+|[A-Z0-9]+`)
+	// secretWord is a word that by itself says that a value is secret.
+	secretWord = pattern.Of(`^(?:(?:PG|DB|MY|SQL|ADMIN|ROOT|USER|SMTP|MAIL|REDIS|MONGO|WEB|RCON)?(?:PASS|PWD|PW)|PASSWD|PSK|SALT|AUTHCODE|CREDS?|DSN)$`)
+	// described is the end of a name whose value only describes a secret.
+	described = pattern.Of(`(?:^|_)(AGE|DAYS|ENABLED?|DISABLED?|USERS|UPLOAD|EXPIR[A-Z]*|TTL|LIFE|LIFETIME|TIMEOUT|LENGTH|SIZE|PORT|ROUNDS|COST|FILE|PATH|DIR)$`)
+	amount    = pattern.Of(`^[0-9]+(?:ms|[smhdkKMG]|[kKMG]i?[bB])?$`)
+	boolean   = pattern.Of(`(?i)^(?:true|false|yes|no|on|off|0|1)$`)
 )
 
 // Redact is a blueprint, or a compose file, for those who use it and did not
@@ -61,16 +75,22 @@ func redact(n *yaml.Node, name string) {
 			redact(value, key.Value)
 		}
 	case yaml.SequenceNode:
-		flag := false
+		flag, mysql := false, false
 		for _, item := range n.Content {
-			if flag && item.Kind == yaml.ScalarNode {
+			scalar := item.Kind == yaml.ScalarNode
+			if scalar && (flag || mysql && len(item.Value) > 2 && strings.HasPrefix(item.Value, "-p") && hasLiteral(item.Value[2:])) {
 				hide(item)
 			}
+			mysql = mysql || scalar && client().MatchString(item.Value)
 			flag = item.Kind == yaml.ScalarNode && secretFlag().MatchString(item.Value)
 			redact(item, "")
 		}
 	case yaml.ScalarNode:
-		if namesSecret(name) && n.Tag != "!!bool" && n.Tag != "!!null" && hasLiteral(n.Value) || looksSecret(n.Value) {
+		secret := looksSecret(n.Value)
+		if name == "image" { // its tag may be random, and is no secret
+			secret = credentials().MatchString(n.Value)
+		}
+		if secret || n.Tag != "!!null" && isSecret(name, n.Value) {
 			hide(n)
 		}
 	case yaml.AliasNode: // what it stands for may have no telling name of its own
@@ -90,9 +110,52 @@ func hide(n *yaml.Node) {
 	}
 }
 
+// isSecret reports whether a value is not to be shown for the name that it has.
+func isSecret(name, value string) bool {
+	return namesSecret(name) && !describes(name, value) && hasLiteral(value)
+}
+
+// describes reports whether a value says something of a secret: whether there is
+// one, how long it is valid, or where it lies.
+func describes(name, value string) bool {
+	if boolean().MatchString(value) {
+		return true
+	}
+	last := described().FindStringSubmatch(strings.Join(partsOf(name), "_"))
+	if last == nil {
+		return false
+	}
+	switch last[1] {
+	case "FILE", "PATH", "DIR":
+		return strings.HasPrefix(value, "/")
+	}
+	return amount().MatchString(value)
+}
+
+// partsOf are the words of a name in upper case: ACCESS, AUTH, CODE of
+// accessAuthCode.
+func partsOf(name string) (parts []string) {
+	for _, part := range words().FindAllString(name, -1) {
+		parts = append(parts, strings.Trim(strings.ToUpper(part), "_"))
+	}
+	return parts
+}
+
 func namesSecret(name string) bool {
+	if name == "PWD" || name == "OLDPWD" {
+		return false // the shell's directory
+	}
 	upper := strings.ReplaceAll(strings.ToUpper(name), "-", "_")
-	return berth.IsSecretName(upper) || strings.Contains(upper, "AUTHORIZATION") || strings.Contains(upper, "COOKIE") || upper == "PASS" || strings.HasSuffix(upper, "_PASS")
+	if berth.IsSecretName(upper) || strings.HasSuffix(upper, "AUTHORIZATION") || strings.HasSuffix(upper, "COOKIE") {
+		return true
+	}
+	parts := partsOf(name)
+	for i, part := range parts {
+		if secretWord().MatchString(part) || i > 0 && (part == "KEY" || part == "CODE" && parts[i-1] == "AUTH") {
+			return true
+		}
+	}
+	return false
 }
 
 // hasLiteral reports whether more is left of a value than references to what a
@@ -104,14 +167,24 @@ func hasLiteral(value string) bool {
 // looksSecret reports whether a value is, or holds, what only its owner should
 // know, whatever it stands under.
 func looksSecret(value string) bool {
-	if name, rest, ok := strings.Cut(value, "="); ok && namesSecret(name) && !strings.ContainsAny(name, " \t$") && hasLiteral(rest) {
-		return true
+	if name, rest, ok := strings.Cut(value, "="); ok && name != "" && !strings.ContainsAny(name, " \t\n$:/") {
+		return isSecret(strings.TrimLeft(name, "-"), rest) || looksSecret(rest) // a name is never random
 	}
-	for _, form := range []*regexp.Regexp{credentials(), assigned()} {
+	for _, form := range []*regexp.Regexp{credentials(), attached()} {
 		for _, part := range form.FindAllStringSubmatch(value, -1) {
-			if hasLiteral(part[1]) {
+			if hasLiteral(strings.Join(part[1:], "")) {
 				return true
 			}
+		}
+	}
+	for _, part := range assigned().FindAllStringSubmatch(value, -1) {
+		if !describes(part[1], part[2]) && hasLiteral(part[2]) {
+			return true
+		}
+	}
+	for _, part := range setting().FindAllStringSubmatch(value, -1) {
+		if isSecret(part[1], part[2]) {
+			return true
 		}
 	}
 	if known().MatchString(value) || authorisation().MatchString(value) {

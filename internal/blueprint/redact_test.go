@@ -17,7 +17,12 @@ func TestLiteralsThatLookSecretAreNotShownToThoseWhoUseABlueprint(t *testing.T) 
 		"environment: {X: ghp_canarycanarycanarycanary12345}", "environment: {X: \"canaryA1b2C3d4E5f6G7h8I9j0K1\"}",
 		"command: [redis-server, --requirepass, canary]", "command: redis-server --requirepass canary", "command: [app, --admin-password=canary]", "command: [app, -pass, canary]",
 		"entrypoint: [sh, -c, \"PASSWORD=canary exec app\"]", "labels: {api-key: canary}", "labels: [\"auth.token=canary\"]",
-		"x-note: {password: canary}", "x-base: &b {TOKEN: canary}", "# canary in a comment", "environment: {A: b} # canary", "working_dir: /app # canary",
+		"x-note: {password: canary}", "x-base: &b {TOKEN: canary}", "environment: {DB_PWD: canary, TV_PW: canary, PGPASS: canary, dbPwd: canary, ENCRYPTION_SALT: canary, SIGN_KEY_V2: canary}", "environment: [\"DB_PWD=canary\"]",
+		"environment: {DSN: \"app:canary@tcp(db:3306)/x\"}", "environment: {REPO: \"https://canary@git.example.com/x\"}", "environment: [\"URL=amqp://app:canary@mq\"]",
+		"environment: {SIGNING_KEY: canary, accessAuthCode: canary}", "command: [app, --accessAuthCode=canary]", "command: app --db-pwd=canary", "command: [app, --db-pwd, canary]",
+		"command: mysqladmin ping -pcanary", "command: [mysqladmin, ping, -pcanary]", "labels: {\"db.pwd\": canary}", "labels: [\"db.pwd=canary\"]",
+		"environment: {JWT: \"eyJhbGciOiJI.eyJzdWIiOiJj.canary\"}", "environment: {DATABASE: \"host=db pwd=canary\"}",
+		"# canary in a comment", "environment: {A: b} # canary", "working_dir: /app # canary",
 		"environment:\n      DB_PASSWORD: |\n        canary\n        canary",
 	} {
 		if got := string(blueprint.Redact([]byte(inWeb(c)))); strings.Contains(got, "canary") {
@@ -26,6 +31,20 @@ func TestLiteralsThatLookSecretAreNotShownToThoseWhoUseABlueprint(t *testing.T) 
 	}
 	if got := string(blueprint.Redact([]byte("\tcanary: [no yaml"))); strings.Contains(got, "canary") {
 		t.Errorf("what can't be read is shown: %s", got)
+	}
+}
+
+// What only has a number or a path under a telling name tells nothing.
+func TestWhatOnlyDescribesASecretIsShown(t *testing.T) {
+	for _, c := range []string{
+		"environment: {SESSION_COOKIE_AGE: 30, SECURE_COOKIES: \"False\", SECRET_PORT: 3000, DB_PASSWORD_FILE: /run/secrets/db, TOKEN_TTL: 15m}",
+		"environment: [\"ATL_TOMCAT_ACCESS_LOGS_MAXDAYS=360\", \"ACCESS_TOKEN_TTL=3600\", \"ALLOW_EMPTY_PASSWORD=yes\", \"MYSQL_PORT_3306_TCP_ADDR=mariadb\"]",
+		"environment: {OPENID_AUTHORIZATION_ENDPOINT: https://id.example.com/authorize, BYPASS: x, COMPASS: north, KEYBOARD: de, PWD: /app}",
+		"labels: [\"shop.limit.maxRequestBodyBytes=50000000\"]", "command: [sh, -c, \"pwd && ls -p x\"]", "command: [app, --token-ttl=3600]",
+	} {
+		if got := string(blueprint.Redact([]byte(inWeb(c)))); strings.Contains(got, "hidden") {
+			t.Errorf("%s is not shown:\n%s", c, got)
+		}
 	}
 }
 
