@@ -13,7 +13,7 @@ type Blueprint struct {
 	ID        string    `json:"id"` // name@version
 	Name      string    `json:"name"`
 	Version   int       `json:"version"`
-	Hash      string    `json:"hash"` // of the source
+	Hash      string    `json:"hash"` // of the source; "" for who does not see all of it
 	CreatedAt time.Time `json:"createdAt"`
 	CreatedBy *string   `json:"createdBy"`
 	Newest    bool      `json:"newest"`           // of its name

@@ -22,7 +22,7 @@ type blueprintWire struct {
 	ID        string    `json:"id" doc:"name@version, which tenants and deployments name"`
 	Name      string    `json:"name"`
 	Version   int       `json:"version" doc:"from 1"`
-	Hash      string    `json:"hash" doc:"of the source"`
+	Hash      string    `json:"hash,omitempty" doc:"of the source; only for who sees all of it"`
 	CreatedAt time.Time `json:"createdAt"`
 	CreatedBy *string   `json:"createdBy"`
 	Newest    bool      `json:"newest" doc:"whether it is the newest of its name"`

@@ -194,3 +194,19 @@ func TestABlueprintOlderThanARuleGoesOnUntilItIsEdited(t *testing.T) {
 		t.Errorf("edited: %d %s", edited.status, edited.body)
 	}
 }
+
+// By the hash of what is hidden, a guess could be confirmed.
+func TestAnOrganizationIsNotShownTheHashOfASourceThatItDoesNotSeeWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.want(w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1"}`), http.StatusCreated, "provision")
+	member := w.tokenFor(berth.RoleMember, one)
+	for _, path := range []string{"/api/blueprints", "/api/blueprints/builtin"} {
+		if a := w.ask("GET", path, ""); a.status != http.StatusOK || !strings.Contains(string(a.body), `"hash":"`) {
+			t.Errorf("%s to an operator: %d %s", path, a.status, a.body)
+		}
+		if a := w.as(member, "GET", path, ""); a.status != http.StatusOK || !strings.Contains(string(a.body), `"builtin@1"`) || strings.Contains(string(a.body), "hash") {
+			t.Errorf("%s to a member: %d %s", path, a.status, a.body)
+		}
+	}
+}

@@ -53,6 +53,9 @@ func (a *app) blueprintLsCommand() *cobra.Command {
 
 // short cuts a hash to what tells it apart.
 func short(hash string) string {
+	if hash == "" {
+		return "-" // who sees only a part of the source is not told
+	}
 	const enough = len("sha256:") + 12
 	if len(hash) > enough {
 		return hash[:enough]

@@ -88,6 +88,9 @@ func (s *Service) Blueprints(ctx context.Context, actor berth.Actor, p store.Pag
 			}
 		}
 		page, err = inUse(ctx, tx, versions, within)
+		for i := range page {
+			page[i].Hash = see.hash(page[i].Hash)
+		}
 		return err
 	})
 	return page, next, err
@@ -98,6 +101,16 @@ type visibility struct {
 	all    bool            // names
 	names  map[string]bool // if not all
 	source func([]byte) []byte
+	whole  bool // the source is shown as it is
+}
+
+// hash is the hash of a source as it may be seen: by that of what is hidden a
+// guess could be confirmed.
+func (s visibility) hash(of string) string {
+	if !s.whole {
+		return ""
+	}
+	return of
 }
 
 func (s visibility) name(name string) bool { return s.all || s.names[name] }
@@ -106,7 +119,7 @@ func (s visibility) name(name string) bool { return s.all || s.names[name] }
 // its tenants are made from, and only who may change blueprints sees literals that
 // look like secrets.
 func (s *Service) visible(ctx context.Context, tx store.Tx, actor berth.Actor) (see visibility, err error) {
-	see = visibility{all: actor.OrganizationID == "", names: map[string]bool{}, source: s.shown(actor)}
+	see = visibility{all: actor.OrganizationID == "", names: map[string]bool{}, source: s.shown(actor), whole: actor.May(berth.ScopeInstallation, "", 0)}
 	if see.all {
 		return see, nil
 	}
@@ -200,7 +213,7 @@ func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id st
 		one, err := inUse(ctx, tx, []berth.BlueprintVersion{v}, true)
 		if err == nil {
 			u = one[0]
-			u.Source = see.source(u.Source)
+			u.Source, u.Hash = see.source(u.Source), see.hash(u.Hash)
 		}
 		return err
 	})
