@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // placeDescriptors is what a client's connection may need: one for itself, and
@@ -27,7 +26,6 @@ type client struct {
 	key     netip.Addr
 	places  budget // its connections, and its requests that trusted proxies bring
 	memory  budget
-	idle    atomic.Int64         // of its connections, those without a request
 	sources map[*source]struct{} // at each tenant; clients.mu guards it
 }
 
@@ -102,35 +100,41 @@ func (cs *clients) victim(s *source, has int64) *conn {
 	if own != nil && own.full() {
 		return cs.idleOf(own)
 	}
-	for _, c := range cs.idlers(s, has) { // others take from the same clients meanwhile
-		if v := cs.idleOf(c); v != nil {
+	list, n := cs.idlers(s, has)
+	for _, c := range list[:n] { // some have nothing idle, and others take from the same ones meanwhile
+		if v := cs.idleOf(c.client); v != nil {
 			return v
 		}
 	}
 	return nil
 }
 
+// idler is a client of which an idle connection may make room.
+type idler struct {
+	*client
+	size int64
+}
+
 // idlers are clients of which an idle connection may make room for one of a
-// source, whoever has the most first.
-func (cs *clients) idlers(s *source, has int64) (list []*client) {
-	sizes := make(map[*client]int64)
+// source, whoever has the most first, and the source's own before its likes.
+func (cs *clients) idlers(s *source, has int64) (list [victimsLooked + 1]idler, n int) {
 	size, own := s.scale(), s.of()
-	if own != nil && own.idle.Load() > 0 {
-		list, sizes[own] = append(list, own), has
+	if own != nil {
+		list[0], n = idler{own, has}, 1
 	}
 	cs.mu.Lock()
 	looked := 0
 	for _, c := range cs.byKey {
-		if n := size(c); c != own && c.idle.Load() > 0 && (n > has || has < fewPlaces) {
-			list, sizes[c] = append(list, c), n
+		if its := size(c); c != own && (its > has || has < fewPlaces) {
+			list[n], n = idler{c, its}, n+1
 		}
 		if looked++; looked == victimsLooked {
 			break
 		}
 	}
 	cs.mu.Unlock()
-	slices.SortStableFunc(list, func(a, b *client) int { return cmp.Compare(sizes[b], sizes[a]) })
-	return list
+	slices.SortStableFunc(list[:n], func(a, b idler) int { return cmp.Compare(b.size, a.size) })
+	return list, n
 }
 
 // idleOf takes an idle connection of a client away, nil if none is found.

@@ -249,7 +249,6 @@ func (c *conn) markIdle() {
 	c.idle = c.listener.idle.PushBack(c)
 	if c.source != nil {
 		c.own = c.source.idle.PushBack(c)
-		c.source.client.idle.Add(1)
 	}
 }
 
@@ -261,7 +260,6 @@ func (c *conn) work() {
 	c.listener.idle.Remove(c.idle)
 	if c.own != nil {
 		c.source.idle.Remove(c.own)
-		c.source.client.idle.Add(-1)
 	}
 	c.idle, c.own = nil, nil
 }
