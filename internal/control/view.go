@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
@@ -53,32 +52,12 @@ func (v *View) Enqueue(organizationID string) {
 	}
 }
 
-// awaitPoll is how often a deployment is looked at that another control plane
-// carries out.
-const awaitPoll = 200 * time.Millisecond
-
 // Await implements tenancy.Loop.
 func (v *View) Await(ctx context.Context, deploymentID string) error {
 	if t := v.term.Load(); t != nil {
 		return t.Loop.Await(ctx, deploymentID)
 	}
-	tick := time.NewTicker(awaitPoll)
-	defer tick.Stop()
-	for {
-		var d berth.Deployment
-		err := v.store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
-			d, err = tx.Deployment(ctx, deploymentID)
-			return err
-		})
-		if err != nil || d.Over() {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
+	return store.AwaitDeployment(ctx, v.store, deploymentID, nil)
 }
 
 // Look implements tenancy.Loop.

@@ -3,9 +3,7 @@ package reconcile
 import (
 	"context"
 	"sync"
-	"time"
 
-	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
 )
 
@@ -17,10 +15,10 @@ type waiters struct {
 
 // join returns a channel that holds a token whenever a deployment of the
 // organization may have ended.
-func (w *waiters) join(organizationID string) (news chan struct{}, release func()) {
+func (w *waiters) join(organizationID string) (_ <-chan struct{}, release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	news = make(chan struct{}, 1)
+	news := make(chan struct{}, 1)
 	if w.byOrg[organizationID] == nil {
 		w.byOrg[organizationID] = make(map[chan struct{}]bool)
 	}
@@ -46,38 +44,8 @@ func (w *waiters) wake(organizationID string) {
 	}
 }
 
-// awaitPoll is how often Await looks at the store, for deployments that another
-// control plane ended and whose notification was lost.
-const awaitPoll = 500 * time.Millisecond
-
 // Await returns when the deployment is over, or with ctx's error. An order that
 // replaces a deployment ends it before the loop gets to know, and wakes too.
 func (l *Loop) Await(ctx context.Context, deploymentID string) error {
-	d, err := l.deployment(ctx, deploymentID)
-	if err != nil || d.Over() {
-		return err
-	}
-	news, release := l.waiters.join(d.OrganizationID)
-	defer release()
-	tick := time.NewTicker(awaitPoll)
-	defer tick.Stop()
-	for {
-		if d, err = l.deployment(ctx, deploymentID); err != nil || d.Over() {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-news:
-		case <-tick.C:
-		}
-	}
-}
-
-func (l *Loop) deployment(ctx context.Context, id string) (d berth.Deployment, err error) {
-	err = l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-		d, err = tx.Deployment(ctx, id)
-		return err
-	})
-	return d, err
+	return store.AwaitDeployment(ctx, l.Store, deploymentID, l.waiters.join)
 }

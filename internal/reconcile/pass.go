@@ -151,12 +151,11 @@ func (p *pass) load(ctx context.Context, organizationID string) error {
 }
 
 // endedElsewhere takes notice of a deployment that an order took back or
-// replaced: who waits for it hears of it at once, and the way back has its own
-// time for the requests that wait.
+// replaced: the way back has its own time for the requests that wait. Who awaits
+// it heard by the order's ring.
 func (p *pass) endedElsewhere(organizationID, openID string) {
 	if was := p.deployments.drop(organizationID, openID); was != "" {
 		p.routes.renew(organizationID)
-		p.waiters.wake(was)
 	}
 }
 
