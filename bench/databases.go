@@ -160,7 +160,7 @@ func read(ctx context.Context, db store.Store, who, what, org string) error {
 			_, _, err = tx.ListDeployments(ctx, org, store.Page{})
 		default:
 			var list []berth.Usage
-			list, err = tx.ListUsage(ctx, org, berth.ByMinute, time.Now().Add(-24*time.Hour), time.Now(), 1500)
+			list, err = tx.ListUsage(ctx, store.UsageQuery{OrganizationID: org, Resolution: berth.ByMinute, From: time.Now().Add(-24 * time.Hour), To: time.Now(), Limit: 1500})
 			if err == nil && len(list) < 1000 {
 				err = fmt.Errorf("%d periods", len(list))
 			}

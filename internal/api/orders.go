@@ -45,8 +45,14 @@ type answer struct {
 	Body        []byte
 }
 
+// end is how an order that succeeded is answered.
+type end struct {
+	status int // once it is over
+	body   func(tenancy.Receipt) any
+}
+
 // finish waits for an order's end, as long as the client wants, and answers.
-func (s *server) finish(ctx context.Context, actor berth.Actor, o *Order, r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (*answer, error) {
+func (s *server) finish(ctx context.Context, actor berth.Actor, o *Order, r tenancy.Receipt, e end) (*answer, error) {
 	switch {
 	case r.Forecast != nil:
 		return foretold(r)
@@ -59,11 +65,11 @@ func (s *server) finish(ctx context.Context, actor berth.Actor, o *Order, r tena
 	if err != nil {
 		return nil, err
 	}
-	return render(r, done, body)
+	return render(r, e)
 }
 
 // render makes the answer to an order as it stands: 202 while it is under way.
-func render(r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (*answer, error) {
+func render(r tenancy.Receipt, e end) (*answer, error) {
 	d := r.Deployment
 	if d.Status == berth.DeploymentFailed || d.Status == berth.DeploymentSuperseded {
 		p := problemFrom(&berth.Error{
@@ -72,13 +78,13 @@ func render(r tenancy.Receipt, done int, body func(tenancy.Receipt) any) (*answe
 		})
 		return answerOf(p.Status, p.body()), nil
 	}
-	data, err := json.Marshal(body(r))
+	data, err := json.Marshal(e.body(r))
 	if err != nil {
 		return nil, berth.Errorf(berth.CodeInternal, "encode answer: %w", err)
 	}
 	status := http.StatusAccepted
 	if d.Over() {
-		status = done
+		status = e.status
 	}
 	return answerOf(status, append(data, '\n')), nil
 }
@@ -97,25 +103,23 @@ func (s *server) changed(r tenancy.Receipt) any {
 }
 
 // mutation describes a route that takes an order.
-func (s *server) mutation(method, path, id, summary string, body, reply any) huma.Operation {
+func (s *server) mutation(op huma.Operation, body, reply any) huma.Operation {
 	reg := s.api.OpenAPI().Components.Schemas
 	schema := func(v any) *huma.Schema { return reg.Schema(reflect.TypeOf(v), true, "") }
 	content := map[string]*huma.MediaType{"application/json": {Schema: schema(reply)}}
 	failed := map[string]*huma.MediaType{"application/problem+json": {Schema: schema(problem{})}}
 	done := "200"
-	if id == "provision" {
+	if op.OperationID == "provision" {
 		done = "201"
 	}
-	op := huma.Operation{
-		Method: method, Path: path, OperationID: id, Summary: summary, MaxBodyBytes: maxBody + 1, Tags: []string{"tenants"},
-		Responses: map[string]*huma.Response{
-			done:      {Description: "done", Content: content},
-			"202":     {Description: "recorded, and under way", Content: content},
-			"409":     {Description: "wrong state, or it failed", Content: failed},
-			"default": {Description: "refused; nothing was changed", Content: failed},
-		},
-		RequestBody: &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: schema(body)}}},
+	op.MaxBodyBytes, op.Tags = maxBody+1, []string{"tenants"}
+	op.Responses = map[string]*huma.Response{
+		done:      {Description: "done", Content: content},
+		"202":     {Description: "recorded, and under way", Content: content},
+		"409":     {Description: "wrong state, or it failed", Content: failed},
+		"default": {Description: "refused; nothing was changed", Content: failed},
 	}
+	op.RequestBody = &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {Schema: schema(body)}}}
 	return op
 }
 
@@ -142,7 +146,7 @@ const tenantPath = "/api/tenants/{organizationId}"
 
 // tenantRoutes are those that change a tenant.
 func (s *server) tenantRoutes() {
-	secured(s, s.mutation(http.MethodPost, "/api/tenants/provision", "provision", "Provision a tenant", provisionBody{}, provisionedWire{}),
+	secured(s, s.mutation(huma.Operation{Method: http.MethodPost, Path: "/api/tenants/provision", OperationID: "provision", Summary: "Provision a tenant"}, provisionBody{}, provisionedWire{}),
 		func(ctx context.Context, actor berth.Actor, in *provisionInput) (*answer, error) {
 			var b provisionBody
 			if err := decode(in.RawBody, &b); err != nil {
@@ -158,10 +162,10 @@ func (s *server) tenantRoutes() {
 			if err != nil {
 				return nil, err
 			}
-			return s.finish(ctx, actor, &in.Order, r, http.StatusCreated, func(r tenancy.Receipt) any { return provisionedOf(r) })
+			return s.finish(ctx, actor, &in.Order, r, end{http.StatusCreated, func(r tenancy.Receipt) any { return provisionedOf(r) }})
 		})
 	plain := func(id, summary string, do func(context.Context, berth.Actor, tenancy.Call, string) (tenancy.Receipt, error)) {
-		change(s, s.mutation(http.MethodPost, tenantPath+"/"+id, id, summary, emptyBody{}, changedWire{}),
+		change(s, s.mutation(huma.Operation{Method: http.MethodPost, Path: tenantPath + "/" + id, OperationID: id, Summary: summary}, emptyBody{}, changedWire{}),
 			func(ctx context.Context, actor berth.Actor, in *orderInput, _ emptyBody) (tenancy.Receipt, error) {
 				return do(ctx, actor, in.call(""), in.Ref)
 			})
@@ -185,25 +189,25 @@ func (s *server) tenantRoutes() {
 
 // changeRoutes are those whose body says what to change.
 func (s *server) changeRoutes() {
-	change(s, s.mutation(http.MethodPost, tenantPath+"/scale", "scale", "Change limits and replicas", scaleBody{}, changedWire{}),
+	change(s, s.mutation(huma.Operation{Method: http.MethodPost, Path: tenantPath + "/scale", OperationID: "scale", Summary: "Change limits and replicas"}, scaleBody{}, changedWire{}),
 		func(ctx context.Context, actor berth.Actor, in *orderInput, b scaleBody) (tenancy.Receipt, error) {
 			return s.Service.Scale(ctx, actor, in.call(""), in.Ref, tenancy.Scale{CPU: b.CPULimit, MemoryMB: b.MemoryLimitMB, Replicas: b.Replicas})
 		})
-	change(s, s.mutation(http.MethodPost, tenantPath+"/deploy", "deploy", "Deploy a blueprint, an image, an environment or all of them", deployBody{}, changedWire{}),
+	change(s, s.mutation(huma.Operation{Method: http.MethodPost, Path: tenantPath + "/deploy", OperationID: "deploy", Summary: "Deploy a blueprint, an image, an environment or all of them"}, deployBody{}, changedWire{}),
 		func(ctx context.Context, actor berth.Actor, in *orderInput, b deployBody) (tenancy.Receipt, error) {
 			return s.Service.Deploy(ctx, actor, in.call(b.Notes), in.Ref, tenancy.Deploy{Blueprint: b.Blueprint, ImageTag: b.ImageTag, Environment: b.Environment})
 		})
-	change(s, s.mutation(http.MethodPost, tenantPath+"/rollback", "rollback", "Return to an earlier deployment", rollbackBody{}, changedWire{}),
+	change(s, s.mutation(huma.Operation{Method: http.MethodPost, Path: tenantPath + "/rollback", OperationID: "rollback", Summary: "Return to an earlier deployment"}, rollbackBody{}, changedWire{}),
 		func(ctx context.Context, actor berth.Actor, in *orderInput, b rollbackBody) (tenancy.Receipt, error) {
 			return s.Service.Rollback(ctx, actor, in.call(b.Notes), in.Ref, b.DeploymentID)
 		})
-	change(s, s.mutation(http.MethodPatch, tenantPath, "configure", "Change name, disk limit or environment", configureBody{}, changedWire{}),
+	change(s, s.mutation(huma.Operation{Method: http.MethodPatch, Path: tenantPath, OperationID: "configure", Summary: "Change name, disk limit or environment"}, configureBody{}, changedWire{}),
 		func(ctx context.Context, actor berth.Actor, in *orderInput, b configureBody) (tenancy.Receipt, error) {
 			return s.Service.Configure(ctx, actor, in.call(""), in.Ref, tenancy.Configure{
 				Name: b.TenantName, DiskMB: b.DiskLimitMB, Environment: b.Environment, Domains: b.Domains,
 			})
 		})
-	op := s.triable(s.mutation(http.MethodDelete, tenantPath, "deprovision", "Remove a tenant", emptyBody{}, deprovisionedWire{}))
+	op := s.triable(s.mutation(huma.Operation{Method: http.MethodDelete, Path: tenantPath, OperationID: "deprovision", Summary: "Remove a tenant"}, emptyBody{}, deprovisionedWire{}))
 	secured(s, op, func(ctx context.Context, actor berth.Actor, in *deleteInput) (*answer, error) {
 		if err := decode(in.RawBody, &emptyBody{}); err != nil {
 			return nil, err
@@ -212,7 +216,7 @@ func (s *server) changeRoutes() {
 		if err != nil {
 			return nil, err
 		}
-		return s.finish(ctx, actor, &in.Order, r, http.StatusOK, s.deprovisioned)
+		return s.finish(ctx, actor, &in.Order, r, end{http.StatusOK, s.deprovisioned})
 	})
 }
 
@@ -227,6 +231,6 @@ func change[B any](s *server, op huma.Operation, do func(ctx context.Context, ac
 		if err != nil {
 			return nil, err
 		}
-		return s.finish(ctx, actor, &in.Order, r, http.StatusOK, s.changed)
+		return s.finish(ctx, actor, &in.Order, r, end{http.StatusOK, s.changed})
 	})
 }

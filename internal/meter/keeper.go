@@ -114,12 +114,12 @@ func (k *Keeper) sumUp(ctx context.Context, org string, s span, now time.Time) e
 	var done, sums []berth.Usage
 	begin := over
 	err := k.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-		oldest, err := tx.ListUsage(ctx, org, s.from, time.Unix(0, 0), over, 1)
+		oldest, err := tx.ListUsage(ctx, store.UsageQuery{OrganizationID: org, Resolution: s.from, From: time.Unix(0, 0), To: over, Limit: 1})
 		if err != nil || len(oldest) == 0 {
 			return err
 		}
 		begin = s.of(oldest[0].Start)
-		if done, err = tx.ListUsage(ctx, org, s.to, begin, over, 1<<20); err != nil {
+		if done, err = tx.ListUsage(ctx, store.UsageQuery{OrganizationID: org, Resolution: s.to, From: begin, To: over, Limit: 1 << 20}); err != nil {
 			return err
 		}
 		var last time.Time // that what came since is added to

@@ -180,7 +180,7 @@ func (r reader) organization(org string) {
 	secrets, err := tx.Secrets(ctx, org, []string{id(1)})
 	keep(r, "secrets of "+org, secrets, err)
 	for _, of := range []berth.Resolution{berth.ByMinute, berth.ByHour, berth.ByDay} {
-		usage, err := tx.ListUsage(ctx, org, of, noon.Add(-time.Hour), noon.Add(time.Hour), 100)
+		usage, err := tx.ListUsage(ctx, store.UsageQuery{OrganizationID: org, Resolution: of, From: noon.Add(-time.Hour), To: noon.Add(time.Hour), Limit: 100})
 		keep(r, "usage of "+org+string(of), usage, err)
 		periods, err := tx.ListHealth(ctx, org, of, noon.Add(-time.Hour), noon.Add(time.Hour))
 		keep(r, "health of "+org+string(of), periods, err)

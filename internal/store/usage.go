@@ -13,8 +13,8 @@ type Usages interface {
 	// latest; one with the same resolution and start is replaced. Those of
 	// organizations that never had one are left out.
 	PutUsage(ctx context.Context, list []berth.Usage) error
-	// ListUsage returns the periods that begin in [from, to), by start.
-	ListUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time, limit int) ([]berth.Usage, error)
+	// ListUsage returns periods by start.
+	ListUsage(ctx context.Context, q UsageQuery) ([]berth.Usage, error)
 	// SumUsage sums finer periods up to coarser ones, by start: what is counted is
 	// added, means are weighted by how long each period is, or by its requests.
 	SumUsage(ctx context.Context, s UsageSum) ([]berth.Usage, error)
@@ -25,6 +25,15 @@ type Usages interface {
 	// ForgetUsage drops at most that many periods that begin before a time,
 	// oldest first, and returns how many.
 	ForgetUsage(ctx context.Context, resolution berth.Resolution, before time.Time, most int) (int, error)
+}
+
+// UsageQuery is which periods are listed: those that begin in [From, To), at most
+// Limit.
+type UsageQuery struct {
+	OrganizationID string
+	Resolution     berth.Resolution
+	From, To       time.Time
+	Limit          int
 }
 
 // UsageSum is which periods are summed up to which.

@@ -265,7 +265,7 @@ func (s *Service) periods(ctx context.Context, actor berth.Actor, organizationID
 		return nil, nil
 	}
 	err = s.store.View(ctx, actor, func(tx store.Tx) (err error) {
-		list, err = tx.ListUsage(ctx, organizationID, by[0], in.from, in.to, mostPeriods+1)
+		list, err = tx.ListUsage(ctx, store.UsageQuery{OrganizationID: organizationID, Resolution: by[0], From: in.from, To: in.to, Limit: mostPeriods + 1})
 		return err
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/row"
 )
 
@@ -100,13 +101,13 @@ var putUsage = `INSERT INTO public.tenant_resource_usage AS r (id, container_id,
 	avg_response_time_us = excluded.avg_response_time_us, samples = excluded.samples`
 
 // ListUsage implements store.Usages.
-func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time, limit int) ([]berth.Usage, error) {
+func (t *tx) ListUsage(ctx context.Context, q store.UsageQuery) ([]berth.Usage, error) {
 	list := []berth.Usage{}
-	if !t.MaySee(organizationID) {
+	if !t.MaySee(q.OrganizationID) {
 		return list, nil
 	}
 	err := t.many(ctx, func(rows pgx.Rows) error {
-		u := berth.Usage{OrganizationID: organizationID, Resolution: resolution}
+		u := berth.Usage{OrganizationID: q.OrganizationID, Resolution: q.Resolution}
 		err := row.ScanUsage(rows.Scan, &u)
 		list = append(list, u)
 		return err
@@ -114,7 +115,7 @@ func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution be
 		memory_usage_bytes_max, memory_limit_mb, oom_kill_count, network_rx_bytes, network_tx_bytes, disk_usage_bytes,
 		disk_io_read_bytes, disk_io_write_bytes, request_count, error_count, avg_response_time_us, samples
 		FROM public.tenant_resource_usage WHERE organization_id = $1 AND resolution = $2 AND period_start >= $3 AND period_start < $4
-		ORDER BY period_start LIMIT $5`, uuidOrNull(organizationID), string(resolution), stamp(from), stamp(to), limit)
+		ORDER BY period_start LIMIT $5`, uuidOrNull(q.OrganizationID), string(q.Resolution), stamp(q.From), stamp(q.To), q.Limit)
 	return list, fault(ctx, err, "list usage")
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/row"
 )
 
@@ -50,13 +51,13 @@ func (t *tx) PutUsage(ctx context.Context, list []berth.Usage) error {
 }
 
 // ListUsage implements store.Usages.
-func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time, limit int) ([]berth.Usage, error) {
+func (t *tx) ListUsage(ctx context.Context, q store.UsageQuery) ([]berth.Usage, error) {
 	list := []berth.Usage{}
-	if !t.MaySee(organizationID) {
+	if !t.MaySee(q.OrganizationID) {
 		return list, nil
 	}
 	err := t.many(ctx, func(rows *sql.Rows) error {
-		u := berth.Usage{OrganizationID: organizationID, Resolution: resolution}
+		u := berth.Usage{OrganizationID: q.OrganizationID, Resolution: q.Resolution}
 		err := row.ScanUsage(rows.Scan, &u)
 		list = append(list, u)
 		return err
@@ -64,7 +65,7 @@ func (t *tx) ListUsage(ctx context.Context, organizationID string, resolution be
 		memory_usage_bytes_max, memory_limit_mb, oom_kill_count, network_rx_bytes, network_tx_bytes, disk_usage_bytes,
 		disk_io_read_bytes, disk_io_write_bytes, request_count, error_count, avg_response_time_us, samples
 		FROM tenant_resource_usage WHERE organization_id = ? AND resolution = ? AND period_start >= ? AND period_start < ?
-		ORDER BY period_start LIMIT ?`, organizationID, string(resolution), stamp(from), stamp(to), limit)
+		ORDER BY period_start LIMIT ?`, q.OrganizationID, string(q.Resolution), stamp(q.From), stamp(q.To), q.Limit)
 	return list, fault(ctx, err, "list usage")
 }
 

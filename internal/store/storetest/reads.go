@@ -87,7 +87,7 @@ var tenantReads = []access{
 		return whole(tx.SumHealth(ctx, berth.ByHour, hour, hour.Add(time.Hour)))
 	}, func(h berth.HealthPeriod) bool { return h.OrganizationID == org(1) }), ""},
 	{"usage", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]berth.Usage, string, error) {
-		return whole(tx.ListUsage(ctx, org(1), berth.ByMinute, hour, hour.Add(time.Hour), 10))
+		return whole(tx.ListUsage(ctx, store.UsageQuery{OrganizationID: org(1), Resolution: berth.ByMinute, From: hour, To: hour.Add(time.Hour), Limit: 10}))
 	}, func(berth.Usage) bool { return true }), ""},
 	{"sums of usage", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]berth.Usage, string, error) {
 		return whole(tx.SumUsage(ctx, store.UsageSum{OrganizationID: org(1), From: berth.ByMinute, To: berth.ByHour, Begin: hour, End: hour.Add(time.Hour)}))

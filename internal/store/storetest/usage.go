@@ -35,7 +35,7 @@ func (f fixture) putUsage(list ...berth.Usage) {
 func (f fixture) usage(actor berth.Actor, n int, r berth.Resolution, from, to time.Time, limit int) (list []berth.Usage) {
 	f.Helper()
 	f.view(actor, func(ctx context.Context, tx store.Tx) (err error) {
-		list, err = tx.ListUsage(ctx, org(n), r, from, to, limit)
+		list, err = tx.ListUsage(ctx, store.UsageQuery{OrganizationID: org(n), Resolution: r, From: from, To: to, Limit: limit})
 		return err
 	})
 	return list
