@@ -48,8 +48,8 @@ func TestWhoAsksTooOftenIsToldWhenToComeBack(t *testing.T) {
 // What nobody known tries fills no disk, and none of it is lost count of.
 func TestDeniedAttemptsAreRecordedWithinBounds(t *testing.T) {
 	t.Parallel()
-	w := newWorldWith(t, func(_ *auth.Config, c *api.Config) {
-		c.Denials = api.Denials{PerActor: 4, PerAddress: 2, Strangers: 3}
+	w := newWorldWith(t, func(_ *auth.Config, c *api.Config) { // one chain takes half of an actor's share
+		c.Denials = api.Denials{PerActor: 8, PerAddress: 2, Strangers: 3}
 	})
 	w.organization(one, 0)
 	member := w.tokenFor(berth.RoleMember, one)
