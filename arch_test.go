@@ -28,6 +28,7 @@ var mayImport = map[string]struct {
 
 	"internal/engine/docker":     {[]string{"", "internal/fanout"}, "an adapter knows the nouns and its own library, no other adapter; many readers share a stream of the Engine"},
 	"internal/pattern":           {nil, "makes expressions at their first use, so that a client's command starts fast"},
+	"internal/lru":               {nil, "keeps so many values and forgets the least recently used; what they are, it does not know"},
 	"internal/fanout":            {[]string{""}, "shares one source among many readers; what the source is, it does not know"},
 	"internal/meter":             {[]string{"", "internal/store"}, "reads what the kernel counts and keeps it; it sees engine, edge and fleet through functions"},
 	"internal/health":            {[]string{"", "internal/store"}, "asks containers over HTTP and keeps the record of it; it knows no loop, no engine and no edge"},
@@ -57,8 +58,8 @@ var mayImport = map[string]struct {
 	"internal/plan":        {[]string{""}, "decides what is next from a situation that is handed to it; it sees no clock, no store and no engine"},
 	"internal/reconcile":   {[]string{"", "internal/plan", "internal/store"}, "the loop sees engine, edge and prober through its own interfaces"},
 	"internal/notify":      {[]string{"", "internal/store", "internal/pattern"}, "reads the journal and sends; what it may connect to is given to it"},
-	"internal/auth":        {[]string{"", "internal/store", "internal/action"}, "what a request brought becomes an actor; what an actor may do to tenants is tenancy's"},
-	"internal/api":         {[]string{"", "internal/tenancy", "internal/action", "internal/idempotency", "internal/store", "internal/auth", "internal/metrics", "internal/pattern"}, "wire types over the use cases; nothing above tenancy knows engines"},
+	"internal/auth":        {[]string{"", "internal/store", "internal/action", "internal/lru"}, "what a request brought becomes an actor; what an actor may do to tenants is tenancy's"},
+	"internal/api":         {[]string{"", "internal/tenancy", "internal/action", "internal/idempotency", "internal/store", "internal/auth", "internal/metrics", "internal/pattern", "internal/lru"}, "wire types over the use cases; nothing above tenancy knows engines"},
 	"client":               {[]string{""}, "programs of others import it: it must not pull in the control plane"},
 	"internal/serve":       {[]string{"", "internal/api", "internal/auth", "internal/blueprint", "internal/control", "internal/edge", "internal/engine/docker", "internal/health", "internal/meter", "internal/move", "internal/notify", "internal/reconcile", "internal/rekey", "internal/retention", "internal/secret", "internal/store", "internal/store/postgres", "internal/store/sqlite", "internal/tenancy", "internal/trace", "internal/netguard"}, "the wiring: the only place that sees both sides of a seam"},
 	"internal/cli":         {[]string{"", "client", "internal/blueprint", "internal/serve"}, "commands speak through the public client; only `serve` starts the control plane, `migrate` works beside one that is stopped, and `blueprint validate` works without one"},

@@ -1,17 +1,16 @@
 package api
 
 import (
-	"container/list"
 	"math"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"golang.org/x/time/rate"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/lru"
 )
 
 // Limits are how often one token, or one person, may ask. Zero: as often as
@@ -36,38 +35,22 @@ const mostAskers = 10_000
 // limits counts the requests of each actor.
 type limits struct {
 	Limits
-
-	mu     sync.Mutex
-	recent *list.List // of *asker, the newest first
-	byID   map[string]*list.Element
+	byID *lru.Map[string, asker]
 }
 
-type asker struct {
-	id                string
-	requests, changes *rate.Limiter // nil: no limit
-}
+type asker struct{ requests, changes *rate.Limiter } // nil: no limit
 
 func newLimits(l Limits) *limits {
-	return &limits{Limits: l, recent: list.New(), byID: map[string]*list.Element{}}
+	return &limits{Limits: l, byID: lru.New[string, asker](mostAskers)}
 }
 
-func (l *limits) of(actor berth.Actor) *asker {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if e, ok := l.byID[actor.ID]; ok {
-		l.recent.MoveToFront(e)
-		return e.Value.(*asker)
-	}
-	if l.recent.Len() >= mostAskers {
-		delete(l.byID, l.recent.Remove(l.recent.Back()).(*asker).id)
-	}
-	requests, changes := l.Requests, l.Changes
-	if actor.Role == berth.RoleOperator {
-		requests, changes = l.OperatorRequests, l.OperatorChanges
-	}
-	a := &asker{actor.ID, requests.limiter(), changes.limiter()}
-	l.byID[actor.ID] = l.recent.PushFront(a)
-	return a
+func (l *limits) of(actor berth.Actor) asker {
+	return l.byID.Use(actor.ID, func() asker {
+		if actor.Role == berth.RoleOperator {
+			return asker{l.OperatorRequests.limiter(), l.OperatorChanges.limiter()}
+		}
+		return asker{l.Requests.limiter(), l.Changes.limiter()}
+	})
 }
 
 func (l Limit) limiter() *rate.Limiter {

@@ -2,14 +2,13 @@ package auth
 
 import (
 	"cmp"
-	"container/list"
 	"net/netip"
-	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/lru"
 )
 
 // Failures bounds how many attempts may fail at once from one address, and with
@@ -32,28 +31,22 @@ const (
 type failures struct {
 	burst int
 	every rate.Limit
-
-	mu     sync.Mutex
-	recent *list.List // of *limit, the newest first
-	byKey  map[string]*list.Element
-}
-
-type limit struct {
-	key     string
-	limiter *rate.Limiter
+	byKey *lru.Map[string, *rate.Limiter]
 }
 
 func newFailures(f Failures) *failures {
-	return &failures{burst: cmp.Or(f.Burst, defaultBurst), every: rate.Every(cmp.Or(f.Every, defaultEvery)), recent: list.New(), byKey: map[string]*list.Element{}}
+	return &failures{
+		burst: cmp.Or(f.Burst, defaultBurst), every: rate.Every(cmp.Or(f.Every, defaultEvery)),
+		byKey: lru.New[string, *rate.Limiter](mostLimits),
+	}
 }
 
 // note counts a failure for each key and reports whether it was one too many
 // for any of them.
 func (f *failures) note(now time.Time, keys ...string) (tooMany bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	for _, key := range keys {
-		if !f.limiter(key).AllowN(now, 1) {
+		limiter := f.byKey.Use(key, func() *rate.Limiter { return rate.NewLimiter(f.every, f.burst) })
+		if !limiter.AllowN(now, 1) {
 			tooMany = true
 		}
 	}
@@ -62,24 +55,8 @@ func (f *failures) note(now time.Time, keys ...string) (tooMany bool) {
 
 // spent reports whether another failure would be one too many, and counts none.
 func (f *failures) spent(now time.Time, key string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	e, ok := f.byKey[key]
-	return ok && e.Value.(*limit).limiter.TokensAt(now) < 1
-}
-
-func (f *failures) limiter(key string) *rate.Limiter {
-	if e, ok := f.byKey[key]; ok {
-		f.recent.MoveToFront(e)
-		return e.Value.(*limit).limiter
-	}
-	if f.recent.Len() >= mostLimits {
-		oldest := f.recent.Remove(f.recent.Back()).(*limit)
-		delete(f.byKey, oldest.key)
-	}
-	l := &limit{key, rate.NewLimiter(f.every, f.burst)}
-	f.byKey[key] = f.recent.PushFront(l)
-	return l.limiter
+	limiter, ok := f.byKey.Peek(key)
+	return ok && limiter.TokensAt(now) < 1
 }
 
 // network is what counts as one address: whoever has an IPv6 address has its

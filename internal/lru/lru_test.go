@@ -1,0 +1,34 @@
+package lru_test
+
+import (
+	"testing"
+
+	"github.com/unite-hub/berth/internal/lru"
+)
+
+func TestTheLeastRecentlyUsedIsForgottenFirst(t *testing.T) {
+	m := lru.New[string, int](2)
+	made := 0
+	use := func(key string) int {
+		return m.Use(key, func() int { made++; return made })
+	}
+	use("a")
+	use("b")
+	if again := use("a"); again != 1 {
+		t.Errorf("a was made anew: %d", again)
+	}
+	use("c")
+	if _, kept := m.Peek("b"); kept {
+		t.Error("b is kept, though a was used later")
+	}
+	if v, kept := m.Peek("a"); !kept || v != 1 {
+		t.Errorf("a is %d, kept: %v", v, kept)
+	}
+	use("d")
+	if _, kept := m.Peek("a"); kept {
+		t.Error("looking at a made it newer than c")
+	}
+	if m.Len() != 2 {
+		t.Errorf("%d are kept", m.Len())
+	}
+}
