@@ -63,7 +63,18 @@ type BlueprintDefaults struct {
 	// Once are the services that run once per release, in the order in which
 	// they start.
 	Once []string
+	// Mounts say what each service finds at its paths.
+	Mounts []BlueprintMount
 }
+
+// BlueprintMount is a path of a service that a blueprint mounts something at.
+type BlueprintMount struct {
+	BlueprintPlace
+	Volume string // its key; "" for a tmpfs
+}
+
+// BlueprintPlace is a path inside the instances of a service.
+type BlueprintPlace struct{ Service, Target string }
 
 // BlueprintFinding is one thing that is wrong with a blueprint.
 type BlueprintFinding struct {

@@ -73,6 +73,7 @@ const (
 	CodeRegistryDenied       Code = "registry_denied"
 	CodeRegistryUnavailable  Code = "registry_unavailable"
 	CodeDataMissing          Code = "data_missing"
+	CodeDataLeftBehind       Code = "data_left_behind"
 	CodeStorageUnavailable   Code = "storage_unavailable"
 	CodeShuttingDown         Code = "shutting_down"
 	CodeOrganizationNotFound Code = "organization_not_found"
@@ -136,6 +137,7 @@ var kinds = map[Code]Kind{
 	CodeRegistryDenied:       KindConflict,
 	CodeRegistryUnavailable:  KindUnavailable,
 	CodeDataMissing:          KindConflict,
+	CodeDataLeftBehind:       KindConflict,
 	CodeStorageUnavailable:   KindUnavailable,
 	CodeShuttingDown:         KindUnavailable,
 	CodeOrganizationNotFound: KindNotFound,

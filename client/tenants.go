@@ -80,6 +80,7 @@ type Provision struct {
 	Domains        []string          `json:"domains,omitempty"`
 	Replicas       *int              `json:"replicas,omitempty"`
 	Start          bool              `json:"start,omitempty"`
+	LeaveData      bool              `json:"leaveData,omitempty"` // see Deploy
 }
 
 // Provisioned is the answer to a Provision.
@@ -113,12 +114,14 @@ type Scale struct {
 }
 
 // Deploy changes what runs. The environment is merged; nil removes. A nil
-// blueprint means the newest version of the tenant's own.
+// blueprint means the newest version of the tenant's own. With LeaveData a service
+// may begin empty at a path where the tenant has data, which stays in its volume.
 type Deploy struct {
 	Blueprint   *string            `json:"blueprint,omitempty"` // NAME or NAME@VERSION
 	ImageTag    *string            `json:"imageTag,omitempty"`
 	Environment map[string]*string `json:"environment,omitempty"`
 	Notes       string             `json:"deploymentNotes,omitempty"` // kept with the deployment
+	LeaveData   bool               `json:"leaveData,omitempty"`
 }
 
 // Rollback returns to a deployment; to the last good one before the present

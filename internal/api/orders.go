@@ -157,7 +157,7 @@ func (s *server) tenantRoutes() {
 			}
 			r, err := s.Service.Provision(ctx, actor, in.call(""), tenancy.Provision{
 				OrganizationID: b.OrganizationID, Name: b.TenantName, Slug: b.Slug, CPU: b.CPULimit, MemoryMB: b.MemoryLimitMB,
-				DiskMB: b.DiskLimitMB, Blueprint: b.Blueprint, ImageTag: b.ImageTag, Environment: b.Environment, Domains: b.Domains, Replicas: b.Replicas, Start: b.Start,
+				DiskMB: b.DiskLimitMB, Blueprint: b.Blueprint, ImageTag: b.ImageTag, Environment: b.Environment, Domains: b.Domains, Replicas: b.Replicas, Start: b.Start, LeaveData: b.LeaveData,
 			})
 			if err != nil {
 				return nil, err
@@ -195,7 +195,7 @@ func (s *server) changeRoutes() {
 		})
 	change(s, s.mutation(huma.Operation{Method: http.MethodPost, Path: tenantPath + "/deploy", OperationID: "deploy", Summary: "Deploy a blueprint, an image, an environment or all of them"}, deployBody{}, changedWire{}),
 		func(ctx context.Context, actor berth.Actor, in *orderInput, b deployBody) (tenancy.Receipt, error) {
-			return s.Service.Deploy(ctx, actor, in.call(b.Notes), in.Ref, tenancy.Deploy{Blueprint: b.Blueprint, ImageTag: b.ImageTag, Environment: b.Environment})
+			return s.Service.Deploy(ctx, actor, in.call(b.Notes), in.Ref, tenancy.Deploy{Blueprint: b.Blueprint, ImageTag: b.ImageTag, Environment: b.Environment, LeaveData: b.LeaveData})
 		})
 	change(s, s.mutation(huma.Operation{Method: http.MethodPost, Path: tenantPath + "/rollback", OperationID: "rollback", Summary: "Return to an earlier deployment"}, rollbackBody{}, changedWire{}),
 		func(ctx context.Context, actor berth.Actor, in *orderInput, b rollbackBody) (tenancy.Receipt, error) {

@@ -28,6 +28,7 @@ type provisionBody struct {
 	Domains        []string          `json:"domains,omitempty" doc:"not supported yet"`
 	Replicas       *int              `json:"replicas,omitempty" doc:"1 to 8; 1"`
 	Start          bool              `json:"start,omitempty" doc:"start it at once"`
+	LeaveData      bool              `json:"leaveData,omitempty" doc:"a service may begin empty at a path where an earlier tenant of the organization left data; without it that is refused"`
 }
 
 type scaleBody struct {
@@ -41,6 +42,7 @@ type deployBody struct {
 	ImageTag    *string            `json:"imageTag,omitempty"`
 	Environment map[string]*string `json:"environment,omitempty" doc:"merged; null removes"`
 	Notes       string             `json:"deploymentNotes,omitempty"`
+	LeaveData   bool               `json:"leaveData,omitempty" doc:"a service may begin empty at a path where the tenant has data, which stays in its volume; without it that is refused"`
 }
 
 type rollbackBody struct {

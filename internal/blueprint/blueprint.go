@@ -106,6 +106,12 @@ func (b *Blueprint) Defaults() berth.BlueprintDefaults {
 		if svc.Once {
 			d.Once = append(d.Once, svc.Name)
 		}
+		for _, m := range svc.Mounts {
+			d.Mounts = append(d.Mounts, berth.BlueprintMount{BlueprintPlace: berth.BlueprintPlace{Service: svc.Name, Target: m.Target}, Volume: m.Volume})
+		}
+		for _, m := range svc.Tmpfs {
+			d.Mounts = append(d.Mounts, berth.BlueprintMount{BlueprintPlace: berth.BlueprintPlace{Service: svc.Name, Target: m.Target}})
+		}
 	}
 	return d
 }

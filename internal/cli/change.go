@@ -32,10 +32,11 @@ func given[T any](cmd *cobra.Command, flag string, to **T, value T) {
 
 func (a *app) deployCommand() *cobra.Command {
 	var image, blueprint, notes string
+	var leaveData bool
 	var env envFlags
 	var cmd *cobra.Command
 	cmd = a.changeCommand("deploy ORG", "Deploy a blueprint, an image, an environment or all of them", func() (client.Order, error) {
-		d := client.Deploy{Notes: notes}
+		d := client.Deploy{Notes: notes, LeaveData: leaveData}
 		given(cmd, "image", &d.ImageTag, image)
 		given(cmd, "blueprint", &d.Blueprint, blueprint)
 		var err error
@@ -46,6 +47,7 @@ func (a *app) deployCommand() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&blueprint, "blueprint", "", "blueprint, NAME or NAME@VERSION (default: the newest version of the tenant's own)")
 	cmd.Flags().StringVar(&image, "image", "", "tag of the blueprint's image, or a full reference; the present tag is looked up again if left out")
+	cmd.Flags().BoolVar(&leaveData, "leave-data", false, "let a service begin empty at a path where the tenant has data, which stays in its volume; refused without it")
 	env.add(cmd)
 	notesFlag(cmd, &notes)
 	return cmd

@@ -33,6 +33,7 @@ func (a *app) provisionCommand() *cobra.Command {
 	f.StringArrayVar(&p.Domains, "domain", nil, "host name of the tenant's own; not supported yet")
 	f.IntVar(&replicas, "replicas", 0, "containers that answer requests (default: the blueprint's, 1 for the built-in one)")
 	f.BoolVar(&p.Start, "start", false, "start it at once")
+	f.BoolVar(&p.LeaveData, "leave-data", false, "let a service begin empty at a path where an earlier tenant of the organization left data; refused without it")
 	env.add(cmd)
 	a.waitFlag(cmd)
 	for _, name := range []string{"org", "name"} {

@@ -105,6 +105,11 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 		if err != nil {
 			return err
 		}
+		if !c.LeaveData {
+			if err := s.keepsData(ctx, tx, *t, before.Blueprint, b); err != nil {
+				return err
+			}
+		}
 		set(&t.Spec.ImageTag, c.ImageTag)
 		if _, err := b.Image(t.Spec.ImageTag); err != nil {
 			return err

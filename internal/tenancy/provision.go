@@ -51,6 +51,11 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		if err := s.assignEngine(ctx, tx, &t); err != nil {
 			return err
 		}
+		if !p.LeaveData {
+			if err := s.findsData(ctx, tx, t, b); err != nil {
+				return err
+			}
+		}
 		if err := tx.InsertTenant(ctx, t); err != nil {
 			return err
 		}

@@ -233,6 +233,7 @@ type Provision struct {
 	Domains        []string
 	Replicas       *int
 	Start          bool
+	LeaveData      bool // see Deploy
 }
 
 // Scale changes limits and replicas; nil leaves a field as it is.
@@ -243,11 +244,13 @@ type Scale struct {
 }
 
 // Deploy changes what runs. Environment is merged; a nil value removes. A nil
-// blueprint means the newest version of the tenant's own.
+// blueprint means the newest version of the tenant's own. LeaveData says that a
+// service is meant to begin empty at a path where the tenant has data.
 type Deploy struct {
 	Blueprint   *string
 	ImageTag    *string
 	Environment map[string]*string
+	LeaveData   bool
 }
 
 // Configure changes what a tenant is called and holds.

@@ -1,0 +1,130 @@
+package reconcile_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+// Blueprints that mount something else where singleData has its volume.
+var (
+	singleRenamed = strings.NewReplacer("data:/data", "files:/data", "{data: {}}", "{files: {}}").Replace(singleData)
+	singleTmpfs   = strings.Replace(single, "x-berth", "    tmpfs: [\"/data\"]\nx-berth", 1)
+)
+
+// newest deploys the newest version, as the flag says.
+func (w *world) newest(dry, leaveData bool) (tenancy.Receipt, error) {
+	return w.service.Deploy(ctx, w.actor, tenancy.Call{DryRun: dry}, orgID(1), tenancy.Deploy{LeaveData: leaveData})
+}
+
+func (w *world) provisionSingle(leaveData bool) (tenancy.Receipt, error) {
+	return w.service.Provision(ctx, w.actor, tenancy.Call{}, tenancy.Provision{OrganizationID: orgID(1), Name: "One", Blueprint: "single", Start: true, LeaveData: leaveData})
+}
+
+// wantLeft wants a refusal that names all that is needed to get out of it.
+func (w *world) wantLeft(what string, err error, names ...string) {
+	w.t.Helper()
+	var refused *berth.Error
+	if !errors.As(err, &refused) || refused.Code != berth.CodeDataLeftBehind || refused.Field != "blueprint" || !strings.Contains(refused.Hint, "--leave-data") {
+		w.t.Errorf("%s: %v", what, err)
+		return
+	}
+	for _, name := range names {
+		if !strings.Contains(refused.Message, name) {
+			w.t.Errorf("%s: the message does not name %s: %s", what, name, refused.Message)
+		}
+	}
+}
+
+func TestNoTenantBeginsEmptyWhereItHasDataUnlessThatIsMeant(t *testing.T) {
+	t.Parallel()
+	ofImage := berth.ImageVolumeName(orgID(1), berth.Slot{Name: "web", Replica: 1}, "/data")
+	named := berth.VolumeName(orgID(1), "data")
+	for name, c := range map[string]struct{ before, after, holds, mounts string }{
+		"a volume in the place of the image's":  {single, singleData, ofImage, named},
+		"a tmpfs in the place of the image's":   {single, singleTmpfs, ofImage, ""},
+		"a volume that has another name":        {singleData, singleRenamed, named, berth.VolumeName(orgID(1), "files")},
+		"a tmpfs in the place of a volume":      {singleData, singleTmpfs, named, ""},
+		"a volume of another name, once it ran": {singleRenamed, singleData, berth.VolumeName(orgID(1), "files"), named},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(w *world) {
+				w.engine.SetImage(imageV1, enginetest.Program{Volumes: []string{"/data"}})
+				w.run()
+				w.apply([]byte(c.before))
+				w.completed(w.provisionSingle(false))
+				w.apply([]byte(c.after))
+				for _, dry := range []bool{true, false} {
+					_, err := w.newest(dry, false)
+					w.wantLeft(name, err, c.holds, "service web", "/data", "single@2")
+				}
+				if v, ok := w.recordOf(c.mounts); ok {
+					t.Errorf("a refused order recorded %+v", v)
+				}
+				if is := w.tenant(1).Spec.Blueprint; is != "single@1" {
+					t.Errorf("a refused order moved the tenant to %s", is)
+				}
+				if _, err := w.newest(true, true); err != nil {
+					t.Errorf("a dry run of what is meant: %v", err)
+				}
+				w.completed(w.newest(false, true))
+				if o := w.observed(1); !slices.Contains(o.Volumes, c.holds) || len(o.Instances) != 1 || slices.Contains(o.Instances[0].Writes, c.holds) {
+					t.Errorf("what was left is gone, or still mounted: %+v", o)
+				}
+				w.completed(w.newest(false, false))                                                 // said once is enough
+				w.completed(w.service.Rollback(ctx, w.actor, tenancy.Call{}, orgID(1), ""))         // and again the first
+				w.completed(w.service.Rollback(ctx, w.actor, tenancy.Call{}, orgID(1), w.first(1))) // to what was
+				if o := w.observed(1); len(o.Instances) != 1 || !slices.Contains(o.Instances[0].Writes, c.holds) {
+					t.Errorf("after the way back the data is not mounted: %+v", o)
+				}
+			})
+		})
+	}
+}
+
+// first is the oldest deployment of a tenant.
+func (w *world) first(n int) string {
+	w.t.Helper()
+	list, _, err := w.service.Deployments(ctx, w.actor, orgID(n), store.Page{})
+	w.must(err)
+	return list[len(list)-1].ID
+}
+
+func TestWhatHasNoDataYetOrFindsItAgainIsDeployed(t *testing.T) {
+	t.Parallel()
+	elsewhere := strings.Replace(singleData, "data:/data", "data:/elsewhere", 1)
+	inBubble(t, func(w *world) {
+		w.run()
+		for _, source := range []string{single, singleData, elsewhere, singleData} { // the image declares nothing
+			w.apply([]byte(source))
+			if source == single {
+				w.completed(w.provisionSingle(false))
+			}
+			w.completed(w.newest(false, false))
+		}
+	})
+}
+
+func TestATenantThatIsProvisionedAgainFindsItsDataOrIsToldOfIt(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.apply([]byte(singleData))
+		w.completed(w.provisionSingle(false))
+		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep))
+		w.apply([]byte(singleRenamed))
+		_, err := w.provisionSingle(false)
+		w.wantLeft("a volume that has another name", err, berth.VolumeName(orgID(1), "data"), "service web", "/data", "single@2")
+		w.completed(w.provisionSingle(true))
+		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesDelete))
+		w.apply([]byte(singleData))
+		w.completed(w.provisionSingle(false)) // nothing is left
+	})
+}
