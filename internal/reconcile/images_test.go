@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/engine/enginetest"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
@@ -58,6 +59,26 @@ func TestImagesThatNothingLeadsBackToAreCollectedAndNoOthers(t *testing.T) {
 			if w.engine.HasImage(pin(n)) {
 				t.Errorf("version %d is kept for nobody", n)
 			}
+		}
+	})
+}
+
+// A clock that was once ahead dates a pull in the future. That is no fresh image, or
+// it would never be collected.
+func TestAnImageWhosePullIsDatedInTheFutureIsCollected(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		pin := "sha256:" + strings.Repeat("a", 64)
+		w.engine.SetImage(pin, enginetest.Program{})
+		info, err := w.engine.Info(ctx)
+		w.must(err)
+		w.must(w.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+			return tx.PutImage(ctx, berth.PulledImage{EngineID: info.ID, Pin: pin, Reference: "app:9", PulledAt: time.Now().AddDate(10, 0, 0).UTC()})
+		}))
+		w.run()
+		<-time.After(3 * time.Hour)
+		if w.engine.HasImage(pin) {
+			t.Error("it is still there")
 		}
 	})
 }
