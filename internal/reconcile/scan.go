@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -145,13 +146,13 @@ func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 	c.living, c.outlines = make(map[string]bool, len(c.seen)), make(map[string]outline, len(c.seen))
 	c.reminds, c.unlooked, c.overdue = nil, nil, 1+len(c.seen)/lookShares
 	if len(c.Loop.outlines) == 0 { // all of them are drawn: one read instead of one for each
-		volumes, _, err := tx.ListVolumes(ctx, "", store.Page{Limit: store.Unbounded})
-		if err != nil {
-			return err
-		}
 		c.volumes = make(map[string][]berth.VolumeRecord, len(c.seen))
-		for _, v := range volumes {
-			c.volumes[v.OrganizationID] = append(c.volumes[v.OrganizationID], v)
+		for _, engine := range c.engines() {
+			volumes, err := tx.TenantVolumes(ctx, engine)
+			if err != nil {
+				return err
+			}
+			maps.Copy(c.volumes, volumes)
 		}
 	}
 	return c.eachTenant(ctx, tx, func(t berth.Tenant, deployment string) error {

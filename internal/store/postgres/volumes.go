@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/store/row"
@@ -42,4 +44,28 @@ func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Pag
 		`SELECT organization_id, name, mount, engine_id, created_at, kept_at FROM berth.volumes
 		WHERE deleted_at IS NULL AND ` + mine + ` AND name COLLATE "C" > $2 ORDER BY name COLLATE "C" LIMIT $3`,
 		[]any{org, w.Key}}.read(ctx, t)
+}
+
+// TenantVolumes implements store.Volumes. Whose volumes are wanted is asked for first:
+// as a join, a scan of all volumes would be thought cheaper than as many index steps as
+// an engine has tenants.
+func (t *tx) TenantVolumes(ctx context.Context, engine berth.Maybe[string]) (map[string][]berth.VolumeRecord, error) {
+	mine, org := narrowed(t.Scope(), "v.organization_id", "$1")
+	of := "$2::text IS NULL"
+	switch {
+	case engine.Known && engine.Value == "":
+		of = "$2::text = '' AND c.engine_id IS NULL"
+	case engine.Known:
+		of = "c.engine_id = $2"
+	}
+	volumes := make(map[string][]berth.VolumeRecord)
+	err := t.many(ctx, func(rows pgx.Rows) error {
+		var v berth.VolumeRecord
+		err := rows.Scan(row.VolumeColumns(&v)...)
+		volumes[v.OrganizationID] = append(volumes[v.OrganizationID], v)
+		return err
+	}, `SELECT v.organization_id, v.name, v.mount, v.engine_id, v.created_at, v.kept_at FROM berth.volumes v
+		WHERE v.deleted_at IS NULL AND `+mine+` AND v.organization_id = ANY (ARRAY (SELECT c.organization_id
+			FROM public.tenant_containers c WHERE c.deprovisioned_at IS NULL AND `+of+`))`, org, engine.Pointer())
+	return volumes, fault(ctx, err, "list volumes of tenants")
 }

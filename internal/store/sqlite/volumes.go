@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
@@ -48,4 +49,23 @@ func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Pag
 		read.args = []any{row.OrNull(s.OrganizationID), w.Key}
 	}
 	return read.read(ctx, t)
+}
+
+// TenantVolumes implements store.Volumes.
+func (t *tx) TenantVolumes(ctx context.Context, engine berth.Maybe[string]) (map[string][]berth.VolumeRecord, error) {
+	mine, org := narrowed(t.Scope(), "v.organization_id", "?1")
+	of := "c.seq > 0 AND ?2 IS NULL"
+	if engine.Known {
+		of = "c.engine_id IS nullif(?2, '')"
+	}
+	volumes := make(map[string][]berth.VolumeRecord)
+	err := t.many(ctx, func(rows *sql.Rows) error {
+		var v berth.VolumeRecord
+		err := rows.Scan(row.VolumeColumns(&v)...)
+		volumes[v.OrganizationID] = append(volumes[v.OrganizationID], v)
+		return err
+	}, `SELECT v.organization_id, v.name, v.mount, v.engine_id, v.created_at, v.kept_at FROM volumes v
+		WHERE v.deleted_at IS NULL AND `+mine+` AND v.organization_id IN (SELECT c.organization_id FROM tenant_containers c
+			WHERE c.deprovisioned_at IS NULL AND `+of+`)`, org, given(engine))
+	return volumes, fault(ctx, err, "list volumes of tenants")
 }

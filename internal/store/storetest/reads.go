@@ -77,6 +77,10 @@ var tenantReads = []access{
 		open, err := tx.OpenDeployments(ctx, berth.Maybe[string]{})
 		return slices.Collect(maps.Keys(open)), "", err
 	}, func(o string) bool { return o == org(1) }), ""},
+	{"volumes of tenants", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]string, string, error) {
+		volumes, err := tx.TenantVolumes(ctx, berth.Maybe[string]{})
+		return slices.Collect(maps.Keys(volumes)), "", err
+	}, func(o string) bool { return o == org(1) }), ""},
 	{"list probes", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]berth.Probe, string, error) {
 		return tx.ListProbes(ctx, org(1), store.Page{})
 	}, func(berth.Probe) bool { return true }), ""},

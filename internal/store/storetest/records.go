@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -109,6 +111,47 @@ var recordTests = []test{
 		check(org(2))
 		put(c) // made again
 		check(org(2), c)
+	}},
+	{"the volumes of an engine are those of its living tenants, whatever engine they are recorded with", func(f fixture) {
+		a, b, c, d := tenant(1), tenant(2), tenant(3), tenant(4)
+		b.EngineID, c.EngineID = "engine-2", ""
+		f.insert(a, b, c, d)
+		v := func(n int, name, engine string) berth.VolumeRecord {
+			return berth.VolumeRecord{OrganizationID: org(n), Name: name, Mount: "/data", EngineID: engine, CreatedAt: noon}
+		}
+		a1, a2, b1, c1, d1 := v(1, "z", "engine-1"), v(1, "a", "engine-2"), v(2, "b", "engine-2"), v(3, "c", ""), v(4, "d", "")
+		gone, kept := v(1, "gone", "engine-1"), v(5, "kept", "engine-1") // the organization of kept has no tenant any more
+		gone.DeletedAt, kept.KeptAt, a2.KeptAt = noon.Add(time.Hour), noon.Add(time.Hour), noon.Add(time.Hour)
+		f.tx(func(ctx context.Context, tx store.Tx) error {
+			for _, r := range []berth.VolumeRecord{a1, a2, b1, c1, d1, gone, kept} {
+				if err := tx.PutVolume(ctx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		check := func(actor berth.Actor, engine berth.Maybe[string], want ...berth.VolumeRecord) {
+			f.Helper()
+			sorted := map[string][]berth.VolumeRecord{}
+			for _, r := range want {
+				sorted[r.OrganizationID] = append(sorted[r.OrganizationID], r)
+			}
+			f.view(actor, func(ctx context.Context, tx store.Tx) error {
+				got, err := tx.TenantVolumes(ctx, engine)
+				for _, of := range got {
+					slices.SortFunc(of, func(a, b berth.VolumeRecord) int { return strings.Compare(a.Name, b.Name) })
+				}
+				f.same(got, sorted)
+				return err
+			})
+		}
+		check(operator, berth.Known("engine-1"), a2, a1, d1)
+		check(operator, berth.Known("engine-2"), b1)
+		check(operator, berth.Known(""), c1)
+		check(operator, berth.Known("engine-3"))
+		check(operator, berth.Maybe[string]{}, a2, a1, b1, c1, d1)
+		check(of(org(4)), berth.Known("engine-1"), d1)
+		check(of(org(2)), berth.Known("engine-1"))
 	}},
 	{"requests are kept per actor and key", func(f fixture) {
 		n := tenant(1)
