@@ -123,7 +123,7 @@ func (w *walk) take(step Step) {
 		}
 		w.tell(berth.ForecastStep{Name: step.Name(), Text: "wait until requests that are under way are answered", AtMost: most})
 	case StepAdopt:
-		w.tell(berth.ForecastStep{Name: step.Name(), Text: "take back what compose made", Stops: true, AtMost: w.Call})
+		w.adopts(step, before.Seen)
 	case StepHalt, StepApply:
 		w.applied(step, before.Seen)
 	case StepRelease:
@@ -231,6 +231,22 @@ func (w *walk) images(step Step) {
 		}
 		w.tell(told)
 	}
+}
+
+// adopts tells what of compose's goes. What that answers does not come through the
+// edge, and nothing answers it until ours runs.
+func (w *walk) adopts(step Step, seen berth.Observed) {
+	var names []string
+	for _, x := range seen.Foreign {
+		if x.Kind == "container" {
+			names = append(names, x.Name)
+		}
+	}
+	told := berth.ForecastStep{Name: step.Name(), Text: "there is nothing that compose made", AtMost: w.Call}
+	if len(names) > 0 {
+		told.Text, told.Stops, w.f.Downtime = "stop and remove what compose made: "+strings.Join(names, ", "), true, true
+	}
+	w.tell(told)
 }
 
 // removed tells what a deprovisioning takes away.

@@ -58,6 +58,9 @@ var (
 	restarts = order{"restart", func(w *world, call tenancy.Call) (tenancy.Receipt, error) {
 		return w.service.Restart(ctx, w.actor, call, orgID(1))
 	}}
+	adopts = order{"adopt", func(w *world, call tenancy.Call) (tenancy.Receipt, error) {
+		return w.service.Adopt(ctx, w.actor, call, orgID(1))
+	}}
 	deprovisions = order{"deprovision", func(w *world, call tenancy.Call) (tenancy.Receipt, error) {
 		return w.service.Deprovision(ctx, w.actor, call, orgID(1), berth.VolumesDelete)
 	}}
@@ -141,6 +144,7 @@ func (w *world) asForetold(o order) {
 	routes := len(w.edge.history)
 	w.edge.mu.Unlock()
 	served, _ := w.edge.route(1)
+	composed := slices.DeleteFunc(w.observed(1).Foreign, func(x berth.Foreign) bool { return x.Kind != "container" })
 	d := w.completed(o.give(w, tenancy.Call{}))
 	w.engine.SetFaults(nil)
 	var really []string
@@ -155,6 +159,10 @@ func (w *world) asForetold(o order) {
 		fail("other steps were taken")
 	}
 	want := promised(f)
+	want["remove"] += len(composed)
+	if stops := slices.ContainsFunc(f.Steps, func(s berth.ForecastStep) bool { return s.Name == "adopt" && s.Stops }); stops != (len(composed) > 0) {
+		fail("%d containers that compose made were stopped", len(composed))
+	}
 	if k.count["stop"]-k.count["remove"] != want["halt"] { // what is removed is stopped before
 		fail("other containers were stopped")
 	}
@@ -171,7 +179,7 @@ func (w *world) asForetold(o order) {
 	w.edge.mu.Unlock()
 	now, there := w.edge.route(1)
 	down = down || !there
-	if serving := served.State == berth.RouteServing; f.ServedBefore != serving || f.Downtime != (serving && down) {
+	if serving := served.State == berth.RouteServing; f.ServedBefore != serving || f.Downtime != (serving && down || len(composed) > 0) {
 		fail("the route was %s, and served all the time: %t", served.State, !down)
 	}
 	if f.ServesAfter != (there && now.State == berth.RouteServing) {
@@ -210,6 +218,32 @@ func TestAnOrderTakesTheStepsThatADryRunForetold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			playForetold(t, c.blueprint, c.observe, !c.stopped, c.orders)
+		})
+	}
+}
+
+// Adopting one that never left stops nothing; of one that compose runs it says so.
+func TestAdoptingTakesTheStepsThatADryRunForetold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ leaves, stopped bool }{
+		"never left": {}, "compose runs it": {leaves: true}, "compose runs it, and it was stopped before": {leaves: true, stopped: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(w *world) {
+				w.run()
+				w.completed(w.provision(1, "app:1", true))
+				if c.stopped {
+					w.completed(w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1)))
+				}
+				if c.leaves {
+					n := w.observed(1).Instances[0].Name
+					w.manual.Remove(t, "container", n)
+					w.manual.Add(t, "container", n, map[string]string{berth.LabelTenantID: orgID(1), "com.docker.compose.project": berth.ContainerName(orgID(1))})
+				}
+				<-time.After(time.Minute)
+				w.asForetold(adopts)
+			})
 		})
 	}
 }
