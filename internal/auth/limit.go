@@ -9,6 +9,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/lru"
+	"github.com/unite-hub/berth/internal/netguard"
 )
 
 // Failures bounds how many attempts may fail at once from one address, and with
@@ -59,20 +60,13 @@ func (f *failures) spent(now time.Time, key string) bool {
 	return ok && limiter.TokensAt(now) < 1
 }
 
-// network is what counts as one address: whoever has an IPv6 address has its
-// whole /64.
+// network is the key that failures from an address are counted under.
 func network(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return "address unknown"
 	}
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return "address " + p.String()
-		}
-	}
-	return "address " + a.String()
+	return "address " + netguard.Subscriber(a).String()
 }
 
 func rateLimited() error {

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/unite-hub/berth/internal/netguard"
 )
 
 // conn is a client's connection, counted until it is closed.
@@ -55,16 +57,10 @@ type source struct {
 	refs        int
 }
 
-// subscriber is how much of an IPv6 address tells one subscriber from another.
-const subscriber = 64
-
 // sourceOf returns the source that an address belongs to, with one reference
 // more. l.mu is held.
 func (l *listener) sourceOf(a netip.Addr) *source {
-	if a.Is6() {
-		p, _ := a.Prefix(subscriber)
-		a = p.Addr()
-	}
+	a = netguard.Subscriber(a).Addr()
 	s := l.sources[a]
 	if s == nil {
 		most := int64(l.edge.opts.MaxPerClient)

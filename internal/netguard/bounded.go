@@ -90,18 +90,13 @@ func (b *Bounded) admit(c net.Conn) (held *bounded, victim *bounded) {
 	return held, victim
 }
 
-// keyOf is what counts as one source: whoever has an IPv6 address has its /64.
+// keyOf is what a connection counts under; zero if nothing bounds its source.
 func (b *Bounded) keyOf(a net.Addr) netip.Prefix {
 	src, ok := Source(a)
 	if !ok || b.Exempt != nil && b.Exempt(src) {
 		return netip.Prefix{}
 	}
-	bits := 32
-	if src.Is6() {
-		bits = 64
-	}
-	p, _ := src.WithZone("").Prefix(bits) // of a valid address
-	return p
+	return Subscriber(src)
 }
 
 // State hears what the server does with a connection.

@@ -83,3 +83,19 @@ func Source(a net.Addr) (netip.Addr, bool) {
 	}
 	return ap.Addr().Unmap().WithZone(""), true
 }
+
+// Subscriber is what counts as one source: an IPv4 address, and of an IPv6
+// address its whole /64, for whoever has one address of it has them all. It is
+// zero if a is.
+func Subscriber(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}

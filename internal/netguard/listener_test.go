@@ -73,3 +73,17 @@ func TestOnlySourcesThatMayPassAreAccepted(t *testing.T) {
 		})
 	}
 }
+
+func TestASubscriberIsAnIPv4AddressOrAWholeIPv6Network(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.1": "192.0.2.1/32",
+		"2001:db8:0:1:ffff::2": "2001:db8:0:1::/64", "fe80::1%eth0": "fe80::/64",
+	} {
+		if got := netguard.Subscriber(netip.MustParseAddr(address)); got.String() != want {
+			t.Errorf("%s counts as %s", address, got)
+		}
+	}
+	if got := netguard.Subscriber(netip.Addr{}); got.IsValid() {
+		t.Errorf("no address counts as %s", got)
+	}
+}
