@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/durable"
 )
 
 func (a *app) backupCommand() *cobra.Command {
@@ -36,7 +37,7 @@ secret.key in the state directory, is not in it: keep that apart.`,
 			if err := save(args[0], b); err != nil {
 				return fmt.Errorf("save backup: %w", err)
 			}
-			if err := syncDirectory(filepath.Dir(args[0])); err != nil {
+			if err := durable.SyncDir(filepath.Dir(args[0])); err != nil {
 				return fmt.Errorf("save backup: %w", err)
 			}
 			_, err = fmt.Fprintf(a.Stdout, "%s, %d bytes, SHA-256 %x\n", args[0], b.Size, b.SHA256)
@@ -68,13 +69,4 @@ func save(path string, b *client.Backup) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
-}
-
-// syncDirectory makes a new name in a directory survive a loss of power.
-func syncDirectory(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/durable"
 )
 
 // A backup is one gzip file of lines, in this order:
@@ -112,20 +113,11 @@ func (s *Store) Backup(ctx context.Context, file string) (err error) {
 	if err := os.Link(temp.Name(), file); err != nil {
 		return failed(&fs.PathError{Op: "link", Path: file, Err: err})
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		_ = os.Remove(file)
 		return failed(err)
 	}
 	return nil
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // copyOut writes every table to an empty file.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/durable"
 )
 
 // Backup implements store.Store. The copy is one file without a log: what a
@@ -54,7 +55,7 @@ func (s *Store) Backup(ctx context.Context, path string) (err error) {
 	if err := os.Link(temp, path); err != nil {
 		return failed(err)
 	}
-	if err := syncDir(dir); err != nil {
+	if err := durable.SyncDir(dir); err != nil {
 		_ = os.Remove(path)
 		return failed(err)
 	}

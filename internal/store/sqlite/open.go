@@ -17,6 +17,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/durable"
 )
 
 //go:embed migrations/*.sql
@@ -68,7 +69,7 @@ func secureFiles(path string) error {
 			return storage(err, "protect database", "the user that runs Berth must own %s", name)
 		}
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 		return storage(err, "open database", "check the disk that holds %s", path)
 	}
 	return nil
@@ -179,13 +180,4 @@ func requireWAL(ctx context.Context, db *sql.DB) error {
 			WithHint("put the state directory on a local file system that supports locks and shared memory")
 	}
 	return nil
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
