@@ -146,13 +146,8 @@ func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 	c.living, c.outlines = make(map[string]bool, len(c.seen)), make(map[string]outline, len(c.seen))
 	c.reminds, c.unlooked, c.overdue = nil, nil, 1+len(c.seen)/lookShares
 	if len(c.Loop.outlines) == 0 { // all of them are drawn: one read instead of one for each
-		c.volumes = make(map[string][]berth.VolumeRecord, len(c.seen))
-		for _, engine := range c.engines() {
-			volumes, err := tx.TenantVolumes(ctx, engine)
-			if err != nil {
-				return err
-			}
-			maps.Copy(c.volumes, volumes)
+		if err := c.readVolumes(ctx, tx); err != nil {
+			return err
 		}
 	}
 	return c.eachTenant(ctx, tx, func(t berth.Tenant, deployment string) error {
@@ -182,6 +177,26 @@ func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 		}
 		return nil
 	})
+}
+
+// readVolumes reads the volumes of all tenants that are ours.
+func (c *comparison) readVolumes(ctx context.Context, tx store.Tx) error {
+	c.volumes = make(map[string][]berth.VolumeRecord, len(c.seen))
+	if c.EngineID == "" { // all are
+		volumes, _, err := tx.ListVolumes(ctx, "", store.Page{Limit: store.Unbounded})
+		for _, v := range volumes {
+			c.volumes[v.OrganizationID] = append(c.volumes[v.OrganizationID], v)
+		}
+		return err
+	}
+	for _, engine := range c.engines() {
+		volumes, err := tx.TenantVolumes(ctx, engine.Value)
+		if err != nil {
+			return err
+		}
+		maps.Copy(c.volumes, volumes)
+	}
+	return nil
 }
 
 const unlooked = "not looked at since the events of the engine are followed, or for long"

@@ -186,9 +186,9 @@ type Volumes interface {
 	// every organization the actor sees if organizationID is "".
 	ListVolumes(ctx context.Context, organizationID string, p Page) (page []berth.VolumeRecord, next string, err error)
 	// TenantVolumes returns those of living tenants that are not deleted, by organization
-	// and in any order: of the tenants of one engine, "" for those that no engine has yet,
-	// or of all. Which engine a volume is recorded with does not matter.
-	TenantVolumes(ctx context.Context, engine berth.Maybe[string]) (map[string][]berth.VolumeRecord, error)
+	// and in any order: of the tenants of one engine, "" for those that no engine has yet.
+	// Which engine a volume is recorded with does not matter.
+	TenantVolumes(ctx context.Context, engine string) (map[string][]berth.VolumeRecord, error)
 }
 
 // Request is a mutation that came with an idempotency key. An order stores it in its

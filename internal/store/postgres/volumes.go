@@ -46,17 +46,13 @@ func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Pag
 		[]any{org, w.Key}}.read(ctx, t)
 }
 
-// TenantVolumes implements store.Volumes. Whose volumes are wanted is asked for first:
-// as a join, a scan of all volumes would be thought cheaper than as many index steps as
-// an engine has tenants.
-func (t *tx) TenantVolumes(ctx context.Context, engine berth.Maybe[string]) (map[string][]berth.VolumeRecord, error) {
+// TenantVolumes implements store.Volumes. Whose volumes are wanted is asked for first,
+// so that they are found by index steps, however many tenants an engine has.
+func (t *tx) TenantVolumes(ctx context.Context, engine string) (map[string][]berth.VolumeRecord, error) {
 	mine, org := narrowed(t.Scope(), "v.organization_id", "$1")
-	of := "$2::text IS NULL"
-	switch {
-	case engine.Known && engine.Value == "":
+	of := "c.engine_id = $2"
+	if engine == "" {
 		of = "$2::text = '' AND c.engine_id IS NULL"
-	case engine.Known:
-		of = "c.engine_id = $2"
 	}
 	volumes := make(map[string][]berth.VolumeRecord)
 	err := t.many(ctx, func(rows pgx.Rows) error {
@@ -66,6 +62,6 @@ func (t *tx) TenantVolumes(ctx context.Context, engine berth.Maybe[string]) (map
 		return err
 	}, `SELECT v.organization_id, v.name, v.mount, v.engine_id, v.created_at, v.kept_at FROM berth.volumes v
 		WHERE v.deleted_at IS NULL AND `+mine+` AND v.organization_id = ANY (ARRAY (SELECT c.organization_id
-			FROM public.tenant_containers c WHERE c.deprovisioned_at IS NULL AND `+of+`))`, org, engine.Pointer())
+			FROM public.tenant_containers c WHERE c.deprovisioned_at IS NULL AND `+of+`))`, org, engine)
 	return volumes, fault(ctx, err, "list volumes of tenants")
 }

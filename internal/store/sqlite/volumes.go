@@ -52,12 +52,8 @@ func (t *tx) ListVolumes(ctx context.Context, organizationID string, p store.Pag
 }
 
 // TenantVolumes implements store.Volumes.
-func (t *tx) TenantVolumes(ctx context.Context, engine berth.Maybe[string]) (map[string][]berth.VolumeRecord, error) {
+func (t *tx) TenantVolumes(ctx context.Context, engine string) (map[string][]berth.VolumeRecord, error) {
 	mine, org := narrowed(t.Scope(), "v.organization_id", "?1")
-	of := "c.seq > 0 AND ?2 IS NULL"
-	if engine.Known {
-		of = "c.engine_id IS nullif(?2, '')"
-	}
 	volumes := make(map[string][]berth.VolumeRecord)
 	err := t.many(ctx, func(rows *sql.Rows) error {
 		var v berth.VolumeRecord
@@ -66,6 +62,6 @@ func (t *tx) TenantVolumes(ctx context.Context, engine berth.Maybe[string]) (map
 		return err
 	}, `SELECT v.organization_id, v.name, v.mount, v.engine_id, v.created_at, v.kept_at FROM volumes v
 		WHERE v.deleted_at IS NULL AND `+mine+` AND v.organization_id IN (SELECT c.organization_id FROM tenant_containers c
-			WHERE c.deprovisioned_at IS NULL AND `+of+`)`, org, given(engine))
+			WHERE c.deprovisioned_at IS NULL AND c.engine_id IS nullif(?2, ''))`, org, engine)
 	return volumes, fault(ctx, err, "list volumes of tenants")
 }

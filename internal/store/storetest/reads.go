@@ -78,7 +78,7 @@ var tenantReads = []access{
 		return slices.Collect(maps.Keys(open)), "", err
 	}, func(o string) bool { return o == org(1) }), ""},
 	{"volumes of tenants", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]string, string, error) {
-		volumes, err := tx.TenantVolumes(ctx, berth.Maybe[string]{})
+		volumes, err := tx.TenantVolumes(ctx, "engine-1")
 		return slices.Collect(maps.Keys(volumes)), "", err
 	}, func(o string) bool { return o == org(1) }), ""},
 	{"list probes", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]berth.Probe, string, error) {

@@ -130,7 +130,7 @@ var recordTests = []test{
 			}
 			return nil
 		})
-		check := func(actor berth.Actor, engine berth.Maybe[string], want ...berth.VolumeRecord) {
+		check := func(actor berth.Actor, engine string, want ...berth.VolumeRecord) {
 			f.Helper()
 			sorted := map[string][]berth.VolumeRecord{}
 			for _, r := range want {
@@ -145,13 +145,12 @@ var recordTests = []test{
 				return err
 			})
 		}
-		check(operator, berth.Known("engine-1"), a2, a1, d1)
-		check(operator, berth.Known("engine-2"), b1)
-		check(operator, berth.Known(""), c1)
-		check(operator, berth.Known("engine-3"))
-		check(operator, berth.Maybe[string]{}, a2, a1, b1, c1, d1)
-		check(of(org(4)), berth.Known("engine-1"), d1)
-		check(of(org(2)), berth.Known("engine-1"))
+		check(operator, "engine-1", a2, a1, d1)
+		check(operator, "engine-2", b1)
+		check(operator, "", c1)
+		check(operator, "engine-3")
+		check(of(org(4)), "engine-1", d1)
+		check(of(org(2)), "engine-1")
 	}},
 	{"requests are kept per actor and key", func(f fixture) {
 		n := tenant(1)
