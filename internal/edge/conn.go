@@ -328,14 +328,14 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// refuseHead answers a request whose head there is no memory for, and ends the
-// connection. net/http would call it a bad request, and answers nothing to io.EOF.
+// refuseHead answers a request whose head there is no memory for. net/http would
+// call it a bad request; at io.EOF it answers nothing, lets go of what it has read,
+// and closes the connection, which is over.
 func (c *conn) refuseHead(need int64) error {
 	p := *tenantBusy()
 	if c.held.Load()+need > c.account().whole() {
 		p = headTooLarge()
 	}
-	c.account().give(c.held.Swap(0))
 	c.listener.edge.opts.Log.Debug("request's head refused", "tenant", c.listener.org, "port", c.listener.port, "code", p.Code)
 	body := append(p.json(), '\n')
 	h := http.Header{"Cache-Control": {"no-store"}, "Connection": {"close"}, "Content-Type": {"application/problem+json"}, "Content-Length": {strconv.Itoa(len(body))}}
@@ -349,7 +349,6 @@ func (c *conn) refuseHead(need int64) error {
 	out.Write(body)
 	_, _ = c.Write(out.Bytes()) // the client's connection; nobody else to tell
 	c.over.Store(true)
-	c.end()
 	return io.EOF
 }
 
@@ -375,6 +374,7 @@ func (c *conn) SetDeadline(t time.Time) error {
 
 func (c *conn) Close() error {
 	if c.over.Load() {
+		c.account().give(c.held.Swap(0)) // nothing of a request is left; what lingers holds one buffer
 		c.end()
 	}
 	return c.cutOff()
