@@ -31,8 +31,13 @@ func (s *Service) keepsData(ctx context.Context, tx store.Tx, t berth.Tenant, be
 		made[v.Name] = !v.CreatedAt.IsZero()
 	}
 	var mounted []berth.BlueprintMount
-	if b, err := s.catalog.Get(ctx, tx, before); err == nil { // nothing is known of one that this Berth can't read
+	switch b, err := s.catalog.Get(ctx, tx, before); berth.CodeOf(err) {
+	case "":
 		mounted = b.Defaults().Mounts
+	case berth.CodeBlueprintNotFound, berth.CodeInvalidBlueprint, berth.CodeInvalidRequest:
+		// It is not here, or this Berth can't read it: nothing is known of it.
+	default:
+		return err
 	}
 	list := leftBehind(t.OrganizationID, made, mounted, next.Defaults().Mounts)
 	if len(list) == 0 {
