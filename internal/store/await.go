@@ -18,22 +18,23 @@ const (
 // be nil; else it joins those who hear when a deployment of an organization may be
 // over, until leave is called.
 func AwaitDeployment(ctx context.Context, s Store, id string, news func(organizationID string) (heard <-chan struct{}, leave func())) error {
-	d, err := deployment(ctx, s, id)
-	if err != nil || d.Over() {
-		return err
-	}
-	var heard <-chan struct{}
 	poll := awaitPoll
 	if news != nil {
-		c, leave := news(d.OrganizationID)
-		defer leave()
-		heard, poll = c, awaitPollWithNews
+		poll = awaitPollWithNews
 	}
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
+	var heard <-chan struct{}
 	for {
-		if d, err = deployment(ctx, s, id); err != nil || d.Over() { // it may have ended before news were joined
+		d, err := deployment(ctx, s, id)
+		if err != nil || d.Over() {
 			return err
+		}
+		if news != nil && heard == nil {
+			c, leave := news(d.OrganizationID)
+			defer leave()
+			heard = c
+			continue // it may have ended before
 		}
 		select {
 		case <-ctx.Done():
