@@ -7,6 +7,7 @@ package retention
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -95,9 +96,17 @@ func (k *Keeper) deployments(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		errs = append(errs, k.history(ctx, org))
+		errs = append(errs, of(org, k.history(ctx, org)))
 	}
 	return errors.Join(errs...)
+}
+
+// of says whose an error is; nil stays nil.
+func of(org string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("tenant %s: %w", org, err)
 }
 
 // history drops what is too much of one organization's. The oldest deployment that
@@ -209,7 +218,7 @@ func (k *Keeper) tombstones(ctx context.Context, now time.Time) error {
 		if ctx.Err() != nil {
 			break
 		}
-		errs = append(errs, k.tombstone(ctx, r, before))
+		errs = append(errs, of(r.OrganizationID, k.tombstone(ctx, r, before)))
 	}
 	return errors.Join(errs...)
 }
