@@ -123,7 +123,8 @@ func (f *flow) headDone() error {
 	return cause
 }
 
-// flowOf returns the flow of a request, or of one that was made from it.
+// flowOf returns the flow of a request, or of one that was made from it. Only the
+// goroutine of the request may ask.
 func flowOf(ctx context.Context) *flow {
 	c, ok := ctx.Value(connKey{}).(*conn)
 	if !ok {

@@ -43,9 +43,11 @@ func (l *listener) newTransport() *http.Transport {
 }
 
 func (l *listener) dial(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
+	// The request may be over, served by a connection that became free: its client's
+	// connection is the same still, what is under way on that is not.
 	var s *source
-	if f := flowOf(ctx); f != nil {
-		s = f.conn.source
+	if c, ok := ctx.Value(connKey{}).(*conn); ok {
+		s = c.source
 	}
 	for n := 0; !l.descriptors.take(1); n++ {
 		if n == victimsMost || !l.makeRoom(s, s.size()-1) {
