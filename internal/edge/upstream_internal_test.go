@@ -19,12 +19,25 @@ func TestWhatIsDialledForARequestThatIsOverDoesNotLookAtTheNext(t *testing.T) {
 	c := &conn{listener: l, flow: &flow{}}
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), connKey{}, c))
 	cancel()
+	dialled := make(chan struct{})
 	var both sync.WaitGroup
 	both.Go(func() {
-		if _, err := l.dial(ctx, new(net.Dialer), "tcp", "127.0.0.1:9"); !errors.Is(err, context.Canceled) {
-			t.Error(err)
+		defer close(dialled)
+		for range 100 {
+			if _, err := l.dial(ctx, new(net.Dialer), "tcp", "127.0.0.1:9"); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
 		}
 	})
-	both.Go(func() { c.flow = &flow{} })
+	both.Go(func() {
+		for next := new(flow); ; {
+			select {
+			case <-dialled:
+				return
+			default:
+				c.flow = next
+			}
+		}
+	})
 	both.Wait()
 }
