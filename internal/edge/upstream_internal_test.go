@@ -19,10 +19,11 @@ func TestWhatIsDialledForARequestThatIsOverDoesNotLookAtTheNext(t *testing.T) {
 	c := &conn{listener: l, flow: &flow{}}
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), connKey{}, c))
 	cancel()
-	dialled := make(chan struct{})
+	began, dialled := make(chan struct{}), make(chan struct{})
 	var both sync.WaitGroup
 	both.Go(func() {
 		defer close(dialled)
+		<-began
 		for range 100 {
 			if _, err := l.dial(ctx, new(net.Dialer), "tcp", "127.0.0.1:9"); !errors.Is(err, context.Canceled) {
 				t.Error(err)
@@ -30,6 +31,7 @@ func TestWhatIsDialledForARequestThatIsOverDoesNotLookAtTheNext(t *testing.T) {
 		}
 	})
 	both.Go(func() {
+		close(began)
 		for next := new(flow); ; {
 			select {
 			case <-dialled:
