@@ -94,16 +94,26 @@ type Vital struct {
 	Ready   bool
 	Dead    bool
 	Cause   string // of the last failure; "" if Ready
-	Last    Probe
 }
 
-// Member is one running instance of the fleet, as the loop last saw it.
+// Member is one running instance of the fleet, as the loop last saw it: what those
+// need of it who watch the fleet, and no more, for there is one of each instance.
 type Member struct {
 	OrganizationID string
-	Instance       Instance
-	Main           bool        // takes the tenant's requests
-	Check          HealthCheck // of a main one
-	Steady         bool        // no deployment of the tenant is under way
+	InstanceID     string
+	Name           string         // the instance's
+	Health         InstanceHealth // as the engine's own check says
+	StartedAt      time.Time
+	Address        netip.AddrPort
+	StopGrace      time.Duration
+	Check          *HealthCheck // of a main one; many share it, and nobody changes it
+	Main           bool         // takes the tenant's requests
+	Steady         bool         // no deployment of the tenant is under way
+}
+
+// Instance is as much of the instance as a member knows.
+func (m *Member) Instance() Instance {
+	return Instance{ID: m.InstanceID, Name: m.Name, State: InstanceRunning, Health: m.Health, StartedAt: m.StartedAt, Address: m.Address, StopGrace: m.StopGrace}
 }
 
 // HealthPeriod is what the probes of one tenant came to in one hour or day, in

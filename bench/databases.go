@@ -55,7 +55,7 @@ func (b *bench) databases(ctx context.Context) (err error) {
 }
 
 // openPostgres makes a database of 1,000 tenants.
-func openPostgres(ctx context.Context, server *testbed.Postgres, name string) (*postgres.Store, []berth.Member, error) {
+func openPostgres(ctx context.Context, server *testbed.Postgres, name string) (*postgres.Store, []*berth.Member, error) {
 	if err := server.CreateDatabase(ctx, name, ""); err != nil {
 		return nil, nil, err
 	}
@@ -74,7 +74,7 @@ func openPostgres(ctx context.Context, server *testbed.Postgres, name string) (*
 }
 
 // history gives some tenants deployments and a day of usage.
-func history(ctx context.Context, db store.Store, members []berth.Member) error {
+func history(ctx context.Context, db store.Store, members []*berth.Member) error {
 	now := time.Now().UTC().Truncate(time.Minute)
 	return db.InTx(ctx, berth.System(), func(tx store.Tx) error {
 		for _, m := range members[:20] {
@@ -128,7 +128,7 @@ func (b *bench) reads(ctx context.Context, server *testbed.Postgres) (err error)
 			for i := range b.pick(300, 30) {
 				for _, side := range []struct {
 					db      store.Store
-					members []berth.Member
+					members []*berth.Member
 					into    *sample
 				}{{without, others, &plain}, {with, members, &secured}} {
 					began := time.Now()

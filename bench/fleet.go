@@ -120,7 +120,7 @@ func watch(ctx context.Context, where string) (err error) {
 		return err
 	}
 	log := slog.New(slog.DiscardHandler)
-	fleet := func() []berth.Member { return members }
+	fleet := func() []*berth.Member { return members }
 	m := meter.New(meter.Config{Interval: crowdWatched}, meter.Parts{
 		Store: db, Sampler: same{meter.NewKernel("/sys/fs/cgroup", "/proc"), container}, Fleet: fleet, Log: log,
 	})
@@ -154,7 +154,7 @@ func watch(ctx context.Context, where string) (err error) {
 }
 
 // crowd records many tenants that run, all at one address.
-func crowd(ctx context.Context, db store.Store, n int, addr netip.AddrPort) (members []berth.Member, err error) {
+func crowd(ctx context.Context, db store.Store, n int, addr netip.AddrPort) (members []*berth.Member, err error) {
 	check := berth.HealthCheck{Path: "/api/health", Interval: 15 * time.Second, Timeout: 5 * time.Second, Retries: 3}
 	now := time.Now().UTC()
 	err = db.InTx(ctx, berth.System(), func(tx store.Tx) error {
@@ -168,9 +168,9 @@ func crowd(ctx context.Context, db store.Store, n int, addr netip.AddrPort) (mem
 			if err := tx.InsertTenant(ctx, t); err != nil {
 				return err
 			}
-			members = append(members, berth.Member{
-				OrganizationID: t.OrganizationID, Main: true, Steady: true, Check: check,
-				Instance: berth.Instance{ID: t.ID, Name: t.ContainerName(), State: berth.InstanceRunning, StartedAt: now, Address: addr},
+			members = append(members, &berth.Member{
+				OrganizationID: t.OrganizationID, Main: true, Steady: true, Check: &check,
+				InstanceID: t.ID, Name: t.ContainerName(), StartedAt: now, Address: addr,
 			})
 		}
 		return nil

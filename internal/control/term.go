@@ -19,7 +19,7 @@ type Loop interface {
 	Look(ctx context.Context, organizationID string) (berth.Observed, error)
 	Progress(deploymentID string) (p berth.Progress, ok bool)
 	EngineInfo() (info berth.EngineInfo, ok bool)
-	Fleet() []berth.Member
+	Fleet() []*berth.Member
 }
 
 // Edge is the edge of a term. Its Run closes its ports when ctx ends, and

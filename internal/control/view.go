@@ -140,7 +140,7 @@ func (v *View) Inside(src netip.Addr) bool {
 }
 
 // Members are what runs, as the loop last saw it; ok is false where none does.
-func (v *View) Members() (list []berth.Member, ok bool) {
+func (v *View) Members() (list []*berth.Member, ok bool) {
 	if t := v.term.Load(); t != nil {
 		return t.Loop.Fleet(), true
 	}

@@ -30,7 +30,7 @@ func database(t testing.TB, tenants int) *sqlite.Store {
 		for n := range tenants {
 			m := memberOf(n)
 			err := tx.InsertTenant(t.Context(), berth.Tenant{
-				ID: berth.NewID(), OrganizationID: m.OrganizationID, Name: m.OrganizationID, Slug: m.OrganizationID[24:], ContainerID: m.Instance.ID,
+				ID: berth.NewID(), OrganizationID: m.OrganizationID, Name: m.OrganizationID, Slug: m.OrganizationID[24:], ContainerID: m.InstanceID,
 				EngineID: "e", Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 64, byte(n >> 4), byte(n << 4)}), 28), ExternalPort: 3000 + n, Want: berth.WantRunning,
 				Spec: berth.Spec{ImageTag: "v1", Blueprint: "single@1", Limits: berth.DefaultLimits(), Replicas: 1, InternalPort: 3000}, Generation: 1,
 				Status: berth.StatusRunning, Health: berth.HealthHealthy, CreatedAt: born, UpdatedAt: born,

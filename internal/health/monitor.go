@@ -31,7 +31,7 @@ type Asker interface {
 // MonitorConfig is what a Monitor works with. Its functions are called from
 // the monitor's own goroutine and must not block.
 type MonitorConfig struct {
-	Fleet  func() []berth.Member // a list that is not changed: the same one means the same members
+	Fleet  func() []*berth.Member // a list that is not changed: the same one means the same members
 	Asker  Asker
 	Record func(context.Context, []berth.Probe) (written int, err error) // once a second at most; how many stand, from the first on
 
@@ -50,25 +50,21 @@ type Monitor struct {
 	MonitorConfig
 	poked chan struct{}
 
+	// Only Run's goroutine changes what it watches, and holds mu while it does.
 	mu      sync.RWMutex
-	vitals  map[string]verdict // by instance id
-	watched map[string]*watch  // of Run's goroutine only, like all below
-	plan    plan
+	watched map[string]*watch // by instance id
+
+	plan    plan    // of Run's goroutine only, like all below
 	lanes   [2]lane // of those that answer, and of those that did not in time
 	results chan result
-	fleet   []berth.Member // as it was looked at last
-	round   int            // of looks at the fleet
+	fleet   []*berth.Member // as it was looked at last
+	round   int             // of looks at the fleet
 	epoch   time.Time
 	pending []berth.Probe
 	writing []berth.Probe
 	written chan wrote // of writing; nil while nothing is being written
 	refused int        // writes in a row
 	work    sync.WaitGroup
-}
-
-type verdict struct {
-	startedAt time.Time
-	vital     berth.Vital
 }
 
 // lane is a queue of instances whose time has come.
@@ -79,7 +75,7 @@ type lane struct {
 
 type result struct {
 	of    *watch
-	lane  int
+	lane  uint8
 	probe berth.Probe
 }
 
@@ -88,7 +84,7 @@ func NewMonitor(c MonitorConfig) *Monitor {
 	if c.InFlight < 2 {
 		c.InFlight = 512
 	}
-	return &Monitor{MonitorConfig: c, poked: make(chan struct{}, 1), vitals: map[string]verdict{}}
+	return &Monitor{MonitorConfig: c, poked: make(chan struct{}, 1)}
 }
 
 // Poke makes the monitor look at the fleet now. It never blocks.
@@ -104,17 +100,20 @@ func (m *Monitor) Poke() {
 func (m *Monitor) Vital(instanceID string, startedAt time.Time) (v berth.Vital, ok bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	known, ok := m.vitals[instanceID]
-	if !ok || !known.startedAt.Equal(startedAt) {
+	w := m.watched[instanceID]
+	if w == nil || !w.member.StartedAt.Equal(startedAt) {
 		return berth.Vital{}, false
 	}
-	return known.vital, true
+	return w.series.Vital()
 }
 
 // Run probes until ctx ends, writes what was learnt, and returns nil. It must
 // not run twice at once.
 func (m *Monitor) Run(ctx context.Context) error {
-	m.watched, m.plan, m.lanes, m.fleet = map[string]*watch{}, nil, [2]lane{}, nil
+	m.mu.Lock()
+	m.watched = map[string]*watch{}
+	m.mu.Unlock()
+	m.plan, m.lanes, m.fleet = nil, [2]lane{}, nil
 	m.results = make(chan result, m.InFlight) // one slot each: no probe waits for Run
 	m.epoch = time.Now()
 	tick := time.NewTicker(beat)
@@ -175,11 +174,13 @@ func (m *Monitor) refresh() {
 	}
 	m.fleet = fleet
 	m.round++
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, member := range fleet {
 		if !member.Main {
 			continue
 		}
-		id := member.Instance.ID
+		id := member.InstanceID
 		w := m.watched[id]
 		if w != nil && w.sameStart(member) {
 			w.update(member, m.round)
@@ -201,7 +202,7 @@ func (m *Monitor) refresh() {
 	}
 }
 
-// leave forgets an instance and ends its probe.
+// leave forgets an instance and ends its probe. m.mu is held.
 func (m *Monitor) leave(w *watch) {
 	w.gone = true
 	if w.cancel != nil {
@@ -210,9 +211,6 @@ func (m *Monitor) leave(w *watch) {
 	if w.index >= 0 {
 		heap.Remove(&m.plan, w.index)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.vitals, w.member.Instance.ID)
 }
 
 func (m *Monitor) schedule(w *watch) {
@@ -228,8 +226,8 @@ func (m *Monitor) launch(ctx context.Context) {
 		switch {
 		case !w.askable():
 			m.schedule(w)
-		case w.check().Kind == berth.ProbeEngine: // nobody has to be waited for
-			if p, ok := ask(ctx, m.Asker, w.member.Instance, w.check()); ok {
+		case w.member.Check.Kind == berth.ProbeEngine: // nobody has to be waited for
+			if p, ok := ask(ctx, m.Asker, w.member.Instance(), *w.member.Check); ok {
 				m.judge(w, p)
 			}
 			m.schedule(w)
@@ -238,7 +236,7 @@ func (m *Monitor) launch(ctx context.Context) {
 			l.waiting = append(l.waiting, w)
 		}
 	}
-	for i := range m.lanes {
+	for i := range uint8(len(m.lanes)) {
 		l := &m.lanes[i]
 		for len(l.waiting) > 0 && m.hasCapacity(i) {
 			w := l.waiting[0]
@@ -252,17 +250,17 @@ func (m *Monitor) launch(ctx context.Context) {
 	}
 }
 
-func (m *Monitor) hasCapacity(lane int) bool {
+func (m *Monitor) hasCapacity(lane uint8) bool {
 	return m.lanes[0].running+m.lanes[1].running < m.InFlight && (lane == 0 || m.lanes[1].running < m.InFlight/2)
 }
 
-func (m *Monitor) begin(ctx context.Context, w *watch, lane int) {
+func (m *Monitor) begin(ctx context.Context, w *watch, lane uint8) {
 	own, cancel := context.WithCancel(ctx)
 	w.cancel = cancel
-	instance, check := w.member.Instance, w.check()
+	member := w.member
 	m.work.Go(func() {
 		defer cancel()
-		p, _ := ask(own, m.Asker, instance, check) // it has an address: see askable
+		p, _ := ask(own, m.Asker, member.Instance(), *member.Check) // it has an address: see askable
 		m.results <- result{of: w, lane: lane, probe: p}
 	})
 }
@@ -294,9 +292,8 @@ func (m *Monitor) judge(w *watch, p berth.Probe) {
 		}
 	}
 	before, known := w.series.Vital()
-	v := w.series.Next(p, time.Now().Add(-p.ResponseTime))
 	m.mu.Lock()
-	m.vitals[w.member.Instance.ID] = verdict{w.member.Instance.StartedAt, v}
+	v := w.series.Next(p, time.Now().Add(-p.ResponseTime))
 	m.mu.Unlock()
 	if m.Changed != nil && (!known || v.Started != before.Started || v.Ready != before.Ready || v.Dead != before.Dead) {
 		m.Changed(p.OrganizationID)

@@ -44,8 +44,8 @@ func addrOf(n int) netip.AddrPort {
 func memberOf(n int) berth.Member {
 	return berth.Member{
 		OrganizationID: fmt.Sprintf("550e8400-e29b-41d4-a716-%012x", n), Main: true, Steady: true,
-		Instance: berth.Instance{ID: fmt.Sprintf("c%064d", n), StartedAt: born, Address: addrOf(n)},
-		Check:    berth.HealthCheck{Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 2},
+		InstanceID: fmt.Sprintf("c%064d", n), StartedAt: born, Address: addrOf(n),
+		Check: &berth.HealthCheck{Interval: 15 * time.Second, Timeout: 10 * time.Second, Retries: 2},
 	}
 }
 
@@ -81,10 +81,13 @@ func (w *town) Probe(ctx context.Context, addr netip.AddrPort, check berth.Healt
 	return p
 }
 
-func (w *town) fleet() []berth.Member {
+func (w *town) fleet() (list []*berth.Member) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.members)
+	for _, m := range w.members {
+		list = append(list, &m)
+	}
+	return list
 }
 
 func (w *town) set(members ...berth.Member) {
@@ -215,7 +218,7 @@ func fiftyOfTwoHundredHang(t *testing.T, room, few int) {
 		w.run(t, room, func(m *health.Monitor) {
 			after(61 * time.Second)
 			for n := range all {
-				v, ok := m.Vital(w.members[n].Instance.ID, born)
+				v, ok := m.Vital(w.members[n].InstanceID, born)
 				if well := n >= hanging; well && (!ok || !v.Ready) || ok && v.Ready && !well && few == 0 {
 					t.Errorf("tenant %d: %+v %v", n, v, ok)
 				}
@@ -242,20 +245,20 @@ func TestANewStartBeginsANewSeriesAndWhatIsGoneIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown()
 		m1 := memberOf(1)
-		m1.Instance.StartedAt = time.Now()
+		m1.StartedAt = time.Now()
 		w.members, w.sick[addrOf(1)] = []berth.Member{m1}, true
 		w.run(t, 0, func(m *health.Monitor) {
 			after(40 * time.Second)
-			if v, ok := m.Vital(m1.Instance.ID, m1.Instance.StartedAt); !ok || v.Ready || v.Dead || v.Cause != "answered 500" {
+			if v, ok := m.Vital(m1.InstanceID, m1.StartedAt); !ok || v.Ready || v.Dead || v.Cause != "answered 500" {
 				t.Errorf("%+v %v", v, ok)
 			}
 			again := m1
-			again.Instance.StartedAt = time.Now()
+			again.StartedAt = time.Now()
 			w.set(again)
 			m.Poke()
 			synctest.Wait()
-			for _, at := range []time.Time{m1.Instance.StartedAt, again.Instance.StartedAt} {
-				if v, ok := m.Vital(m1.Instance.ID, at); ok {
+			for _, at := range []time.Time{m1.StartedAt, again.StartedAt} {
+				if v, ok := m.Vital(m1.InstanceID, at); ok {
 					t.Errorf("start at %v: %+v", at, v)
 				}
 			}
@@ -263,12 +266,12 @@ func TestANewStartBeginsANewSeriesAndWhatIsGoneIsForgotten(t *testing.T) {
 			w.sick[addrOf(1)] = false
 			w.mu.Unlock()
 			after(15 * time.Second)
-			if v, ok := m.Vital(m1.Instance.ID, again.Instance.StartedAt); !ok || !v.Ready {
+			if v, ok := m.Vital(m1.InstanceID, again.StartedAt); !ok || !v.Ready {
 				t.Errorf("%+v %v", v, ok)
 			}
 			w.set()
 			after(time.Second)
-			if v, ok := m.Vital(m1.Instance.ID, again.Instance.StartedAt); ok {
+			if v, ok := m.Vital(m1.InstanceID, again.StartedAt); ok {
 				t.Errorf("gone, yet %+v", v)
 			}
 			asked := len(w.asked[addrOf(1)])
@@ -307,7 +310,7 @@ func TestOnlySteadyMainInstancesAreAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown()
 		side, busy, nowhere := memberOf(1), memberOf(2), memberOf(3)
-		side.Main, busy.Steady, nowhere.Instance.Address = false, false, netip.AddrPort{}
+		side.Main, busy.Steady, nowhere.Address = false, false, netip.AddrPort{}
 		w.members = []berth.Member{side, busy, nowhere}
 		w.run(t, 0, func(*health.Monitor) {
 			after(time.Minute)
@@ -328,20 +331,23 @@ func TestTheEnginesCheckIsJudgedWithTheFleetAndNotAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown()
 		m1 := memberOf(1)
-		m1.Check.Kind, m1.Instance.Health, m1.Instance.Address = berth.ProbeEngine, berth.InstanceStarting, netip.AddrPort{}
+		m1.Check.Kind, m1.Health, m1.Address = berth.ProbeEngine, berth.InstanceStarting, netip.AddrPort{}
 		w.members = []berth.Member{m1}
 		w.run(t, 0, func(m *health.Monitor) {
 			after(30 * time.Second)
-			if _, ok := m.Vital(m1.Instance.ID, born); ok {
+			if _, ok := m.Vital(m1.InstanceID, born); ok {
 				t.Error("judged while it starts")
 			}
-			m1.Instance.Health = berth.InstanceHealthy
+			m1.Health = berth.InstanceHealthy
 			w.set(m1)
 			after(16 * time.Second)
-			if v, ok := m.Vital(m1.Instance.ID, born); !ok || !v.Ready || v.Last.Type != "engine" {
+			if v, ok := m.Vital(m1.InstanceID, born); !ok || !v.Ready {
 				t.Errorf("%+v %v", v, ok)
 			}
 		})
+		if w.rows() == 0 || slices.ContainsFunc(slices.Concat(w.written...), func(p berth.Probe) bool { return p.Type != "engine" }) {
+			t.Errorf("on record: %+v", w.written)
+		}
 		if len(w.asked) != 0 {
 			t.Error("it was asked")
 		}
@@ -379,17 +385,17 @@ func TestTheLoopHearsWhenAStartPeriodEndsWithoutSuccess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown()
 		one := memberOf(1)
-		one.Instance.StartedAt = time.Now()
+		one.StartedAt = time.Now()
 		one.Check.StartPeriod = time.Minute
 		w.members, w.sick[addrOf(1)] = []berth.Member{one}, true
 		w.run(t, 0, func(m *health.Monitor) {
 			heard := func() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.changed) }
 			after(50 * time.Second)
-			if v, ok := m.Vital(one.Instance.ID, one.Instance.StartedAt); !ok || v.Started || heard() != 1 {
+			if v, ok := m.Vital(one.InstanceID, one.StartedAt); !ok || v.Started || heard() != 1 {
 				t.Errorf("while it starts: %+v, heard %d times", v, heard())
 			}
 			after(time.Minute)
-			if v, ok := m.Vital(one.Instance.ID, one.Instance.StartedAt); !ok || !v.Started || v.Ready || heard() != 2 {
+			if v, ok := m.Vital(one.InstanceID, one.StartedAt); !ok || !v.Started || v.Ready || heard() != 2 {
 				t.Errorf("after its start: %+v, heard %d times", v, heard())
 			}
 		})

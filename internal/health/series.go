@@ -23,9 +23,10 @@ const (
 // Series judges the probes of one start of one instance, in order. The zero
 // value is not usable: NewSeries makes one.
 type Series struct {
-	check   berth.HealthCheck
-	started time.Time // of the instance; it and quietAt by the caller's steady clock
-	vital   berth.Vital
+	retries     int
+	startPeriod time.Duration
+	started     time.Time // of the instance; it and quietAt by the caller's steady clock
+	vital       berth.Vital
 
 	begun   bool // a probe was judged
 	was     bool // it was ready once
@@ -41,14 +42,17 @@ type Series struct {
 // the times given to Next are compared with each other only: where they carry
 // the monotonic clock, no jump of the wall clock counts.
 func NewSeries(check berth.HealthCheck, startedAt time.Time) *Series {
-	return &Series{check: sane(check), started: startedAt}
+	s := &Series{started: startedAt}
+	s.follow(check)
+	return s
 }
 
-func sane(check berth.HealthCheck) berth.HealthCheck {
-	if check.Retries <= 0 {
-		check.Retries = DefaultRetries
+// follow judges by another check from now on.
+func (s *Series) follow(check berth.HealthCheck) {
+	s.retries, s.startPeriod = check.Retries, check.StartPeriod
+	if s.retries <= 0 {
+		s.retries = DefaultRetries
 	}
-	return check
 }
 
 // Vital is the judgement so far; ok is false before the first probe.
@@ -57,12 +61,11 @@ func (s *Series) Vital() (v berth.Vital, ok bool) { return s.vital, s.begun }
 // Next judges one more probe, which began at a time. Probes that Berth cut short
 // ("cancelled") must not be given.
 func (s *Series) Next(p berth.Probe, at time.Time) berth.Vital {
-	over := at.Sub(s.started) >= s.check.StartPeriod
+	over := at.Sub(s.started) >= s.startPeriod
 	if !s.begun {
 		s.begun = true
 		s.vital.Ready, s.was = over, over
 	}
-	s.vital.Last = p
 	s.vital.Started = s.vital.Started || over || p.Status == berth.ProbeHealthy
 	if p.Status == berth.ProbeHealthy {
 		s.success()
@@ -74,7 +77,7 @@ func (s *Series) Next(p berth.Probe, at time.Time) berth.Vital {
 		return s.vital // it is still starting: that does not count
 	}
 	s.failed++
-	if s.failed >= s.check.Retries {
+	if s.failed >= s.retries {
 		s.vital.Ready = false
 	}
 	s.liveness(p, at)
@@ -107,5 +110,5 @@ func (s *Series) liveness(p berth.Probe, at time.Time) {
 		s.quietAt = at
 	}
 	s.silent++
-	s.vital.Dead = s.vital.Dead || s.silent >= 2*s.check.Retries && at.Sub(s.quietAt) >= silence
+	s.vital.Dead = s.vital.Dead || s.silent >= 2*s.retries && at.Sub(s.quietAt) >= silence
 }

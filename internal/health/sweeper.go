@@ -30,7 +30,7 @@ type SweeperConfig struct {
 
 	// Members are what runs, as the loop last saw it; ok is false while none runs
 	// here. Then, and if it is nil, Look asks the engine for each tenant.
-	Members func() (list []berth.Member, ok bool)
+	Members func() (list []*berth.Member, ok bool)
 	Look    func(ctx context.Context, organizationID string) (berth.Observed, error)
 	// Check is how the service that takes requests is asked, by blueprint.
 	Check func(ctx context.Context, tx store.Tx, blueprint string) (berth.HealthCheck, error)
@@ -131,8 +131,8 @@ func (s *Sweeper) runningTenants(ctx context.Context) (list []berth.Swept, err e
 func (s *Sweeper) askAll(ctx context.Context, list []berth.Swept) {
 	limited, cancel := context.WithTimeout(ctx, sweepDeadline)
 	defer cancel()
-	members := map[string][]berth.Member{}
-	var all []berth.Member
+	members := map[string][]*berth.Member{}
+	var all []*berth.Member
 	known := false
 	if s.Members != nil {
 		all, known = s.Members()
@@ -167,7 +167,7 @@ func unwell(t berth.Tenant) int {
 }
 
 // look finds a tenant's instances by asking the engine; none if it does not answer.
-func (s *Sweeper) look(ctx context.Context, t berth.Tenant) (list []berth.Member) {
+func (s *Sweeper) look(ctx context.Context, t berth.Tenant) (list []*berth.Member) {
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -185,7 +185,8 @@ func (s *Sweeper) look(ctx context.Context, t berth.Tenant) (list []berth.Member
 	}
 	for _, c := range seen.Instances {
 		if c.State == berth.InstanceRunning && c.Address.IsValid() {
-			list = append(list, berth.Member{OrganizationID: t.OrganizationID, Instance: c, Main: true, Check: check, Steady: true})
+			list = append(list, &berth.Member{OrganizationID: t.OrganizationID, InstanceID: c.ID, Name: c.Name, Health: c.Health, StartedAt: c.StartedAt,
+				Address: c.Address, Main: true, Check: &check, Steady: true})
 		}
 	}
 	return list
@@ -195,10 +196,10 @@ func (s *Sweeper) look(ctx context.Context, t berth.Tenant) (list []berth.Member
 // is not well. During a deployment they are of two generations, one of which may
 // be starting: then up to the first that is well. What the sweep's end cut short
 // says nothing.
-func (s *Sweeper) worst(ctx context.Context, members []berth.Member) *berth.Probe {
+func (s *Sweeper) worst(ctx context.Context, members []*berth.Member) *berth.Probe {
 	var worst *berth.Probe
 	for _, m := range members {
-		p, ok := ask(ctx, s.Asker, m.Instance, m.Check)
+		p, ok := ask(ctx, s.Asker, m.Instance(), *m.Check)
 		if ctx.Err() != nil {
 			return worst
 		}

@@ -40,7 +40,7 @@ func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*
 			t.Error(err)
 		}
 	})
-	var members []berth.Member
+	var members []*berth.Member
 	err = s.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
 		for i := 1; i <= n; i++ {
 			if err := tx.InsertTenant(t.Context(), berth.Tenant{
@@ -52,8 +52,8 @@ func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*
 				return err
 			}
 			members = append(members,
-				berth.Member{OrganizationID: org(i), Main: true, Steady: true, Instance: berth.Instance{Address: addr(i)}},
-				berth.Member{OrganizationID: org(i), Instance: berth.Instance{Address: beside}})
+				&berth.Member{OrganizationID: org(i), Main: true, Steady: true, Address: addr(i), Check: &berth.HealthCheck{}},
+				&berth.Member{OrganizationID: org(i), Address: beside})
 		}
 		return nil
 	})
@@ -61,7 +61,7 @@ func fleet(t *testing.T, n int, answer func(addr netip.AddrPort) berth.Probe) (*
 		t.Fatal(err)
 	}
 	return health.NewSweeper(health.SweeperConfig{
-		Store: s, Asker: asker(answer), Now: func() time.Time { return noon }, Members: func() ([]berth.Member, bool) { return members, true },
+		Store: s, Asker: asker(answer), Now: func() time.Time { return noon }, Members: func() ([]*berth.Member, bool) { return members, true },
 	}), s
 }
 
@@ -202,9 +202,9 @@ func TestASweepTakesNoGenerationThatStartsForTheTenant(t *testing.T) {
 			}
 			return berth.Probe{Status: berth.ProbeHealthy}
 		})
-		sweeper.Members = func() (list []berth.Member, ok bool) {
+		sweeper.Members = func() (list []*berth.Member, ok bool) {
 			for _, a := range []netip.AddrPort{old, next} {
-				list = append(list, berth.Member{OrganizationID: org(1), Main: true, Steady: c.steady, Instance: berth.Instance{Address: a}})
+				list = append(list, &berth.Member{OrganizationID: org(1), Main: true, Steady: c.steady, Address: a, Check: &berth.HealthCheck{}})
 			}
 			return list, true
 		}
@@ -220,8 +220,8 @@ func TestASweepDoesNotAskWhoHasNoAddressYet(t *testing.T) {
 		t.Error("asked nobody")
 		return berth.Probe{Status: berth.ProbeUnhealthy}
 	})
-	sweeper.Members = func() ([]berth.Member, bool) {
-		return []berth.Member{{OrganizationID: org(1), Main: true, Steady: true}}, true
+	sweeper.Members = func() ([]*berth.Member, bool) {
+		return []*berth.Member{{OrganizationID: org(1), Main: true, Steady: true, Check: &berth.HealthCheck{}}}, true
 	}
 	if got, err := sweeper.Sweep(t.Context(), 100); err != nil || got.Unknown != 1 {
 		t.Errorf("%+v, %v", got, err)

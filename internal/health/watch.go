@@ -8,25 +8,26 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// watch is one start of one instance under the monitor's eyes.
+// watch is one start of one instance under the monitor's eyes. There is one of each
+// instance of the fleet, so it holds little.
 type watch struct {
-	member berth.Member
-	series *Series
-	spread uint64             // where in its interval it is probed
+	member *berth.Member
+	series Series
 	due    time.Duration      // since the monitor's epoch
-	index  int                // in the plan; -1 outside
-	lane   int                // 1 if it did not answer in time
 	cancel context.CancelFunc // of its probe; nil while there is none
+	index  int                // in the plan; -1 outside
+	round  int                // of the monitor, in which it was last seen
+	slot   uint8              // of its interval, in which it is probed
+	lane   uint8              // 1 if it did not answer in time
 	gone   bool
-	round  int // of the monitor, in which it was last seen
 }
 
-func newWatch(member berth.Member) *watch {
+func newWatch(member *berth.Member) *watch {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(member.OrganizationID + "\x00" + member.Instance.ID)) // never fails
+	_, _ = h.Write([]byte(member.OrganizationID + "\x00" + member.InstanceID)) // never fails
 	now := time.Now()
-	started := now.Add(-now.Round(0).Sub(member.Instance.StartedAt)) // by the monotonic clock
-	return &watch{member: member, series: NewSeries(member.Check, started), spread: mixed(h.Sum64()), index: -1}
+	started := now.Add(-now.Round(0).Sub(member.StartedAt)) // by the monotonic clock
+	return &watch{member: member, series: *NewSeries(*member.Check, started), slot: uint8(mixed(h.Sum64()) % slots), index: -1}
 }
 
 // mixed spreads the hash's differences over all bits: FNV leaves those of
@@ -39,23 +40,21 @@ func mixed(h uint64) uint64 {
 	return h ^ h>>33
 }
 
-func (w *watch) sameStart(member berth.Member) bool {
-	return w.member.Instance.StartedAt.Equal(member.Instance.StartedAt)
+func (w *watch) sameStart(member *berth.Member) bool {
+	return w.member.StartedAt.Equal(member.StartedAt)
 }
 
 // update takes what may change while an instance runs: its address and its
 // check. What was judged stands.
-func (w *watch) update(member berth.Member, round int) {
+func (w *watch) update(member *berth.Member, round int) {
 	w.member, w.round = member, round
-	w.series.check = sane(member.Check)
+	w.series.follow(*member.Check)
 }
-
-func (w *watch) check() berth.HealthCheck { return w.member.Check }
 
 // askable reports whether a probe would mean anything now: during a deployment
 // the loop asks for itself.
 func (w *watch) askable() bool {
-	return w.member.Steady && (w.member.Check.Kind == berth.ProbeEngine || w.member.Instance.Address.IsValid())
+	return w.member.Steady && (w.member.Check.Kind == berth.ProbeEngine || w.member.Address.IsValid())
 }
 
 // slots is how many there are in an interval. Probes that go out together
@@ -69,7 +68,7 @@ func (w *watch) next(now time.Duration) time.Duration {
 	if every <= 0 {
 		every = DefaultInterval
 	}
-	at := every/slots*time.Duration(w.spread%slots) + every/slots/2
+	at := every/slots*time.Duration(w.slot) + every/slots/2
 	if now < at {
 		return at
 	}

@@ -34,7 +34,7 @@ func TestADiskIsToldOfOnceNearItsLimitAndOnceAbove(t *testing.T) {
 		disk := &disks{percents: percents}
 		m := meter.New(meter.Config{DiskInterval: time.Minute}, meter.Parts{
 			Store: s, Sampler: steady{time.Now()}, Disk: disk, Log: slog.New(slog.DiscardHandler), Notice: told.notice,
-			Fleet: func() []berth.Member { return nil }, Limit: func(string) int64 { return 100 << 20 },
+			Fleet: func() []*berth.Member { return nil }, Limit: func(string) int64 { return 100 << 20 },
 		})
 		runFor(t, m.Run, 15*time.Minute)
 		if got := fmt.Sprint(told.list); got != "[0 disk 0 disk 0 disk 0 disk]" { // at 91, 101, 102 and 92 %
@@ -69,8 +69,8 @@ func TestADiskIsNotToldOfAgainBecauseBerthWasRestarted(t *testing.T) {
 		for _, percents := range [][]int64{{50, 91}, {92, 93}, {88, 87}, {86, 101}, {103}, {97}, {80}, {95}} {
 			m := meter.New(meter.Config{DiskInterval: 5 * time.Minute}, meter.Parts{
 				Store: s, Sampler: steady{began}, Disk: &disks{percents: percents}, Log: slog.New(slog.DiscardHandler), Notice: told.notice,
-				Fleet: func() []berth.Member {
-					return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
+				Fleet: func() []*berth.Member {
+					return []*berth.Member{{OrganizationID: org(0), InstanceID: "c", StartedAt: began}}
 				},
 				Limit: func(string) int64 { return 100 << 20 },
 			})
@@ -95,8 +95,8 @@ func TestADiskThatCanNotBeMeasuredAnyMoreIsNotKnown(t *testing.T) {
 		s := open(t, path, 1)
 		m := meter.New(meter.Config{}, meter.Parts{
 			Store: s, Sampler: steady{began}, Disk: &disks{percents: []int64{50, -1}}, Log: slog.New(slog.DiscardHandler),
-			Fleet: func() []berth.Member {
-				return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
+			Fleet: func() []*berth.Member {
+				return []*berth.Member{{OrganizationID: org(0), InstanceID: "c", StartedAt: began}}
 			},
 		})
 		var known []bool

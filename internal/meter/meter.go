@@ -60,7 +60,7 @@ type Parts struct {
 	Sampler Sampler
 	Stats   Stats
 	Disk    Disk
-	Fleet   func() []berth.Member
+	Fleet   func() []*berth.Member
 	Traffic func() map[string]berth.Traffic
 	// Limit is a tenant's disk limit in bytes, 0 if it is not known.
 	Limit  func(organizationID string) int64
@@ -186,7 +186,7 @@ func (m *Meter) sampleAll(ctx context.Context) {
 		// late, and what was used before the first look counts.
 		if org := member.OrganizationID; m.accounts[org] == nil {
 			a := newAccount(org, now)
-			if started := member.Instance.StartedAt; started.After(m.began) {
+			if started := member.StartedAt; started.After(m.began) {
 				a.since(started, now)
 			}
 			m.accounts[org] = a
@@ -228,11 +228,11 @@ const (
 
 // sample reads the containers that the kernel shows, and asks the engine for the
 // others. What neither tells in time is left out.
-func (m *Meter) sample(ctx context.Context, fleet []berth.Member) map[string][]berth.Sample {
+func (m *Meter) sample(ctx context.Context, fleet []*berth.Member) map[string][]berth.Sample {
 	byOrg := make(map[string][]berth.Sample, len(fleet))
-	var unseen []berth.Member
+	var unseen []*berth.Member
 	for _, member := range fleet {
-		if s, ok := m.Sampler.Sample(member.Instance.ID, member.Instance.StartedAt); ok {
+		if s, ok := m.Sampler.Sample(member.InstanceID, member.StartedAt); ok {
 			byOrg[member.OrganizationID] = append(byOrg[member.OrganizationID], s)
 		} else {
 			unseen = append(unseen, member)
@@ -255,11 +255,11 @@ func (m *Meter) sample(ctx context.Context, fleet []berth.Member) map[string][]b
 		g.Go(func() error {
 			own, cancel := context.WithTimeout(ctx, statsLimit)
 			defer cancel()
-			s, err := m.Stats.Stats(own, member.Instance.ID)
+			s, err := m.Stats.Stats(own, member.InstanceID)
 			if err != nil {
 				return nil // unknown this time
 			}
-			s.StartedAt = member.Instance.StartedAt
+			s.StartedAt = member.StartedAt
 			mu.Lock()
 			defer mu.Unlock()
 			byOrg[member.OrganizationID] = append(byOrg[member.OrganizationID], s)

@@ -84,11 +84,11 @@ func TestPeriodsJoinAcrossRestartsWithoutGapAndDoubleCount(t *testing.T) {
 			begins := time.Now()
 			m := meter.New(meter.Config{}, meter.Parts{
 				Store: s, Sampler: steady{began}, Log: slog.New(slog.DiscardHandler),
-				Fleet: func() []berth.Member {
+				Fleet: func() []*berth.Member {
 					if time.Since(begins) < time.Second {
 						return nil // the loop has not looked yet
 					}
-					return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
+					return []*berth.Member{{OrganizationID: org(0), InstanceID: "c", StartedAt: began}}
 				},
 			})
 			runFor(t, m.Run, d)
@@ -136,11 +136,11 @@ func TestRequestsAreCountedOnceThoughTheTenantIsStoppedForLong(t *testing.T) {
 		s := open(t, path, 1)
 		m := meter.New(meter.Config{}, meter.Parts{
 			Store: s, Sampler: steady{began}, Log: slog.New(slog.DiscardHandler),
-			Fleet: func() []berth.Member {
+			Fleet: func() []*berth.Member {
 				if up := time.Since(began); up > 5*time.Minute && up < 3*time.Hour {
 					return nil
 				}
-				return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
+				return []*berth.Member{{OrganizationID: org(0), InstanceID: "c", StartedAt: began}}
 			},
 			Traffic: func() map[string]berth.Traffic {
 				return map[string]berth.Traffic{org(0): {Requests: min(int64(time.Since(began)/time.Second), 250)}}
@@ -170,13 +170,13 @@ func TestAnEngineThatHangsDoesNotStretchARound(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, path, 1)
-		var fleet []berth.Member
+		var fleet []*berth.Member
 		for n := range 300 {
-			fleet = append(fleet, berth.Member{OrganizationID: org(0), Instance: berth.Instance{ID: fmt.Sprint(n), StartedAt: time.Now()}})
+			fleet = append(fleet, &berth.Member{OrganizationID: org(0), InstanceID: fmt.Sprint(n), StartedAt: time.Now()})
 		}
 		rounds := 0
 		m := meter.New(meter.Config{}, meter.Parts{
-			Store: s, Sampler: blind{&rounds}, Stats: hanging{}, Log: slog.New(slog.DiscardHandler), Fleet: func() []berth.Member { return fleet },
+			Store: s, Sampler: blind{&rounds}, Stats: hanging{}, Log: slog.New(slog.DiscardHandler), Fleet: func() []*berth.Member { return fleet },
 		})
 		runFor(t, m.Run, 10*time.Minute)
 		if rounds < 35 {
@@ -193,13 +193,13 @@ func TestContainersThatHangTheEngineLeaveTheOthersTheirTurn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "berth.db")
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, path, 1)
-		var fleet []berth.Member
+		var fleet []*berth.Member
 		for n := range 300 {
-			fleet = append(fleet, berth.Member{OrganizationID: org(0), Instance: berth.Instance{ID: fmt.Sprint(n), StartedAt: time.Now()}})
+			fleet = append(fleet, &berth.Member{OrganizationID: org(0), InstanceID: fmt.Sprint(n), StartedAt: time.Now()})
 		}
 		asked := &partly{read: map[string]int{}}
 		m := meter.New(meter.Config{}, meter.Parts{
-			Store: s, Sampler: blind{new(int)}, Stats: asked, Log: slog.New(slog.DiscardHandler), Fleet: func() []berth.Member { return fleet },
+			Store: s, Sampler: blind{new(int)}, Stats: asked, Log: slog.New(slog.DiscardHandler), Fleet: func() []*berth.Member { return fleet },
 		})
 		runFor(t, m.Run, 10*time.Minute)
 		if len(asked.read) != 290 {
@@ -255,13 +255,13 @@ func TestATenantThatIsStoppedHasNoPeriodsThoughBerthIsRestarted(t *testing.T) {
 		for range 5 {
 			m := meter.New(meter.Config{}, meter.Parts{
 				Store: s, Sampler: steady{began}, Log: slog.New(slog.DiscardHandler),
-				Fleet: func() []berth.Member {
+				Fleet: func() []*berth.Member {
 					if up := time.Since(began); !runs(up) {
 						return nil
 					} else if up > time.Hour {
-						return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began.Add(3 * time.Hour)}}}
+						return []*berth.Member{{OrganizationID: org(0), InstanceID: "c", StartedAt: began.Add(3 * time.Hour)}}
 					}
-					return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
+					return []*berth.Member{{OrganizationID: org(0), InstanceID: "c", StartedAt: began}}
 				},
 			})
 			runFor(t, m.Run, 50*time.Minute)
@@ -292,8 +292,8 @@ func TestPeriodsEndAtTheFullMinute(t *testing.T) {
 		s := open(t, path, 1)
 		m := meter.New(meter.Config{}, meter.Parts{
 			Store: s, Sampler: steady{began}, Log: slog.New(slog.DiscardHandler),
-			Fleet: func() []berth.Member {
-				return []berth.Member{{OrganizationID: org(0), Instance: berth.Instance{ID: "c", StartedAt: began}}}
+			Fleet: func() []*berth.Member {
+				return []*berth.Member{{OrganizationID: org(0), InstanceID: "c", StartedAt: began}}
 			},
 		})
 		runFor(t, m.Run, 20*time.Minute+10*time.Second)
@@ -348,11 +348,11 @@ func TestAMinuteOfManyTenantsHoldsTheWriterInParts(t *testing.T) {
 		const many = 250 // addresses that open's pattern has
 		lite := open(t, path, many)
 		s := &slow{Store: lite}
-		var members []berth.Member
+		var members []*berth.Member
 		for n := range many {
-			members = append(members, berth.Member{OrganizationID: org(n), Instance: berth.Instance{ID: fmt.Sprint("c", n), StartedAt: time.Now()}})
+			members = append(members, &berth.Member{OrganizationID: org(n), InstanceID: fmt.Sprint("c", n), StartedAt: time.Now()})
 		}
-		m := meter.New(meter.Config{}, meter.Parts{Store: s, Sampler: steady{time.Now()}, Log: slog.New(slog.DiscardHandler), Fleet: func() []berth.Member { return members }})
+		m := meter.New(meter.Config{}, meter.Parts{Store: s, Sampler: steady{time.Now()}, Log: slog.New(slog.DiscardHandler), Fleet: func() []*berth.Member { return members }})
 		run, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		defer cancel()
 		if err := m.Run(run); err != nil {

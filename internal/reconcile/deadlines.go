@@ -22,14 +22,13 @@ func (p *pass) changeDeadline() time.Duration { return p.CallDeadline + graces(p
 // removalDeadline is the same for a tenant that is to go. Its pass did not look;
 // what ran was seen by the one before, or is looked at now.
 func (p *pass) removalDeadline(ctx context.Context) (time.Duration, error) {
-	var known []berth.Instance
-	for _, m := range p.fleet.of(p.Tenant.OrganizationID) {
-		known = append(known, m.Instance)
+	deadline, known := p.CallDeadline, p.fleet.of(p.Tenant.OrganizationID)
+	for _, m := range known {
+		deadline += m.StopGrace
 	}
 	if len(known) > 0 {
-		return p.CallDeadline + graces(known), nil
+		return deadline, nil
 	}
-	deadline := p.CallDeadline
 	err := p.call(ctx, p.lanes.look, p.LookDeadline, func(ctx context.Context) error {
 		seen, err := p.Engine.Observe(ctx, p.Tenant.OrganizationID)
 		deadline += graces(seen.Instances)

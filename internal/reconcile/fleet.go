@@ -14,29 +14,39 @@ import (
 // it between them.
 type members struct {
 	mu     sync.Mutex
-	byOrg  map[string][]berth.Member
-	sorted []berth.Member       // all of them, by organization and name; nil after a change
-	looked map[string]time.Time // when the engine was asked, by organization
+	byOrg  map[string]sighting
+	sorted []*berth.Member      // all of them, by organization and name; nil after a change
 	expiry time.Time            // what was seen before counts no more
+	checks []*berth.HealthCheck // that members share, the latest last
 }
+
+// sighting is what a look at a tenant found to run.
+type sighting struct {
+	list []*berth.Member // never changed
+	at   time.Time       // when the engine was asked
+}
+
+// mostChecks is how many different health checks are shared at a time: there are as
+// many as blueprints in use.
+const mostChecks = 32
 
 // Fleet returns the instances that run, by organization and name. The list is
 // everyone's and never changed: as long as nothing changes, it is the same one.
-func (l *Loop) Fleet() []berth.Member {
+func (l *Loop) Fleet() []*berth.Member {
 	l.fleet.mu.Lock()
 	defer l.fleet.mu.Unlock()
 	if l.fleet.sorted != nil {
 		return l.fleet.sorted
 	}
-	all := make([]berth.Member, 0, len(l.fleet.byOrg))
-	for _, list := range l.fleet.byOrg {
-		all = append(all, list...)
+	all := make([]*berth.Member, 0, len(l.fleet.byOrg))
+	for _, it := range l.fleet.byOrg {
+		all = append(all, it.list...)
 	}
-	slices.SortFunc(all, func(a, b berth.Member) int {
+	slices.SortFunc(all, func(a, b *berth.Member) int {
 		if c := strings.Compare(a.OrganizationID, b.OrganizationID); c != 0 {
 			return c
 		}
-		return strings.Compare(a.Instance.Name, b.Instance.Name)
+		return strings.Compare(a.Name, b.Name)
 	})
 	l.fleet.sorted = slices.Clip(all)
 	return l.fleet.sorted
@@ -53,28 +63,48 @@ func (p *pass) publish() {
 			main[svc.Name] = svc.Health
 		}
 	}
-	list := []berth.Member{}
+	list := []*berth.Member{}
 	for _, c := range p.Seen.Instances {
 		if c.State != berth.InstanceRunning {
 			continue
 		}
-		check, isMain := main[c.Service]
-		list = append(list, berth.Member{
-			OrganizationID: p.Tenant.OrganizationID, Instance: c, Main: isMain, Check: check, Steady: p.Deployment == nil,
-		})
+		member := &berth.Member{
+			OrganizationID: p.Tenant.OrganizationID, InstanceID: c.ID, Name: c.Name, Health: c.Health, StartedAt: c.StartedAt,
+			Address: c.Address, StopGrace: c.StopGrace, Steady: p.Deployment == nil,
+		}
+		if check, isMain := main[c.Service]; isMain {
+			member.Main, member.Check = true, p.fleet.shared(check)
+		}
+		list = append(list, member)
 	}
 	p.fleet.put(p.Tenant.OrganizationID, list, p.saw)
 }
 
-// put takes in a tenant's instances, as the engine showed them when it was asked;
-// most looks find what the one before did.
-func (m *members) put(organizationID string, list []berth.Member, asked time.Time) {
+// shared returns the one copy of a check that all have who are asked like that.
+func (m *members) shared(check berth.HealthCheck) *berth.HealthCheck {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.looked[organizationID] = asked
-	if old, ok := m.byOrg[organizationID]; !ok || !reflect.DeepEqual(old, list) {
-		m.byOrg[organizationID], m.sorted = list, nil
+	for _, known := range m.checks {
+		if reflect.DeepEqual(*known, check) {
+			return known
+		}
 	}
+	m.checks = append(m.checks[max(0, len(m.checks)+1-mostChecks):], &check)
+	return &check
+}
+
+// put takes in a tenant's instances, as the engine showed them when it was asked;
+// most looks find what the one before did.
+func (m *members) put(organizationID string, list []*berth.Member, asked time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old, ok := m.byOrg[organizationID]
+	if ok && reflect.DeepEqual(old.list, list) {
+		list = old.list
+	} else {
+		m.sorted = nil
+	}
+	m.byOrg[organizationID] = sighting{list, asked}
 }
 
 // leave takes a tenant out of the fleet before it is removed: its addresses may
@@ -83,7 +113,6 @@ func (l *Loop) leave(organizationID string) {
 	l.fleet.mu.Lock()
 	_, was := l.fleet.byOrg[organizationID]
 	delete(l.fleet.byOrg, organizationID)
-	delete(l.fleet.looked, organizationID)
 	if was {
 		l.fleet.sorted = nil
 	}
@@ -93,10 +122,10 @@ func (l *Loop) leave(organizationID string) {
 	}
 }
 
-func (m *members) of(organizationID string) []berth.Member {
+func (m *members) of(organizationID string) []*berth.Member {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.byOrg[organizationID]
+	return m.byOrg[organizationID].list
 }
 
 // expire says that what was seen before then counts no more.
@@ -110,15 +139,15 @@ func (m *members) expire(then time.Time) {
 func (m *members) expired(organizationID string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	at, ok := m.looked[organizationID]
-	return !ok || at.Before(m.expiry)
+	it, ok := m.byOrg[organizationID]
+	return !ok || it.at.Before(m.expiry)
 }
 
 // unseen reports whether a tenant was not seen since then.
 func (m *members) unseen(organizationID string, then time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.looked[organizationID].Before(then)
+	return m.byOrg[organizationID].at.Before(then)
 }
 
 // differs reports whether other instances run than those that the last pass
@@ -126,7 +155,7 @@ func (m *members) unseen(organizationID string, then time.Time) bool {
 func (m *members) differs(organizationID string, seen berth.Observed) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list, known := m.byOrg[organizationID]
+	it, known := m.byOrg[organizationID]
 	if !known {
 		return false // it is looked at anyway
 	}
@@ -136,11 +165,11 @@ func (m *members) differs(organizationID string, seen berth.Observed) bool {
 			continue
 		}
 		running++
-		if !slices.ContainsFunc(list, func(m berth.Member) bool { return m.Instance.ID == c.ID }) {
+		if !slices.ContainsFunc(it.list, func(m *berth.Member) bool { return m.InstanceID == c.ID }) {
 			return true
 		}
 	}
-	return running != len(list)
+	return running != len(it.list)
 }
 
 // keep forgets the tenants that are not among those that live.
@@ -150,7 +179,6 @@ func (m *members) keep(living map[string]bool) {
 	for org := range m.byOrg {
 		if !living[org] {
 			delete(m.byOrg, org)
-			delete(m.looked, org)
 			m.sorted = nil
 		}
 	}

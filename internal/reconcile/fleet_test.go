@@ -26,6 +26,9 @@ func TestTheFleetIsTheSameListUntilSomethingChanges(t *testing.T) {
 		if len(before) != 3 || len(again) != 3 || &before[0] != &again[0] {
 			t.Errorf("%d members, then %d, of another list", len(before), len(again))
 		}
+		if before[0].Check == nil || before[0].Check != before[1].Check || before[1].Check != before[2].Check {
+			t.Error("members that are asked alike have a check each")
+		}
 		w.completed(w.service.Stop(context.Background(), w.actor, tenancy.Call{}, orgID(1)))
 		<-time.After(time.Minute)
 		if after := w.loop.Fleet(); len(after) != 2 || len(before) != 3 || before[1].OrganizationID != orgID(1) {

@@ -100,7 +100,7 @@ func New(c Config, p Parts) *Loop {
 	l.lanes = newLanes(l.Width)
 	l.queue = newQueue(l.pass)
 	l.deployments.byOrg = make(map[string]deploymentProgress)
-	l.fleet.byOrg, l.fleet.looked = make(map[string][]berth.Member), make(map[string]time.Time)
+	l.fleet.byOrg = make(map[string]sighting)
 	l.histories.byOrg = make(map[string]*tenantHistory)
 	l.waiters.byOrg = make(map[string]map[chan struct{}]bool)
 	l.breaker.broken = make(chan struct{}, 1)
@@ -160,7 +160,7 @@ func (l *Loop) Look(ctx context.Context, organizationID string) (berth.Observed,
 		observe = o.ObserveInstances
 	}
 	seen, err := observe(ctx, organizationID)
-	if err == nil && len(upstreams(seen)) == 0 && slices.ContainsFunc(l.fleet.of(organizationID), func(m berth.Member) bool { return m.Steady }) {
+	if err == nil && len(upstreams(seen)) == 0 && slices.ContainsFunc(l.fleet.of(organizationID), func(m *berth.Member) bool { return m.Steady }) {
 		l.queue.addAfter(organizationID, 0)
 	}
 	return seen, err

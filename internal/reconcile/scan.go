@@ -237,8 +237,8 @@ func (l *Loop) routedUnready(organizationID string) bool {
 	if l.Vitals == nil {
 		return false
 	}
-	return slices.ContainsFunc(l.fleet.of(organizationID), func(m berth.Member) bool {
-		v, ok := l.Vitals.Vital(m.Instance.ID, m.Instance.StartedAt)
+	return slices.ContainsFunc(l.fleet.of(organizationID), func(m *berth.Member) bool {
+		v, ok := l.Vitals.Vital(m.InstanceID, m.StartedAt)
 		return ok && m.Main && (v.Started && !v.Ready || v.Dead)
 	})
 }
