@@ -130,6 +130,9 @@ func (l *listener) answerHead(res *http.Response) error {
 		f.answered(res.StatusCode)
 		return nil
 	}
+	if res.StatusCode < http.StatusOK { // net/http reads "099" as a status, and can't write it
+		return errStatus
+	}
 	if !f.hold(copyMemory) {
 		return errMemory
 	}

@@ -130,6 +130,19 @@ func TestAHostileAnswerIsCutOffWithItsCause(t *testing.T) {
 	}
 }
 
+func TestAnAnswerWithoutAStatusIsAnswered(t *testing.T) {
+	for _, status := range []string{"000", "099", "+20", "2xx", "1000", ""} {
+		port := freePort(t)
+		e, _ := running(t, edge.Options{})
+		r := route(port, hostile(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 "+status+" OK\r\nContent-Length: 2\r\n\r\nok") }))
+		apply(t, e, r)
+		if res, body := get(t, client(t), port); res.StatusCode != 502 || !strings.Contains(body, "upstream_failed") {
+			t.Errorf("%q: %d %s", status, res.StatusCode, body)
+		}
+		until(t, "it is over", func() bool { return e.Traffic()[r.OrganizationID].UnderWay == 0 })
+	}
+}
+
 // What comes after the head can't be answered any more: the client sees it end.
 func TestAHostileEndOfAnAnswerIsBounded(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"

@@ -17,6 +17,7 @@ import (
 var (
 	errHeadSize    = errors.New("the head of the answer is too big")
 	errHeadTime    = errors.New("the head of the answer takes too long")
+	errStatus      = errors.New("the status of the answer is none")
 	errInforming   = errors.New("too many answers that only inform")
 	errMemory      = errors.New("too much memory is held")
 	errAnswer      = errors.New("answers under way hold too much memory")
