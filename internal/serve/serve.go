@@ -39,6 +39,7 @@ func Run(ctx context.Context, c Config, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	quietLibraries(log)
 	if err := disableCoreDumps(); err != nil {
 		return err
 	}
@@ -283,22 +284,6 @@ func hostNetworks() ([]netip.Prefix, error) {
 		}
 	}
 	return list, nil
-}
-
-func newLogger(c Config, w io.Writer) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, invalid("log-level", c.LogLevel, "must be debug, info, warn or error", "use info")
-	}
-	o := &slog.HandlerOptions{Level: level}
-	switch c.LogFormat {
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
-	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
-	default:
-		return nil, invalid("log-format", c.LogFormat, "must be text or json", "use text")
-	}
 }
 
 // now is the time that is recorded, in the precision that is stored.
