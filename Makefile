@@ -16,7 +16,8 @@ help: ## show this list
 
 .PHONY: build
 build: ## make bin/berth, one static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X github.com/unite-hub/berth/internal/cli.version=$(version)" -o bin/berth ./cmd/berth
+	go run ./scripts/quickstart bin/.quickstart
+	CGO_ENABLED=0 go build -modfile=bin/.quickstart/go.mod -trimpath -ldflags "-s -w -X github.com/unite-hub/berth/internal/cli.version=$(version)" -o bin/berth ./cmd/berth
 
 .PHONY: demo
 demo: ## the main job on real containers: provision, call, scale, deploy, roll back

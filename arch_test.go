@@ -72,6 +72,7 @@ var mayImport = map[string]struct {
 	"examples/saas/app":          {nil, "a tenant's app knows nothing of Berth"},
 	"examples/tenantapp":         {nil, "a tenant's app knows nothing of Berth"},
 	"bench":                      {[]string{"", "client", "internal/testbed", "internal/api", "internal/auth", "internal/blueprint", "internal/edge", "internal/engine/enginetest", "internal/health", "internal/meter", "internal/reconcile", "internal/secret", "internal/store", "internal/store/postgres", "internal/store/sqlite", "internal/tenancy"}, "measures the real binary from outside; and what watches a fleet larger than the machine by itself, or a whole control plane on fakes"},
+	"scripts/quickstart":         {nil, "changes how a dependency begins, before the binary is built"},
 	"scripts/tenantimage":        {[]string{"internal/testbed"}, "makes the demo's image"},
 }
 
