@@ -56,10 +56,16 @@ func (s *site) ordered(tn *tenant) (w wish, history []string) {
 			o.change(&w)
 		case d.Status == "failed" && (o.what == "start" || o.what == "restart" || o.what == "stop" || o.what == "deprovision" || o.what == "provision"):
 			o.change(&w) // what cannot go back is what should be all the same
+		case d.Status == "superseded" && !cancelled(cause) && (o.what == "start" || o.what == "restart" || o.what == "stop" || o.what == "provision"):
+			o.change(&w) // a stop or a deprovision came next, and what it says comes on top
 		}
 	}
 	return w, history
 }
+
+// cancelled reports whether a deployment's cause says that it was taken back, and
+// not that another order replaced it.
+func cancelled(cause string) bool { return strings.HasPrefix(cause, "cancelled by ") }
 
 func (s *site) outcome(tn *tenant, o order) client.Deployment {
 	s.Helper()

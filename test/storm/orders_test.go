@@ -74,6 +74,8 @@ func (s *site) give(tn *tenant, r *rand.Rand) {
 	outcome := "order taken"
 	var refused *client.Error
 	switch {
+	case err == nil && o.change == nil:
+		outcome = "order cancelled"
 	case err == nil:
 		tn.taken = append(tn.taken, order{o.what, id, o.change})
 	case errors.As(err, &refused):
@@ -87,7 +89,7 @@ func (s *site) give(tn *tenant, r *rand.Rand) {
 type drawn struct {
 	what   string
 	give   func(*client.Client, client.Call) (id string, err error)
-	change func(*wish)
+	change func(*wish) // nil for a cancel, which asks for what was before
 }
 
 // drawn draws an order.
@@ -97,6 +99,11 @@ func (s *site) drawn(tn *tenant, r *rand.Rand) drawn {
 	case n < 12:
 		return drawn{"stop", func(c *client.Client, call client.Call) (string, error) { return changed(c.Stop(s.Ctx, tn.org, call)) },
 			func(w *wish) { w.running = false }}
+	case n < 20:
+		return drawn{"cancel", func(c *client.Client, call client.Call) (string, error) {
+			d, err := c.Cancel(s.Ctx, tn.org, call)
+			return d.DeploymentID, err
+		}, nil}
 	case n < 37:
 		return drawn{"start", func(c *client.Client, call client.Call) (string, error) { return changed(c.Start(s.Ctx, tn.org, call)) },
 			func(w *wish) { w.running = true }}
@@ -110,12 +117,12 @@ func (s *site) drawn(tn *tenant, r *rand.Rand) drawn {
 		return drawn{"scale", func(c *client.Client, call client.Call) (string, error) {
 			return changed(c.Scale(s.Ctx, tn.org, client.Scale{Replicas: &replicas, CPULimit: &cpu}, call))
 		}, func(w *wish) { w.replicas, w.cpu = replicas, cpu }}
-	case n < 94:
+	case n < 90:
 		version := 1 + r.IntN(2)
 		return drawn{"deploy " + s.images[version-1], func(c *client.Client, call client.Call) (string, error) {
 			return changed(c.Deploy(s.Ctx, tn.org, client.Deploy{ImageTag: &s.images[version-1]}, call))
 		}, func(w *wish) { w.version = version }}
-	case n < 97:
+	case n < 93:
 		return drawn{"deprovision", func(c *client.Client, call client.Call) (string, error) {
 			d, err := c.Deprovision(s.Ctx, tn.org, "delete", call)
 			return d.DeploymentID, err
