@@ -126,6 +126,7 @@ func (l *instanceHistory) see(c berth.Instance) {
 	l.restarts = c.Restarts
 	if !l.started.Equal(c.StartedAt) {
 		l.started, l.since = c.StartedAt, time.Now()
+		l.dead, l.due = "", time.Time{} // that was said of the start before
 	}
 }
 

@@ -284,6 +284,28 @@ func TestWhatGivesNoSignOfLifeIsRestartedLessAndLessOften(t *testing.T) {
 	})
 }
 
+// While an engine is away, the monitor finds what it stopped without a sign of life.
+// That says nothing about the next start of it.
+func TestWhatDiedWithTheEngineIsStartedOnceWhenThatIsBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		c := w.observed(1).Instances[0]
+		began := w.engine.Starts(c.Name)
+		w.engine.SetDown(true)
+		w.manual.Kill(t, c.ID)
+		w.say(1, c.ID, berth.Vital{Started: true, Dead: true, Cause: "no answer within 5s"})
+		<-time.After(time.Minute)
+		w.engine.SetDown(false)
+		w.eventually(time.Minute, "it is well again", func() bool { return w.running(1) && w.tenant(1).Health == berth.HealthHealthy })
+		<-time.After(2 * time.Minute)
+		if n := w.engine.Starts(c.Name) - began; n != 1 {
+			t.Errorf("started %d times, told as %q", n, w.messages(1))
+		}
+	})
+}
+
 // Whoever asks for the status in the middle of a restart must not find a failure.
 func TestALookInTheMiddleOfARestartFindsNoDrift(t *testing.T) {
 	t.Parallel()

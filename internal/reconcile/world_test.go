@@ -68,7 +68,7 @@ const (
 
 func newWorld(t testing.TB, dir string) *world {
 	w := &world{t: t, engine: enginetest.NewFake(), edge: &recorder{}, actor: berth.Actor{ID: "op", Role: berth.RoleOperator},
-		publicHost: "localhost", config: reconcile.Config{Patience: 20 * time.Second}, vitals: &vitals{byID: map[string]berth.Vital{}}}
+		publicHost: "localhost", config: reconcile.Config{Patience: 20 * time.Second}, vitals: &vitals{byID: map[string]verdict{}}}
 	w.manual = w.engine.Manual()
 	for ref, image := range map[string]struct {
 		pin string
@@ -383,20 +383,32 @@ func (p prober) Probe(ctx context.Context, addr netip.AddrPort, check berth.Heal
 // vitals are what a monitor would know.
 type vitals struct {
 	mu   sync.Mutex
-	byID map[string]berth.Vital
+	byID map[string]verdict
 }
 
-func (v *vitals) Vital(instanceID string, _ time.Time) (berth.Vital, bool) {
+// verdict is one on one start of an instance.
+type verdict struct {
+	startedAt time.Time
+	vital     berth.Vital
+}
+
+func (v *vitals) Vital(instanceID string, startedAt time.Time) (berth.Vital, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	it, ok := v.byID[instanceID]
-	return it, ok
+	return it.vital, ok && it.startedAt.Equal(startedAt)
 }
 
 // say lets the monitor know something and tell the loop.
 func (w *world) say(n int, instanceID string, v berth.Vital) {
+	it := verdict{vital: v}
+	for _, c := range w.observed(n).Instances {
+		if c.ID == instanceID {
+			it.startedAt = c.StartedAt
+		}
+	}
 	w.vitals.mu.Lock()
-	w.vitals.byID[instanceID] = v
+	w.vitals.byID[instanceID] = it
 	w.vitals.mu.Unlock()
 	w.loop.Recheck(orgID(n))
 }
