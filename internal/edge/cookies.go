@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/unite-hub/berth"
@@ -30,21 +31,29 @@ func dropOwnCookies(h http.Header) {
 
 // withoutOwn returns a value of a Cookie header without the API's cookies. A
 // quotation mark holds nothing together: a tenant's own cookie may hold a lone
-// one.
+// one. Neither does a comma, by which some proxies join several headers to one.
 func withoutOwn(value string) string {
-	own := func(pair string) bool { return berth.IsOwnCookie(cookieName(pair)) }
-	found := false
-	for pair := range strings.SplitSeq(value, ";") {
-		found = found || own(pair)
+	isOwn := func(part string) bool { return berth.IsOwnCookie(cookieName(part)) }
+	hasOwn := func(pair string) bool {
+		for part := range strings.SplitSeq(pair, ",") {
+			if isOwn(part) {
+				return true
+			}
+		}
+		return false
 	}
-	if !found {
+	pairs := strings.Split(value, ";")
+	if !slices.ContainsFunc(pairs, hasOwn) {
 		return value
 	}
-	var kept []string
-	for pair := range strings.SplitSeq(value, ";") {
-		if !own(pair) {
-			kept = append(kept, pair)
+	kept := pairs[:0]
+	for _, pair := range pairs {
+		if hasOwn(pair) {
+			if pair = strings.Join(slices.DeleteFunc(strings.Split(pair, ","), isOwn), ","); pair == "" {
+				continue
+			}
 		}
+		kept = append(kept, pair)
 	}
 	return strings.TrimSpace(strings.Join(kept, ";"))
 }

@@ -46,6 +46,7 @@ func TestTheAPIsCookiesNeverReachATenant(t *testing.T) {
 			{"in several headers", []string{"a=1", own, "b=2; " + own}, []string{"a=1", "b=2"}},
 			{"without a name before", []string{"=" + own + "; a=1"}, []string{"a=1"}},
 			{"no value", []string{name + "; a=1"}, []string{"a=1"}},
+			{"joined by a comma", []string{"a=1, " + own + "; b=2", own + ", c=3,d"}, []string{"a=1; b=2", "c=3,d"}},
 			{"empty parts", []string{";; " + own + ";; a=1"}, []string{";;; a=1"}},
 		} {
 			var b strings.Builder
@@ -62,7 +63,7 @@ func TestTheAPIsCookiesNeverReachATenant(t *testing.T) {
 
 func TestATenantsOwnCookiesPassByteForByte(t *testing.T) {
 	t.Parallel()
-	for _, sent := range []string{"a=1;b=2 ;  c", `x="__Host-berth-session=1"`, "my-__Host-berth-session=1", "berth-session-theme=dark; berth=1", ";", "=", "a=b=__Host-berth-session"} {
+	for _, sent := range []string{"a=1;b=2 ;  c", `x="__Host-berth-session=1"`, "my-__Host-berth-session=1", "berth-session-theme=dark; berth=1", ";", "=", "a=1,2; b=,", "a=b=__Host-berth-session"} {
 		got := asked(t, edge.Options{}, "GET / HTTP/1.1\r\nHost: a\r\nCookie: "+sent+"\r\n\r\n").Header["Cookie"]
 		if want := strings.TrimSpace(sent); !slices.Equal(got, []string{want}) {
 			t.Errorf("%q, want %q", got, want)

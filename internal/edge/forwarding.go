@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
@@ -40,8 +41,8 @@ func newHeaders() *headers {
 // forwardedPrefixes belong to proxies: no program gives its own headers such names.
 func forwardedPrefixes() []string {
 	return []string{
-		"x-forwarded", "x-forwarder-", "x-forwarding-", "x-auth-request-", "x-envoy-", "x-goog-authenticated-user-", "x-ms-client-principal",
-		"x-amzn-oidc-", "x-appengine-", "cf-access-", "tailscale-user-", "x-authentik-", "x-pomerium-", "x-consumer-", "x-webauth-", "x-ssl-client-", "ssl-client-", "x-client-cert",
+		"x-forwarded", "x-forwarder-", "x-forwarding-", "x-auth-request-", "x-authenticated-", "x-remote-extra-", "x-envoy-", "x-goog-authenticated-user-", "x-ms-client-principal",
+		"x-amzn-oidc-", "x-amzn-mtls-", "x-appengine-", "cf-access-", "cloudfront-viewer-", "x-vercel-ip-", "wl-proxy-", "tailscale-user-", "x-authentik-", "x-pomerium-", "x-consumer-", "x-webauth-", "x-ssl-client-", "ssl-client-", "x-client-cert", "x-tls-client-",
 	}
 }
 
@@ -51,10 +52,12 @@ func forwardedNames() []string {
 		"forwarded", "forwarded-for", "forwarded-host", "forwarded-proto", "front-end-https", "x-url-scheme", "x-scheme", "x-host",
 		"x-original-host", "x-original-proto", "x-original-scheme", "x-original-url", "x-original-uri", "x-original-method",
 		"x-original-forwarded-for", "x-rewrite-url", "x-http-host-override", "x-proxy-host", "cf-visitor", "cloudfront-forwarded-proto",
-		"x-arr-ssl", "x-https", "ssl-offloaded", "x-azure-fdid",
+		"x-arr-ssl", "x-https", "x-forward-for", "x-forward-proto", "fastly-ssl", "fastly-ff", "cf-ipcountry", "cf-worker", "ssl-offloaded", "x-azure-fdid",
 		// As whom: what a proxy that signs people in says of them.
-		"remote-user", "remote-groups", "remote-name", "remote-email", "x-remote-user", "x-vouch-user", "x-anonymous-consumer", "x-credential-identifier", "x-remote-group", "x-webauth-user", "x-authenticated-user", "x-goog-iap-jwt-assertion",
-		"x-token-subject", "x-user-dn", "client-cert", "client-cert-chain", "x-arr-clientcert", "x-tls-client-cert",
+		"remote-user", "remote-groups", "remote-name", "remote-email", "x-remote-user", "x-vouch-user", "x-anonymous-consumer", "x-credential-identifier", "x-remote-group", "x-remote-groups", "x-remote-name", "x-remote-email", "x-goog-iap-jwt-assertion",
+		"x-endpoint-api-userinfo", "x-apigateway-api-userinfo", "x-jwt-assertion", "proxy-remote-user",
+		"x-token-subject", "x-user-dn", "client-cert", "client-cert-chain", "x-arr-clientcert", "x-ssl-cert",
+		"x-client-verify", "x-client-verified", "x-client-dn", "x-client-s-dn",
 	}
 }
 
@@ -62,10 +65,10 @@ func addressNames() []string {
 	return []string{
 		"x-real-ip", "x-client-ip", "x-clientip", "client-ip", "true-client-ip", "x-true-client-ip", "cf-connecting-ip", "cf-connecting-ipv6",
 		"cf-pseudo-ipv4", "fastly-client-ip", "x-cluster-client-ip", "cluster-client-ip", "x-azure-clientip", "x-azure-socketip",
-		"x-proxyuser-ip", "wl-proxy-client-ip", "proxy-client-ip", "x-original-for", "x-original-ip", "x-original-remote-addr",
+		"x-proxyuser-ip", "wl-proxy-client-ip", "proxy-client-ip", "x-vercel-forwarded-for", "x-akamai-client-ip", "x-lb-client-ip", "x-peer-ip", "x-original-for", "x-original-ip", "x-original-remote-addr",
 		"x-originating-ip", "x-remote-ip", "x-remote-addr", "remote-addr", "x-real-client-ip", "real-ip", "x-nf-client-connection-ip",
 		"fly-client-ip", "do-connecting-ip", "x-vercel-ip", "akamai-client-ip", "x-coming-from", "x-source-ip", "x-host-ip",
-		"cloudfront-viewer-address", "incap-client-ip", "x-sucuri-clientip", "ali-cdn-real-ip", "eo-connecting-ip",
+		"cloudfront-viewer-address", "incap-client-ip", "x-sucuri-clientip", "ali-cdn-real-ip", "cdn-src-ip", "x-cdn-src-ip", "cdn-real-ip", "remote-host", "eo-connecting-ip",
 	}
 }
 
@@ -89,13 +92,17 @@ func (h *headers) of(name string) (m meaning, odd bool) {
 		}
 		buf[i] = c
 	}
+	folded := buf[:n]
+	if rest, ok := bytes.CutPrefix(folded, []byte("http-")); ok { // as the variable is called, which some programs ask for as a header
+		folded, odd = rest, true
+	}
 	if len(name) <= foldedMost {
-		if m, ok := h.names[string(buf[:n])]; ok { // no allocation
+		if m, ok := h.names[string(folded)]; ok { // no allocation
 			return m, odd
 		}
 	}
 	for _, p := range h.prefixes {
-		if n >= len(p) && string(buf[:len(p)]) == p {
+		if len(folded) >= len(p) && string(folded[:len(p)]) == p {
 			return forwarded, odd
 		}
 	}

@@ -49,6 +49,9 @@ func family() []string {
 		"X-Remote-IP", "X-Remote-Addr", "X-Originating-IP", "X-Host", "X-HTTP-Host-Override", "Front-End-Https", "X-Url-Scheme",
 		"Remote-User", "X-Remote-User", "X-Auth-Request-Email", "X-WebAuth-User", "X-MS-Client-Principal-Id", "X-Amzn-Oidc-Data",
 		"X-Goog-Authenticated-User-Email", "Cf-Access-Jwt-Assertion", "Tailscale-User-Login", "Client-Cert", "X-SSL-Client-Verify", "X-Client-Cert",
+		"HTTP-X-Forwarded-For", "HTTP-Client-IP", "HTTP-Remote-User", "X-Forward-For", "X-Vercel-Forwarded-For", "X-Vercel-IP-Country", "CF-IPCountry",
+		"CloudFront-Viewer-Country", "CDN-Src-IP", "WL-Proxy-SSL", "WL-Proxy-Client-Cert", "X-Amzn-Mtls-Clientcert", "X-TLS-Client-CN", "X-SSL-Cert",
+		"X-Client-DN", "X-Client-Verify", "X-Remote-Groups", "X-Remote-Extra-Scopes", "X-Authenticated-Userid", "X-Endpoint-API-UserInfo", "X-Apigateway-Api-Userinfo",
 	}
 }
 
