@@ -400,32 +400,3 @@ func (c *conn) CloseWrite() error {
 	}
 	return errors.ErrUnsupported
 }
-
-// counted is the net.Listener that the server sees: it counts connections.
-type counted struct {
-	net.Listener
-	listener *listener
-}
-
-func (c *counted) Accept() (net.Conn, error) {
-	l := c.listener
-	for {
-		raw, err := c.Listener.Accept()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			if l.waiting() > 0 && time.Now().Before(l.lastAccept) {
-				_ = l.raw.SetDeadline(time.Now().Add(backlog))
-				continue
-			}
-			_ = l.raw.Close()         // at once: what comes from here on is reset
-			return nil, net.ErrClosed // a time-out would be tried again
-		}
-		if err != nil {
-			return nil, err
-		}
-		if admitted, ok := l.admit(raw); ok {
-			return admitted, nil
-		}
-		l.edge.opts.Log.Debug("connection over the tenant's limit closed", "tenant", l.org, "port", l.port)
-		_ = raw.Close()
-	}
-}

@@ -67,6 +67,7 @@ type Options struct {
 	// which are left to the API, the database and the engine.
 	Descriptors int64
 
+	ParkAfter     time.Duration // a port that nobody connects to for that long has no goroutine; default 2 s
 	DialTimeout   time.Duration // of one upstream; default 2 s
 	HoldDeadline  time.Duration // a request that is held longer is answered 503; default 30 s
 	DrainDeadline time.Duration // accepted requests are cut off after that; default 10 s
@@ -99,6 +100,7 @@ func (o Options) withDefaults() Options {
 	orDefault(&o.TenantMemory, o.Memory/4)
 	limit := descriptorLimit()
 	orDefault(&o.Descriptors, limit-min(max(limit/4, 64), 1024))
+	orDefault(&o.ParkAfter, 2*time.Second)
 	orDefault(&o.DialTimeout, 2*time.Second)
 	orDefault(&o.HoldDeadline, 30*time.Second)
 	orDefault(&o.DrainDeadline, 10*time.Second)
@@ -130,6 +132,7 @@ type Edge struct {
 	term, version int64                       // in force
 	refused       map[string]berth.RouteError // by organization id
 	closed        bool
+	poller        *poller // of the listeners; nil until there is one
 
 	leaving sync.WaitGroup // listeners of removed routes, until they are drained
 	ending  chan struct{}  // closed when Run ends: nothing is held any more
@@ -183,6 +186,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	}
 	closing.Wait()
 	e.leaving.Wait()
+	e.poller.close()
 	return nil
 }
 

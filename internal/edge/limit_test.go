@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -196,28 +195,5 @@ func TestATenantOfAnotherPoolComesInByItsOwnRouteOnly(t *testing.T) {
 	apply(t, e, theirs)
 	if res, _ := get(t, client(t), other); res.StatusCode != 200 {
 		t.Errorf("a source that is no tenant's any more: %d", res.StatusCode)
-	}
-}
-
-func TestAnIdleListenerCostsLittle(t *testing.T) {
-	const routes = 200
-	e, _ := running(t, edge.Options{})
-	up := netip.MustParseAddrPort("127.0.0.1:9")
-	var list []berth.Route
-	for range routes {
-		list = append(list, route(freePort(t), up))
-	}
-	used := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc + m.StackInuse
-	}
-	before := used()
-	e.Apply(set(1, list...))
-	each := int64(used()-before) / routes
-	t.Logf("%d bytes per idle listener", each)
-	if each > 32<<10 {
-		t.Errorf("%d bytes per idle listener, want at most 32 KiB", each)
 	}
 }

@@ -11,20 +11,11 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth"
-	"github.com/unite-hub/berth/internal/netguard"
 )
 
-// backlog is how long a closing listener goes on accepting: closing a listener
-// resets what the kernel has accepted and we have not. It goes on for longer,
-// up to backlogMost, while the kernel says that something waits.
-const (
-	backlog     = 20 * time.Millisecond
-	backlogMost = 2 * time.Second
-
-	// firstRequest is how long an accepted connection has to bring its first
-	// request, once its listener is closed.
-	firstRequest = 500 * time.Millisecond
-)
+// firstRequest is how long an accepted connection has to bring its first
+// request, once its listener is closed.
+const firstRequest = 500 * time.Millisecond
 
 // listener is one open port of one tenant, with the connections that came in by it.
 type listener struct {
@@ -36,10 +27,8 @@ type listener struct {
 	route     atomic.Pointer[target] // in force; nil: none
 	server    http.Server
 	cut       context.CancelFunc // ends every request, at the drain's deadline
-	served    chan struct{}      // closed when the accept loop has ended; nil before serve
-
-	closing    atomic.Bool // answers end their connections
-	lastAccept time.Time   // set before closing is
+	closing   atomic.Bool        // answers end their connections
+	accepting accepting
 
 	mu        sync.Mutex
 	conns     map[*conn]struct{}
@@ -60,14 +49,15 @@ type listener struct {
 
 func newListener(e *Edge, r berth.Route, raw *net.TCPListener) *listener {
 	l := &listener{
-		edge:    e,
-		org:     r.OrganizationID,
-		port:    r.Port,
-		raw:     raw,
-		conns:   make(map[*conn]struct{}),
-		sources: make(map[netip.Addr]*source),
-		quiet:   make(chan struct{}),
-		flows:   make(map[string]int), switched: make(map[string]int),
+		edge:      e,
+		org:       r.OrganizationID,
+		port:      r.Port,
+		raw:       raw,
+		conns:     make(map[*conn]struct{}),
+		sources:   make(map[netip.Addr]*source),
+		quiet:     make(chan struct{}),
+		accepting: accepting{ended: make(chan struct{})},
+		flows:     make(map[string]int), switched: make(map[string]int),
 	}
 	l.transport = l.newTransport()
 	most := int64(e.opts.MaxConnections)
@@ -93,24 +83,6 @@ func newListener(e *Edge, r berth.Route, raw *net.TCPListener) *listener {
 	return l
 }
 
-// serve starts the accept loop.
-func (l *listener) serve() {
-	l.served = make(chan struct{})
-	guard := &netguard.Listener{
-		Listener: l.raw,
-		Pool:     l.edge.opts.Pool,
-		Inside:   l.edge.Inside,
-		Allow:    l.allows,
-		Log:      l.edge.opts.Log,
-	}
-	go func() {
-		defer close(l.served)
-		// It ends when the listener is closed, or by a backlog's deadline, and
-		// in no other way.
-		_ = l.server.Serve(&counted{Listener: guard, listener: l})
-	}()
-}
-
 // allows reports whether a source that is a tenant's may come in: only the
 // tenant itself may use its own route.
 func (l *listener) allows(src netip.Addr) bool {
@@ -128,48 +100,12 @@ func (l *listener) lead(t *target) {
 	}
 }
 
-// close stops listening. The port is free when it returns.
-func (l *listener) close() {
-	l.closing.Store(true)
-	_ = l.raw.Close()
-}
-
-// beginClosing makes every answer from here on the last of its connection.
-func (l *listener) beginClosing() {
-	l.lastAccept = time.Now().Add(backlogMost)
-	l.closing.Store(true)
-}
-
-// closeAfterBacklog stops listening once what waits to be accepted is accepted.
-// A client whose connection is half made when new ones are turned away may be
-// reset. beginClosing comes before.
-func (l *listener) closeAfterBacklog() {
-	l.control(turnAway)
-	_ = l.raw.SetDeadline(time.Now().Add(backlog))
-	<-l.served
-	_ = l.raw.Close()
-}
-
-// waiting is how many connections the kernel has accepted and we have not; 0
-// if it does not tell.
-func (l *listener) waiting() (n int) {
-	l.control(func(fd int) { n = acceptQueue(fd) })
-	return n
-}
-
-// control calls f with the listener's descriptor; not at all once it is closed.
-func (l *listener) control(f func(fd int)) {
-	if raw, err := l.raw.SyscallConn(); err == nil {
-		_ = raw.Control(func(fd uintptr) { f(int(fd)) })
-	}
-}
-
 // drain waits for accepted requests until ctx ends, then cuts off what is
 // left. It is closed before. When it returns, nothing of it runs.
 func (l *listener) drain(ctx context.Context) {
 	defer l.transport.CloseIdleConnections()
 	defer l.cut()
-	<-l.served
+	<-l.accepting.ended
 	l.mu.Lock()
 	l.sealed = true
 	l.checkQuiet()

@@ -126,6 +126,9 @@ func (e *Edge) put(r berth.Route) error {
 	if err != nil {
 		return portError(r, err)
 	}
+	if e.poller == nil {
+		e.poller = newPoller()
+	}
 	l = newListener(e, r, raw)
 	e.byPort[r.Port], e.byOrg[r.OrganizationID] = l, l
 	e.subnets.add(r.Subnet)
