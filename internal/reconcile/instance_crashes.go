@@ -57,10 +57,10 @@ func (s *histories) ofInstances(organizationID string, seen berth.Observed, sinc
 	out := make(map[string]plan.InstanceHistory, len(seen.Instances))
 	s.update(organizationID, func(it *tenantHistory) {
 		for _, c := range seen.Instances {
-			l := it.instances[c.ID]
-			if l == nil {
+			l, known := it.instances.get(c.ID)
+			if !known {
 				l = firstSeen(c, sinceStart(c))
-				it.instances[c.ID] = l
+				it.instances.put(c.ID, l)
 			}
 			l.see(c)
 			if end := it.ends[c.ID]; end.last != nil && l.last == nil && l.untold > 0 {
@@ -142,6 +142,9 @@ func (s *histories) hintEnd(h berth.Hint) {
 			end.last = &plan.End{ExitCode: h.ExitCode, OOM: !end.oom.IsZero() && time.Since(end.oom) < oomWait}
 			end.oom = time.Time{}
 		}
+		if it.ends == nil {
+			it.ends = map[string]ending{}
+		}
 		it.ends[h.InstanceID] = end
 	})
 }
@@ -150,7 +153,7 @@ func (s *histories) hintEnd(h berth.Hint) {
 func (s *histories) stopped(organizationID string, seen berth.Observed) {
 	s.update(organizationID, func(it *tenantHistory) {
 		for _, c := range seen.Instances {
-			if l := it.instances[c.ID]; l != nil && c.State == berth.InstanceExited {
+			if l, ok := it.instances.get(c.ID); ok && c.State == berth.InstanceExited {
 				l.ended = c.StartedAt
 			}
 		}
@@ -160,8 +163,11 @@ func (s *histories) stopped(organizationID string, seen berth.Observed) {
 // told notes that what happened to an instance until now was told.
 func (s *histories) told(organizationID string, c berth.Instance) {
 	s.update(organizationID, func(it *tenantHistory) {
-		if l := it.instances[c.ID]; l != nil {
+		if l, ok := it.instances.get(c.ID); ok {
 			l.untold = 0
+		}
+		if it.toldAt == nil {
+			it.toldAt = map[string]time.Time{}
 		}
 		it.toldAt[c.Service] = time.Now()
 	})
@@ -171,10 +177,10 @@ func (s *histories) told(organizationID string, c berth.Instance) {
 // crashed, and takes them as asked.
 func (s *histories) withoutLastLines(organizationID string) (ids []string) {
 	s.update(organizationID, func(it *tenantHistory) {
-		for id, l := range it.instances {
-			if l.last != nil && !l.asked {
+		for _, one := range it.instances {
+			if l := one.value; l.last != nil && !l.asked {
 				l.asked = true
-				ids = append(ids, id)
+				ids = append(ids, one.key)
 			}
 		}
 	})
@@ -183,7 +189,7 @@ func (s *histories) withoutLastLines(organizationID string) (ids []string) {
 
 func (s *histories) recordLastLines(organizationID, id string, lines []string) {
 	s.update(organizationID, func(it *tenantHistory) {
-		if l := it.instances[id]; l != nil && l.last != nil {
+		if l, ok := it.instances.get(id); ok && l.last != nil {
 			l.last = &plan.End{ExitCode: l.last.ExitCode, OOM: l.last.OOM, Lines: lines}
 		}
 	})
@@ -192,7 +198,7 @@ func (s *histories) recordLastLines(organizationID, id string, lines []string) {
 // died notes that an instance gives no sign of life.
 func (s *histories) died(organizationID string, c berth.Instance, cause string) {
 	s.update(organizationID, func(it *tenantHistory) {
-		if l := it.instances[c.ID]; l != nil && l.dead == "" {
+		if l, ok := it.instances.get(c.ID); ok && l.dead == "" {
 			l.dead = cause
 			l.due = time.Now().Add(min(restartBase<<min(l.crashes, 10), restartMost) - restartBase)
 		}
@@ -202,7 +208,7 @@ func (s *histories) died(organizationID string, c berth.Instance, cause string) 
 // restarted notes that an instance was restarted for want of a sign of life.
 func (s *histories) restarted(organizationID, instanceID string) {
 	s.update(organizationID, func(it *tenantHistory) {
-		if l := it.instances[instanceID]; l != nil {
+		if l, ok := it.instances.get(instanceID); ok {
 			l.crashes++
 			l.dead, l.ended = "", l.started // what it does to the instance is no crash besides
 		}
@@ -212,7 +218,8 @@ func (s *histories) restarted(organizationID, instanceID string) {
 // forgetCrashes forgets all crashes: an order may have mended their cause.
 func (s *histories) forgetCrashes(organizationID string) {
 	s.update(organizationID, func(it *tenantHistory) {
-		for _, l := range it.instances {
+		for _, one := range it.instances {
+			l := one.value
 			l.crashes, l.dead, l.due = 0, "", time.Time{}
 		}
 	})

@@ -17,12 +17,56 @@ type histories struct {
 	byOrg map[string]*tenantHistory
 }
 
+// tenantHistory is there for each tenant, most of which have one instance or a few
+// and no crashes: a map for each of these would be larger than all that is in it.
 type tenantHistory struct {
-	proven    map[string]time.Time        // instance id to the start since which it was found well
-	instances map[string]*instanceHistory // by instance id
-	ends      map[string]ending           // by instance id, as events told them
-	toldAt    map[string]time.Time        // by service, when its crashes were last told
-	oomAt     time.Time                   // when a kill for want of memory was last told
+	proven    few[time.Time]        // by instance id: the start since which it was found well
+	instances few[*instanceHistory] // by instance id
+	ends      map[string]ending     // by instance id, as events told them; nil while there are none
+	toldAt    map[string]time.Time  // by service, when its crashes were last told; nil if never
+	oomAt     time.Time             // when a kill for want of memory was last told
+}
+
+// few is a map of a few entries.
+type few[T any] []struct {
+	key   string
+	value T
+}
+
+func (f few[T]) get(key string) (value T, ok bool) {
+	for _, it := range f {
+		if it.key == key {
+			return it.value, true
+		}
+	}
+	return value, false
+}
+
+func (f *few[T]) put(key string, value T) {
+	for i, it := range *f {
+		if it.key == key {
+			(*f)[i].value = value
+			return
+		}
+	}
+	*f = append(*f, struct {
+		key   string
+		value T
+	}{key, value})
+}
+
+// keep drops the entries whose keys are not among those.
+func (f *few[T]) keep(keys map[string]bool) {
+	list := *f
+	n := 0
+	for _, it := range list {
+		if keys[it.key] {
+			list[n] = it
+			n++
+		}
+	}
+	clear(list[n:])
+	*f = list[:n]
 }
 
 // recall returns which of the instances that are seen were found well since
@@ -33,20 +77,20 @@ func (s *histories) recall(t berth.Tenant, changing bool, seen berth.Observed) (
 	defer s.mu.Unlock()
 	it := s.byOrg[t.OrganizationID]
 	if it == nil {
-		it = &tenantHistory{proven: map[string]time.Time{}, instances: map[string]*instanceHistory{}, ends: map[string]ending{}, toldAt: map[string]time.Time{}}
+		it = &tenantHistory{}
 		s.byOrg[t.OrganizationID] = it
 		for _, c := range seen.Instances {
 			if believed(t, changing, c) {
-				it.proven[c.ID] = c.StartedAt
+				it.proven.put(c.ID, c.StartedAt)
 			}
 			if !plan.IsUp(c) && t.Status == berth.StatusFailed && strings.HasPrefix(t.Cause, plan.GivenUp) {
-				it.instances[c.ID] = &instanceHistory{slot: c.Slot(), hash: c.Hash, restarts: c.Restarts, started: c.StartedAt, since: time.Now(), crashes: plan.MaxCrashes}
+				it.instances.put(c.ID, &instanceHistory{slot: c.Slot(), hash: c.Hash, restarts: c.Restarts, started: c.StartedAt, since: time.Now(), crashes: plan.MaxCrashes})
 			}
 		}
 	}
 	proven = make(map[string]bool, len(it.proven))
 	for _, c := range seen.Instances {
-		if at, ok := it.proven[c.ID]; ok && at.Equal(c.StartedAt) && c.State == berth.InstanceRunning {
+		if at, ok := it.proven.get(c.ID); ok && at.Equal(c.StartedAt) && c.State == berth.InstanceRunning {
 			proven[c.ID] = true
 		}
 	}
@@ -66,7 +110,7 @@ func believed(t berth.Tenant, changing bool, c berth.Instance) bool {
 func (s *histories) prove(organizationID string, list []berth.Instance) {
 	s.update(organizationID, func(it *tenantHistory) {
 		for _, c := range list {
-			it.proven[c.ID] = c.StartedAt
+			it.proven.put(c.ID, c.StartedAt)
 		}
 	})
 }
@@ -85,24 +129,24 @@ func (s *histories) forgetGone(seen berth.Observed, changed bool) {
 				it.inherit(c, there)
 			}
 		}
-		maps.DeleteFunc(it.proven, func(id string, _ time.Time) bool { return !there[id] })
+		it.proven.keep(there)
+		it.instances.keep(there)
 		maps.DeleteFunc(it.ends, func(id string, _ ending) bool { return !there[id] })
-		maps.DeleteFunc(it.instances, func(id string, _ *instanceHistory) bool { return !there[id] })
 	})
 }
 
 // inherit gives an instance the past of one that is gone and whose place it has.
 // That it had to be replaced is a crash if an event told that it ended.
 func (it *tenantHistory) inherit(c berth.Instance, there map[string]bool) {
-	if it.instances[c.ID] != nil {
+	if _, known := it.instances.get(c.ID); known {
 		return
 	}
-	for id, l := range it.instances {
+	for i, was := range it.instances {
+		id, l := was.key, was.value
 		if there[id] || l.slot != c.Slot() || l.hash != c.Hash {
 			continue
 		}
-		delete(it.instances, id)
-		it.instances[c.ID] = l
+		it.instances[i].key = c.ID
 		if end := it.ends[id]; end.last != nil {
 			it.ends[c.ID], l.replaced = end, true
 		}
