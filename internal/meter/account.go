@@ -1,15 +1,17 @@
 package meter
 
 import (
-	"maps"
+	"cmp"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/unite-hub/berth"
 )
 
 // account is what one tenant used in the period that is open, and since the
-// meter began to watch it. Only the meter's own goroutine changes it.
+// meter began to watch it. Only the meter's own goroutine changes it. There is one
+// of each tenant, so it holds little: a reading is made when it is asked for.
 type account struct {
 	org   string
 	start time.Time     // of the period, as it is recorded
@@ -17,11 +19,10 @@ type account struct {
 	gap   time.Duration // of the period, from its begin until it was taken up
 	away  bool          // it was taken up, and nothing was read since
 
-	last    map[string]berth.Sample // by container id: the newest that is known, or the stored mark
-	seen    map[string]time.Time    // when each of them was last read, or taken up
-	period  totals
-	all     totals // since the meter began to watch
-	reading berth.Reading
+	containers []container // the newest that is known of each, or the stored mark
+	period     totals
+	all        totals // since the meter began to watch
+	latest     gauges
 
 	killed int64 // kills for want of memory that the engine told of since the last round
 	shown  int64 // kills that the kernel showed at the last round, and the engine may tell of yet
@@ -33,16 +34,94 @@ type account struct {
 	samples     int
 }
 
-// totals are counters that only rise.
-type totals struct {
-	cpu                                  berth.Maybe[time.Duration]
-	throttled, oom, rx, tx, read, writes berth.Maybe[int64]
-	requests, errors                     berth.Maybe[int64]
-	time                                 time.Duration // of requests
+// gauges are what was read last; they are nothing before the first round.
+type gauges struct {
+	at                  time.Time
+	containers          int
+	cpu                 berth.Maybe[float64]
+	memory, limit, pids berth.Maybe[int64]
+	disk                berth.Maybe[int64]
+	underWay, held      int64
 }
 
+// container is where the counters of one container stood.
+type container struct {
+	id                                        string
+	at, startedAt                             time.Time
+	seen                                      time.Time // when it was last read, or taken up
+	cpu                                       counter   // in nanoseconds
+	throttled, oom, rx, tx, diskRead, written counter
+}
+
+// totals are counters that only rise.
+type totals struct {
+	cpu, throttled, oom, rx, tx, diskRead, written counter
+	requests, errors                               counter
+	time                                           time.Duration // of requests
+}
+
+// counter is a berth.Maybe of what is never negative, in half of its room: 0 is
+// unknown, and any other is one more than what was counted.
+type counter int64
+
+func counted[T ~int64](n berth.Maybe[T]) counter {
+	if !n.Known {
+		return 0
+	}
+	return counter(max(n.Value, 0)) + 1
+}
+
+func (c counter) known() bool { return c != 0 }
+
+// value is 0 if it is unknown.
+func (c counter) value() int64 { return max(0, int64(c)-1) }
+
+func (c counter) maybe() berth.Maybe[int64] {
+	return berth.Maybe[int64]{Value: c.value(), Known: c.known()}
+}
+
+func (c counter) duration() time.Duration { return time.Duration(c.value()) }
+
 func newAccount(org string, now time.Time) *account {
-	return &account{org: org, start: now, mono: now, last: map[string]berth.Sample{}, seen: map[string]time.Time{}}
+	return &account{org: org, start: now, mono: now}
+}
+
+// standing is where a sample's counters stand.
+func standing(s berth.Sample, now time.Time) container {
+	return container{
+		id: s.ContainerID, at: s.At, startedAt: s.StartedAt, seen: now, cpu: counted(s.CPU), throttled: counted(s.Throttled), oom: counted(s.OOMKills),
+		rx: counted(s.NetworkRx), tx: counted(s.NetworkTx), diskRead: counted(s.DiskRead), written: counted(s.DiskWritten),
+	}
+}
+
+// sample is what is stored of a container.
+func (c container) sample() berth.Sample {
+	return berth.Sample{
+		ContainerID: c.id, At: c.at, StartedAt: c.startedAt, CPU: berth.Maybe[time.Duration]{Value: c.cpu.duration(), Known: c.cpu.known()},
+		Throttled: c.throttled.maybe(), OOMKills: c.oom.maybe(), NetworkRx: c.rx.maybe(), NetworkTx: c.tx.maybe(),
+		DiskRead: c.diskRead.maybe(), DiskWritten: c.written.maybe(),
+	}
+}
+
+// find returns what is known of a container.
+func (a *account) find(id string) (c container, known bool) {
+	for _, c := range a.containers {
+		if c.id == id {
+			return c, true
+		}
+	}
+	return container{}, false
+}
+
+// keep takes in what is known of a container now.
+func (a *account) keep(c container) {
+	for i := range a.containers {
+		if a.containers[i].id == c.id {
+			a.containers[i] = c
+			return
+		}
+	}
+	a.containers = append(a.containers, c)
 }
 
 // since lets the period begin when the first container was started, if nobody
@@ -55,8 +134,9 @@ func (a *account) since(started, now time.Time) {
 
 // resume goes on where the last period that was stored ended.
 func (a *account) resume(m berth.Mark, now time.Time) {
+	a.containers = make([]container, 0, len(m.Samples))
 	for _, s := range m.Samples {
-		a.last[s.ContainerID], a.seen[s.ContainerID] = s, now
+		a.keep(standing(s, now))
 	}
 	a.away = true
 	a.since(m.End, now)
@@ -65,16 +145,16 @@ func (a *account) resume(m berth.Mark, now time.Time) {
 	}
 }
 
-// find ends the wait for what was taken up. Where no container ran through, the
+// rejoin ends the wait for what was taken up. Where no container ran through, the
 // period begins with the first one that was started since: before, nobody
 // counted.
-func (a *account) find(samples []berth.Sample, now time.Time) {
+func (a *account) rejoin(samples []berth.Sample, now time.Time) {
 	switch {
 	case len(samples) > 0:
 		a.away = false
 		first := now.Round(0)
 		for _, s := range samples {
-			if before, known := a.last[s.ContainerID]; known && before.StartedAt.Equal(s.StartedAt) {
+			if before, known := a.find(s.ContainerID); known && before.startedAt.Equal(s.StartedAt) {
 				return
 			}
 			if s.StartedAt.Before(first) {
@@ -92,47 +172,59 @@ func (a *account) find(samples []berth.Sample, now time.Time) {
 
 // take takes in one sample of each of the tenant's containers.
 func (a *account) take(samples []berth.Sample, now time.Time) {
-	r := berth.Reading{OrganizationID: a.org, At: now, Containers: len(samples), DiskBytes: a.reading.DiskBytes, Traffic: a.reading.Traffic}
-	var cpu berth.Maybe[float64]
+	r := gauges{at: now, containers: len(samples), disk: a.latest.disk, underWay: a.latest.underWay, held: a.latest.held}
 	var kills int64
 	if a.away {
-		a.find(samples, now)
+		a.rejoin(samples, now)
 	}
 	for _, s := range samples {
-		before, known := a.last[s.ContainerID]
-		used := difference(before, s, known, a.start)
+		before, known := a.find(s.ContainerID)
+		next := standing(s, now)
+		used := difference(before, next, known, a.start)
 		a.period.add(used)
 		a.all.add(used)
-		kills += used.oom.Value
-		if elapsed := s.At.Sub(before.At); used.cpu.Known && known && before.CPU.Known && elapsed >= leastElapsed {
-			cpu = berth.Known(cpu.Value + 100*used.cpu.Value.Seconds()/elapsed.Seconds())
+		kills += used.oom.value()
+		if elapsed := s.At.Sub(before.at); used.cpu.known() && known && before.cpu.known() && elapsed >= leastElapsed {
+			r.cpu = berth.Known(r.cpu.Value + 100*used.cpu.duration().Seconds()/elapsed.Seconds())
 		}
-		sum(&r.MemoryBytes, s.Memory)
-		sum(&r.MemoryLimit, s.MemoryLimit)
-		sum(&r.Pids, s.Pids)
-		a.last[s.ContainerID], a.seen[s.ContainerID] = carry(before, s), now
+		sum(&r.memory, s.Memory)
+		sum(&r.limit, s.MemoryLimit)
+		sum(&r.pids, s.Pids)
+		a.keep(carry(before, next))
 	}
 	a.kills(kills)
 	// One that was not read this time may be next time, and goes on from where
 	// it stood; what is gone for long is gone.
-	maps.DeleteFunc(a.seen, func(_ string, at time.Time) bool { return now.Sub(at) > forgotten })
-	maps.DeleteFunc(a.last, func(id string, _ berth.Sample) bool { return a.seen[id].IsZero() })
-	r.CPUPercent = cpu
-	if cpu.Known && (!a.cpuMax.Known || cpu.Value > a.cpuMax.Value) {
-		a.cpuMax = cpu
+	a.containers = slices.DeleteFunc(a.containers, func(c container) bool { return now.Sub(c.seen) > forgotten })
+	if r.cpu.Known && (!a.cpuMax.Known || r.cpu.Value > a.cpuMax.Value) {
+		a.cpuMax = r.cpu
 	}
-	if r.MemoryBytes.Known {
-		a.memorySum += float64(r.MemoryBytes.Value)
+	if r.memory.Known {
+		a.memorySum += float64(r.memory.Value)
 		a.samples++
-		if !a.memoryMax.Known || r.MemoryBytes.Value > a.memoryMax.Value {
-			a.memoryMax = r.MemoryBytes
+		if !a.memoryMax.Known || r.memory.Value > a.memoryMax.Value {
+			a.memoryMax = r.memory
 		}
 	}
-	if r.MemoryLimit.Known {
-		a.memoryLimit = r.MemoryLimit
+	if r.limit.Known {
+		a.memoryLimit = r.limit
 	}
-	a.reading = r
-	a.show()
+	a.latest = r
+}
+
+// reading is how the tenant does now.
+func (a *account) reading() berth.Reading {
+	r, t := a.latest, a.all
+	reading := berth.Reading{
+		OrganizationID: a.org, At: r.at, Containers: r.containers, CPUPercent: r.cpu, MemoryBytes: r.memory, MemoryLimit: r.limit,
+		Pids: r.pids, DiskBytes: r.disk, Throttled: t.throttled.maybe(), OOMKills: t.oom.maybe(), NetworkRx: t.rx.maybe(), NetworkTx: t.tx.maybe(),
+		DiskRead: t.diskRead.maybe(), DiskWritten: t.written.maybe(),
+		Traffic: berth.Traffic{Requests: t.requests.value(), Errors: t.errors.value(), Time: t.time, UnderWay: r.underWay, Held: r.held},
+	}
+	if t.cpu.known() {
+		reading.CPUSeconds = berth.Known(t.cpu.duration().Seconds())
+	}
+	return reading
 }
 
 // kills counts what the engine told of and the kernel, which showed some, did
@@ -141,8 +233,8 @@ func (a *account) kills(shown int64) {
 	told := max(0, a.killed-a.shown)
 	a.killed, a.shown = 0, max(0, shown-told)
 	if missed := told - shown; missed > 0 {
-		a.period.add(totals{oom: berth.Known(missed)})
-		a.all.add(totals{oom: berth.Known(missed)})
+		a.period.add(totals{oom: counted(berth.Known(missed))})
+		a.all.add(totals{oom: counted(berth.Known(missed))})
 	}
 }
 
@@ -159,68 +251,68 @@ const forgotten = time.Hour
 // sameRun reports whether both samples are of one run of a container. That it
 // was started again is told a little after the kernel shows it: what was read
 // after the start is of the new run, whatever it was told to be.
-func sameRun(before, now berth.Sample) bool {
-	return before.StartedAt.Equal(now.StartedAt) || before.At.After(now.StartedAt)
+func sameRun(before, now container) bool {
+	return before.startedAt.Equal(now.startedAt) || before.at.After(now.startedAt)
 }
 
 // carry keeps what was known of a counter that could not be read this time.
-func carry(before, now berth.Sample) berth.Sample {
+func carry(before, now container) container {
 	if !sameRun(before, now) {
 		return now
 	}
-	keep(&now.CPU, before.CPU)
-	keep(&now.Throttled, before.Throttled)
-	keep(&now.OOMKills, before.OOMKills)
-	keep(&now.NetworkRx, before.NetworkRx)
-	keep(&now.NetworkTx, before.NetworkTx)
-	keep(&now.DiskRead, before.DiskRead)
-	keep(&now.DiskWritten, before.DiskWritten)
+	now.cpu = cmp.Or(now.cpu, before.cpu)
+	now.throttled = cmp.Or(now.throttled, before.throttled)
+	now.oom = cmp.Or(now.oom, before.oom)
+	now.rx = cmp.Or(now.rx, before.rx)
+	now.tx = cmp.Or(now.tx, before.tx)
+	now.diskRead = cmp.Or(now.diskRead, before.diskRead)
+	now.written = cmp.Or(now.written, before.written)
 	return now
-}
-
-func keep[T any](now *berth.Maybe[T], before berth.Maybe[T]) {
-	if !now.Known {
-		*now = before
-	}
 }
 
 // difference is what a container counted since the sample before. A container
 // that was started again counts from zero; so does one whose counters fell.
 // One that is met for the first time counts if it was started in this period:
 // what an older one used before belongs to nobody's period.
-func difference(before, now berth.Sample, known bool, since time.Time) totals {
-	if !known && now.StartedAt.Before(since) {
+func difference(before, now container, known bool, since time.Time) totals {
+	if !known && now.startedAt.Before(since) {
 		before, known = now, true
 	}
 	known = known && sameRun(before, now)
 	return totals{
-		cpu: rise(before.CPU, now.CPU, known), throttled: rise(before.Throttled, now.Throttled, known), oom: rise(before.OOMKills, now.OOMKills, known),
-		rx: rise(before.NetworkRx, now.NetworkRx, known), tx: rise(before.NetworkTx, now.NetworkTx, known),
-		read: rise(before.DiskRead, now.DiskRead, known), writes: rise(before.DiskWritten, now.DiskWritten, known),
+		cpu: rise(before.cpu, now.cpu, known), throttled: rise(before.throttled, now.throttled, known), oom: rise(before.oom, now.oom, known),
+		rx: rise(before.rx, now.rx, known), tx: rise(before.tx, now.tx, known),
+		diskRead: rise(before.diskRead, now.diskRead, known), written: rise(before.written, now.written, known),
 	}
 }
 
-func rise[T ~int64](before, now berth.Maybe[T], known bool) berth.Maybe[T] {
-	if known && before.Known && now.Known && now.Value >= before.Value {
-		now.Value -= before.Value
+func rise(before, now counter, known bool) counter {
+	if known && before.known() && now >= before {
+		return now - before + 1
 	}
 	return now
 }
 
 func (t *totals) add(more totals) {
-	sum(&t.cpu, more.cpu)
-	sum(&t.throttled, more.throttled)
-	sum(&t.oom, more.oom)
-	sum(&t.rx, more.rx)
-	sum(&t.tx, more.tx)
-	sum(&t.read, more.read)
-	sum(&t.writes, more.writes)
-	sum(&t.requests, more.requests)
-	sum(&t.errors, more.errors)
+	t.cpu.add(more.cpu)
+	t.throttled.add(more.throttled)
+	t.oom.add(more.oom)
+	t.rx.add(more.rx)
+	t.tx.add(more.tx)
+	t.diskRead.add(more.diskRead)
+	t.written.add(more.written)
+	t.requests.add(more.requests)
+	t.errors.add(more.errors)
 	t.time += more.time
 }
 
-func sum[T ~int64](to *berth.Maybe[T], v berth.Maybe[T]) {
+func (c *counter) add(more counter) {
+	if more.known() {
+		*c = counter(c.value()+more.value()) + 1
+	}
+}
+
+func sum(to *berth.Maybe[int64], v berth.Maybe[int64]) {
 	if v.Known {
 		to.Value, to.Known = to.Value+v.Value, true
 	}
@@ -228,11 +320,10 @@ func sum[T ~int64](to *berth.Maybe[T], v berth.Maybe[T]) {
 
 // route takes in what the edge has counted since the last time.
 func (a *account) route(used, now berth.Traffic) {
-	counted := totals{requests: berth.Known(used.Requests), errors: berth.Known(used.Errors), time: used.Time}
-	a.period.add(counted)
-	a.all.add(counted)
-	a.show()
-	a.reading.Traffic.UnderWay, a.reading.Traffic.Held = now.UnderWay, now.Held
+	more := totals{requests: counted(berth.Known(used.Requests)), errors: counted(berth.Known(used.Errors)), time: used.Time}
+	a.period.add(more)
+	a.all.add(more)
+	a.latest.underWay, a.latest.held = now.UnderWay, now.Held
 }
 
 // rose is what the edge has counted between two looks. A count that fell means
@@ -244,36 +335,34 @@ func rose(before, now berth.Traffic) berth.Traffic {
 	return berth.Traffic{Requests: now.Requests - before.Requests, Errors: now.Errors - before.Errors, Time: now.Time - before.Time}
 }
 
-// show brings the reading's counters up to date.
-func (a *account) show() {
-	r, t := &a.reading, a.all
-	if t.cpu.Known {
-		r.CPUSeconds = berth.Known(t.cpu.Value.Seconds())
-	}
-	r.Throttled, r.OOMKills, r.NetworkRx, r.NetworkTx, r.DiskRead, r.DiskWritten = t.throttled, t.oom, t.rx, t.tx, t.read, t.writes
-	r.Traffic.Requests, r.Traffic.Errors, r.Traffic.Time = t.requests.Value, t.errors.Value, t.time
-}
-
-// sumUp is the period that is open, up to now. Its length is measured with the
+// span is the period that is open, up to now. Its length is measured with the
 // monotonic clock; its place in time follows the wall clock, but does not go
 // back: when that jumps an hour, nothing is counted twice and no period covers
 // another. A clock that goes back further was wrong before, and is followed.
-func (a *account) sumUp(now time.Time) (berth.Usage, berth.Mark) {
+func (a *account) span(now time.Time) (start, end time.Time) {
 	length := now.Sub(a.mono) + a.gap
-	start := a.start
+	start = a.start
 	begin := now.Round(0).Add(-length)
 	if ahead := begin.Sub(start); ahead > time.Second || ahead < -longestBack {
 		start = begin
 	}
-	end := start.Add(length)
+	return start, start.Add(length)
+}
+
+// sumUp is what was used in the period that is open, up to now, and where the
+// counters stand.
+func (a *account) sumUp(now time.Time) (berth.Usage, berth.Mark) {
+	start, end := a.span(now)
+	length := end.Sub(start)
 	u := berth.Usage{
 		OrganizationID: a.org, Resolution: berth.ByMinute, Start: start, End: end,
-		CPUPercentMax: a.cpuMax, Throttled: a.period.throttled, MemoryMax: a.memoryMax, MemoryLimit: a.memoryLimit,
-		OOMKills: a.period.oom, NetworkRx: a.period.rx, NetworkTx: a.period.tx, Disk: a.reading.DiskBytes,
-		DiskRead: a.period.read, DiskWritten: a.period.writes, Requests: a.period.requests, Errors: a.period.errors, Samples: a.samples,
+		CPUPercentMax: a.cpuMax, Throttled: a.period.throttled.maybe(), MemoryMax: a.memoryMax, MemoryLimit: a.memoryLimit,
+		OOMKills: a.period.oom.maybe(), NetworkRx: a.period.rx.maybe(), NetworkTx: a.period.tx.maybe(), Disk: a.latest.disk,
+		DiskRead: a.period.diskRead.maybe(), DiskWritten: a.period.written.maybe(),
+		Requests: a.period.requests.maybe(), Errors: a.period.errors.maybe(), Samples: a.samples,
 	}
-	if a.period.cpu.Known && length > 0 {
-		u.CPUPercentAvg = berth.Known(100 * a.period.cpu.Value.Seconds() / length.Seconds())
+	if a.period.cpu.known() && length > 0 {
+		u.CPUPercentAvg = berth.Known(100 * a.period.cpu.duration().Seconds() / length.Seconds())
 		// A mean can't be above the most; between the first two samples of a
 		// container nothing is measured.
 		if !u.CPUPercentMax.Known || u.CPUPercentMax.Value < u.CPUPercentAvg.Value {
@@ -283,12 +372,12 @@ func (a *account) sumUp(now time.Time) (berth.Usage, berth.Mark) {
 	if a.samples > 0 {
 		u.MemoryAvg = berth.Known(int64(math.Round(a.memorySum / float64(a.samples))))
 	}
-	if n := a.period.requests; n.Known && n.Value > 0 {
-		u.ResponseTime = berth.Known(a.period.time / time.Duration(n.Value))
+	if n := a.period.requests.value(); n > 0 {
+		u.ResponseTime = berth.Known(a.period.time / time.Duration(n))
 	}
 	mark := berth.Mark{OrganizationID: a.org, End: end}
-	for _, s := range a.last {
-		mark.Samples = append(mark.Samples, s)
+	for _, c := range a.containers {
+		mark.Samples = append(mark.Samples, c.sample())
 	}
 	return u, mark
 }
@@ -297,7 +386,7 @@ func (a *account) sumUp(now time.Time) (berth.Usage, berth.Mark) {
 // ran, and nobody asked. One that was taken up is not, until its containers were
 // found.
 func (a *account) idle() bool {
-	return a.samples == 0 && a.period.requests.Value == 0 && !a.period.cpu.Known && !a.away
+	return a.samples == 0 && a.period.requests.value() == 0 && !a.period.cpu.known() && !a.away
 }
 
 // begin begins the next period, where the one that was stored ended.

@@ -40,7 +40,7 @@ func TestAverageAndMaximumAreOfManySamples(t *testing.T) {
 		sample("c", old, at(60), 113.5, 100, 12500), // 0 %
 	} {
 		a.take([]berth.Sample{s}, s.At)
-		if r := a.reading; i == 2 && (r.CPUPercent != berth.Known(80.0) || r.MemoryBytes.Value != 300*mb || r.NetworkRx.Value != 1500) {
+		if r := a.reading(); i == 2 && (r.CPUPercent != berth.Known(80.0) || r.MemoryBytes.Value != 300*mb || r.NetworkRx.Value != 1500) {
 			t.Errorf("now: %+v", r)
 		}
 	}
@@ -118,7 +118,7 @@ func TestAClockThatJumpsBillsNothingTwice(t *testing.T) {
 		a.mono = a.mono.Add(jump) // the wall clock jumped; 60 s passed all the same
 		now := at(120).Add(jump)
 		s := sample("c", old, now, 60, 1, 120)
-		a.last["c"] = berth.Sample{ContainerID: "c", At: at(60).Add(jump), StartedAt: old, CPU: berth.Known(30 * time.Second), NetworkRx: berth.Known[int64](60)}
+		a.keep(standing(berth.Sample{ContainerID: "c", At: at(60).Add(jump), StartedAt: old, CPU: berth.Known(30 * time.Second), NetworkRx: berth.Known[int64](60)}, at(60).Add(jump)))
 		a.take([]berth.Sample{s}, now)
 		second, _ := a.close(now)
 		if second.Start.Before(first.End) {
@@ -282,8 +282,8 @@ func TestAKillIsCountedThoughItsContainerIsGone(t *testing.T) {
 			a.killed += c.heard[i]
 			a.take(samples, at(float64(15*i)))
 		}
-		if u, _ := a.close(at(60)); u.OOMKills != berth.Known(c.want) || a.reading.OOMKills != u.OOMKills {
-			t.Errorf("%s: %v kills of %d, %v in all", name, u.OOMKills, c.want, a.reading.OOMKills)
+		if u, _ := a.close(at(60)); u.OOMKills != berth.Known(c.want) || a.reading().OOMKills != u.OOMKills {
+			t.Errorf("%s: %v kills of %d, %v in all", name, u.OOMKills, c.want, a.reading().OOMKills)
 		}
 	}
 }

@@ -153,7 +153,7 @@ func (m *Meter) resume(ctx context.Context) bool {
 			a := newAccount(mark.OrganizationID, now)
 			a.resume(mark, now)
 			if mark.Disk.Known {
-				a.reading.DiskBytes, m.stored[mark.OrganizationID] = mark.Disk, mark.Disk.Value
+				a.latest.disk, m.stored[mark.OrganizationID] = mark.Disk, mark.Disk.Value
 			}
 			m.accounts[mark.OrganizationID] = a
 		}
@@ -194,7 +194,7 @@ func (m *Meter) sampleAll(ctx context.Context) {
 	}
 	for org, a := range m.accounts {
 		if bytes, ok := m.disks[org]; ok {
-			a.reading.DiskBytes = bytes
+			a.latest.disk = bytes
 		}
 		a.killed += killed[org]
 		a.take(byOrg[org], now)
@@ -277,20 +277,23 @@ func (m *Meter) record(ctx context.Context) {
 		return
 	}
 	now := time.Now()
-	list := m.periods(now)
-	n, err := store.InBatches(ctx, m.Store, list, func(tx store.Tx, part []period) error {
+	list := m.over(now)
+	n, err := store.InBatches(ctx, m.Store, list, func(tx store.Tx, part []*account) error {
 		usage, marks := make([]berth.Usage, len(part)), make([]berth.Mark, len(part))
-		for i, p := range part {
-			usage[i], marks[i] = p.usage, p.mark
+		m.mu.Lock()
+		for i, a := range part { // nothing changes it until all are stored; summed up all at once, they would be large
+			usage[i], marks[i] = a.sumUp(now)
 		}
+		m.mu.Unlock()
 		if err := tx.PutUsage(ctx, usage); err != nil {
 			return err
 		}
 		return tx.PutMarks(ctx, marks)
 	})
 	m.mu.Lock()
-	for _, p := range list[:n] {
-		m.accounts[p.usage.OrganizationID].begin(p.usage.End, now)
+	for _, a := range list[:n] {
+		u, _ := a.sumUp(now)
+		a.begin(u.End, now)
 	}
 	m.mu.Unlock()
 	if err == nil {
@@ -301,34 +304,28 @@ func (m *Meter) record(ctx context.Context) {
 	}
 }
 
-// period is what is stored of a tenant at a time: what it used, and where its
-// counters stood then.
-type period struct {
-	usage berth.Usage
-	mark  berth.Mark
-}
-
 // leastPeriod is the shortest that is stored: one that has hardly begun goes on.
 const leastPeriod = time.Second
 
-// periods are those that are open, by organization.
-func (m *Meter) periods(now time.Time) (list []period) {
+// over returns the tenants whose period is to be stored, by organization. What has
+// nothing to tell begins its next one.
+func (m *Meter) over(now time.Time) (list []*account) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, org := range slices.Sorted(maps.Keys(m.accounts)) {
 		a := m.accounts[org]
-		u, mark := a.sumUp(now)
+		start, end := a.span(now)
 		switch {
-		case a.away || u.End.Sub(u.Start) < leastPeriod:
+		case a.away || end.Sub(start) < leastPeriod:
 			continue
-		case a.idle() && len(a.last) == 0:
+		case a.idle() && len(a.containers) == 0:
 			delete(m.accounts, org) // its next period begins when it runs
 			continue
 		case a.idle():
-			a.begin(u.End, now)
+			a.begin(end, now)
 			continue
 		}
-		list = append(list, period{u, mark})
+		list = append(list, a)
 	}
 	return list
 }
@@ -348,10 +345,10 @@ func (m *Meter) Now(organizationID string) (r berth.Reading, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.accounts[organizationID]
-	if a == nil || a.reading.At.IsZero() {
+	if a == nil || a.latest.at.IsZero() {
 		return berth.Reading{}, false
 	}
-	return a.reading, true
+	return a.reading(), true
 }
 
 // Readings returns the reading of every tenant that runs, by organization.
@@ -360,8 +357,8 @@ func (m *Meter) Readings() []berth.Reading {
 	defer m.mu.Unlock()
 	list := make([]berth.Reading, 0, len(m.accounts))
 	for _, a := range m.accounts {
-		if !a.reading.At.IsZero() {
-			list = append(list, a.reading)
+		if !a.latest.at.IsZero() {
+			list = append(list, a.reading())
 		}
 	}
 	slices.SortFunc(list, func(a, b berth.Reading) int { return strings.Compare(a.OrganizationID, b.OrganizationID) })
