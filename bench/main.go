@@ -29,8 +29,9 @@ type bench struct {
 	berth *berthSide
 	quick bool
 
-	size    int    // of "ten-thousand", instead of its own
-	profile string // what the names of its CPU profiles begin with
+	size     int    // of "ten-thousand", instead of its own
+	database string // of it, if it is to run on one only
+	profile  string // what the names of its profiles begin with
 }
 
 func main() {
@@ -40,7 +41,8 @@ func main() {
 	watched := flag.String("watch", "", "for the fleet scenario's own use: ADDRESS/CONTAINER")
 	seconds := flag.Int("rows", 0, "for the databases scenario's own use: SECONDS")
 	size := flag.Int("tenants", 0, "ten-thousand with so many tenants only")
-	profile := flag.String("profile", "", "what the names of files with CPU profiles of ten-thousand begin with")
+	database := flag.String("database", "", "ten-thousand on this database only: SQLite or PostgreSQL")
+	profile := flag.String("profile", "", "what the names of files with profiles of ten-thousand begin with")
 	child := flag.Bool("many", false, "for the ten-thousand scenario's own use")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -63,7 +65,7 @@ func main() {
 		}
 		return
 	}
-	if err := run(ctx, *pattern, &bench{quick: *quick, size: *size, profile: *profile}); err != nil {
+	if err := run(ctx, *pattern, &bench{quick: *quick, size: *size, database: *database, profile: *profile}); err != nil {
 		log.Fatal("bench: ", err)
 	}
 }

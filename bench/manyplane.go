@@ -50,6 +50,7 @@ type manyAnswer struct {
 	Fakes      int64         // bytes that making the tenants left in the heap
 	Live       int64         // bytes in the heap that are reachable, the fakes' among them
 	Stacks     int64         // bytes
+	Runtime    int64         // bytes that Go's runtime has of the system: heap, stacks and its own
 	Goroutines int
 	All        time.Duration // from the start until every tenant was looked at
 	Longest    time.Duration // writer transaction since the last answer
@@ -89,6 +90,9 @@ func many(ctx context.Context) (err error) {
 	p := &plane{}
 	if err := json.Unmarshal(in.Bytes(), &p.manyOrder); err != nil {
 		return err
+	}
+	if p.Profile != "" {
+		runtime.MemProfileRate = 8 << 10 // before what is profiled
 	}
 	if p.dir, err = os.MkdirTemp("", "berth-many"); err != nil {
 		return err
@@ -183,7 +187,8 @@ func (p *plane) answer(ctx context.Context, in *bufio.Scanner, out *json.Encoder
 			}
 		case "measured":
 			pprof.StopCPUProfile()
-			a.Goroutines, a.Stacks = runtime.NumGoroutine(), stacks()
+			a.Goroutines = runtime.NumGoroutine()
+			a.Stacks, a.Runtime = ofRuntime()
 		case "held":
 			a.Live = liveHeap()
 			if err := p.heap(); err != nil {
@@ -208,10 +213,11 @@ func (p *plane) answer(ctx context.Context, in *bufio.Scanner, out *json.Encoder
 	return in.Err()
 }
 
-func stacks() int64 {
+// ofRuntime is what goroutines' stacks take, and all that Go's runtime does.
+func ofRuntime() (stacks, all int64) {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.StackInuse)
+	return int64(m.StackInuse), int64(m.Sys - m.HeapReleased)
 }
 
 // profile begins a CPU profile of a part, if one is wanted.

@@ -33,6 +33,7 @@ const (
 type manyFigures struct {
 	size int
 	core float64 // percent
+	mb   float64 // resident
 }
 
 // tenThousand has control planes of 2,000, 5,000 and 10,000 tenants run in
@@ -56,6 +57,9 @@ func (b *bench) tenThousand(ctx context.Context) (err error) {
 		sizes = []int{b.size}
 	}
 	for _, database := range []string{"SQLite", "PostgreSQL"} {
+		if b.database != "" && b.database != database {
+			continue
+		}
 		var all []manyFigures
 		for _, size := range sizes {
 			f, err := b.manyOn(ctx, database, manyOrder{Size: size, Address: addr, Container: t.container, Minutes: b.pick(150, 0), Profile: b.profileOf(database, size)})
@@ -65,8 +69,10 @@ func (b *bench) tenThousand(ctx context.Context) (err error) {
 			all = append(all, f)
 		}
 		if small, large := all[0], all[len(all)-1]; len(all) > 1 {
-			ratio := (large.core / float64(large.size)) / (small.core / float64(small.size))
-			fmt.Printf("   %-10s cost per tenant at %d  %.2f × that at %d (%s)\n", database, large.size, ratio, small.size, b.bound(ratio, mostManyRatio))
+			times := float64(small.size) / float64(large.size)
+			ratio, memory := times*large.core/small.core, times*large.mb/small.mb
+			fmt.Printf("   %-10s cost per tenant at %d  %.2f × that at %d (%s); memory per tenant %.2f × (%s)\n",
+				database, large.size, ratio, small.size, b.bound(ratio, mostManyRatio), memory, b.bound(memory, mostManyRatio))
 		}
 	}
 	return nil
@@ -171,12 +177,12 @@ func (b *bench) manyWatch(ctx context.Context, database string, order manyOrder,
 	}
 	f = manyFigures{size: order.Size, core: 100*(after-before).Seconds()/took.Seconds() + 100*sums.Sums.Seconds()/sumsEvery}
 	fakes := float64(c.ready.Fakes) / (1 << 20)
-	mb := float64(rss)/(1<<20) - fakes
+	f.mb = float64(rss)/(1<<20) - fakes
 	fmt.Printf("   %-10s %5d tenants, health and usage at %v  %.2f %% of one core (%s), of it %.2f for sums; %.0f MB resident (%s), without the fakes' %.0f\n"+
-		"   %-10s               of the memory, %.0f MB are reachable without the fakes, and %.0f MB the stacks of %d goroutines\n"+
+		"   %-10s               of the memory, %.0f MB are reachable without the fakes, and %.0f MB the stacks of %d goroutines; %.0f MB are not Go's\n"+
 		"   %-10s               longest writer transaction %d ms (%s; %s; of sums %d ms, %s); berth ls --limit 100 %s (%s), p95 %s; the call alone %s, p95 %s; %d looks, %d lists, %d stacks applied\n",
-		database, order.Size, crowdWatched, f.core, b.bound(f.core, mostManyCore), 100*sums.Sums.Seconds()/sumsEvery, mb, b.bound(mb, mostManyMB), fakes,
-		"", float64(held.Live)/(1<<20)-fakes, float64(a.Stacks)/(1<<20), a.Goroutines,
+		database, order.Size, crowdWatched, f.core, b.bound(f.core, mostManyCore), 100*sums.Sums.Seconds()/sumsEvery, f.mb, b.bound(f.mb, mostManyMB), fakes,
+		"", float64(held.Live)/(1<<20)-fakes, float64(a.Stacks)/(1<<20), a.Goroutines, float64(rss-a.Runtime)/(1<<20),
 		"", a.Longest.Milliseconds(), b.bound(float64(max(a.Longest, sums.Longest).Milliseconds()), mostManyTx), a.Where, sums.Longest.Milliseconds(), sums.Where,
 		ms(process.median()), b.bound(float64(process.median().Milliseconds()), mostManyLS), ms(process.quantile(.95)), fine(call.median()), fine(call.quantile(.95)),
 		a.Looks, a.Lists, a.Applied)
