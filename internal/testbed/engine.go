@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,6 +24,7 @@ type SecondEngine struct {
 
 	dir    string
 	bridge string
+	pool   *Pool // of its default network, which nothing uses
 	cmd    *exec.Cmd
 }
 
@@ -28,16 +33,24 @@ const engineWithin = 60 * time.Second
 
 // StartEngine starts one; it needs root and dockerd.
 func StartEngine(ctx context.Context) (*SecondEngine, error) {
-	dir, err := os.MkdirTemp("", "berth-engine") // short: a socket's path has at most 108 bytes
+	if err := dropBridges(); err != nil {
+		return nil, err
+	}
+	pool, err := ClaimPool(ctx)
 	if err != nil {
 		return nil, err
 	}
-	e := &SecondEngine{dir: dir, Host: "unix://" + filepath.Join(dir, "sock"), bridge: fmt.Sprintf("berth%d", os.Getpid())}
-	if err := e.ip("link", "add", e.bridge, "type", "bridge"); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	dir, err := os.MkdirTemp("", "berth-engine") // short: a socket's path has at most 108 bytes
+	if err != nil {
+		return nil, errors.Join(err, pool.Release())
 	}
-	if err := e.ip("address", "add", secondNetwork, "dev", e.bridge); err != nil {
-		return nil, errors.Join(err, e.ip("link", "delete", e.bridge), os.RemoveAll(dir))
+	e := &SecondEngine{dir: dir, pool: pool, Host: "unix://" + filepath.Join(dir, "sock"), bridge: fmt.Sprint(bridgePrefix, os.Getpid())}
+	if err := ip("link", "add", e.bridge, "type", "bridge"); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir), pool.Release())
+	}
+	gateway := netip.PrefixFrom(pool.Addr().Next(), 24).String()
+	if err := ip("address", "add", gateway, "dev", e.bridge); err != nil {
+		return nil, errors.Join(err, e.clear())
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
@@ -49,7 +62,7 @@ func StartEngine(ctx context.Context) (*SecondEngine, error) {
 	config := filepath.Join(dir, "daemon.json")
 	key := fmt.Sprintf(`{"deprecated-key-path": %q}`, filepath.Join(dir, "key.json"))
 	if err := os.WriteFile(config, []byte(key), 0o600); err != nil {
-		return nil, errors.Join(err, e.ip("link", "delete", e.bridge), os.RemoveAll(dir))
+		return nil, errors.Join(err, e.clear())
 	}
 	e.cmd = exec.Command("dockerd", "--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
 		"-H", e.Host, "-p", filepath.Join(dir, "pid"), "--config-file", config,
@@ -57,7 +70,7 @@ func StartEngine(ctx context.Context) (*SecondEngine, error) {
 	e.cmd.Stdout, e.cmd.Stderr = log, log
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 	if err := e.cmd.Start(); err != nil {
-		return nil, errors.Join(err, e.ip("link", "delete", e.bridge), os.RemoveAll(dir))
+		return nil, errors.Join(err, e.clear())
 	}
 	if err := e.answers(ctx); err != nil {
 		text, _ := os.ReadFile(log.Name())
@@ -94,14 +107,40 @@ func (e *SecondEngine) Stop() error {
 	timer := time.AfterFunc(engineWithin, func() { _ = e.cmd.Process.Kill() })
 	defer timer.Stop()
 	_ = e.cmd.Wait() // how it ended is of no interest
-	return errors.Join(e.ip("link", "delete", e.bridge), os.RemoveAll(e.dir))
+	return e.clear()
 }
 
-// secondNetwork is the default network of a second Engine, which nothing uses.
-const secondNetwork = "10.72.255.1/24"
+func (e *SecondEngine) clear() error {
+	return errors.Join(ip("link", "delete", e.bridge), os.RemoveAll(e.dir), e.pool.Release())
+}
+
+// bridgePrefix is what the bridge of a second Engine is called, before the number
+// of the process that made it.
+const bridgePrefix = "berth"
+
+// dropBridges removes the bridges of processes that were killed.
+func dropBridges() error {
+	all, err := net.Interfaces()
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		pid, err := strconv.Atoi(strings.TrimPrefix(i.Name, bridgePrefix))
+		if err != nil || !strings.HasPrefix(i.Name, bridgePrefix) || alive(pid) {
+			continue
+		}
+		if err := ip("link", "delete", i.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// alive reports whether there is a process of that number.
+func alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
 // ip runs iproute2's command of that name, which comes with the Engine.
-func (e *SecondEngine) ip(args ...string) error {
+func ip(args ...string) error {
 	out, err := exec.Command("ip", args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("ip %v: %w: %s", args, err, out)

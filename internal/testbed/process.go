@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -188,33 +187,4 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
-}
-
-// handed is the first port that FreePorts has not given to anyone yet.
-var handed = struct {
-	sync.Mutex
-	port int
-}{port: 20000 + os.Getpid()%80*100}
-
-// FreePorts returns a range of n consecutive ports that nothing listens on,
-// below those that the kernel gives to outgoing connections. No two calls of a
-// process get the same.
-func FreePorts(n int) (string, error) {
-	handed.Lock()
-	defer handed.Unlock()
-	for ; handed.port+n < 32700; handed.port += n {
-		first := handed.port
-		free := true
-		for port := first; port < first+n && free; port++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("0.0.0.0:%d", port))
-			if free = err == nil; free {
-				_ = l.Close()
-			}
-		}
-		if free {
-			handed.port += n
-			return fmt.Sprintf("%d-%d", first, first+n-1), nil
-		}
-	}
-	return "", errors.New("no free range of ports")
 }

@@ -68,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	ports, err := testbed.FreePorts(10)
 	w.Must(err)
 	w.process = &testbed.Process{
-		Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: "10.71.248.0/24",
+		Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: testbed.NewPool(t).String(),
 		Args: []string{"--log-level", "debug", "--notify-http", "--notify-allow", "127.0.0.0/8", "--smtp", fmt.Sprintf("127.0.0.1:%d", w.mail.Port), "--smtp-from", "berth@example.com", "--smtp-user", "berth", "--smtp-tls", "none"},
 		Env:  []string{"BERTH_SMTP_PASSWORD=" + w.birds["smtp"], "BERTH_KMS_TOKEN=" + w.birds["kms"], "OTEL_EXPORTER_OTLP_ENDPOINT=" + receiver.URL, "OTEL_BSP_SCHEDULE_DELAY=200"},
 	}

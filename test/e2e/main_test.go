@@ -29,15 +29,7 @@ type site struct {
 
 func newSite(t *testing.T, ports int, args ...string) *site {
 	t.Helper()
-	pool, err := testbed.ClaimPool()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := pool.Release(); err != nil {
-			t.Error(err)
-		}
-	})
+	pool := testbed.NewPool(t)
 	free, err := testbed.FreePorts(ports)
 	if err != nil {
 		t.Fatal(err)

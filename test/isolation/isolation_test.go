@@ -71,7 +71,7 @@ func serve(s *testbed.Site) (*testbed.Process, *client.Client) {
 	s.Helper()
 	ports, err := testbed.FreePorts(20)
 	s.Must(err)
-	p := &testbed.Process{Binary: rig.Binary, StateDir: s.TempDir(), Ports: ports, Pool: "10.75.0.0/20", Args: []string{"--listen", "0.0.0.0:0"}}
+	p := &testbed.Process{Binary: rig.Binary, StateDir: s.TempDir(), Ports: ports, Pool: testbed.NewPool(s.T).String(), Args: []string{"--listen", "0.0.0.0:0"}}
 	return p, s.Serve(p)
 }
 

@@ -101,10 +101,10 @@ x-berth: {service: web, port: 3000, health: {path: /api/health}}
 `
 
 func TestKilledAtAnyPointBerthEndsWhereACleanRunEnds(t *testing.T) {
-	for i, o := range ops() {
+	for _, o := range ops() {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
-			s := newSite(t, i)
+			s := newSite(t)
 			org := s.ready(o)
 			s.proxy.reset()
 			if err := o.order(s, org, client.Call{}); err != nil {

@@ -26,7 +26,7 @@ type site struct {
 	orgs    []string // that may have something left in the Engine
 }
 
-func newSite(t *testing.T, number int) *site {
+func newSite(t *testing.T) *site {
 	t.Helper()
 	ports, err := testbed.FreePorts(20)
 	if err != nil {
@@ -34,7 +34,7 @@ func newSite(t *testing.T, number int) *site {
 	}
 	p := newProxy(t)
 	s := &site{Site: testbed.NewSite(t), proxy: p, process: &testbed.Process{
-		Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: fmt.Sprintf("10.72.%d.0/20", number*16),
+		Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: testbed.NewPool(t).String(),
 		Env: []string{"DOCKER_HOST=unix://" + p.path},
 	}}
 	t.Cleanup(func() {

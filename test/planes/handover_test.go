@@ -65,7 +65,7 @@ func gap(all []time.Time) (most time.Duration) {
 }
 
 func TestALeaderThatIsToldToEndHandsOverAtOnceAndFailsNoRequest(t *testing.T) {
-	s := newSite(t, 7)
+	s := newSite(t)
 	a := s.plane("a")
 	s.Eventually(10*time.Second, "a leads", a.leads)
 	b := s.plane("b")
@@ -115,7 +115,8 @@ func halfMade(err error) bool {
 
 // What does not lead says what it knows, and of the rest that it does not.
 func TestAControlPlaneThatDoesNotLeadAnswersTheTruth(t *testing.T) {
-	s := newSite(t, 9)
+	t.Parallel()
+	s := newSite(t)
 	a := s.plane("a")
 	s.Eventually(10*time.Second, "a leads", a.leads)
 	last := a
@@ -187,7 +188,8 @@ func TestAControlPlaneThatDoesNotLeadAnswersTheTruth(t *testing.T) {
 }
 
 func TestTenantsThatAreProvisionedThroughTwoAtOnceShareNothing(t *testing.T) {
-	s := newSite(t, 10)
+	t.Parallel()
+	s := newSite(t)
 	planes := []*plane{s.plane("a"), s.plane("b")}
 	s.Eventually(10*time.Second, "one leads", func() bool { return planes[0].leads() || planes[1].leads() })
 	const each = 4
@@ -231,8 +233,8 @@ func TestTenantsThatAreProvisionedThroughTwoAtOnceShareNothing(t *testing.T) {
 }
 
 func TestAStartWithoutTheDatabaseEndsWithTheCause(t *testing.T) {
-	t.Parallel() // it waits most of its time
-	s := newSite(t, 11)
+	t.Parallel()
+	s := newSite(t)
 	p := &testbed.Process{Binary: rig.Binary, StateDir: s.TempDir(), Ports: s.ports, Pool: s.pool, Env: []string{"BERTH_DATABASE_URL=" + s.url}}
 	for what, fault := range map[string]struct{ begin, end func() error }{
 		"paused": {s.postgres.Pause, s.postgres.Resume},
@@ -252,8 +254,8 @@ func TestAStartWithoutTheDatabaseEndsWithTheCause(t *testing.T) {
 
 // An older database knows nothing of what was made since.
 func TestWhatARestoredDatabaseDoesNotKnowIsLeftAlone(t *testing.T) {
-	t.Parallel() // it waits most of its time
-	s := newSite(t, 12)
+	t.Parallel()
+	s := newSite(t)
 	a := s.plane("a")
 	s.Eventually(10*time.Second, "a leads", a.leads)
 	last := a

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -44,13 +43,13 @@ type plane struct {
 	api     *client.Client
 }
 
-func newSite(t *testing.T, number int) *site {
+func newSite(t *testing.T) *site {
 	t.Helper()
 	ports, err := testbed.FreePorts(20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{Site: testbed.NewSite(t), ports: ports, pool: fmt.Sprintf("10.72.%d.0/22", number*4)}
+	s := &site{Site: testbed.NewSite(t), ports: ports, pool: testbed.NewPool(t).String()}
 	s.postgres, err = testbed.StartPostgres(s.Ctx)
 	s.Must(err)
 	t.Cleanup(func() { s.Must(s.postgres.Stop()) })

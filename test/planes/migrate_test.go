@@ -16,7 +16,8 @@ import (
 )
 
 func TestAnInstallationMovesFromAFileToPostgreSQLUnderItsTenants(t *testing.T) {
-	s := newSite(t, 6)
+	t.Parallel()
+	s := newSite(t)
 	dir := s.TempDir()
 	p := &plane{site: s, name: "moved", process: &testbed.Process{
 		Binary: rig.Binary, StateDir: dir, Ports: s.ports, Pool: s.pool, Env: []string{"BERTH_DATABASE_URL=sqlite:"},

@@ -18,7 +18,8 @@ import (
 const handOver = 5 * time.Second
 
 func TestAnotherControlPlaneLeadsWithinFiveSecondsOfAKill(t *testing.T) {
-	s := newSite(t, 0)
+	t.Parallel()
+	s := newSite(t)
 	a := s.plane("a")
 	s.Eventually(10*time.Second, "a leads", a.leads)
 	b := s.plane("b")
@@ -53,7 +54,8 @@ func TestAnotherControlPlaneLeadsWithinFiveSecondsOfAKill(t *testing.T) {
 }
 
 func TestALeaderThatWasStoppedForAWhileDoesNothingAnyMore(t *testing.T) {
-	s := newSite(t, 1)
+	t.Parallel()
+	s := newSite(t)
 	a := s.plane("a")
 	s.Eventually(10*time.Second, "a leads", a.leads)
 	last := a
@@ -82,8 +84,8 @@ func TestALeaderThatWasStoppedForAWhileDoesNothingAnyMore(t *testing.T) {
 }
 
 func TestTrafficGoesOnWhileTheDatabaseIsPausedAndKilled(t *testing.T) {
-	t.Parallel() // it waits most of its time
-	s := newSite(t, 2)
+	t.Parallel()
+	s := newSite(t)
 	a := s.plane("a")
 	s.Eventually(10*time.Second, "a leads", a.leads)
 	last := a
@@ -120,7 +122,8 @@ func TestTrafficGoesOnWhileTheDatabaseIsPausedAndKilled(t *testing.T) {
 }
 
 func TestAnOrderWhoseConnectionIsCutIsCarriedOutOnceOrNotAtAll(t *testing.T) {
-	s := newSite(t, 3)
+	t.Parallel()
+	s := newSite(t)
 	link, err := testbed.NewLink(s.address())
 	s.Must(err)
 	s.link = link
@@ -158,8 +161,8 @@ func TestAnOrderWhoseConnectionIsCutIsCarriedOutOnceOrNotAtAll(t *testing.T) {
 }
 
 func TestATenantStaysWithTheEngineThatHoldsItsVolumes(t *testing.T) {
-	t.Parallel() // it waits most of its time
-	s := newSite(t, 4)
+	t.Parallel()
+	s := newSite(t)
 	second, err := testbed.StartEngine(s.Ctx)
 	s.Must(err)
 	s.second = second
@@ -171,7 +174,7 @@ func TestATenantStaysWithTheEngineThatHoldsItsVolumes(t *testing.T) {
 
 	ports, err := testbed.FreePorts(20)
 	s.Must(err)
-	s.ports, s.pool = ports, "10.72.32.0/22"
+	s.ports, s.pool = ports, testbed.NewPool(t).String()
 	b := s.plane("b", "DOCKER_HOST="+second.Host)
 	s.Eventually(10*time.Second, "b leads the second engine", b.leads)
 	if !a.leads() {
@@ -222,7 +225,8 @@ func TestATenantStaysWithTheEngineThatHoldsItsVolumes(t *testing.T) {
 }
 
 func TestAControlPlaneWithOtherKeysIsRefused(t *testing.T) {
-	s := newSite(t, 5)
+	t.Parallel()
+	s := newSite(t)
 	s.plane("a")
 	p := &testbed.Process{Binary: rig.Binary, StateDir: t.TempDir(), Ports: s.ports, Pool: s.pool, Env: []string{"BERTH_DATABASE_URL=" + s.url}}
 	err := p.Start(s.Ctx)

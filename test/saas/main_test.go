@@ -22,6 +22,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
+	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/testbed"
 )
 
@@ -62,16 +63,15 @@ type tenant struct {
 	made []string
 }
 
-// newTenant takes the /27 of 10.74.0.0/24 with that number; no two tests may
-// have the same.
-func newTenant(t *testing.T, number int) *tenant {
+func newTenant(t *testing.T) *tenant {
 	t.Helper()
 	t.Parallel()
-	tn := &tenant{Site: testbed.NewSite(t), name: fmt.Sprintf("berth-test-saas-%d-%d", os.Getpid(), number)}
+	pool := testbed.NewPool(t)
+	tn := &tenant{Site: testbed.NewSite(t), name: "berth-test-saas-" + berth.NewID()}
 	t.Cleanup(tn.remove)
 	_, err := tn.Engine.NetworkCreate(tn.Ctx, tn.name, client.NetworkCreateOptions{
 		Driver: "bridge",
-		IPAM:   &network.IPAM{Config: []network.IPAMConfig{{Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 74, 0, byte(32 * number)}), 27)}}},
+		IPAM:   &network.IPAM{Config: []network.IPAMConfig{{Subnet: netip.PrefixFrom(pool.Addr(), 27)}}},
 	})
 	tn.Must(err)
 	return tn

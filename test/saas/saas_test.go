@@ -16,8 +16,8 @@ type notes struct {
 }
 
 // whole starts a tenant of release 1 with a database, a schema and a web.
-func whole(t *testing.T, number int) (tn *tenant, db string) {
-	tn = newTenant(t, number)
+func whole(t *testing.T) (tn *tenant, db string) {
+	tn = newTenant(t)
 	db = tn.start(tn.database())
 	tn.healthy(db)
 	if code, said := tn.migrate(appOne); code != 0 {
@@ -50,7 +50,7 @@ func (t *tenant) wantNotes(want ...string) {
 }
 
 func TestNotesAndFilesSurviveThatEveryContainerIsMadeAnew(t *testing.T) {
-	tn, db := whole(t, 0)
+	tn, db := whole(t)
 	tn.wantCounts(counts{MigrationRuns: 1, DatabaseStarts: 1})
 	tn.post("/notes", "Größe\nis 5 <b>")
 	tn.post("/files/a.txt", "content")
@@ -81,7 +81,7 @@ func TestNotesAndFilesSurviveThatEveryContainerIsMadeAnew(t *testing.T) {
 }
 
 func TestASecondDatabaseOnTheSameVolumeRefusesAndTheFirstGoesOn(t *testing.T) {
-	tn, db := whole(t, 1)
+	tn, db := whole(t)
 	tn.post("/notes", "before")
 	for i := 1; i <= 2; i++ {
 		second := tn.database()
@@ -114,7 +114,7 @@ func TestASecondDatabaseOnTheSameVolumeRefusesAndTheFirstGoesOn(t *testing.T) {
 }
 
 func TestWhatWasAnsweredSurvivesThatTheDatabaseIsKilled(t *testing.T) {
-	tn, db := whole(t, 2)
+	tn, db := whole(t)
 	want := []string{}
 	for kill := range 3 {
 		for i := range 20 {
@@ -135,7 +135,7 @@ func TestWhatWasAnsweredSurvivesThatTheDatabaseIsKilled(t *testing.T) {
 }
 
 func TestADatabaseKilledDuringItsFirstStartBeginsAnew(t *testing.T) {
-	tn := newTenant(t, 3)
+	tn := newTenant(t)
 	// Half a cluster, for the case that the kill below comes too late.
 	half := tn.database()
 	half.name, half.entrypoint = "half", []string{"sh", "-c", "mkdir " + dataDir + "/15.new && echo 15 >" + dataDir + "/15.new/PG_VERSION"}
@@ -160,7 +160,7 @@ func TestADatabaseKilledDuringItsFirstStartBeginsAnew(t *testing.T) {
 }
 
 func TestAChangedPasswordIsInForceAfterARestart(t *testing.T) {
-	tn, db := whole(t, 4)
+	tn, db := whole(t)
 	tn.post("/notes", "kept")
 	const changed = "DATABASE_PASSWORD=another '' $pass; DROP"
 	tn.drop(db)
@@ -186,7 +186,7 @@ func TestAChangedPasswordIsInForceAfterARestart(t *testing.T) {
 }
 
 func TestAMigrationThatFailsChangesNothing(t *testing.T) {
-	tn := newTenant(t, 5)
+	tn := newTenant(t)
 	tn.healthy(tn.start(tn.database()))
 	if code, said := tn.migrate(appOne, "MIGRATE_FAIL=1"); code != 3 || !strings.Contains(said, "on purpose") {
 		t.Errorf("migrate ended with %d: %s", code, said)
@@ -228,7 +228,7 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 }
 
 func TestEachJobIsDoneOnceWhateverEndsTheWorkers(t *testing.T) {
-	tn, _ := whole(t, 6)
+	tn, _ := whole(t)
 	var workers []string
 	for i := range 2 {
 		w := tn.app(appOne, "worker")
@@ -287,7 +287,7 @@ func TestEachJobIsDoneOnceWhateverEndsTheWorkers(t *testing.T) {
 }
 
 func TestTheDatabaseSaysWhatIsWrongWithItsEnvironment(t *testing.T) {
-	tn := newTenant(t, 7)
+	tn := newTenant(t)
 	for env, want := range map[string]string{
 		"DATABASE_PASSWORD=":            "DATABASE_PASSWORD is required",
 		"DATABASE_PASSWORD=two\nlines":  "control character",

@@ -37,7 +37,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s := &site{Site: testbed.NewSite(t), counts: map[string]int{}, process: &testbed.Process{
-		Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: "10.75.0.0/20", Args: []string{"--deploy-deadline", "45s"},
+		Binary: rig.Binary, StateDir: t.TempDir(), Ports: ports, Pool: testbed.NewPool(t).String(), Args: []string{"--deploy-deadline", "45s"},
 	}}
 	registry := testbed.Registry(t, "storm", "storm")
 	for i := range s.images {

@@ -72,7 +72,7 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer shared.api.Close()
-	if shared.pool, err = testbed.ClaimPool(); err != nil {
+	if shared.pool, err = testbed.ClaimPool(ctx); err != nil {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, shared.pool.Release()) }()
