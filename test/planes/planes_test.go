@@ -33,6 +33,14 @@ func TestAnotherControlPlaneLeadsWithinFiveSecondsOfAKill(t *testing.T) {
 		t.Fatalf("ordered through b: %+v", one)
 	}
 	before := s.containers(orgOf(one))
+	// It tells what an order would do, too.
+	f, err := b.api.DryRun(s.Ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo})
+	if err != nil || f.DeploymentType != "update" || len(f.Steps) == 0 || f.Failure != nil || !f.ServesAfter {
+		t.Errorf("a dry run through b: %+v, %v", f, err)
+	}
+	if is, err := b.api.Tenant(s.Ctx, orgOf(one)); err != nil || is.ImageTag != rig.ImageOne || is.Status != "running" {
+		t.Errorf("after a dry run: %+v, %v", is, err)
+	}
 
 	s.Must(a.process.Kill())
 	last = b
