@@ -17,6 +17,8 @@ type Forecast struct {
 	Failure string // why it would fail, though no step does; "" if it would not
 
 	Changes []ForecastChange // of what the tenant is
+
+	LeftBehind []string // in words, where a service begins empty and which volumes keep the data; only of an order that says it is meant
 }
 
 // ForecastChange is one thing that a tenant would be after an order and is not

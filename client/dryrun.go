@@ -60,6 +60,7 @@ type Forecast struct {
 	DeploymentType     string           `json:"deploymentType"`
 	Changes            []ForecastChange `json:"changes"`
 	Steps              []ForecastStep   `json:"steps"`              // in the order in which they would be taken
+	LeftBehind         []string         `json:"leftBehind"`         // in words, where a service would begin empty and which volumes keep the data
 	Downtime           bool             `json:"downtime"`           // requests that are answered now would wait or be refused
 	ServedBefore       bool             `json:"servedBefore"`       // requests are answered as things stand
 	ServesAfter        bool             `json:"servesAfter"`        // and would be in the end

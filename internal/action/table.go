@@ -7,6 +7,7 @@ var (
 	ofTenant = []string{
 		"tenantName", "slug", "want", "generation", "blueprint", "imageTag", "cpuLimit", "memoryLimitMb", "diskLimitMb", "replicas", "environment", "deploymentId",
 	}
+	ofRelease      = append(ofTenant[:len(ofTenant):len(ofTenant)], "leaveData")
 	ofRemoval      = append(ofTenant[:len(ofTenant):len(ofTenant)], "volumes")
 	ofOrganization = []string{"name", "selfService"}
 	ofBlueprint    = []string{"version", "hash"}
@@ -23,13 +24,13 @@ var (
 
 // Orders, and what else is done to a tenant.
 var (
-	Provision       = Action{"tenant.provision", Installation, berth.ScopeProvision, []string{"provision"}, ofTenant}
+	Provision       = Action{"tenant.provision", Installation, berth.ScopeProvision, []string{"provision"}, ofRelease}
 	Start           = Action{"tenant.start", Organization, berth.ScopeStart, []string{"start"}, ofTenant}
 	Stop            = Action{"tenant.stop", Organization, berth.ScopeStop, []string{"stop"}, ofTenant}
 	Restart         = Action{"tenant.restart", Organization, berth.ScopeStart, []string{"restart"}, ofTenant}
 	Adopt           = Action{"tenant.adopt", Organization, berth.ScopeProvision, []string{"adopt"}, ofTenant}
 	Scale           = Action{"tenant.scale", Organization, berth.ScopeConfigure, []string{"scale"}, ofTenant}
-	Deploy          = Action{"tenant.deploy", Organization, berth.ScopeDeploy, []string{"deploy"}, ofTenant}
+	Deploy          = Action{"tenant.deploy", Organization, berth.ScopeDeploy, []string{"deploy"}, ofRelease}
 	Rollback        = Action{"tenant.rollback", Organization, berth.ScopeDeploy, []string{"rollback"}, ofTenant}
 	Configure       = Action{"tenant.configure", Organization, berth.ScopeConfigure, []string{"configure"}, ofTenant}
 	Deprovision     = Action{"tenant.deprovision", Organization, berth.ScopeProvision, []string{"deprovision"}, ofRemoval}

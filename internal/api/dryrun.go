@@ -32,6 +32,8 @@ type forecastWire struct {
 	Changes []forecastChangeWire `json:"changes" doc:"what the tenant would be, where that is something else than now"`
 	Steps   []forecastStepWire   `json:"steps" doc:"in the order in which they would be taken"`
 
+	LeftBehind []string `json:"leftBehind" doc:"where a service would begin empty, and in which volumes the data stays, in words; only with leaveData, for without it that is refused"`
+
 	Downtime           bool    `json:"downtime" doc:"requests that are answered now would wait or be refused, for a while or from then on"`
 	ServedBefore       bool    `json:"servedBefore" doc:"requests are answered as things stand"`
 	ServesAfter        bool    `json:"servesAfter" doc:"and would be in the end"`
@@ -60,7 +62,7 @@ func forecastOf(r tenancy.Receipt) forecastWire {
 	f := r.Forecast
 	w := forecastWire{
 		Success: true, DryRun: true, OrganizationID: r.Tenant.OrganizationID, DeploymentType: string(r.Deployment.Type),
-		Changes: []forecastChangeWire{}, Steps: []forecastStepWire{},
+		Changes: []forecastChangeWire{}, Steps: []forecastStepWire{}, LeftBehind: append([]string{}, f.LeftBehind...),
 		Downtime: f.Downtime, ServedBefore: f.ServedBefore, ServesAfter: f.ServesAfter,
 		HeldAtMostSeconds: inSeconds(f.HeldAtMost), TotalAtMostSeconds: inSeconds(f.AtMost), Failure: orNull(f.Failure),
 	}

@@ -63,6 +63,9 @@ func (a *app) showForecast(f client.Forecast) error {
 	if err != nil || a.output == "json" {
 		return err
 	}
+	for _, line := range f.LeftBehind {
+		_, _ = fmt.Fprintf(a.Stdout, "\nData left behind: %s.\n", printable(line))
+	}
 	_, err = fmt.Fprintf(a.Stdout, "\n%s Nothing was changed.\n", inShort(f))
 	return err
 }

@@ -23,6 +23,22 @@ func (w *world) newest(dry, leaveData bool) (tenancy.Receipt, error) {
 	return w.service.Deploy(ctx, w.actor, tenancy.Call{DryRun: dry}, orgID(1), tenancy.Deploy{LeaveData: leaveData})
 }
 
+// wantTold wants a dry run of a deployment that is meant to say what it leaves
+// behind.
+func (w *world) wantTold(what string, names ...string) {
+	w.t.Helper()
+	r, err := w.newest(true, true)
+	if err != nil || len(r.Forecast.LeftBehind) != 1 {
+		w.t.Errorf("%s: a dry run of what is meant: %+v, %v", what, r.Forecast, err)
+		return
+	}
+	for _, name := range names {
+		if line := r.Forecast.LeftBehind[0]; !strings.Contains(line, name) {
+			w.t.Errorf("%s: %s is not named: %s", what, name, line)
+		}
+	}
+}
+
 func (w *world) provisionSingle(leaveData bool) (tenancy.Receipt, error) {
 	return w.service.Provision(ctx, w.actor, tenancy.Call{}, tenancy.Provision{OrganizationID: orgID(1), Name: "One", Blueprint: "single", Start: true, LeaveData: leaveData})
 }
@@ -71,12 +87,13 @@ func TestNoTenantBeginsEmptyWhereItHasDataUnlessThatIsMeant(t *testing.T) {
 				if is := w.tenant(1).Spec.Blueprint; is != "single@1" {
 					t.Errorf("a refused order moved the tenant to %s", is)
 				}
-				if _, err := w.newest(true, true); err != nil {
-					t.Errorf("a dry run of what is meant: %v", err)
-				}
+				w.wantTold(name, c.holds, "service web begins empty at /data", "single@2")
 				w.completed(w.newest(false, true))
 				if o := w.observed(1); !slices.Contains(o.Volumes, c.holds) || len(o.Instances) != 1 || slices.Contains(o.Instances[0].Writes, c.holds) {
 					t.Errorf("what was left is gone, or still mounted: %+v", o)
+				}
+				if r, err := w.newest(true, true); err != nil || len(r.Forecast.LeftBehind) > 0 {
+					t.Errorf("what is mounted is left behind: %+v, %v", r.Forecast, err)
 				}
 				w.completed(w.newest(false, false))                                                 // said once is enough
 				w.completed(w.service.Rollback(ctx, w.actor, tenancy.Call{}, orgID(1), ""))         // and again the first
@@ -126,5 +143,49 @@ func TestATenantThatIsProvisionedAgainFindsItsDataOrIsToldOfIt(t *testing.T) {
 		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesDelete))
 		w.apply([]byte(singleData))
 		w.completed(w.provisionSingle(false)) // nothing is left
+	})
+}
+
+// Between two blueprints that mount something at a path there may have been one that
+// mounts nothing there: the comparison goes by the volumes on record, not by the last
+// blueprint alone, nor by a deployment that may be forgotten.
+func TestABlueprintBetweenHidesNoData(t *testing.T) {
+	t.Parallel()
+	data := berth.VolumeName(orgID(1), "data")
+	for name, after := range map[string]string{"a volume": singleRenamed, "a tmpfs": singleTmpfs} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(w *world) {
+				w.run()
+				w.apply([]byte(singleData))
+				w.completed(w.provisionSingle(false))
+				w.apply([]byte(single))
+				w.completed(w.newest(false, false))
+				w.apply([]byte(after))
+				_, err := w.newest(false, false)
+				w.wantLeft("deploy", err, data, "service web", "/data", "single@3")
+				w.wantTold("deploy", data)
+				w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep))
+				_, err = w.provisionSingle(false)
+				w.wantLeft("provision", err, data, "service web", "/data", "single@3")
+				w.apply([]byte(singleData))
+				w.completed(w.provisionSingle(false)) // finds it again
+			})
+		})
+	}
+}
+
+// Where what is there was moved to another path, or is another service's, nothing is
+// left behind.
+func TestAVolumeThatIsMountedElsewhereIsNotLeftBehind(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.apply([]byte(singleData))
+		w.completed(w.provisionSingle(false))
+		w.apply([]byte(single))
+		w.completed(w.newest(false, false))
+		w.apply([]byte(strings.NewReplacer("[\"data:/data\"]", "[\"files:/data\", \"data:/old\"]", "{data: {}}", "{data: {}, files: {}}").Replace(singleData)))
+		w.completed(w.newest(false, false))
 	})
 }

@@ -64,7 +64,7 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref, deployment
 			return err
 		}
 		out.Tenant, out.Deployment = t, open
-		return action.Cancel.Record(ctx, tx, actor, s.orderChange(&before, s.receipt(t, open)))
+		return action.Cancel.Record(ctx, tx, actor, s.orderChange(&before, s.receipt(t, open), false))
 	})
 	if err != nil {
 		return Cancelled{}, err

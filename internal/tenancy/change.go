@@ -20,7 +20,7 @@ func (s *Service) Start(ctx context.Context, actor berth.Actor, call Call, ref s
 		d.Type, t.Want = berth.DeployRestart, berth.WantRunning
 		retryRelease(t)
 		return nil
-	}})
+	}, nil})
 }
 
 // retryRelease lets the services that run once per release run again, if they
@@ -41,7 +41,7 @@ func (s *Service) Adopt(ctx context.Context, actor berth.Actor, call Call, ref s
 		d.Type, d.Adopt, t.Want = berth.DeployRestart, true, berth.WantRunning
 		retryRelease(t)
 		return nil
-	}})
+	}, nil})
 }
 
 // Stop ends a tenant's instances and keeps them.
@@ -49,7 +49,7 @@ func (s *Service) Stop(ctx context.Context, actor berth.Actor, call Call, ref st
 	return s.order(ctx, actor, call, ref, ordered{action.Stop, berth.OrderStop, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type, d.CanRollback, t.Want = berth.DeployStop, false, berth.WantStopped
 		return nil
-	}})
+	}, nil})
 }
 
 // Restart stops a tenant's instances and starts them again.
@@ -58,7 +58,7 @@ func (s *Service) Restart(ctx context.Context, actor berth.Actor, call Call, ref
 		d.Type, t.Want = berth.DeployRestart, berth.WantRunning
 		retryRelease(t)
 		return nil
-	}})
+	}, nil})
 }
 
 // Scale changes limits and replicas.
@@ -79,7 +79,7 @@ func (s *Service) Scale(ctx context.Context, actor berth.Actor, call Call, ref s
 			return err
 		}
 		return s.checkSpec(ctx, tx, *t, nil)
-	}})
+	}, nil})
 }
 
 // Deploy changes the image, the environment or both, and brings the tenant to
@@ -95,6 +95,7 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 	if len(c.Environment) > 0 {
 		besides = berth.ScopeConfigure
 	}
+	leave := &leaving{meant: c.LeaveData}
 	return s.order(ctx, actor, call, ref, ordered{action.Deploy.Also(besides), berth.OrderDeploy, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		d.Type = berth.DeployUpdate
 		before := t.Spec
@@ -105,10 +106,11 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 		if err != nil {
 			return err
 		}
-		if !c.LeaveData {
-			if err := s.keepsData(ctx, tx, *t, before.Blueprint, b); err != nil {
-				return err
-			}
+		if leave.list, err = s.leftBehind(ctx, tx, t.OrganizationID, before.Blueprint, b); err != nil {
+			return err
+		}
+		if err := leave.refusal(t.Spec.Blueprint); err != nil {
+			return err
 		}
 		set(&t.Spec.ImageTag, c.ImageTag)
 		if _, err := b.Image(t.Spec.ImageTag); err != nil {
@@ -123,7 +125,7 @@ func (s *Service) Deploy(ctx context.Context, actor berth.Actor, call Call, ref 
 			return err
 		}
 		return b.Check(t.Spec, newValues(c.Environment))
-	}})
+	}, leave})
 }
 
 // Rollback returns to an earlier deployment: the one named, or the last good
@@ -153,7 +155,7 @@ func (s *Service) Rollback(ctx context.Context, actor berth.Actor, call Call, re
 		}
 		newRelease(t)
 		return b.Check(t.Spec, nil)
-	}})
+	}, nil})
 }
 
 func (s *Service) rollbackTarget(ctx context.Context, tx store.Deployments, t berth.Tenant, id string) (berth.Deployment, error) {
@@ -221,7 +223,7 @@ func (s *Service) Configure(ctx context.Context, actor berth.Actor, call Call, r
 		}
 		t.Spec.Environment = env
 		return s.checkSpec(ctx, tx, *t, newValues(delta))
-	}})
+	}, nil})
 }
 
 // Deprovision removes a tenant. The order to delete its volumes is part of the
@@ -235,7 +237,7 @@ func (s *Service) Deprovision(ctx context.Context, actor berth.Actor, call Call,
 		d.Type, d.CanRollback, d.Volumes = berth.DeployDeprovision, false, volumes
 		t.Want, t.Status, t.Health = berth.WantGone, berth.StatusDeprovisioning, berth.HealthUnknown
 		return nil
-	}})
+	}, nil})
 }
 
 func nothingToChange(fields string) error {

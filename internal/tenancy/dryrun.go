@@ -53,7 +53,7 @@ func (k keeping) InsertSecret(ctx context.Context, v store.SecretVersion) error 
 }
 
 // foretell adds to a receipt that is on no disk what the order would do.
-func (s *Service) foretell(ctx context.Context, r Receipt, try *trial) (Receipt, error) {
+func (s *Service) foretell(ctx context.Context, r Receipt, try *trial, what ordered) (Receipt, error) {
 	if s.preview == nil {
 		return Receipt{}, berth.Errorf(berth.CodeNotSupportedYet, "There is no dry run here").WithHint("give the order without dryRun")
 	}
@@ -61,7 +61,7 @@ func (s *Service) foretell(ctx context.Context, r Receipt, try *trial) (Receipt,
 	if err != nil {
 		return Receipt{}, err
 	}
-	f.Changes = changesOf(try.before, r.Tenant)
+	f.Changes, f.LeftBehind = changesOf(try.before, r.Tenant), what.leave.inWords(r.Tenant.Spec.Blueprint)
 	r.Forecast = &f
 	return r, nil
 }

@@ -32,7 +32,7 @@ func TestADatabaseThatFailsIsNoBlueprintWithoutData(t *testing.T) {
 	for code, refused := range map[berth.Code]bool{berth.CodeStorageUnavailable: true, berth.CodeBlueprintNotFound: false} {
 		u := unreadable{err: berth.Errorf(code, "it failed")}
 		s := &Service{catalog: store.NewCatalog(func(berth.BlueprintVersion) (Blueprint, error) { return nil, nil })}
-		err := s.keepsData(t.Context(), store.Tx{Volumes: u, Blueprints: u}, berth.Tenant{}, "shop@1", mountsNothing{})
+		_, err := s.leftBehind(t.Context(), store.Tx{Volumes: u, Blueprints: u}, "", "shop@1", mountsNothing{})
 		if berth.Is(err, code) != refused {
 			t.Errorf("%s: %v", code, err)
 		}

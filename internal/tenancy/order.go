@@ -23,6 +23,7 @@ type ordered struct {
 	action.Action
 	order berth.Order
 	do    change
+	leave *leaving // nil if the order can leave no data behind
 }
 
 // order records one order: the change of the desired state, the deployment
@@ -93,13 +94,13 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		if r, err = s.record(ctx, tx, call, t, d); err != nil {
 			return err
 		}
-		return what.Record(ctx, tx, actor, s.orderChange(&before, r))
+		return what.Record(ctx, tx, actor, s.orderChange(&before, r, what.leave != nil && what.leave.meant))
 	})
 	if err != nil {
 		return Receipt{}, err
 	}
 	if call.DryRun {
-		return s.foretell(ctx, r, try)
+		return s.foretell(ctx, r, try, what)
 	}
 	s.link(call, r)
 	s.ended(replaced)

@@ -51,10 +51,16 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		if err := s.assignEngine(ctx, tx, &t); err != nil {
 			return err
 		}
-		if !p.LeaveData {
-			if err := s.findsData(ctx, tx, t, b); err != nil {
-				return err
-			}
+		last, err := lastBlueprint(ctx, tx, t.OrganizationID)
+		if err != nil {
+			return err
+		}
+		leave := leaving{meant: p.LeaveData}
+		if leave.list, err = s.leftBehind(ctx, tx, t.OrganizationID, last, b); err != nil {
+			return err
+		}
+		if err := leave.refusal(t.Spec.Blueprint); err != nil {
+			return err
 		}
 		if err := tx.InsertTenant(ctx, t); err != nil {
 			return err
@@ -75,7 +81,7 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		if err := s.requests.Claim(ctx, tx, call.Request, d.ID); err != nil {
 			return err
 		}
-		return action.Provision.Record(ctx, tx, actor, s.orderChange(nil, r))
+		return action.Provision.Record(ctx, tx, actor, s.orderChange(nil, r, p.LeaveData))
 	})
 	if err != nil {
 		return Receipt{}, err

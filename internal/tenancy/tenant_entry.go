@@ -26,6 +26,7 @@ type tenantEntry struct {
 	Environment   map[string]string `json:"environment"` // marks, by name
 	DeploymentID  string            `json:"deploymentId,omitempty"`
 	Volumes       string            `json:"volumes,omitempty"` // what becomes of them
+	LeaveData     bool              `json:"leaveData,omitempty"`
 }
 
 // entryOf shows a tenant. Variables whose value is not that of before are
@@ -49,10 +50,10 @@ func entryOf(t berth.Tenant, before *berth.Tenant) tenantEntry {
 }
 
 // orderChange is what an order made of a tenant, for the audit; before is nil for
-// a new one.
-func (s *Service) orderChange(before *berth.Tenant, r Receipt) action.Change {
+// a new one. leaveData is as the order says.
+func (s *Service) orderChange(before *berth.Tenant, r Receipt, leaveData bool) action.Change {
 	after := entryOf(r.Tenant, before)
-	after.DeploymentID = r.Deployment.ID
+	after.DeploymentID, after.LeaveData = r.Deployment.ID, leaveData
 	if r.Deployment.Type == berth.DeployDeprovision {
 		after.Volumes = string(r.Deployment.Volumes)
 	}
