@@ -55,7 +55,7 @@ func (p *plane) seed(ctx context.Context) error {
 }
 
 func manyTenant(i int, blueprint, engine string, defaults berth.BlueprintDefaults) berth.Tenant {
-	now := manyNow()
+	now := store.Now()
 	return berth.Tenant{
 		ID: berth.NewID(), OrganizationID: berth.NewID(), Name: fmt.Sprint("Many ", i), Slug: fmt.Sprint("many-", i),
 		ExternalPort: manyFirstPort + i, URL: fmt.Sprint("http://localhost:", manyFirstPort+i), EngineID: engine,

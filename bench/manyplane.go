@@ -288,17 +288,15 @@ func (p *plane) service(prober *health.Prober) *tenancy.Service {
 	config := tenancy.Config{
 		FirstPort: manyFirstPort, LastPort: manyFirstPort + p.Size + 99, ReservedPorts: []int{3008}, Pool: berth.DefaultPool(), PublicHost: "localhost",
 		HostNetworks: func() ([]netip.Prefix, error) { return nil, nil }, ComposePath: func(org string) string { return "/" + org },
-		Now: manyNow, Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
+		Now: store.Now, Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
 	}
-	parts := tenancy.Parts{Store: p.db, Secrets: p.box, Files: manyFiles{}, Health: health.NewSweeper(health.SweeperConfig{Store: p.db, Asker: prober, Now: manyNow}),
+	parts := tenancy.Parts{Store: p.db, Secrets: p.box, Files: manyFiles{}, Health: health.NewSweeper(health.SweeperConfig{Store: p.db, Asker: prober, Now: store.Now}),
 		Catalog: store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) { return blueprint.New(v) })}
 	if p.loop != nil {
 		parts.Loop, parts.Ports, parts.Meter = p.loop, p.edge, p.meter
 	}
 	return tenancy.New(config, parts)
 }
-
-func manyNow() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 type manyVitals struct{ *health.Monitor }
 

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
@@ -160,7 +159,7 @@ func exampleBerth() (url, token string, stop func()) {
 	service := tenancy.New(tenancy.Config{
 		FirstPort: 3001, LastPort: 3100, Pool: berth.DefaultPool(), PublicHost: "localhost", Blueprint: berth.BuiltinBlueprint, Examine: blueprint.Examine,
 		HostNetworks: func() ([]netip.Prefix, error) { return nil, nil }, ComposePath: func(org string) string { return "/" + org },
-		Now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
+		Now: store.Now,
 	}, tenancy.Parts{
 		Preview: reconcile.NewPreviewer(reconcile.Config{}, reconcile.Parts{Store: db, Engine: nothing{}}),
 		Store:   db, Loop: idle{}, Ports: idle{}, Secrets: box, Keys: box,

@@ -117,7 +117,7 @@ func expire(t *testing.T, w *world, tok berth.Token) error {
 		list, _, err := tx.ListTokens(t.Context(), "", store.Page{})
 		for _, x := range list {
 			if x.Name == "expired" && x.ID != tok.ID {
-				x.RevokedAt = time.Now().UTC().Truncate(time.Microsecond)
+				x.RevokedAt = store.Now()
 				return tx.UpdateToken(t.Context(), x)
 			}
 		}

@@ -97,7 +97,7 @@ func TestAMailAddressThatBreaksARuleIsRefused(t *testing.T) {
 // dispatch sends what w's journal says to p until the returned function is called.
 func (w *world) dispatch(p *testbed.Post) (stop func()) {
 	d := notify.New(notify.Config{
-		Store: w.store, Log: slog.New(slog.NewTextHandler(w.log, nil)), Now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }, Poll: 5 * time.Millisecond,
+		Store: w.store, Log: slog.New(slog.NewTextHandler(w.log, nil)), Now: store.Now, Poll: 5 * time.Millisecond,
 		Senders: map[berth.ChannelType]notify.Sender{berth.ChannelEmail: notify.NewMail(notify.MailConfig{
 			Host: "127.0.0.1", Port: p.Port, From: "berth@example.com", User: p.User, Password: p.Password, TLS: notify.StartTLS, Roots: p.Roots,
 		})},

@@ -47,7 +47,7 @@ func (w *world) user(id, email string, operator bool, roles map[string]berth.Rol
 	})
 }
 
-func moment() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+func moment() time.Time { return store.Now() }
 
 // tokenFor makes a token of an organization.
 func (w *world) tokenFor(role berth.Role, org string, scopes ...string) string {

@@ -253,7 +253,7 @@ func (noEdge) Remove(string) error { return nil }
 type prober struct{ engine *enginetest.Fake }
 
 func (p prober) Probe(_ context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe {
-	pr := berth.Probe{CheckedAt: time.Now().UTC().Truncate(time.Microsecond), Status: berth.ProbeHealthy, Type: "http", Endpoint: check.Path, HTTPStatus: 200}
+	pr := berth.Probe{CheckedAt: store.Now(), Status: berth.ProbeHealthy, Type: "http", Endpoint: check.Path, HTTPStatus: 200}
 	if !p.engine.Healthy(addr) {
 		pr.Status, pr.HTTPStatus, pr.Cause = berth.ProbeUnhealthy, 500, "answered 500"
 	}

@@ -134,7 +134,7 @@ func (a *Auth) byToken(ctx context.Context, r Request) (c Caller, err error) {
 	if !wellFormed(tokenPrefix, r.Bearer) {
 		return c, a.failed(r)
 	}
-	at := now()
+	at := store.Now()
 	t, ok, err := a.tokenOf(ctx, r.Bearer)
 	if err != nil {
 		return c, err
@@ -218,6 +218,3 @@ func unauthenticated() error {
 	return berth.Errorf(berth.CodeUnauthenticated, "Not authenticated").
 		WithHint("give a valid token in the Authorization header: Bearer berth_…; an operator makes them")
 }
-
-// now is the time that is recorded, in the precision that is stored.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

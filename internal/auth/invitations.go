@@ -31,7 +31,7 @@ type invitationEntry struct {
 
 // Invite makes an invitation and returns its text, which is never shown again.
 func (a *Auth) Invite(ctx context.Context, actor berth.Actor, in NewInvitation) (text string, i berth.Invitation, err error) {
-	at := now()
+	at := store.Now()
 	if in.ExpiresAt.IsZero() {
 		in.ExpiresAt = at.Add(invitationLifetime)
 	}
@@ -53,7 +53,7 @@ func (a *Auth) Invite(ctx context.Context, actor berth.Actor, in NewInvitation) 
 		if err := tx.InsertInvitation(ctx, i); err != nil {
 			return err
 		}
-		return action.Invite.Record(ctx, tx, actor, action.Change{At: now(), Organization: i.OrganizationID, Target: i.ID, After: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
+		return action.Invite.Record(ctx, tx, actor, action.Change{At: store.Now(), Organization: i.OrganizationID, Target: i.ID, After: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
 	})
 	if err != nil {
 		return "", berth.Invitation{}, err
@@ -111,11 +111,11 @@ func (a *Auth) RevokeInvitation(ctx context.Context, actor berth.Actor, organiza
 			case !i.AcceptedAt.IsZero():
 				return berth.Errorf(berth.CodeStale, "The invitation was accepted").WithHint("remove the member, or disable the user")
 			}
-			i.RevokedAt = now()
+			i.RevokedAt = store.Now()
 			if err := tx.CloseInvitation(ctx, i); err != nil {
 				return err
 			}
-			return action.RevokeInvitation.Record(ctx, tx, actor, action.Change{At: now(), Organization: organization, Target: id, Before: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
+			return action.RevokeInvitation.Record(ctx, tx, actor, action.Change{At: store.Now(), Organization: organization, Target: id, Before: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
 		}
 		return berth.Errorf(berth.CodeNotFound, "Invitation not found").WithHint("list the invitations; %s was given", berth.Quote(id))
 	})
@@ -157,7 +157,7 @@ func accept(ctx context.Context, tx store.Tx, c Caller, r Request, text string) 
 	}
 	// All is compared, whatever is wrong first.
 	same := subtle.ConstantTimeCompare(hash(berth.FoldEmail(i.Email)), hash(berth.FoldEmail(c.proof.Email))) == 1
-	if !ok || !i.Open(now()) || !same {
+	if !ok || !i.Open(store.Now()) || !same {
 		return out, invitationInvalid()
 	}
 	u, err := c.proof.join(ctx, tx)
@@ -176,7 +176,7 @@ func accept(ctx context.Context, tx store.Tx, c Caller, r Request, text string) 
 	if err != nil {
 		return out, err
 	}
-	i.AcceptedAt, i.AcceptedBy = now(), u.ID
+	i.AcceptedAt, i.AcceptedBy = store.Now(), u.ID
 	if err := tx.CloseInvitation(ctx, i); err != nil {
 		if berth.Is(err, berth.CodeStale) {
 			return out, invitationInvalid()
@@ -189,7 +189,7 @@ func accept(ctx context.Context, tx store.Tx, c Caller, r Request, text string) 
 			return out, err
 		}
 	}
-	return out, action.AcceptInvitation.Record(ctx, tx, actorOf(u, r), action.Change{At: now(), Organization: i.OrganizationID, Target: i.ID,
+	return out, action.AcceptInvitation.Record(ctx, tx, actorOf(u, r), action.Change{At: store.Now(), Organization: i.OrganizationID, Target: i.ID,
 		After: invitationEntry{i.Email, i.Role, i.ExpiresAt}})
 }
 
@@ -200,7 +200,7 @@ func addMember(ctx context.Context, tx store.Memberships, userID string, i berth
 	if err != nil || is && (m.Role == berth.RoleAdmin || i.Role == berth.RoleMember) {
 		return err
 	}
-	return tx.PutMembership(ctx, berth.Membership{UserID: userID, OrganizationID: i.OrganizationID, Role: i.Role, CreatedAt: now()})
+	return tx.PutMembership(ctx, berth.Membership{UserID: userID, OrganizationID: i.OrganizationID, Role: i.Role, CreatedAt: store.Now()})
 }
 
 func (a *Auth) notInvited(r Request) error {

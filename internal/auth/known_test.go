@@ -22,7 +22,7 @@ func TestWhoseATokenOrASessionWasIsKnownForTheAuditOnly(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		s.RevokedAt = now()
+		s.RevokedAt = store.Now()
 		return tx.UpdateSession(t.Context(), s)
 	})
 	if err != nil {

@@ -60,8 +60,8 @@ func (a *Auth) PutMember(ctx context.Context, actor berth.Actor, m berth.Members
 			return berth.Errorf(berth.CodeUserNotFound, "The organization has no such member").
 				WithHint("invite them; %s was given", berth.Quote(m.UserID))
 		}
-		m.CreatedAt = now()
-		c := action.Change{At: now(), Organization: m.OrganizationID, Target: m.UserID, After: memberEntry{m.Role}}
+		m.CreatedAt = store.Now()
+		c := action.Change{At: store.Now(), Organization: m.OrganizationID, Target: m.UserID, After: memberEntry{m.Role}}
 		if is {
 			m.CreatedAt, c.Before = before.CreatedAt, memberEntry{before.Role}
 		}
@@ -95,7 +95,7 @@ func (a *Auth) RemoveMember(ctx context.Context, actor berth.Actor, userID, orga
 		if err := tx.DeleteMembership(ctx, userID, organization); err != nil {
 			return err
 		}
-		return action.RemoveMember.Record(ctx, tx, actor, action.Change{At: now(), Organization: organization, Target: userID, Before: memberEntry{before.Role}})
+		return action.RemoveMember.Record(ctx, tx, actor, action.Change{At: store.Now(), Organization: organization, Target: userID, Before: memberEntry{before.Role}})
 	})
 }
 

@@ -70,7 +70,7 @@ func (a *Auth) BeginSignIn(ctx context.Context, next string, invited bool) (s Si
 	if err != nil {
 		return s, err
 	}
-	u := pendingSignIn{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Invited: invited, Until: now().Add(SignInLifetime)}
+	u := pendingSignIn{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Invited: invited, Until: store.Now().Add(SignInLifetime)}
 	if s.Cookie, err = a.sealer.seal(forSignIn, u); err != nil {
 		return s, err
 	}
@@ -122,7 +122,7 @@ func (a *Auth) FinishSignIn(ctx context.Context, r Request, back Return) (s Sign
 		return SignedIn{}, err
 	}
 	if !p.zero() {
-		p.Until = now().Add(ProofLifetime)
+		p.Until = store.Now().Add(ProofLifetime)
 		if s.Proof, err = a.sealer.seal(forProof, p); err != nil {
 			return SignedIn{}, err
 		}

@@ -63,7 +63,7 @@ func (p proof) join(ctx context.Context, tx store.Users) (u berth.User, err erro
 	if err != nil || ok {
 		return u, err
 	}
-	u = berth.User{ID: p.Subject, Email: p.Email, Name: p.Name, CreatedAt: now()}
+	u = berth.User{ID: p.Subject, Email: p.Email, Name: p.Name, CreatedAt: store.Now()}
 	if berth.ValidateLabel("Name", "name", u.Name) != nil {
 		u.Name = p.Email
 	}

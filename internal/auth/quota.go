@@ -17,13 +17,13 @@ const (
 func checkTokenQuota(ctx context.Context, tx store.Tokens, organization string) error {
 	return checkQuota(mostTokens, "tokens", organization, func(p store.Page) ([]berth.Token, string, error) {
 		return tx.ListTokens(ctx, organization, p)
-	}, func(t berth.Token) bool { return t.Valid(now()) })
+	}, func(t berth.Token) bool { return t.Valid(store.Now()) })
 }
 
 func checkInvitationQuota(ctx context.Context, tx store.Invitations, organization string) error {
 	return checkQuota(mostInvitations, "open invitations", organization, func(p store.Page) ([]berth.Invitation, string, error) {
 		return tx.ListInvitations(ctx, organization, p)
-	}, func(i berth.Invitation) bool { return i.Open(now()) })
+	}, func(i berth.Invitation) bool { return i.Open(store.Now()) })
 }
 
 // checkQuota refuses one too many of those of a list that count. The

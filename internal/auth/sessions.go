@@ -24,7 +24,7 @@ func (a *Auth) bySession(ctx context.Context, r Request) (c Caller, err error) {
 	if !wellFormed(sessionPrefix, r.Session) {
 		return c, a.failed(r)
 	}
-	at := now()
+	at := store.Now()
 	valid := false
 	err = a.Store.View(ctx, berth.System(), func(tx store.Tx) error {
 		valid = false
@@ -61,7 +61,7 @@ func (a *Auth) bySession(ctx context.Context, r Request) (c Caller, err error) {
 
 // begin makes a session for a user and returns its text.
 func begin(ctx context.Context, tx store.Tx, u berth.User, r Request) (text string, err error) {
-	at := now()
+	at := store.Now()
 	text = newText(sessionPrefix)
 	s := berth.Session{
 		ID: berth.NewID(), Hash: hash(text), UserID: u.ID, Address: r.Address,
@@ -70,7 +70,7 @@ func begin(ctx context.Context, tx store.Tx, u berth.User, r Request) (text stri
 	if err := tx.InsertSession(ctx, s); err != nil {
 		return "", err
 	}
-	return text, action.BeginSession.Record(ctx, tx, actorOf(u, r), action.Change{At: now(), Target: s.ID, After: sessionEntry{u.ID, s.ExpiresAt}})
+	return text, action.BeginSession.Record(ctx, tx, actorOf(u, r), action.Change{At: store.Now(), Target: s.ID, After: sessionEntry{u.ID, s.ExpiresAt}})
 }
 
 // actorOf is a person as the audit names them, whatever they act for.
@@ -92,17 +92,17 @@ func end(ctx context.Context, tx store.Tx, actor berth.Actor, s berth.Session) e
 	if !s.RevokedAt.IsZero() {
 		return nil
 	}
-	s.RevokedAt = now()
+	s.RevokedAt = store.Now()
 	if err := tx.UpdateSession(ctx, s); err != nil {
 		return err
 	}
-	return action.EndSession.Record(ctx, tx, actor, action.Change{At: now(), Target: s.ID, Before: sessionEntry{s.UserID, s.ExpiresAt}})
+	return action.EndSession.Record(ctx, tx, actor, action.Change{At: store.Now(), Target: s.ID, Before: sessionEntry{s.UserID, s.ExpiresAt}})
 }
 
 // endAll revokes all of a user's sessions.
 func endAll(ctx context.Context, tx store.Tx, actor berth.Actor, userID string) error {
 	for {
-		open, err := tx.SessionsOf(ctx, userID, now())
+		open, err := tx.SessionsOf(ctx, userID, store.Now())
 		if err != nil || len(open) == 0 {
 			return err
 		}
@@ -119,7 +119,7 @@ func (a *Auth) Sessions(ctx context.Context, c Caller) (open []berth.Session, er
 	if c.User.ID == "" {
 		return nil, noPerson()
 	}
-	at := now()
+	at := store.Now()
 	var all []berth.Session
 	err = a.Store.View(ctx, berth.System(), func(tx store.Tx) error {
 		all, err = tx.SessionsOf(ctx, c.User.ID, at)
@@ -140,7 +140,7 @@ func (a *Auth) EndSession(ctx context.Context, c Caller, id string) error {
 	}
 	actor := actorOf(c.User, Request{Address: c.actor.Address, ID: c.actor.RequestID})
 	return a.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
-		open, err := tx.SessionsOf(ctx, c.User.ID, now())
+		open, err := tx.SessionsOf(ctx, c.User.ID, store.Now())
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ const user = "11111111-1111-4111-8111-111111111111"
 func sessionOf(t *testing.T, a *Auth) (text string) {
 	t.Helper()
 	err := a.Store.InTx(t.Context(), berth.System(), func(tx store.Tx) (err error) {
-		u := berth.User{ID: user, Email: "ada@example.com", Name: "Ada", Operator: true, CreatedAt: now()}
+		u := berth.User{ID: user, Email: "ada@example.com", Name: "Ada", Operator: true, CreatedAt: store.Now()}
 		if err := tx.PutUser(t.Context(), u); err != nil {
 			return err
 		}

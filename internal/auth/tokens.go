@@ -51,7 +51,7 @@ func (a *Auth) Create(ctx context.Context, actor berth.Actor, in NewToken) (text
 	text = newText(tokenPrefix)
 	t = berth.Token{
 		ID: berth.NewID(), Name: in.Name, Prefix: text[:shownLen], Hash: hash(text), Role: in.Role,
-		OrganizationID: in.OrganizationID, Scopes: in.Scopes, CreatedBy: actor.ID, CreatedAt: now(), ExpiresAt: in.ExpiresAt,
+		OrganizationID: in.OrganizationID, Scopes: in.Scopes, CreatedBy: actor.ID, CreatedAt: store.Now(), ExpiresAt: in.ExpiresAt,
 	}
 	err = a.Store.InTx(ctx, actor, func(tx store.Tx) error {
 		if err := (grant{in.Role, in.OrganizationID, in.Scopes}).check(ctx, tx, actor, action.CreateToken); err != nil {
@@ -63,7 +63,7 @@ func (a *Auth) Create(ctx context.Context, actor berth.Actor, in NewToken) (text
 		if err := tx.InsertToken(ctx, t); err != nil {
 			return err
 		}
-		return action.CreateToken.Record(ctx, tx, actor, action.Change{At: now(), Organization: t.OrganizationID, Target: t.ID, After: entryOf(t)})
+		return action.CreateToken.Record(ctx, tx, actor, action.Change{At: store.Now(), Organization: t.OrganizationID, Target: t.ID, After: entryOf(t)})
 	})
 	if err != nil {
 		return "", berth.Token{}, err
@@ -101,7 +101,7 @@ func (in *NewToken) complete(actor berth.Actor) error {
 	if err := berth.ValidateLabel("Token name", "name", in.Name); err != nil {
 		return err
 	}
-	if !in.ExpiresAt.IsZero() && !in.ExpiresAt.After(now()) {
+	if !in.ExpiresAt.IsZero() && !in.ExpiresAt.After(store.Now()) {
 		return berth.Errorf(berth.CodeInvalidRequest, "A token must expire in the future").WithField("expiresAt").
 			WithHint("leave it out for a token that does not expire; %s was given", in.ExpiresAt.Format(time.RFC3339))
 	}
@@ -164,10 +164,10 @@ func (a *Auth) Revoke(ctx context.Context, actor berth.Actor, id string) error {
 			return nil
 		}
 		before := entryOf(t)
-		t.RevokedAt = now()
+		t.RevokedAt = store.Now()
 		if err := tx.UpdateToken(ctx, t); err != nil {
 			return err
 		}
-		return action.RevokeToken.Record(ctx, tx, actor, action.Change{At: now(), Organization: t.OrganizationID, Target: t.ID, Before: before, After: entryOf(t)})
+		return action.RevokeToken.Record(ctx, tx, actor, action.Change{At: store.Now(), Organization: t.OrganizationID, Target: t.ID, Before: before, After: entryOf(t)})
 	})
 }

@@ -70,7 +70,7 @@ func (a *Auth) UpdateUser(ctx context.Context, actor berth.Actor, id string, c U
 				return err
 			}
 		}
-		return action.UpdateUser.Record(ctx, tx, actor, action.Change{At: now(), Organization: "", Target: id, Before: userEntryOf(before), After: userEntryOf(u)})
+		return action.UpdateUser.Record(ctx, tx, actor, action.Change{At: store.Now(), Organization: "", Target: id, Before: userEntryOf(before), After: userEntryOf(u)})
 	})
 	return u, err
 }
@@ -87,7 +87,7 @@ func (c UserChange) apply(u *berth.User) {
 	case !*c.Disabled:
 		u.DisabledAt = berth.User{}.DisabledAt
 	case u.DisabledAt.IsZero():
-		u.DisabledAt = now()
+		u.DisabledAt = store.Now()
 	}
 }
 
@@ -107,7 +107,7 @@ func anotherOperator(ctx context.Context, tx store.Tx, userID string) error {
 		return err
 	}
 	for _, t := range tokens {
-		if t.Valid(now()) && t.Actor().May(berth.ScopeInstallation, "", 0) {
+		if t.Valid(store.Now()) && t.Actor().May(berth.ScopeInstallation, "", 0) {
 			return nil
 		}
 	}

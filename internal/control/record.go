@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
@@ -36,7 +35,7 @@ func Notices(st store.Store, log *slog.Logger) func(organizationID, kind, messag
 				return err
 			}
 			return tx.InsertEvent(ctx, berth.Event{
-				ID: berth.NewID(), OrganizationID: t.OrganizationID, At: time.Now().UTC().Truncate(time.Microsecond), Kind: kind, Message: message,
+				ID: berth.NewID(), OrganizationID: t.OrganizationID, At: store.Now(), Kind: kind, Message: message,
 			})
 		})
 		if err != nil {

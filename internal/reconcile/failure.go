@@ -87,7 +87,7 @@ func (p *pass) fail(ctx context.Context, cause string) error {
 	running := len(upstreams(p.Seen)) > 0
 	p.routes.renew(p.Tenant.OrganizationID) // the way back has its own time
 	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
-		d.Status, d.Error, d.CompletedAt, d.CanRollback = berth.DeploymentFailed, cause, now(), false
+		d.Status, d.Error, d.CompletedAt, d.CanRollback = berth.DeploymentFailed, cause, store.Now(), false
 		failed := event(t.OrganizationID, berth.EventDeploymentFailed, string(d.Type)+" failed: "+cause)
 		failed.DeploymentID = d.ID
 		if err := tx.InsertEvent(ctx, failed); err != nil {

@@ -29,7 +29,7 @@ func (l *Loop) housekeep(ctx context.Context) error {
 // forgetRequests forgets idempotency keys that nobody will repeat any more.
 func (l *Loop) forgetRequests(ctx context.Context) {
 	err := store.Forget(ctx, l.Store, func(tx store.Tx, limit int) (int, error) {
-		return tx.ForgetRequests(ctx, now().Add(-keyLifetime), limit)
+		return tx.ForgetRequests(ctx, store.Now().Add(-keyLifetime), limit)
 	})
 	if err != nil && ctx.Err() == nil {
 		l.Log.Warn("old idempotency keys could not be forgotten", "error", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/plan"
@@ -27,7 +26,7 @@ func (p *pass) commit(ctx context.Context, change func(tx store.Tx, t *berth.Ten
 		if err := change(tx, &t, d); err != nil {
 			return err
 		}
-		t.UpdatedAt = now()
+		t.UpdatedAt = store.Now()
 		if d != nil {
 			if err := tx.UpdateDeployment(ctx, *d); err != nil {
 				return err
@@ -56,7 +55,7 @@ func (p *pass) begin(ctx context.Context) error {
 	p.histories.forgetCrashes(p.Tenant.OrganizationID)
 	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		if d != nil {
-			d.StartedAt = now()
+			d.StartedAt = store.Now()
 		}
 		if t.EngineID == "" && t.Want != berth.WantGone {
 			t.EngineID = info.ID
@@ -107,7 +106,7 @@ func (p *pass) recordSeen(ctx context.Context, s plan.Step) error {
 			}
 		}
 		if succeeded {
-			d.Status, d.CompletedAt = berth.DeploymentCompleted, now()
+			d.Status, d.CompletedAt = berth.DeploymentCompleted, store.Now()
 		}
 		return nil
 	})
@@ -148,10 +147,10 @@ func (p *pass) stamped(t berth.Tenant) berth.Tenant {
 			}
 		}
 		if t.LastStartedAt.IsZero() {
-			t.LastStartedAt = now()
+			t.LastStartedAt = store.Now()
 		}
 	case t.Status == berth.StatusStopped && p.Tenant.Status == berth.StatusRunning:
-		t.LastStoppedAt = now()
+		t.LastStoppedAt = store.Now()
 	}
 	return t
 }
@@ -164,14 +163,14 @@ func (p *pass) made() []berth.VolumeRecord {
 	for i, v := range volumes {
 		known[v.Name] = true
 		if v.CreatedAt.IsZero() && slices.Contains(p.Seen.Volumes, v.Name) {
-			volumes[i].CreatedAt, volumes[i].EngineID = now(), p.Tenant.EngineID
+			volumes[i].CreatedAt, volumes[i].EngineID = store.Now(), p.Tenant.EngineID
 		}
 	}
 	// What an image declares is known only once the engine has made it.
 	for _, name := range p.Seen.Volumes {
 		if target, ok := berth.ImageVolumeTarget(name); ok && !known[name] {
 			volumes = append(volumes, berth.VolumeRecord{
-				OrganizationID: p.Tenant.OrganizationID, Name: name, Mount: target, EngineID: p.Tenant.EngineID, CreatedAt: now(),
+				OrganizationID: p.Tenant.OrganizationID, Name: name, Mount: target, EngineID: p.Tenant.EngineID, CreatedAt: store.Now(),
 			})
 		}
 	}
@@ -186,18 +185,18 @@ func (p *pass) bury(ctx context.Context) error {
 		deleted := d != nil && d.Volumes == berth.VolumesDelete
 		for _, v := range p.made() {
 			if deleted || v.CreatedAt.IsZero() {
-				v.DeletedAt = now()
+				v.DeletedAt = store.Now()
 			} else {
-				v.KeptAt = now()
+				v.KeptAt = store.Now()
 			}
 			if err := tx.PutVolume(ctx, v); err != nil {
 				return err
 			}
 		}
-		t.DeprovisionedAt, t.LastStoppedAt = now(), now()
+		t.DeprovisionedAt, t.LastStoppedAt = store.Now(), store.Now()
 		t.Health, t.ContainerID, t.Cause = berth.HealthUnknown, "", ""
 		if d != nil {
-			d.Status, d.CompletedAt = berth.DeploymentCompleted, now()
+			d.Status, d.CompletedAt = berth.DeploymentCompleted, store.Now()
 		}
 		return nil
 	})
@@ -217,7 +216,7 @@ func (p *pass) journal(ctx context.Context, kind, message string) error {
 }
 
 func event(organizationID, kind, message string) berth.Event {
-	return berth.Event{ID: berth.NewID(), OrganizationID: organizationID, At: now(), Kind: kind, Message: message}
+	return berth.Event{ID: berth.NewID(), OrganizationID: organizationID, At: store.Now(), Kind: kind, Message: message}
 }
 
 // changeSubnet gives a tenant that has no network yet another subnet, after the
@@ -260,7 +259,3 @@ func (p *pass) mainInstance() string {
 	}
 	return ""
 }
-
-// now is the time that is recorded, in the precision that is stored. Durations
-// are measured with the monotonic clock, never with this.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -16,10 +16,10 @@ import (
 // do carries out one step and brings the situation up to date. What takes time
 // is remembered as a step of the deployment, and recorded with its next change.
 func (p *pass) do(ctx context.Context, s plan.Step) error {
-	began := now()
+	began := store.Now()
 	err := p.take(ctx, s)
 	if name := s.Name(); name != "" && p.Deployment != nil && (s.Kind != plan.StepRoute || p.moved) {
-		done := berth.DeploymentStep{Name: name, StartedAt: began, EndedAt: now()}
+		done := berth.DeploymentStep{Name: name, StartedAt: began, EndedAt: store.Now()}
 		if err != nil {
 			done.Error = err.Error()
 		}
@@ -138,7 +138,7 @@ func (p *pass) pin(ctx context.Context, reference, pinned string) (pin string, e
 	}
 	info, _ := p.breaker.get()
 	return pin, p.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
-		return tx.PutImage(ctx, berth.PulledImage{EngineID: info.ID, Pin: pin, Reference: reference, PulledAt: now()})
+		return tx.PutImage(ctx, berth.PulledImage{EngineID: info.ID, Pin: pin, Reference: reference, PulledAt: store.Now()})
 	})
 }
 

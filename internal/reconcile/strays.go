@@ -127,7 +127,7 @@ func (l *Loop) removeStray(ctx context.Context, o berth.Observed) error {
 // whole: it makes, renames and removes its own as it likes.
 func (l *Loop) reportForeign(ctx context.Context, x berth.Foreign, inTheWay bool) {
 	info, _ := l.breaker.get()
-	row := store.ForeignObject{EngineID: info.ID, Kind: x.Kind, ID: x.ID, FoundAt: now()}
+	row := store.ForeignObject{EngineID: info.ID, Kind: x.Kind, ID: x.ID, FoundAt: store.Now()}
 	if row.ID == "" {
 		row.ID = x.Name
 	}

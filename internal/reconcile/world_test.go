@@ -365,7 +365,7 @@ type prober struct {
 }
 
 func (p prober) Probe(ctx context.Context, addr netip.AddrPort, check berth.HealthCheck) berth.Probe {
-	pr := berth.Probe{CheckedAt: time.Now().UTC().Truncate(time.Microsecond), Status: berth.ProbeHealthy, Type: "http", Endpoint: check.Path, HTTPStatus: 200}
+	pr := berth.Probe{CheckedAt: store.Now(), Status: berth.ProbeHealthy, Type: "http", Endpoint: check.Path, HTTPStatus: 200}
 	if sick := p.w.sick.Load(); !p.engine.Healthy(addr) || sick != nil && *sick == addr {
 		pr.Status, pr.HTTPStatus, pr.Cause = berth.ProbeUnhealthy, 500, "answered 500"
 		if p.w.hangs.Load() {

@@ -17,11 +17,11 @@ const connectPatience = 5 * time.Second
 // notifier returns what sends notifications.
 func (s *server) notifier(st store.Store) *notify.Dispatcher {
 	dialer := netguard.NewDialer(s.pool, s.notifyAllow, connectPatience)
-	senders := map[berth.ChannelType]notify.Sender{berth.ChannelWebhook: notify.NewWebhook(s.box, now, dialer.DialContext)}
+	senders := map[berth.ChannelType]notify.Sender{berth.ChannelWebhook: notify.NewWebhook(s.box, store.Now, dialer.DialContext)}
 	if s.mail != nil {
 		senders[berth.ChannelEmail] = notify.NewMail(*s.mail)
 	}
-	return notify.New(notify.Config{Store: st, Log: s.log, Now: now, Senders: senders, Events: s.KeepHours})
+	return notify.New(notify.Config{Store: st, Log: s.log, Now: store.Now, Senders: senders, Events: s.KeepHours})
 }
 
 // parsePrefixes reads prefixes that are separated by commas.

@@ -147,7 +147,7 @@ func (s *server) wire(ctx context.Context) (err error) {
 	s.service = tenancy.New(tenancy.Config{
 		FirstPort: s.first, LastPort: s.last, ReservedPorts: reservedPorts(s.listener.Addr()), Blueprint: s.blueprintName,
 		Pool: s.pool, PublicHost: s.PublicHost, HostNetworks: hostNetworks, Examine: blueprint.Examine, Redact: blueprint.Redact,
-		ComposePath: s.files.Path, Now: now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil, Shared: s.shared != nil,
+		ComposePath: s.files.Path, Now: store.Now, NotifyHTTP: s.NotifyHTTP, Mail: s.mail != nil, Shared: s.shared != nil,
 	}, tenancy.Parts{
 		Store: s.store, Loop: s.view, Ports: s.view, Secrets: s.box, Keys: s.box, Rotated: s.rekeyer.Poke, Files: s.files, Health: s.sweeper(catalog), Logs: s.view,
 		Leading: s.view.Leading, Meter: s.view, Traces: s.tracer.links(), Preview: s.previewer(),
@@ -163,7 +163,7 @@ func (s *server) wire(ctx context.Context) (err error) {
 // sweeper asks tenants because somebody wants to know now.
 func (s *server) sweeper(catalog *store.Catalog[tenancy.Blueprint]) *health.Sweeper {
 	return health.NewSweeper(health.SweeperConfig{
-		Store: s.store, Asker: s.prober, Now: now, Members: s.view.Members, Look: s.view.Look,
+		Store: s.store, Asker: s.prober, Now: store.Now, Members: s.view.Members, Look: s.view.Look,
 		Check: func(ctx context.Context, tx store.Tx, id string) (berth.HealthCheck, error) {
 			b, err := catalog.Get(ctx, tx, id)
 			if err != nil {
@@ -285,9 +285,6 @@ func hostNetworks() ([]netip.Prefix, error) {
 	}
 	return list, nil
 }
-
-// now is the time that is recorded, in the precision that is stored.
-func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 type closers []func() error
 

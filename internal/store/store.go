@@ -81,6 +81,10 @@ type Page struct {
 	Limit  int    // 0 means 100; at most 1000, more is taken for 1000; Unbounded
 }
 
+// Now is the time that is recorded, in the precision that is stored. Durations are
+// measured with the monotonic clock, never with this.
+func Now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
 // Unbounded as a limit is for Berth itself, never for a request: everything.
 const Unbounded = -1
 
