@@ -42,7 +42,6 @@ func TestAListenerThatIsClosedOrAboutToBeDoesNotPark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
 	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
 		next.mu.Lock()
 		came := len(next.conns) == 1
@@ -60,6 +59,7 @@ func TestAListenerThatIsClosedOrAboutToBeDoesNotPark(t *testing.T) {
 	if next.park() {
 		t.Error("a listener parks while its backlog is emptied")
 	}
+	c.Close()
 	e.remove(next)
 	e.leaving.Wait()
 	e.poller.close()

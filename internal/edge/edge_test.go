@@ -1,6 +1,7 @@
 package edge_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,6 +38,7 @@ const patience = 20 * time.Second
 func running(t testing.TB, opts edge.Options) (e *edge.Edge, stop func()) {
 	t.Helper()
 	opts.ListenHost = "127.0.0.1"
+	opts.DialTimeout = cmp.Or(opts.DialTimeout, patience) // on a crowded machine 2 s pass before a connection is looked at
 	e = edge.New(opts)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

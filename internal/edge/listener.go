@@ -111,6 +111,7 @@ func (l *listener) drain(ctx context.Context) {
 	l.checkQuiet()
 	l.mu.Unlock()
 	l.awaitFirstRequests(ctx)
+	l.closeMute()
 	_ = l.server.Shutdown(ctx) // ends by ctx; what it leaves open is closed below
 	select {
 	case <-l.quiet:
@@ -160,6 +161,23 @@ func (l *listener) awaitFirstRequests(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// closeMute closes the connections that have brought no request. net/http waits
+// for theirs for 5 s, and would drop it.
+func (l *listener) closeMute() {
+	var mute []*conn
+	l.mu.Lock()
+	for c := range l.conns {
+		if !c.asked {
+			mute = append(mute, c)
+			l.evict(c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range mute {
+		_ = c.Conn.Close()
 	}
 }
 
