@@ -1,7 +1,8 @@
 # Berth. `make help` lists what can be made.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-export GOFLAGS := -buildvcs=false
+# With -trimpath a clone elsewhere finds what has been compiled here.
+export GOFLAGS := -buildvcs=false -trimpath
 
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 tool := go tool -modfile=tools/go.mod
@@ -23,10 +24,19 @@ build: ## make bin/berth, one static binary
 demo: ## the main job on real containers: provision, call, scale, deploy, roll back
 	@scripts/demo.sh
 
+# Packages whose tests wait for the Engine for minutes begin first, the longest in
+# front (go test takes packages in the order of its arguments, each once), and four
+# run side by side: they wait more than they work, whatever number of cores there is.
+waiting := ./test/e2e ./internal/engine/docker ./test/kill ./internal/edge ./test/planes \
+	./internal/reconcile ./test/rls ./internal/store/... ./test/storm ./test/saas
+# lint has just run vet over the tests too; debuggers' tables, which -w leaves out,
+# take most of the time that linking takes.
+race := -race -vet=off -ldflags=-w -gcflags='$(unwatched)'
+
 .PHONY: test
 test: lint build images postgres ## every test, on real components; starts what it needs
 	shared=$$(mktemp -d); trap 'rm -rf "$$shared"' EXIT; export BERTH_TESTBED=$$shared; \
-	$(tool) gotestsum --format pkgname -- -race -gcflags='$(unwatched)' -timeout 45m ./...
+	$(tool) gotestsum --format pkgname -- $(race) -p 4 -timeout 45m $(waiting) ./...
 
 .PHONY: test-long
 test-long: build images postgres ## the randomized tests for many more steps, half an hour of storms, and the fuzzers

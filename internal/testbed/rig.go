@@ -59,7 +59,7 @@ func (r *Rig) run(m *testing.M, name string) (code int, err error) {
 	}
 	// Tests wait for the Engine, for grace periods and for deadlines more than they
 	// work, and so do more of them at a time than there are cores.
-	if err := flag.Set("test.parallel", "8"); err != nil {
+	if err := flag.Set("test.parallel", "5"); err != nil {
 		return 1, err
 	}
 	return m.Run(), nil

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"io/fs"
@@ -62,10 +63,13 @@ func (s *site) converges(org, version string, port int) {
 	})
 }
 
-// behave tells a tenant what to do, through the edge.
+// behave tells a tenant what to do, through the edge. It may be much: it answers
+// once it is done.
 func (s *site) behave(port int, how string) (status int, answer string) {
 	s.Helper()
-	return s.Ask(http.MethodPost, testbed.At(port, "/api/behave"), how)
+	ctx, cancel := context.WithTimeout(s.Ctx, time.Minute*testbed.Crowded)
+	defer cancel()
+	return testbed.Ask(ctx, http.MethodPost, testbed.At(port, "/api/behave"), how)
 }
 
 // Fault 17.

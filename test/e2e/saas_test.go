@@ -60,11 +60,13 @@ type saasStats struct{ MigrationRuns, DatabaseStarts, LockRefusals int }
 
 func (s *site) stats(port int) (st saasStats) {
 	s.Helper()
-	status, body := s.Ask("GET", testbed.At(port, "/stats"), "")
-	if status != 200 {
-		s.Fatalf("/stats: %d %s", status, body)
-	}
-	s.Must(json.Unmarshal([]byte(body), &st))
+	s.Eventually(15*time.Second, "/stats answers", func() bool {
+		status, body := s.Ask("GET", testbed.At(port, "/stats"), "")
+		if status != 200 && !strings.Contains(body, "the database did not answer; try again") {
+			s.Fatalf("/stats: %d %s", status, body)
+		}
+		return status == 200 && json.Unmarshal([]byte(body), &st) == nil
+	})
 	return st
 }
 
