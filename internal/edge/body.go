@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -72,6 +73,9 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 func (b *pacedBody) read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.came += int64(n)
+	if _, network := errors.AsType[net.Error](err); err != nil && err != io.EOF && !network && !b.left.Load() {
+		b.flow.malformed.Store(true)
+	}
 	if err == io.EOF {
 		b.ended = true
 		// net/http reads on, to see whether the client goes away.

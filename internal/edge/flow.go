@@ -16,24 +16,25 @@ import (
 type flow struct {
 	http.ResponseWriter
 
-	listener *listener
-	conn     *conn
-	began    time.Time
-	way      way
-	overTLS  bool          // as a trusted proxy says
-	client   *source       // of a request that a trusted proxy brought
-	account  *budget       // what its memory is charged to
-	memory   int64         // that it holds
-	held     time.Duration // that it was kept waiting in all
-	host     string        // the upstream that has it; "" while none does
-	upstream *upstream     // the connection it went out on; nil: none
-	switched bool          // to another protocol: it may last for ever
-	upgraded *budget       // what it is counted in as such; nil: it is not
-	informed int           // answers that only inform
-	status   int           // of the answer; 0 while there is none
-	took     time.Duration // from began to the end of the answer's headers
-	begun    atomic.Bool   // the answer
-	paced    bool          // the request has a body that must come at some rate
+	listener  *listener
+	conn      *conn
+	began     time.Time
+	way       way
+	overTLS   bool          // as a trusted proxy says
+	client    *source       // of a request that a trusted proxy brought
+	account   *budget       // what its memory is charged to
+	memory    int64         // that it holds
+	held      time.Duration // that it was kept waiting in all
+	host      string        // the upstream that has it; "" while none does
+	upstream  *upstream     // the connection it went out on; nil: none
+	switched  bool          // to another protocol: it may last for ever
+	upgraded  *budget       // what it is counted in as such; nil: it is not
+	informed  int           // answers that only inform
+	status    int           // of the answer; 0 while there is none
+	took      time.Duration // from began to the end of the answer's headers
+	begun     atomic.Bool   // the answer
+	malformed atomic.Bool   // the request's body: nobody knows where it ends
+	paced     bool          // the request has a body that must come at some rate
 }
 
 // enter counts a request in, and says why it is not taken: its client, or its

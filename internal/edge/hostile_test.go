@@ -270,3 +270,38 @@ func TestAPatientAnswerPasses(t *testing.T) {
 		t.Errorf("%d %q", res.StatusCode, body)
 	}
 }
+
+// Nobody knows where a body ends whose framing is broken: what follows must not be
+// taken for a request, which a proxy in front would not have seen.
+func TestWhatFollowsABrokenBodyIsNoRequest(t *testing.T) {
+	t.Parallel()
+	port, seen := freePort(t), make(chan string, 1000)
+	e, _ := running(t, edge.Options{})
+	apply(t, e, route(port, backend(t, func(_ http.ResponseWriter, r *http.Request) {
+		seen <- r.URL.Path
+		_, _ = io.Copy(io.Discard, r.Body)
+	})))
+	for name, body := range map[string]string{
+		"no size":                   "ZZ\r\n",
+		"a size with a prefix":      "0x2\r\n{}\r\n0\r\n\r\n",
+		"a size that is too large":  "10000000000000002\r\n{}\r\n0\r\n\r\n",
+		"no line end":               "2\r\n{}xx",
+		"a bare line feed":          "2;\n\r\n{}\r\n0\r\n\r\n",
+		"broken after a good chunk": "2\r\n{}\r\n-1\r\n",
+	} {
+		for range 5 {
+			c := dial(t, port)
+			io.WriteString(c, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"+body+"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+			if res, answer := read(t, c); res.StatusCode != 400 || !strings.Contains(answer, "malformed_request") {
+				t.Errorf("%s: %d %s", name, res.StatusCode, answer)
+			}
+			_, _ = io.Copy(io.Discard, c) // until the edge closes
+			c.Close()
+		}
+	}
+	for len(seen) > 0 {
+		if path := <-seen; path == "/smuggled" {
+			t.Fatal("what followed was taken for a request")
+		}
+	}
+}

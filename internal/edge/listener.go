@@ -190,7 +190,7 @@ func (l *listener) begin(r *http.Request) (c *conn, open bool) {
 	c, _ = r.Context().Value(connKey{}).(*conn)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, open = l.conns[c]; !open {
+	if _, open = l.conns[c]; !open || c.over.Load() { // what net/http still has of a connection that is over is no request
 		return nil, false
 	}
 	c.reading.Store(false)

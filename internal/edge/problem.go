@@ -104,6 +104,12 @@ func tooSlow() problem {
 		Hint:   "send it again over a faster connection"}
 }
 
+func malformed() problem {
+	return problem{Status: http.StatusBadRequest, Code: berth.CodeMalformed,
+		Detail: "The body of the request can't be read: it is not framed as HTTP says",
+		Hint:   "send it again on another connection; this one is closed"}
+}
+
 func headTooLarge() problem {
 	return problem{Status: http.StatusRequestHeaderFieldsTooLarge, Code: CodeRequestTooLarge,
 		Detail: "The headers of the request take more memory than one request may",
@@ -130,6 +136,9 @@ func (t *target) answerError(w http.ResponseWriter, r *http.Request, err error) 
 			panic(http.ErrAbortHandler) // the client has gone; net/http closes without a log line
 		}
 		err = errSlowBody
+	}
+	if flowOf(r.Context()).malformed.Load() {
+		err = errMalformed
 	}
 	p := t.problemOf(err)
 	t.listener.edge.opts.Log.Debug("request not forwarded", "tenant", t.route.OrganizationID, "code", p.Code, "error", err)
@@ -162,6 +171,8 @@ func (t *target) problemOf(err error) problem {
 		return *tenantBusy()
 	case errors.Is(err, errSlowBody):
 		return tooSlow()
+	case errors.Is(err, errMalformed):
+		return malformed()
 	}
 	return t.broken()
 }

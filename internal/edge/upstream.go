@@ -24,6 +24,7 @@ var (
 	errDescriptors = errors.New("too many connections are open")
 	errUpgraded    = errors.New("too many connections speak another protocol")
 	errClient      = errors.New("too many connections of one client speak another protocol")
+	errMalformed   = errors.New("the body of the request is malformed")
 	errSlowBody    = errors.New("the body of the request comes too slowly")
 )
 
