@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -148,7 +149,7 @@ func (s *server) outermost(next http.Handler) http.Handler {
 		if r.URL.Path == blueprintPath {
 			most = maxBlueprintBody
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, most+1)
+		r.Body = http.MaxBytesReader(w, unclosed{r.Body}, most+1)
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler {
@@ -164,6 +165,14 @@ func (s *server) outermost(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, id)))
 	})
 }
+
+// unclosed keeps handlers from closing a request's body. net/http does it, and looks
+// whether what is left can be read to its end: if not, the connection must not go on,
+// since what comes next would be taken for a request. It does not look at a body that
+// was closed before and that it does not know, such as MaxBytesReader.
+type unclosed struct{ io.Reader }
+
+func (unclosed) Close() error { return nil }
 
 type requestKey struct{} // of the request's id, for the log
 

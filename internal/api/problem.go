@@ -109,6 +109,9 @@ func fromHuma(status int, message string, errs ...error) huma.StatusError {
 	case http.StatusRequestEntityTooLarge:
 		return tooLarge(maxBody)
 	case http.StatusInternalServerError:
+		if message == "cannot read request body" { // huma's words; it is the client's fault
+			return problemOf(http.StatusBadRequest, string(berth.CodeMalformed), "Request body can't be read").hinted("send it again")
+		}
 		code = berth.CodeInternal
 	}
 	p := problemOf(status, string(code), message).hinted("GET /openapi.json describes what this route takes")
