@@ -95,6 +95,38 @@ func ExampleError() {
 	// 404 container_not_found true
 }
 
+// A list is gone through to its end, however many pages it has.
+func ExampleEach() {
+	url, token, stop := exampleBerth()
+	defer stop()
+
+	berth, err := client.New(url, token)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	for _, slug := range []string{"acme", "globex", "initech"} {
+		organization := "550e8400-e29b-41d4-a716-44665544" + fmt.Sprintf("%04x", slug[0])
+		if _, err := berth.Provision(ctx, client.Provision{OrganizationID: organization, TenantName: slug, Slug: slug, ImageTag: "app:1"}, client.Call{Wait: -1}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	tenants := client.Each(func(cursor string) ([]client.Tenant, *string, error) {
+		list, err := berth.Tenants(ctx, client.TenantFilter{Cursor: cursor, Limit: 2})
+		return list.Tenants, list.NextCursor, err
+	})
+	for t, err := range tenants {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(t.Slug)
+	}
+	// Output:
+	// acme
+	// globex
+	// initech
+}
+
 // What an order would do can be asked before it is given.
 func ExampleClient_DryRun() {
 	url, token, stop := exampleBerth()

@@ -1,8 +1,8 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
@@ -30,12 +30,6 @@ func blueprintCell(t client.Tenant) string {
 	return orDash(&t.Blueprint)
 }
 
-// tenantsJSON is the API's list with all its pages in one.
-type tenantsJSON struct {
-	Tenants    []json.RawMessage `json:"tenants"`
-	NextCursor *string           `json:"nextCursor"`
-}
-
 func (a *app) lsCommand() *cobra.Command {
 	var f client.TenantFilter
 	var most int
@@ -49,30 +43,19 @@ func (a *app) lsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if most < 0 {
+		switch {
+		case most < 0:
 			return usagef("--limit must be at least 0")
+		case most == 0:
+			most = math.MaxInt
 		}
-		var all []client.Tenant
-		raw := tenantsJSON{Tenants: []json.RawMessage{}}
-		for {
-			f.Limit = 1000
-			if most > 0 {
-				f.Limit = min(f.Limit, most-len(all))
-			}
+		all, raw, err := upTo(a, most, "tenants", func(cursor string, limit int) ([]client.Tenant, *string, error) {
+			f.Cursor, f.Limit = cursor, limit
 			page, err := c.Tenants(cmd.Context(), f)
-			if err != nil {
-				return err
-			}
-			var next tenantsJSON
-			if err := json.Unmarshal(a.answer, &next); err != nil {
-				return fmt.Errorf("read answer: %w", err)
-			}
-			all, raw.Tenants = append(all, page.Tenants...), append(raw.Tenants, next.Tenants...)
-			if page.NextCursor == nil || most > 0 && len(all) >= most {
-				raw.NextCursor = page.NextCursor
-				break
-			}
-			f.Cursor = *page.NextCursor
+			return page.Tenants, page.NextCursor, err
+		})
+		if err != nil {
+			return err
 		}
 		return a.print(raw, func() [][]string { return tenantRows(all) })
 	}

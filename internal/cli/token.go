@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
@@ -101,29 +99,4 @@ func tokenRows(now time.Time, list []client.Token) [][]string {
 		rows = append(rows, []string{t.ID, t.Name, t.Prefix + "…", t.Role, orDash(t.OrganizationID), scopes, ago(now, &t.CreatedAt), ago(now, t.LastUsedAt), state})
 	}
 	return rows
-}
-
-// everyPage asks for a list to its end. raw is the API's answer with all pages
-// in one, under name.
-func everyPage[T any](a *app, name string, ask func(cursor string) (page []T, next *string, err error)) (all []T, raw map[string]any, err error) {
-	joined := []json.RawMessage{}
-	for cursor := ""; ; {
-		page, next, err := ask(cursor)
-		if err != nil {
-			return nil, nil, err
-		}
-		var answer map[string]json.RawMessage
-		var items []json.RawMessage
-		if err := json.Unmarshal(a.answer, &answer); err != nil {
-			return nil, nil, fmt.Errorf("read answer: %w", err)
-		}
-		if err := json.Unmarshal(answer[name], &items); err != nil {
-			return nil, nil, fmt.Errorf("read answer: %w", err)
-		}
-		all, joined = append(all, page...), append(joined, items...)
-		if next == nil {
-			return all, map[string]any{name: joined, "nextCursor": nil}, nil
-		}
-		cursor = *next
-	}
 }

@@ -96,29 +96,24 @@ func add(a, b *float64) *float64 {
 }
 
 // fleet returns every tenant's figures, and the API's pages in one.
-func (a *app) fleet(ctx context.Context, c *client.Client, sort string) (all []client.Metrics, raw tenantsJSON, err error) {
-	raw.Tenants = []json.RawMessage{}
-	cursor, seen := "", map[string]bool{}
-	for {
-		page, err := c.FleetUsage(ctx, sort, cursor, 1000)
-		if err != nil {
-			return nil, raw, err
-		}
-		var next tenantsJSON
-		if err := json.Unmarshal(a.answer, &next); err != nil {
-			return nil, raw, fmt.Errorf("read answer: %w", err)
-		}
-		for i, m := range page.Tenants {
-			if !seen[m.OrganizationID] { // figures change between pages
-				seen[m.OrganizationID] = true
-				all, raw.Tenants = append(all, m), append(raw.Tenants, next.Tenants[i])
-			}
-		}
-		if page.NextCursor == nil {
-			return all, raw, nil
-		}
-		cursor = *page.NextCursor
+func (a *app) fleet(ctx context.Context, c *client.Client, sort string) ([]client.Metrics, joined, error) {
+	list, raw, err := everyPage(a, "tenants", func(cursor string) ([]client.Metrics, *string, error) {
+		page, err := c.FleetUsage(ctx, sort, cursor, largestPage)
+		return page.Tenants, page.NextCursor, err
+	})
+	if err != nil {
+		return nil, raw, err
 	}
+	once, seen := raw, map[string]bool{}
+	once.items = []json.RawMessage{}
+	var all []client.Metrics
+	for i, m := range list {
+		if !seen[m.OrganizationID] { // figures change between pages
+			seen[m.OrganizationID] = true
+			all, once.items = append(all, m), append(once.items, raw.items[i])
+		}
+	}
+	return all, once, nil
 }
 
 func topRows(list []client.Metrics) [][]string {
