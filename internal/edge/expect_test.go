@@ -12,6 +12,7 @@ import (
 )
 
 func TestAnAnswerWithoutALookAtTheBodyAsksForNone(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		state  berth.RouteState
 		status string
@@ -20,6 +21,7 @@ func TestAnAnswerWithoutALookAtTheBodyAsksForNone(t *testing.T) {
 		"of a busy tenant's": {berth.RouteServing, "HTTP/1.1 404"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			port := freePort(t)
 			e, _ := running(t, edge.Options{})
 			apply(t, e, stateOf(port, backend(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }), c.state))
@@ -34,6 +36,7 @@ func TestAnAnswerWithoutALookAtTheBodyAsksForNone(t *testing.T) {
 }
 
 func TestABodyThatIsExpectedIsAskedForOnce(t *testing.T) {
+	t.Parallel()
 	port := serving(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) })
 	conn := dial(t, port)
 	io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
@@ -50,6 +53,7 @@ func TestABodyThatIsExpectedIsAskedForOnce(t *testing.T) {
 // A connection goes on where the body of a request that got an answer of the
 // edge's own was sent all the same.
 func TestAConnectionOutlivesARequestWhoseBodyNobodyWanted(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	apply(t, e, stateOf(port, backend(t, says("ok")), berth.RouteStopped))
@@ -64,6 +68,7 @@ func TestAConnectionOutlivesARequestWhoseBodyNobodyWanted(t *testing.T) {
 
 // Where there are too few descriptors for all ports, those that are open work.
 func TestPortsLeaveDescriptorsToConnections(t *testing.T) {
+	t.Parallel()
 	up := backend(t, says("ok"))
 	e, _ := running(t, edge.Options{Descriptors: 12})
 	var routes []berth.Route

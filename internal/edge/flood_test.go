@@ -39,6 +39,7 @@ func answered(t testing.TB, source string, port int) bool {
 }
 
 func TestIdleConnectionsOnOneTenantLeaveTheOthersAlone(t *testing.T) {
+	t.Parallel()
 	const flood = 1100 // more than one client may have
 	up := backend(t, says("ok"))
 	flooded, other := freePort(t), freePort(t)
@@ -61,6 +62,7 @@ func TestIdleConnectionsOnOneTenantLeaveTheOthersAlone(t *testing.T) {
 // A client whose connections all have requests under way, which never end, has
 // its share of the places and leaves the rest.
 func TestOneClientCanNotCloseATenantsPort(t *testing.T) {
+	t.Parallel()
 	for name, ask := range map[string]string{
 		"nothing":         "",
 		"half a header":   "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ",
@@ -71,6 +73,7 @@ func TestOneClientCanNotCloseATenantsPort(t *testing.T) {
 		"an upgrade":      "GET /switch HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			release := make(chan struct{})
 			up := backend(t, func(w http.ResponseWriter, r *http.Request) {
 				switch r.URL.Path {
@@ -109,6 +112,7 @@ func TestOneClientCanNotCloseATenantsPort(t *testing.T) {
 // Whoever has the most makes room, so that a flood from many addresses does not
 // close the port either.
 func TestIdleConnectionsOfManyAddressesMakeRoom(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{MaxConnections: 64, HeaderTimeout: patience})
 	apply(t, e, route(port, backend(t, says("ok"))))
@@ -123,6 +127,7 @@ func TestIdleConnectionsOfManyAddressesMakeRoom(t *testing.T) {
 }
 
 func TestAnOfficeBehindOneAddressIsServed(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
@@ -142,6 +147,7 @@ func TestAnOfficeBehindOneAddressIsServed(t *testing.T) {
 // A trusted proxy brings many clients: the bound of one client holds for each of
 // these, and not for the proxy.
 func TestAClientBehindATrustedProxyHasItsShareOfTheRequests(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	port := freePort(t)
 	e, _ := running(t, edge.Options{MaxConnections: 64, MaxPerClient: 4, TrustedProxies: loopback()})
@@ -181,6 +187,7 @@ func TestAClientBehindATrustedProxyHasItsShareOfTheRequests(t *testing.T) {
 }
 
 func TestABodyThatComesTooSlowlyIsCutOff(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{BodyGrace: 50 * time.Millisecond})
 	apply(t, e, route(port, backend(t, func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })))
@@ -197,6 +204,7 @@ func TestABodyThatComesTooSlowlyIsCutOff(t *testing.T) {
 // A tenant that takes its time is no reproach to the client, and once it answers
 // the body may come when it likes.
 func TestABodyMayRestWhileTheTenantDoesOrOnceItAnswers(t *testing.T) {
+	t.Parallel()
 	const grace, rest = 2 * time.Second, 3 * time.Second
 	port := freePort(t)
 	e, _ := running(t, edge.Options{BodyGrace: grace, MinBodyRate: 1 << 30})
@@ -233,6 +241,7 @@ func TestABodyMayRestWhileTheTenantDoesOrOnceItAnswers(t *testing.T) {
 
 // net/http reads what is left of a body that the tenant did not want.
 func TestABodyThatNobodyWantsHoldsNothing(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{})
 	r := route(port, hostile(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") }))
@@ -265,6 +274,7 @@ func TestAnAnswerInTheMiddleOfAnUploadArrivesWhole(t *testing.T) {
 }
 
 func TestAClientThatTakesNothingIsCutOff(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{StallTimeout: 100 * time.Millisecond})
 	r := route(port, backend(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -311,6 +321,7 @@ func stateOf(port int, up netip.AddrPort, state berth.RouteState) berth.Route {
 }
 
 func TestWhatIsHeldIsGivenBack(t *testing.T) {
+	t.Parallel()
 	up := backend(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Long", strings.Repeat("x", 20<<10))
 		_, _ = io.Copy(w, r.Body)

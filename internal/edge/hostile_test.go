@@ -61,6 +61,7 @@ func endless(c net.Conn, what string) {
 }
 
 func TestAHostileAnswerIsCutOffWithItsCause(t *testing.T) {
+	t.Parallel()
 	const head = "HTTP/1.1 200 OK\r\n"
 	for _, c := range []struct {
 		name  string
@@ -107,6 +108,7 @@ func TestAHostileAnswerIsCutOffWithItsCause(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			port, other := freePort(t), freePort(t)
 			e, _ := running(t, edge.Options{MaxAnswerHeaderBytes: 16 << 10, AnswerHeaderTimeout: 300 * time.Millisecond, MaxInforming: 8})
 			up := hostile(t, c.say)
@@ -131,6 +133,7 @@ func TestAHostileAnswerIsCutOffWithItsCause(t *testing.T) {
 }
 
 func TestAnAnswerWithoutAStatusIsAnswered(t *testing.T) {
+	t.Parallel()
 	for _, status := range []string{"000", "099", "+20", "2xx", "1000", ""} {
 		port := freePort(t)
 		e, _ := running(t, edge.Options{})
@@ -145,6 +148,7 @@ func TestAnAnswerWithoutAStatusIsAnswered(t *testing.T) {
 
 // What comes after the head can't be answered any more: the client sees it end.
 func TestAHostileEndOfAnAnswerIsBounded(t *testing.T) {
+	t.Parallel()
 	const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
 	for name, rest := range map[string]string{
 		"a long trailer":             "0\r\nX-T: " + strings.Repeat("x", 1<<20),
@@ -153,6 +157,7 @@ func TestAHostileEndOfAnAnswerIsBounded(t *testing.T) {
 		"an endless chunk extension": "2;x=" + strings.Repeat("x", 1<<20),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			port := freePort(t)
 			e, _ := running(t, edge.Options{})
 			r := route(port, hostile(t, func(c net.Conn) { io.WriteString(c, head); endless(c, rest) }))
@@ -171,9 +176,10 @@ func TestAHostileEndOfAnAnswerIsBounded(t *testing.T) {
 }
 
 func TestTheMemoryOfATenantsAnswersIsBounded(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	port, other := freePort(t), freePort(t)
-	e, _ := running(t, edge.Options{Memory: 8 << 20, TenantMemory: 1 << 20})
+	e, _ := running(t, edge.Options{Memory: 8 << 20, TenantMemory: 1 << 20, AnswerHeaderTimeout: 3 * time.Second})
 	up := hostile(t, func(c net.Conn) {
 		io.WriteString(c, "HTTP/1.1 200 OK\r\n"+strings.Repeat("X-A: 1\r\n", 2000))
 		<-release
@@ -219,6 +225,7 @@ func TestTheMemoryOfATenantsAnswersIsBounded(t *testing.T) {
 }
 
 func TestUpgradedConnectionsAreCounted(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{MaxUpgraded: 2})
 	r := route(port, hostile(t, func(c net.Conn) {

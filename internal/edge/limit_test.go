@@ -36,6 +36,7 @@ func until(t testing.TB, what string, ok func() bool) {
 }
 
 func TestSlowHeadersAreCutOff(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{HeaderTimeout: 50 * time.Millisecond})
 	apply(t, e, route(port, backend(t, says("ok"))))
@@ -48,6 +49,7 @@ func TestSlowHeadersAreCutOff(t *testing.T) {
 }
 
 func TestBigHeadersAreRefused(t *testing.T) {
+	t.Parallel()
 	port := freePort(t)
 	e, _ := running(t, edge.Options{MaxHeaderBytes: 4 << 10})
 	apply(t, e, route(port, backend(t, says("ok"))))
@@ -107,6 +109,7 @@ func TestAHeadThatThereIsNoMemoryForIsAnsweredAsBusyAndOneThatNeverFitsAsTooLarg
 func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
 
 func TestATenantsConnectionLimitTouchesNoOther(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	up := backend(t, func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
@@ -144,6 +147,7 @@ func TestATenantsConnectionLimitTouchesNoOther(t *testing.T) {
 }
 
 func TestAnIdleConnectionMakesRoomForOneThatComes(t *testing.T) {
+	t.Parallel()
 	up := backend(t, says("ok"))
 	port := freePort(t)
 	e, _ := running(t, edge.Options{MaxConnections: 2, TrustedProxies: loopback()})
@@ -158,6 +162,7 @@ func TestAnIdleConnectionMakesRoomForOneThatComes(t *testing.T) {
 }
 
 func TestOnlyATenantItselfComesInFromBerthsPool(t *testing.T) {
+	t.Parallel()
 	up := backend(t, says("ok"))
 	own, other := freePort(t), freePort(t)
 	e, _ := running(t, edge.Options{Pool: netip.MustParsePrefix("127.0.0.0/8")})
@@ -177,6 +182,7 @@ func TestOnlyATenantItselfComesInFromBerthsPool(t *testing.T) {
 
 // The pool of the control plane that provisioned a tenant may be another one.
 func TestATenantOfAnotherPoolComesInByItsOwnRouteOnly(t *testing.T) {
+	t.Parallel()
 	up := backend(t, says("ok"))
 	own, other := freePort(t), freePort(t)
 	e, _ := running(t, edge.Options{Pool: netip.MustParsePrefix("10.64.0.0/12")})

@@ -109,7 +109,7 @@ func TestAPortThatChangesHandsWhileClientsConnectLeadsToItsTenantOnly(t *testing
 					}
 				})
 			}
-			for n := range 300 {
+			for n := range 100 {
 				apply(t, e, tenants[n%2])
 				if got, want := askOnce(t, "127.0.0.1", port, "/"), fmt.Sprintf("tenant %d", n%2); got != want {
 					t.Fatalf("change %d: %q, want %q", n, got, want)
