@@ -64,6 +64,10 @@ func (s *Site) ServeAgain(p *Process) *client.Client {
 	return api
 }
 
+// Patient waits for an outcome as long as a crowded machine may take: without a
+// wait of its own a call is answered after a minute, done or not.
+func Patient() client.Call { return client.Call{Wait: 9 * time.Minute} }
+
 // Must ends the test if there is an error.
 func (s *Site) Must(err error) {
 	s.Helper()

@@ -89,7 +89,7 @@ func (w *world) end() {
 		w.api = w.ServeAgain(w.process)
 	}
 	for _, org := range []string{w.org, w.filed} {
-		_, err := w.api.Deprovision(w.Ctx, org, "delete", client.Call{Wait: time.Minute})
+		_, err := w.api.Deprovision(w.Ctx, org, "delete", testbed.Patient())
 		w.Must(err)
 	}
 	w.Must(w.process.Stop())
@@ -105,7 +105,7 @@ func (w *world) live() {
 	two, _ := registry.Push(w.T, "shop/app:2")
 	host, _, _ := strings.Cut(two, "/")
 	w.Cleanup(func() { w.Must(testbed.RemoveImage(w.Ctx, two)) })
-	wait := client.Call{Wait: time.Minute}
+	wait := testbed.Patient()
 	_, err := w.api.Provision(w.Ctx, client.Provision{OrganizationID: w.org, TenantName: "Canary", ImageTag: rig.ImageOne, Start: true,
 		Environment: map[string]string{"API_TOKEN": w.birds["environment"]}}, wait)
 	w.Must(err)

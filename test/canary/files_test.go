@@ -37,7 +37,7 @@ func (w *world) secretFile() {
 	_, err = w.api.ApplyBlueprint(w.Ctx, fmt.Appendf(nil, filed, rig.ImageOne))
 	w.Must(err)
 	_, err = w.api.Provision(w.Ctx, client.Provision{OrganizationID: w.filed, TenantName: "Filed", Blueprint: "filed", Start: true,
-		Environment: map[string]string{"API_KEY": w.birds["file"]}}, client.Call{Wait: time.Minute})
+		Environment: map[string]string{"API_KEY": w.birds["file"]}}, testbed.Patient())
 	w.Must(err)
 	first := w.readsFile(engine)
 	if policy := first.HostConfig.RestartPolicy.Name; policy != container.RestartPolicyDisabled {

@@ -115,7 +115,7 @@ func TestAnImageThatDoesNotComeLeavesTheTenantServing(t *testing.T) {
 			{brokenRegistry(t, http.StatusNotFound, now) + "/app:1", "There is no image"},
 			{brokenRegistry(t, http.StatusInternalServerError, late) + "/app:1", "500 Internal Server Error"},
 		} {
-			_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &c.image}, patient())
+			_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &c.image}, testbed.Patient())
 			var failed *client.Error
 			if !errors.As(err, &failed) || failed.Code != "deployment_failed" || !strings.Contains(failed.Message, c.says) {
 				t.Errorf("%s: %v", c.image, err)
@@ -144,12 +144,12 @@ func TestOrdersOnATenantUnderWayAreRefusedUntilAStopWins(t *testing.T) {
 	s.Must(err)
 	under := s.latest(org)
 	for name, order := range map[string]func() error{
-		"deploy":   func() error { _, err := s.api.Deploy(s.Ctx, org, client.Deploy{}, patient()); return err },
-		"restart":  func() error { _, err := s.api.Restart(s.Ctx, org, patient()); return err },
-		"rollback": func() error { _, err := s.api.Rollback(s.Ctx, org, client.Rollback{}, patient()); return err },
+		"deploy":   func() error { _, err := s.api.Deploy(s.Ctx, org, client.Deploy{}, testbed.Patient()); return err },
+		"restart":  func() error { _, err := s.api.Restart(s.Ctx, org, testbed.Patient()); return err },
+		"rollback": func() error { _, err := s.api.Rollback(s.Ctx, org, client.Rollback{}, testbed.Patient()); return err },
 		"scale": func() error {
 			two := 2
-			_, err := s.api.Scale(s.Ctx, org, client.Scale{Replicas: &two}, patient())
+			_, err := s.api.Scale(s.Ctx, org, client.Scale{Replicas: &two}, testbed.Patient())
 			return err
 		},
 	} {
@@ -160,13 +160,13 @@ func TestOrdersOnATenantUnderWayAreRefusedUntilAStopWins(t *testing.T) {
 	}
 	soon, cancel := context.WithTimeout(s.Ctx, 20*time.Second)
 	defer cancel()
-	if _, err := s.api.Deploy(soon, other.OrganizationID, client.Deploy{ImageTag: &rig.ImageTwo}, patient()); err != nil || !s.Serves(other.ExternalPort, "2") {
+	if _, err := s.api.Deploy(soon, other.OrganizationID, client.Deploy{ImageTag: &rig.ImageTwo}, testbed.Patient()); err != nil || !s.Serves(other.ExternalPort, "2") {
 		t.Errorf("another tenant: %v", err)
 	}
 	if d := s.latest(org); d.ID != under.ID || d.Over() || !s.Serves(busy.ExternalPort, "1") {
 		t.Errorf("under way: %+v", d)
 	}
-	if _, err := s.api.Stop(soon, org, patient()); err != nil {
+	if _, err := s.api.Stop(soon, org, testbed.Patient()); err != nil {
 		t.Errorf("a stop: %v", err)
 	}
 	d, err := s.api.Deployment(s.Ctx, org, under.ID)
@@ -176,7 +176,7 @@ func TestOrdersOnATenantUnderWayAreRefusedUntilAStopWins(t *testing.T) {
 	if s.inspect(org).State.Status != container.StateExited {
 		t.Error("it runs")
 	}
-	_, err = s.api.Start(s.Ctx, org, patient())
+	_, err = s.api.Start(s.Ctx, org, testbed.Patient())
 	s.Must(err)
 	s.converges(org, "1", busy.ExternalPort)
 }
@@ -204,16 +204,16 @@ func TestARollbackRestoresWhatRanButNoSecret(t *testing.T) {
 	})
 	first, image := s.latest(org), s.inspect(org).Image
 	blue, current := "blue", "current"
-	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"COLOUR": &blue, "API_TOKEN": &current}}, patient())
+	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"COLOUR": &blue, "API_TOKEN": &current}}, testbed.Patient())
 	s.Must(err)
 	cpu, memory = 1, 600
-	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, patient())
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, testbed.Patient())
 	s.Must(err)
 	if got := s.inspect(org); got.Image == image || got.HostConfig.Memory != 600<<20 || !slices.Contains(got.Config.Env, "COLOUR=blue") {
 		t.Fatalf("deployed and scaled: %s, %+v", got.Image, got.HostConfig.Resources)
 	}
 	s.under(made.ExternalPort, 100, func() {
-		_, err = s.api.Rollback(s.Ctx, org, client.Rollback{DeploymentID: first.ID}, patient())
+		_, err = s.api.Rollback(s.Ctx, org, client.Rollback{DeploymentID: first.ID}, testbed.Patient())
 		s.Must(err)
 	})
 	got := s.inspect(org)
@@ -253,7 +253,7 @@ func TestARollbackToAnImageThatIsGoneChangesNothing(t *testing.T) {
 	_, err := s.Engine.ImageRemove(s.Ctx, image, dockerclient.ImageRemoveOptions{Force: true, PruneChildren: true})
 	s.Must(err)
 	s.under(made.ExternalPort, 100, func() {
-		_, err := s.api.Rollback(s.Ctx, org, client.Rollback{DeploymentID: first.ID}, patient())
+		_, err := s.api.Rollback(s.Ctx, org, client.Rollback{DeploymentID: first.ID}, testbed.Patient())
 		var failed *client.Error
 		if !errors.As(err, &failed) || failed.Status != http.StatusConflict || failed.Code != "deployment_failed" || !strings.Contains(failed.Message, image) {
 			t.Errorf("an image that is gone: %v", err)

@@ -44,18 +44,18 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 			t.Errorf("after %s: %q", after, body)
 		}
 	}
-	_, err := s.api.Restart(s.Ctx, org, patient())
+	_, err := s.api.Restart(s.Ctx, org, testbed.Patient())
 	s.Must(err)
 	kept("a restart")
 	before := s.inspect(org)
 	cpu, memory, three := 1.0, 600, 3
-	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, patient())
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, testbed.Patient())
 	s.Must(err)
 	after := s.inspect(org)
 	if after.State.Pid != before.State.Pid || after.HostConfig.NanoCPUs != 1e9 || after.HostConfig.Memory != 600<<20 {
 		t.Errorf("scaled: %+v", after.HostConfig.Resources)
 	}
-	_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &three}, patient())
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &three}, testbed.Patient())
 	s.Must(err)
 	hosts := map[string]bool{}
 	for range 30 {
@@ -67,14 +67,14 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 	if len(hosts) != 3 {
 		t.Errorf("%d of 3 replicas answer", len(hosts))
 	}
-	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, patient())
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, testbed.Patient())
 	s.Must(err)
 	if !s.Serves(made.ExternalPort, "2") {
 		t.Error("version 2 does not serve")
 	}
 	kept("a deploy")
 	absent := "berth-e2e-absent:1"
-	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &absent}, patient())
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &absent}, testbed.Patient())
 	var failed *client.Error
 	if !errors.As(err, &failed) || failed.Status != 409 || failed.Code != "deployment_failed" || failed.DeploymentID == "" {
 		t.Errorf("an absent image: %v", err)
@@ -84,12 +84,12 @@ func TestATenantsDataOutlivesEverythingButAnOrder(t *testing.T) {
 		tn, err := s.api.Tenant(s.Ctx, org)
 		return err == nil && tn.Status == "running" && tn.HealthStatus == "healthy"
 	})
-	_, err = s.api.Rollback(s.Ctx, org, client.Rollback{}, patient())
+	_, err = s.api.Rollback(s.Ctx, org, client.Rollback{}, testbed.Patient())
 	s.Must(err)
 	if !s.Serves(made.ExternalPort, "1") {
 		t.Error("version 1 does not serve after the rollback")
 	}
-	_, err = s.api.Deprovision(s.Ctx, org, "keep", patient())
+	_, err = s.api.Deprovision(s.Ctx, org, "keep", testbed.Patient())
 	s.Must(err)
 	again := s.provision(client.Provision{OrganizationID: org, TenantName: "Data", Start: true})
 	if again.ExternalPort != made.ExternalPort {
@@ -195,7 +195,7 @@ func TestFiftyAtOnceGetFiftyPortsAndNoneThatIsTaken(t *testing.T) {
 	g.SetLimit(8)
 	for _, org := range got {
 		g.Go(func() error {
-			_, err := s.api.Deprovision(s.Ctx, org, "delete", client.Call{Wait: 2 * time.Minute})
+			_, err := s.api.Deprovision(s.Ctx, org, "delete", testbed.Patient())
 			return err
 		})
 	}
@@ -310,7 +310,7 @@ func TestAPullNeedsTheCredentialAndIsPinnedByItsDigest(t *testing.T) {
 	reference, digest := registry.Push(t, "app:v1")
 	t.Cleanup(func() { s.Must(testbed.RemoveImage(s.Ctx, reference)) })
 	org := berth.NewID()
-	_, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Pull", ImageTag: reference, Start: true}, patient())
+	_, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Pull", ImageTag: reference, Start: true}, testbed.Patient())
 	if err == nil || !strings.Contains(err.Error(), "failed") {
 		t.Errorf("pulled without a credential: %v", err)
 	}
@@ -318,7 +318,7 @@ func TestAPullNeedsTheCredentialAndIsPinnedByItsDigest(t *testing.T) {
 	host, err := url.Parse("http://" + reference)
 	s.Must(err)
 	s.Must(s.api.PutRegistry(s.Ctx, host.Host, "user", registry.Password))
-	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{}, patient())
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{}, testbed.Patient())
 	s.Must(err)
 	tn, err := s.api.Tenant(s.Ctx, org)
 	s.Must(err)

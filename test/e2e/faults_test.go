@@ -105,7 +105,7 @@ func TestAVersionThatCrashesLeavesTheTenantAsItWas(t *testing.T) {
 	before := s.inspect(org)
 	code := "7"
 	s.under(made.ExternalPort, 100, func() {
-		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"CRASH_ON_START": &code}}, patient())
+		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"CRASH_ON_START": &code}}, testbed.Patient())
 		if err == nil || !strings.Contains(err.Error(), "exit code 7") {
 			t.Errorf("a version that crashes: %v", err)
 		}
@@ -151,7 +151,7 @@ func TestATenantThatCrashesEightTimesIsGivenUpUntilItIsStarted(t *testing.T) {
 	if status, body := s.Ask("GET", testbed.At(made.ExternalPort, "/"), ""); status != http.StatusServiceUnavailable {
 		t.Errorf("its port answers %d %s", status, body)
 	}
-	_, err := s.api.Start(s.Ctx, org, patient())
+	_, err := s.api.Start(s.Ctx, org, testbed.Patient())
 	s.Must(err)
 	s.converges(org, "1", made.ExternalPort)
 }
@@ -163,7 +163,7 @@ func TestATenantWhoseVolumeIsGoneIsNeverStartedEmpty(t *testing.T) {
 	org := berth.NewID()
 	made := s.provision(client.Provision{OrganizationID: org, TenantName: "Lost", Start: true})
 	volume := berth.VolumeName(org, "uploads")
-	_, err := s.api.Stop(s.Ctx, org, patient())
+	_, err := s.api.Stop(s.Ctx, org, testbed.Patient())
 	s.Must(err)
 	s.Eventually(30*time.Second, "the volume is gone", func() bool { // Berth makes the container again: the volume is in use then
 		_, err := s.Engine.ContainerRemove(s.Ctx, made.ContainerName, dockerclient.ContainerRemoveOptions{Force: true})
@@ -173,7 +173,7 @@ func TestATenantWhoseVolumeIsGoneIsNeverStartedEmpty(t *testing.T) {
 		_, err = s.Engine.VolumeRemove(s.Ctx, volume, dockerclient.VolumeRemoveOptions{})
 		return err == nil
 	})
-	_, err = s.api.Start(s.Ctx, org, patient())
+	_, err = s.api.Start(s.Ctx, org, testbed.Patient())
 	if err == nil || !strings.Contains(err.Error(), volume+" was made before and is not there") {
 		t.Errorf("started: %v", err)
 	}

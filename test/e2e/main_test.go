@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	dockerclient "github.com/moby/moby/client"
 
@@ -41,10 +40,6 @@ func newSite(t *testing.T, ports int, args ...string) *site {
 	return s
 }
 
-// patient waits for an outcome as long as a crowded machine may take: without a
-// wait of its own a call is answered after a minute, done or not.
-func patient() client.Call { return client.Call{Wait: 9 * time.Minute} }
-
 func (s *site) start() {
 	s.Helper()
 	s.api = s.ServeAgain(s.process)
@@ -60,7 +55,7 @@ func (s *site) provision(p client.Provision) client.Provisioned {
 	if p.ImageTag == "" {
 		p.ImageTag = rig.ImageOne
 	}
-	made, err := s.api.Provision(s.Ctx, p, patient())
+	made, err := s.api.Provision(s.Ctx, p, testbed.Patient())
 	s.Must(err)
 	s.Cleanup(func() { s.remove(p.OrganizationID) })
 	return made
@@ -70,7 +65,7 @@ func (s *site) remove(org string) {
 	if !s.process.Running() {
 		s.start()
 	}
-	_, err := s.api.Deprovision(s.Ctx, org, "delete", client.Call{Wait: 3 * time.Minute})
+	_, err := s.api.Deprovision(s.Ctx, org, "delete", testbed.Patient())
 	if err != nil && !strings.Contains(err.Error(), "not found") {
 		s.Error(err)
 	}

@@ -53,16 +53,16 @@ func TestANextJSTenantLivesItsLife(t *testing.T) {
 	}
 	s.checkStream(made.ExternalPort)
 
-	_, err := s.api.Restart(s.Ctx, org, patient())
+	_, err := s.api.Restart(s.Ctx, org, testbed.Patient())
 	s.Must(err)
 	kept("a restart")
 	cpu, memory, two := 1.0, 1024, 2
-	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory, Replicas: &two}, patient())
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory, Replicas: &two}, testbed.Patient())
 	s.Must(err)
 	kept("scaling")
 	s.checkSum(org, cpu, memory)
 	tag := "2"
-	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &tag}, patient())
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &tag}, testbed.Patient())
 	s.Must(err)
 	if got := who(); got.Version != "2" {
 		t.Errorf("deployed: %+v", got)
@@ -120,20 +120,20 @@ func TestATenantStaysOnItsBlueprintUntilItIsDeployed(t *testing.T) {
 		tn, err := s.api.Tenant(s.Ctx, org)
 		return err == nil && tn.Blueprint == "nextjs@1" && tn.BlueprintBehind != nil && *tn.BlueprintBehind
 	})
-	_, err = s.api.Restart(s.Ctx, org, patient())
+	_, err = s.api.Restart(s.Ctx, org, testbed.Patient())
 	s.Must(err)
 	for name, id := range s.started(org) {
 		if strings.Fields(id)[0] != strings.Fields(before[name])[0] {
 			t.Errorf("%s was made anew by a restart", name)
 		}
 	}
-	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{}, patient())
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{}, testbed.Patient())
 	s.Must(err)
 	tn, err := s.api.Tenant(s.Ctx, org)
 	if s.Must(err); tn.Blueprint != "nextjs@2" || *tn.BlueprintBehind || s.environment(org)["NEW"] != "from version two" {
 		t.Errorf("deployed, it is on %s: %v", tn.Blueprint, s.environment(org))
 	}
-	_, err = s.api.Rollback(s.Ctx, org, client.Rollback{}, patient())
+	_, err = s.api.Rollback(s.Ctx, org, client.Rollback{}, testbed.Patient())
 	s.Must(err)
 	if tn, err := s.api.Tenant(s.Ctx, org); err != nil || tn.Blueprint != "nextjs@1" || s.environment(org)["NEW"] != "" {
 		t.Errorf("rolled back, it is on %s, %v", tn.Blueprint, err)

@@ -29,7 +29,7 @@ func (s *site) under(port, rate int, change func()) testbed.Tally {
 
 func (s *site) deploy(org, tag string) client.Deployment {
 	s.Helper()
-	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &tag}, patient())
+	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &tag}, testbed.Patient())
 	s.Must(err)
 	return s.latest(org)
 }
@@ -62,19 +62,19 @@ func TestNoRequestFailsWhileVersionsChange(t *testing.T) {
 		for _, tag := range []string{rig.ImageTwo, rig.ImageOne} {
 			s.deploy(org, tag)
 		}
-		_, err := s.api.Rollback(s.Ctx, org, client.Rollback{}, patient())
+		_, err := s.api.Rollback(s.Ctx, org, client.Rollback{}, testbed.Patient())
 		s.Must(err)
 		if v := s.version(made.ExternalPort); v != "2" {
 			t.Errorf("after two deployments and a rollback version %q runs", v)
 		}
-		_, err = s.api.Restart(s.Ctx, org, patient())
+		_, err = s.api.Restart(s.Ctx, org, testbed.Patient())
 		s.Must(err)
 		three := 3
-		_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &three}, patient())
+		_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &three}, testbed.Patient())
 		s.Must(err)
 		s.deploy(org, rig.ImageOne)
 		one := 1
-		_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &one}, patient())
+		_, err = s.api.Scale(s.Ctx, org, client.Scale{Replicas: &one}, testbed.Patient())
 		s.Must(err)
 	})
 	t.Logf("%d requests, p99 %v, longest %v", tally.Requests, tally.P(0.99), tally.P(1))
@@ -94,7 +94,7 @@ func TestAWebSocketLivesUntilItsDrainDeadline(t *testing.T) {
 	defer socket.Close()
 	deployed := make(chan error, 1)
 	go func() {
-		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, patient())
+		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo}, testbed.Patient())
 		deployed <- err
 	}()
 	s.Eventually(30*time.Second, "new requests reach the new version", func() bool { return s.version(made.ExternalPort) == "2" })
@@ -121,7 +121,7 @@ func TestABadVersionNeverGetsARequest(t *testing.T) {
 	before := s.inspect(org)
 	sick := "yes"
 	tally := s.under(made.ExternalPort, 100, func() {
-		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"SICK": &sick}}, patient())
+		_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &rig.ImageTwo, Environment: map[string]*string{"SICK": &sick}}, testbed.Patient())
 		if err == nil || !strings.Contains(err.Error(), "not healthy in time") {
 			t.Errorf("a sick version: %v", err)
 		}

@@ -96,7 +96,7 @@ func TestADatabaseKeepsItsDataThroughTwentyDeployments(t *testing.T) {
 			next := fmt.Sprint(password, i)
 			order.Environment = map[string]*string{"DATABASE_PASSWORD": &next}
 		}
-		_, err := s.api.Deploy(s.Ctx, org, order, patient())
+		_, err := s.api.Deploy(s.Ctx, org, order, testbed.Patient())
 		s.Must(err)
 	}
 	var notes struct{ Total int }
@@ -110,7 +110,7 @@ func TestADatabaseKeepsItsDataThroughTwentyDeployments(t *testing.T) {
 	if code := s.secondDatabase(org); code != 75 {
 		t.Errorf("a second database ended with %d, want 75", code)
 	}
-	_, err := s.api.Restart(s.Ctx, org, patient())
+	_, err := s.api.Restart(s.Ctx, org, testbed.Patient())
 	s.Must(err)
 	if got := s.stats(made.ExternalPort); got.LockRefusals != 1 {
 		t.Errorf("the refusal was not counted: %+v", got)
@@ -168,7 +168,7 @@ func TestATenantOfSeveralServicesLivesItsLife(t *testing.T) {
 		var jobs struct{ Pending, Done int }
 		return json.Unmarshal([]byte(body), &jobs) == nil && jobs.Pending == 0 && jobs.Done == 20
 	})
-	_, err := s.api.Restart(s.Ctx, org, patient())
+	_, err := s.api.Restart(s.Ctx, org, testbed.Patient())
 	s.Must(err)
 	kept("a restart")
 	if got := s.stats(made.ExternalPort); got.MigrationRuns != 1 {
@@ -176,7 +176,7 @@ func TestATenantOfSeveralServicesLivesItsLife(t *testing.T) {
 	}
 	cpu, memory := 1.5, 1536
 	before := s.started(org)
-	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, patient())
+	_, err = s.api.Scale(s.Ctx, org, client.Scale{CPULimit: &cpu, MemoryLimitMB: &memory}, testbed.Patient())
 	s.Must(err)
 	kept("scaling")
 	if after := s.started(org); fmt.Sprint(after) != fmt.Sprint(before) {
@@ -201,7 +201,7 @@ func TestAFailedMigrationMovesNothing(t *testing.T) {
 	made := s.provisionSaas(org)
 	before := s.started(org)
 	fail, two := "1", "2"
-	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": &fail}}, patient())
+	_, err := s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": &fail}}, testbed.Patient())
 	var failed *client.Error
 	if !errors.As(err, &failed) || failed.Code != "deployment_failed" || !strings.Contains(failed.Error(), "migrate") || !strings.Contains(failed.Error(), "exit code 3") {
 		t.Errorf("a failed migration: %v", err)
@@ -221,7 +221,7 @@ func TestAFailedMigrationMovesNothing(t *testing.T) {
 		t.Errorf("the way back ran a migration: %+v", got)
 	}
 	none := (*string)(nil)
-	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": none}}, patient())
+	_, err = s.api.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two, Environment: map[string]*string{"MIGRATE_FAIL": none}}, testbed.Patient())
 	s.Must(err)
 	if got := s.stats(made.ExternalPort); got.MigrationRuns != 2 {
 		t.Errorf("the next release did not run its migration: %+v", got)
@@ -265,13 +265,13 @@ func (s *site) checkSum(org string, cpu float64, memoryMB int) {
 func TestAMissingVariableIsNamedBeforeAnythingIsMade(t *testing.T) {
 	t.Parallel()
 	s := newExampleSite(t, "saas")
-	_, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x"}, patient())
+	_, err := s.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x"}, testbed.Patient())
 	var refused *client.Error
 	if !errors.As(err, &refused) || refused.Status != 422 || refused.Code != "missing_variable" || !strings.Contains(refused.Error(), "DATABASE_PASSWORD") {
 		t.Errorf("without the password: %v", err)
 	}
 	const short = "short"
-	_, err = s.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x", Environment: map[string]string{"DATABASE_PASSWORD": short}}, patient())
+	_, err = s.api.Provision(s.Ctx, client.Provision{OrganizationID: berth.NewID(), TenantName: "x", Environment: map[string]string{"DATABASE_PASSWORD": short}}, testbed.Patient())
 	if !errors.As(err, &refused) || refused.Status != 422 || strings.Contains(refused.Error(), short+`"`) {
 		t.Errorf("with a short one: %v", err)
 	}

@@ -48,7 +48,7 @@ func TestAWorkerThatEndsFailsEachOfFourDeploymentsAndTheOneBeforeStays(t *testin
 		for i, lives := range []string{"0", "0", "2500", "2500"} {
 			_, err := s.api.Deploy(s.Ctx, org, client.Deploy{
 				ImageTag: &rig.ImageTwo, Environment: map[string]*string{"WORKER_CRASH": &crash, "WORKER_LIVES_MS": &lives},
-			}, client.Call{Wait: 2 * time.Minute})
+			}, testbed.Patient())
 			var failed *client.Error
 			if !errors.As(err, &failed) || failed.Code != "deployment_failed" || !strings.Contains(failed.Error(), "service worker") || !strings.Contains(failed.Error(), "exit code 3") {
 				t.Errorf("deployment %d, of a worker that lives for %s ms: %v", i+1, lives, err)

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	dockerclient "github.com/moby/moby/client"
 
@@ -79,10 +78,10 @@ func provision(s *testbed.Site, api *client.Client, name string) tenant {
 	s.Helper()
 	org := berth.NewID()
 	s.Cleanup(func() {
-		_, err := api.Deprovision(s.Ctx, org, "delete", client.Call{Wait: time.Minute})
+		_, err := api.Deprovision(s.Ctx, org, "delete", testbed.Patient())
 		s.Must(err)
 	})
-	made, err := api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: name, ImageTag: rig.ImageOne, Start: true}, client.Call{})
+	made, err := api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: name, ImageTag: rig.ImageOne, Start: true}, testbed.Patient())
 	s.Must(err)
 	seen, err := s.Engine.ContainerInspect(s.Ctx, made.ContainerName, dockerclient.ContainerInspectOptions{})
 	s.Must(err)

@@ -22,7 +22,7 @@ var rig testbed.Rig
 func TestMain(m *testing.M) { os.Exit(testbed.Main(m, "kill", &rig)) }
 
 // within bounds everything that is waited for.
-const within = 2 * time.Minute
+const within = 2 * time.Minute * testbed.Crowded
 
 // op is an order, and what it takes to be able to give it.
 type op struct {
@@ -37,13 +37,13 @@ func ops() []op {
 		_, err := s.client.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], ImageTag: rig.ImageOne, Start: start}, call)
 		return err
 	}
-	running := func(s *site, org string) error { return provision(s, org, client.Call{}, true) }
-	stopped := func(s *site, org string) error { return provision(s, org, client.Call{}, false) }
+	running := func(s *site, org string) error { return provision(s, org, testbed.Patient(), true) }
+	stopped := func(s *site, org string) error { return provision(s, org, testbed.Patient(), false) }
 	of := func(name, source string) func(*site, string) error {
 		return func(s *site, org string) error {
 			_, err := s.client.ApplyBlueprint(s.Ctx, []byte(source))
 			if err == nil {
-				_, err = s.client.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], Blueprint: name, ImageTag: rig.ImageOne, Start: true}, client.Call{})
+				_, err = s.client.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Kill " + org[:8], Blueprint: name, ImageTag: rig.ImageOne, Start: true}, testbed.Patient())
 			}
 			return err
 		}
@@ -52,7 +52,7 @@ func ops() []op {
 		_, err := s.client.Deploy(s.Ctx, org, client.Deploy{ImageTag: &two}, c)
 		return err
 	}
-	onTwo := func(s *site, org string) error { return deploy(s, org, client.Call{}) }
+	onTwo := func(s *site, org string) error { return deploy(s, org, testbed.Patient()) }
 	type steps = []func(*site, string) error
 	return []op{
 		{"provision and start", nil, func(s *site, org string, c client.Call) error { return provision(s, org, c, true) }},
@@ -107,7 +107,7 @@ func TestKilledAtAnyPointBerthEndsWhereACleanRunEnds(t *testing.T) {
 			s := newSite(t)
 			org := s.ready(o)
 			s.proxy.reset()
-			if err := o.order(s, org, client.Call{}); err != nil {
+			if err := o.order(s, org, testbed.Patient()); err != nil {
 				t.Fatal(err)
 			}
 			calls := s.proxy.calls()
@@ -132,7 +132,7 @@ func (s *site) killAt(o op, n int, after bool, want state) {
 	s.Helper()
 	org := s.ready(o)
 	killed := s.proxy.killAt(n, after, s.kill)
-	err := o.order(s, org, client.Call{})
+	err := o.order(s, org, testbed.Patient())
 	select {
 	case <-killed:
 	case <-time.After(within):

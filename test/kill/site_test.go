@@ -144,7 +144,7 @@ func (s *site) lookAtEngine(org string, st *state) {
 // clear takes a tenant away and checks that nothing is left.
 func (s *site) clear(org string) {
 	s.Helper()
-	_, err := s.client.Deprovision(s.Ctx, org, "delete", client.Call{Wait: within})
+	_, err := s.client.Deprovision(s.Ctx, org, "delete", testbed.Patient())
 	var gone *client.Error
 	if err != nil && (!errors.As(err, &gone) || gone.Status != 404) {
 		s.Fatal(err)

@@ -162,7 +162,7 @@ func TestAControlPlaneThatDoesNotLeadAnswersTheTruth(t *testing.T) {
 		t.Errorf("provisioned nowhere: %v", err)
 	}
 	for _, p := range []*plane{beside, blind} {
-		got, err := p.api.Restart(s.Ctx, orgOf(one), client.Call{Wait: time.Minute})
+		got, err := p.api.Restart(s.Ctx, orgOf(one), testbed.Patient())
 		if err != nil || !got.Done || got.Status != "running" {
 			t.Errorf("an order through %s: %+v, %v", p.name, got, err)
 		}
@@ -203,7 +203,7 @@ func TestTenantsThatAreProvisionedThroughTwoAtOnceShareNothing(t *testing.T) {
 		for _, p := range planes {
 			go func() {
 				org := berth.NewID()
-				made, err := p.api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Same name", ImageTag: rig.ImageOne}, client.Call{Wait: time.Minute})
+				made, err := p.api.Provision(s.Ctx, client.Provision{OrganizationID: org, TenantName: "Same name", ImageTag: rig.ImageOne}, testbed.Patient())
 				made.OrganizationID = org
 				outcomes <- outcome{p, made, err}
 			}()
@@ -212,7 +212,7 @@ func TestTenantsThatAreProvisionedThroughTwoAtOnceShareNothing(t *testing.T) {
 	var orgs []string
 	t.Cleanup(func() {
 		for _, org := range orgs {
-			if _, err := planes[1].api.Deprovision(s.Ctx, org, "delete", client.Call{Wait: time.Minute}); err != nil {
+			if _, err := planes[1].api.Deprovision(s.Ctx, org, "delete", testbed.Patient()); err != nil {
 				t.Error(err)
 			}
 		}

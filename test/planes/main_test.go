@@ -126,10 +126,10 @@ func (p *plane) leads() bool {
 func (p *plane) provision(last **plane) client.Provisioned {
 	p.Helper()
 	org := berth.NewID()
-	made, err := p.api.Provision(p.Ctx, client.Provision{OrganizationID: org, TenantName: "Plane " + org[:8], ImageTag: rig.ImageOne, Start: true}, client.Call{})
+	made, err := p.api.Provision(p.Ctx, client.Provision{OrganizationID: org, TenantName: "Plane " + org[:8], ImageTag: rig.ImageOne, Start: true}, testbed.Patient())
 	p.Must(err)
 	p.Cleanup(func() {
-		if _, err := (*last).api.Deprovision(p.Ctx, org, "delete", client.Call{Wait: time.Minute}); err != nil {
+		if _, err := (*last).api.Deprovision(p.Ctx, org, "delete", testbed.Patient()); err != nil {
 			p.Error(err)
 		}
 	})

@@ -27,7 +27,7 @@ func TestAnInstallationMovesFromAFileToPostgreSQLUnderItsTenants(t *testing.T) {
 	last := p
 	one := p.provision(&last)
 	secret := "s3cret of the test"
-	_, err := p.api.Configure(s.Ctx, orgOf(one), client.Configure{Environment: map[string]*string{"KEY": &secret}}, client.Call{Wait: time.Minute})
+	_, err := p.api.Configure(s.Ctx, orgOf(one), client.Configure{Environment: map[string]*string{"KEY": &secret}}, testbed.Patient())
 	s.Must(err)
 	s.Eventually(30*time.Second, "the tenant is healthy", p.healthy(orgOf(one)))
 	before := s.containers(orgOf(one))
@@ -63,7 +63,7 @@ func TestAnInstallationMovesFromAFileToPostgreSQLUnderItsTenants(t *testing.T) {
 		t.Errorf("history %+v became %+v", history, moved)
 	}
 	// The next version gets the secret, which the same keys open.
-	if _, err := p.api.Deploy(s.Ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{Wait: time.Minute}); err != nil {
+	if _, err := p.api.Deploy(s.Ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo}, testbed.Patient()); err != nil {
 		t.Errorf("an order afterwards: %v", err)
 	}
 	if out := p.migrate(true); !strings.Contains(out, "stop Berth first") {

@@ -49,14 +49,14 @@ func TestAnotherControlPlaneLeadsWithinFiveSecondsOfAKill(t *testing.T) {
 	if after := s.containers(orgOf(one)); !slices.Equal(after, before) {
 		t.Errorf("containers %v became %v", before, after)
 	}
-	if _, err := b.api.Restart(s.Ctx, orgOf(one), client.Call{Wait: time.Minute}); err != nil {
+	if _, err := b.api.Restart(s.Ctx, orgOf(one), testbed.Patient()); err != nil {
 		t.Errorf("an order to the new leader: %v", err)
 	}
 	a.start()
 	if a.leads() {
 		t.Error("two lead one engine")
 	}
-	if _, err := a.api.Deploy(s.Ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo}, client.Call{Wait: time.Minute}); err != nil {
+	if _, err := a.api.Deploy(s.Ctx, orgOf(one), client.Deploy{ImageTag: &rig.ImageTwo}, testbed.Patient()); err != nil {
 		t.Errorf("an order through the one that came back: %v", err)
 	}
 }
@@ -120,7 +120,7 @@ func TestTrafficGoesOnWhileTheDatabaseIsPausedAndKilled(t *testing.T) {
 		}
 		s.Must(fault.end())
 		s.Eventually(60*time.Second, what+": a leads again", a.leads)
-		if _, err := a.api.Restart(s.Ctx, orgOf(one), client.Call{Wait: time.Minute}); err != nil {
+		if _, err := a.api.Restart(s.Ctx, orgOf(one), testbed.Patient()); err != nil {
 			t.Errorf("%s: an order afterwards: %v", what, err)
 		}
 	}
@@ -143,7 +143,7 @@ func TestAnOrderWhoseConnectionIsCutIsCarriedOutOnceOrNotAtAll(t *testing.T) {
 	link.Delay(2 * time.Millisecond) // so that a cut meets every moment of an order
 	for i := range 12 {
 		tag := []string{rig.ImageOne, rig.ImageTwo}[i%2]
-		key := client.Call{IdempotencyKey: "cut " + string(rune('a'+i)), Wait: time.Minute}
+		key := client.Call{IdempotencyKey: "cut " + string(rune('a'+i)), Wait: testbed.Patient().Wait}
 		ordered := make(chan error, 1)
 		go func() {
 			_, err := a.api.Deploy(s.Ctx, orgOf(one), client.Deploy{ImageTag: &tag}, key)

@@ -170,7 +170,7 @@ func (s *site) answers(tn *tenant) string {
 // leavesNothing deprovisions a tenant with all it has.
 func (s *site) leavesNothing(tn *tenant) {
 	s.Helper()
-	_, err := s.client().Deprovision(s.Ctx, tn.org, "delete", client.Call{Wait: 2 * time.Minute})
+	_, err := s.client().Deprovision(s.Ctx, tn.org, "delete", testbed.Patient())
 	if err != nil && !isCode(err, "container_not_found") {
 		s.Error(err)
 		return

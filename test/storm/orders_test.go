@@ -7,6 +7,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 // wish is what a tenant is ordered to be.
@@ -37,7 +38,7 @@ type tenant struct {
 func (s *site) newTenant(n int) *tenant {
 	s.Helper()
 	tn := &tenant{name: string(rune('A' + n)), org: berth.NewID()}
-	made, err := s.client().Provision(s.Ctx, client.Provision{OrganizationID: tn.org, TenantName: "Storm " + tn.name, ImageTag: s.images[0], Start: true}, client.Call{Wait: 2 * time.Minute})
+	made, err := s.client().Provision(s.Ctx, client.Provision{OrganizationID: tn.org, TenantName: "Storm " + tn.name, ImageTag: s.images[0], Start: true}, testbed.Patient())
 	s.Must(err)
 	if !made.Done {
 		s.Fatalf("tenant %s did not start in time", tn.name)

@@ -65,7 +65,7 @@ func (s *site) end() {
 	}
 	if s.process.Running() {
 		for _, tn := range s.tenants {
-			if _, err := s.api.Deprovision(s.Ctx, tn.org, "delete", client.Call{Wait: time.Minute}); err != nil && !isCode(err, "container_not_found") {
+			if _, err := s.api.Deprovision(s.Ctx, tn.org, "delete", testbed.Patient()); err != nil && !isCode(err, "container_not_found") {
 				s.Error(err)
 			}
 		}
