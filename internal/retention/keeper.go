@@ -16,11 +16,10 @@ import (
 )
 
 const (
-	afterStart  = time.Minute // before the first round: a start has more urgent things to do
-	every       = time.Hour   // between rounds
-	piece       = 50          // rows that one step drops
-	searched    = 1000        // deployments that are looked through for the way back
-	secretsPage = 10_000      // ids of secret versions that are held at a time
+	afterStart = time.Minute // before the first round: a start has more urgent things to do
+	every      = time.Hour   // between rounds
+	searched   = 1000        // deployments that are looked through for the way back
+	page       = 10_000      // ids that are held at a time
 )
 
 // Config says what is kept. Zero is for ever.
@@ -109,44 +108,46 @@ func of(org string, err error) error {
 	return fmt.Errorf("tenant %s: %w", org, err)
 }
 
-// history drops what is too much of one organization's. The oldest deployment that
-// is due goes last, together with what only it referred to: until then the next
-// round finds that there is something to do.
+// history drops what is too much of one organization's. It is looked for in snapshots,
+// which hold no writer, however long the history is: what is too much stays so. The
+// oldest deployment that is due goes last, together with what only it referred to:
+// until then the next round finds that there is something to do.
 func (k *Keeper) history(ctx context.Context, org string) error {
-	s := store.Surplus{OrganizationID: org, Keep: k.Deployments, Limit: piece + 1}
-	due := false
-	err := k.store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
-		if s.Spare, err = wayBack(ctx, tx, org); err != nil {
+	for {
+		due, err := k.surplus(ctx, org)
+		if err != nil || len(due) == 0 {
 			return err
 		}
-		ids, err := tx.SurplusDeployments(ctx, s)
-		due = len(ids) > 0
-		return err
-	})
-	if err != nil || !due {
-		return err
-	}
-	err = store.Forget(ctx, k.store, func(tx store.Tx, limit int) (int, error) {
-		s.Limit = limit + 1
-		ids, err := tx.SurplusDeployments(ctx, s)
-		if err != nil || len(ids) < 2 {
-			return 0, err
+		if len(due) == 1 {
+			return k.oldest(ctx, org, due)
 		}
-		ids = ids[:len(ids)-1]
-		return len(ids), tx.DropDeployments(ctx, ids)
-	})
-	if err == nil {
-		err = k.secrets(ctx, org)
-	}
-	if err != nil {
-		return err
-	}
-	return k.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
-		ids, err := tx.SurplusDeployments(ctx, s)
+		_, err = store.InBatches(ctx, k.store, due[:len(due)-1], func(tx store.Tx, part []string) error { return tx.DropDeployments(ctx, part) })
 		if err != nil {
 			return err
 		}
-		if err := tx.DropDeployments(ctx, ids); err != nil {
+	}
+}
+
+// surplus is a page of what is too much, the newest first.
+func (k *Keeper) surplus(ctx context.Context, org string) (ids []string, err error) {
+	err = k.store.View(ctx, berth.System(), func(tx store.Tx) error {
+		spare, err := wayBack(ctx, tx, org)
+		if err != nil {
+			return err
+		}
+		ids, err = tx.SurplusDeployments(ctx, store.Surplus{OrganizationID: org, Keep: k.Deployments, Spare: spare, Limit: page})
+		return err
+	})
+	return ids, err
+}
+
+// oldest drops the last deployment that is due, and the secret versions.
+func (k *Keeper) oldest(ctx context.Context, org string, id []string) error {
+	if err := k.secrets(ctx, org); err != nil {
+		return err
+	}
+	return k.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+		if err := tx.DropDeployments(ctx, id); err != nil {
 			return err
 		}
 		return dropUnused(ctx, tx, org)
@@ -181,7 +182,7 @@ func (k *Keeper) secrets(ctx context.Context, org string) error {
 	for {
 		var unused []string
 		err := k.store.View(ctx, berth.System(), func(tx store.Tx) (err error) {
-			unused, err = tx.UnusedSecrets(ctx, org, secretsPage)
+			unused, err = tx.UnusedSecrets(ctx, org, page)
 			return err
 		})
 		if err != nil || len(unused) == 0 {
@@ -196,7 +197,7 @@ func (k *Keeper) secrets(ctx context.Context, org string) error {
 
 // dropUnused is secrets within a transaction, for the few that are left.
 func dropUnused(ctx context.Context, tx store.Tx, org string) error {
-	unused, err := tx.UnusedSecrets(ctx, org, secretsPage)
+	unused, err := tx.UnusedSecrets(ctx, org, page)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,7 @@ func (k *killed) InTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) 
 
 // world is an installation in the making.
 type world struct {
-	*testing.T
+	testing.TB
 	store *sqlite.Store
 }
 
