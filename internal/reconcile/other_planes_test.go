@@ -165,3 +165,100 @@ func TestAnOrderTakenBackElsewhereIsHeardOfThoughItsRingIsLost(t *testing.T) {
 		})
 	}
 }
+
+// reads records whose rows were read, and how often.
+type reads struct {
+	store.Store
+	whose map[string]int
+}
+
+func (r reads) View(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
+	return r.Store.View(ctx, actor, func(tx store.Tx) error {
+		tx.Tenants, tx.Volumes = readTenants{tx.Tenants, r.whose}, readVolumes{tx.Volumes, r.whose}
+		return fn(tx)
+	})
+}
+
+type readTenants struct {
+	store.Tenants
+	whose map[string]int
+}
+
+func (r readTenants) ListTenants(ctx context.Context, f store.TenantFilter) ([]berth.Tenant, string, error) {
+	page, next, err := r.Tenants.ListTenants(ctx, f)
+	for _, t := range page {
+		r.whose["tenant "+t.OrganizationID]++
+	}
+	return page, next, err
+}
+
+type readVolumes struct {
+	store.Volumes
+	whose map[string]int
+}
+
+func (r readVolumes) ListVolumes(ctx context.Context, organizationID string, p store.Page) ([]berth.VolumeRecord, string, error) {
+	r.whose["volumes listed for "+organizationID]++
+	return r.Volumes.ListVolumes(ctx, organizationID, p)
+}
+
+func (r readVolumes) TenantVolumes(ctx context.Context, engine string) (map[string][]berth.VolumeRecord, error) {
+	r.whose["volumes read at once"]++
+	volumes, err := r.Volumes.TenantVolumes(ctx, engine)
+	for org := range volumes {
+		r.whose["volumes of "+org]++
+	}
+	return volumes, err
+}
+
+// A scan costs what the tenants of its own engine cost, and volumes are read once:
+// with the first scan of a term, for all that it has at once. Alone, all tenants are
+// its own, and one statement reads all volumes.
+func TestAScanReadsWhatItsOwnEngineHasAndVolumesOnce(t *testing.T) {
+	t.Parallel()
+	elsewhere := orgID(2)
+	for name, engineID := range map[string]string{"one of several control planes": "fake-engine", "a control plane alone": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(w *world) {
+				w.config.EngineID = engineID
+				w.wire()
+				w.run()
+				w.completed(w.provision(1, "app:1", true))
+				w.stop()
+				_, err := w.provision(2, "app:1", true) // this engine never sees anything of it
+				w.must(err)
+				if engineID != "" {
+					w.must(w.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+						two, err := tx.Tenant(ctx, elsewhere)
+						if err != nil {
+							return err
+						}
+						two.EngineID = "another"
+						return tx.UpdateTenant(ctx, &two)
+					}))
+				}
+				seen := reads{w.turns.Store, map[string]int{}}
+				w.turns.Store = seen
+				w.wire()
+				w.run()
+				<-time.After(time.Minute) // five scans and more
+				w.stop()
+				if n := seen.whose["tenant "+orgID(1)]; n < 5 {
+					t.Errorf("%d scans in a minute", n)
+				}
+				if n := seen.whose["volumes listed for "] + seen.whose["volumes read at once"]; engineID == "" && n != 1 || engineID != "" && n != 2 {
+					t.Errorf("volumes of all were read %d times: %v", n, seen.whose) // of those here, and of those without an engine
+				}
+				if engineID == "" {
+					return
+				}
+				for what := range seen.whose {
+					if strings.Contains(what, elsewhere) || what == "volumes listed for " {
+						t.Errorf("read of another engine's: %s, %d times", what, seen.whose[what])
+					}
+				}
+			})
+		})
+	}
+}

@@ -179,7 +179,8 @@ func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 	})
 }
 
-// readVolumes reads the volumes of all tenants that are ours.
+// readVolumes reads the volumes of all tenants that are ours, with one statement where
+// all are and else two. Alone, kept ones that no tenant has are among them.
 func (c *comparison) readVolumes(ctx context.Context, tx store.Tx) error {
 	c.volumes = make(map[string][]berth.VolumeRecord, len(c.seen))
 	if c.EngineID == "" { // all are
