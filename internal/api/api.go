@@ -205,13 +205,14 @@ func (r *refusal) Header() http.Header         { return r.header }
 func (r *refusal) WriteHeader(status int)      { r.status = status }
 func (r *refusal) Write(p []byte) (int, error) { return len(p), nil }
 
-// knownQuery refuses parameters that the route does not have, or that are
-// given twice: neither may be ignored in silence.
+// knownQuery refuses parameters that the route does not have, that are given
+// twice, or without a value where no text is meant: none may be ignored in silence. A
+// script whose variable is empty must not deploy by "dryRun=".
 func knownQuery(hctx huma.Context) error {
-	known := map[string]bool{}
+	known := map[string]*huma.Param{}
 	for _, p := range hctx.Operation().Parameters {
 		if p.In == "query" {
-			known[p.Name] = true
+			known[p.Name] = p
 		}
 	}
 	u := hctx.URL()
@@ -221,12 +222,17 @@ func knownQuery(hctx huma.Context) error {
 		return malformed("Query can't be read: %v", err).WithHint("percent-encode the parameters; & separates them")
 	}
 	for name, values := range query {
-		if !known[name] {
+		p := known[name]
+		if p == nil {
 			return berth.Errorf(berth.CodeInvalidRequest, "Unknown parameter %s", berth.Quote(name)).WithField(name).
 				WithHint("GET /openapi.json lists the parameters that this route takes")
 		}
 		if len(values) > 1 {
 			return berth.Errorf(berth.CodeInvalidRequest, "%s is given twice", name).WithField(name).WithHint("give each parameter once")
+		}
+		if values[0] == "" && p.Schema != nil && p.Schema.Type != huma.TypeString {
+			return berth.Errorf(berth.CodeInvalidRequest, "%s was given without a value", name).WithField(name).
+				WithHint("give it a %s, or leave the parameter out", p.Schema.Type)
 		}
 	}
 	return nil

@@ -217,6 +217,8 @@ func TestTheSeedsRulesAndMessages(t *testing.T) {
 		{"bad wait", "", "wait", w.ask("POST", "/api/tenants/"+one+"/stop?wait=-1", ""), 422},
 		{"wait in words", "", "wait", w.ask("POST", "/api/tenants/"+one+"/stop?wait=x", ""), 422},
 		{"a misspelt parameter", "Unknown parameter \"volume\"", "volume", w.ask("DELETE", "/api/tenants/"+one+"?volume=delete", ""), 422},
+		{"a number without a value", "wait was given without a value", "wait", w.ask("POST", "/api/tenants/"+one+"/stop?wait=", ""), 422},
+		{"an empty dryRun, which must not be an order", "dryRun was given without a value", "dryRun", w.ask("POST", "/api/tenants/"+one+"/stop?dryRun=", ""), 422},
 		{"a parameter twice", "wait is given twice", "wait", w.ask("POST", "/api/tenants/"+one+"/stop?wait=1&wait=2", ""), 422},
 		{"a query that can't be read", "", "", w.ask("DELETE", "/api/tenants/"+one+"?volumes=%zz", ""), 400},
 		{"the largest body", "Tenant name must be 1-100 characters", "tenantName", w.ask("PATCH", "/api/tenants/"+one, `{"tenantName":"`+strings.Repeat("x", 1<<20-17)+`"}`), 422},
