@@ -18,7 +18,7 @@ import (
 )
 
 func TestAnIdleListenerCostsLittle(t *testing.T) {
-	const routes, most = 200, 12 << 10
+	const routes, most = 200, 4 << 10
 	e, _ := running(t, edge.Options{})
 	up := netip.MustParseAddrPort("127.0.0.1:9")
 	var list []berth.Route
