@@ -156,6 +156,16 @@ func (l *listener) control(f func(fd int)) {
 	}
 }
 
+// passing is what the kernel says instead of accepting, such as that it has no
+// memory for that. net/http tries again after a while, which grows up to 1 s, where
+// an error says that it passes, and else ends the accept loop.
+type passing struct{ error }
+
+func (p passing) Unwrap() error { return p.error }
+
+func (passing) Timeout() bool   { return false }
+func (passing) Temporary() bool { return true }
+
 // counted is the net.Listener that the server sees: it counts connections.
 type counted struct {
 	net.Listener
@@ -176,8 +186,11 @@ func (c *counted) Accept() (net.Conn, error) {
 			}
 			continue
 		}
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return nil, err
+		}
+		if err != nil {
+			return nil, passing{err}
 		}
 		if admitted, ok := l.admit(raw); ok {
 			return admitted, nil

@@ -1,10 +1,13 @@
 package edge
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,4 +66,25 @@ func TestAListenerThatIsClosedOrAboutToBeDoesNotPark(t *testing.T) {
 	e.remove(next)
 	e.leaving.Wait()
 	e.poller.close()
+}
+
+type failing struct {
+	net.Listener
+	left int
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	if f.left--; f.left < 0 {
+		return nil, net.ErrClosed
+	}
+	return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.ENOMEM)}
+}
+
+func TestAnErrorOfTheKernelDoesNotEndAPortsAcceptLoop(t *testing.T) {
+	l := newListener(New(Options{}), berth.Route{}, nil)
+	fails := &failing{left: 3}
+	err := l.server.Serve(&counted{Listener: fails, listener: l})
+	if fails.left >= 0 || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("it ends by %v, with %d errors to come", err, fails.left)
+	}
 }
