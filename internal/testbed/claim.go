@@ -34,5 +34,7 @@ func claim(dir string, from, things int) (n int, lock *os.File, err error) {
 			return 0, nil, fmt.Errorf("lock %s: %w", lock.Name(), err)
 		}
 	}
-	return 0, nil, fmt.Errorf("all %d are claimed: see who holds the files in %s", things, dir)
+	return 0, nil, fmt.Errorf("%w: see who holds the files in %s", errClaimed, dir)
 }
+
+var errClaimed = errors.New("all are claimed")

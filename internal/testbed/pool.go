@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/unite-hub/berth"
 )
+
+const poolClaims = claims + "/berth-test-pools"
 
 // pools is how many tests of this machine can have a pool at a time.
 const pools = 64
@@ -34,7 +35,7 @@ type Pool struct {
 func ClaimPool(ctx context.Context) (*Pool, error) {
 	var errs []error
 	for n := 0; n < pools; {
-		p, err := claimPool(filepath.Join(claims, "berth-test-pools"), n)
+		p, err := claimPool(poolClaims, n)
 		if err != nil {
 			return nil, errors.Join(append(errs, err)...)
 		}
@@ -53,8 +54,14 @@ func claimPool(dir string, from int) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pools of tests: %w", err)
 	}
+	p := poolAt(n)
+	p.lock = lock
+	return p, nil
+}
+
+func poolAt(n int) *Pool {
 	addr := netip.AddrFrom4([4]byte{10, byte(80 + n>>2), byte(n&3) << 6})
-	return &Pool{Prefix: netip.PrefixFrom(addr, 18), number: n, lock: lock}, nil
+	return &Pool{Prefix: netip.PrefixFrom(addr, 18), number: n}
 }
 
 // Release gives the pool to others.
@@ -77,6 +84,33 @@ func NewPool(t *testing.T) *Pool {
 
 // sweep removes the networks of the pool with all that their tenants have.
 func (p *Pool) sweep(ctx context.Context) error {
+	return eachNetwork(ctx, func(engine *client.Client, n network.Network) error {
+		if !p.holds(n) {
+			return nil
+		}
+		return sweepNetwork(ctx, engine, n)
+	})
+}
+
+// sweepPools does so in all pools that nobody has.
+func sweepPools(ctx context.Context) error {
+	return eachNetwork(ctx, func(engine *client.Client, n network.Network) error {
+		for number := range pools {
+			if p := poolAt(number); p.holds(n) {
+				_, lock, err := claim(poolClaims, number, number+1)
+				if errors.Is(err, errClaimed) {
+					return nil
+				} else if err != nil {
+					return err
+				}
+				return errors.Join(sweepNetwork(ctx, engine, n), lock.Close())
+			}
+		}
+		return nil
+	})
+}
+
+func eachNetwork(ctx context.Context, do func(*client.Client, network.Network) error) error {
 	engine, err := Engine()
 	if err != nil {
 		return err
@@ -86,14 +120,11 @@ func (p *Pool) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, n := range list.Items {
-		if p.holds(n.Network) {
-			if err := sweepNetwork(ctx, engine, n.Network); err != nil {
-				return err
-			}
-		}
+		errs = append(errs, do(engine, n.Network))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (p *Pool) holds(n network.Network) bool {

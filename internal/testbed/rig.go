@@ -43,11 +43,11 @@ func (r *Rig) run(m *testing.M, name string) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if r.Binary, err = BuildShared(ctx, filepath.Join(dir, "berth"), "./cmd/berth", ""); err != nil {
+	if r.Binary, err = BuildShared(ctx, filepath.Join(dir, "berth"), "./cmd/berth", "-s -w"); err != nil {
 		return 1, err
 	}
-	if err := dropImages(ctx); err != nil {
-		return 1, err
+	if err := errors.Join(sweepPools(ctx), dropImages(ctx)); err != nil {
+		fmt.Fprintln(os.Stderr, "what a killed run left is there still:", err) // and in nobody's way
 	}
 	repository := fmt.Sprintf("%s%s-%d", imagePrefix, name, os.Getpid())
 	r.ImageOne, r.ImageTwo = repository+":1", repository+":2"

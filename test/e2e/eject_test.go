@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,14 +17,19 @@ import (
 // odd is a password that every reader of .env files has its own idea of.
 const odd = "it's ${HOME} $HOME $$ \"quoted\" \\n \\ back`slash` #no comment = é 🚢\nsecond line\t!"
 
+// composeCommand names the variable with what is run in docker-compose's place,
+// such as "docker compose".
+const composeCommand = "BERTH_COMPOSE"
+
 // compose runs docker-compose on a tenant's rendered file.
 func (s *site) compose(made client.Provisioned, args ...string) string {
 	s.Helper()
-	cmd := exec.CommandContext(s.Ctx, "docker-compose", args...)
+	command := append(strings.Fields(cmp.Or(os.Getenv(composeCommand), "docker-compose")), args...)
+	cmd := exec.CommandContext(s.Ctx, command[0], command[1:]...)
 	cmd.Dir = filepath.Dir(made.ComposePath)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		s.Fatalf("docker-compose %v: %v\n%s", args, err, out)
+		s.Fatalf("%q: %v\n%s", command, err, out)
 	}
 	return string(out)
 }
@@ -68,7 +74,7 @@ func TestATenantLeavesBerthAndComesBackWithItsData(t *testing.T) {
 	}
 
 	// While Berth runs, compose sees its containers as its own.
-	ps := s.compose(made, "ps")
+	ps := s.compose(made, "ps", "-a") // later ones leave out what has ended
 	for _, name := range []string{"tenant_" + org + " ", "_db_1", "_worker_1", "_migrate_1"} {
 		if !strings.Contains(ps, name) {
 			t.Errorf("docker-compose ps does not show %s:\n%s", name, ps)
