@@ -118,7 +118,7 @@ func newWorldWith(t *testing.T, change func(*auth.Config, *api.Config)) *world {
 		Store:   w.store, Loop: loop, Ports: noEdge{}, Secrets: box, Keys: box, Files: noEdge{}, Catalog: catalog,
 		Health: health.NewSweeper(health.SweeperConfig{
 			Store: w.store, Asker: prober{w.engine}, Now: moment, Look: loop.Look,
-			Check: func(ctx context.Context, tx store.Tx, id string) (berth.HealthCheck, error) {
+			Check: func(ctx context.Context, tx store.Blueprints, id string) (berth.HealthCheck, error) {
 				b, err := catalog.Get(ctx, tx, id)
 				if err != nil {
 					return berth.HealthCheck{}, err

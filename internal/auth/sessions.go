@@ -59,8 +59,14 @@ func (a *Auth) bySession(ctx context.Context, r Request) (c Caller, err error) {
 	return c, nil
 }
 
+// sessions is what beginning and ending a session needs of a transaction.
+type sessions interface {
+	store.Sessions
+	store.Audit
+}
+
 // begin makes a session for a user and returns its text.
-func begin(ctx context.Context, tx store.Tx, u berth.User, r Request) (text string, err error) {
+func begin(ctx context.Context, tx sessions, u berth.User, r Request) (text string, err error) {
 	at := store.Now()
 	text = newText(sessionPrefix)
 	s := berth.Session{
@@ -88,7 +94,7 @@ type sessionEntry struct {
 }
 
 // end revokes a session, which is no error if it is over.
-func end(ctx context.Context, tx store.Tx, actor berth.Actor, s berth.Session) error {
+func end(ctx context.Context, tx sessions, actor berth.Actor, s berth.Session) error {
 	if !s.RevokedAt.IsZero() {
 		return nil
 	}
@@ -100,7 +106,7 @@ func end(ctx context.Context, tx store.Tx, actor berth.Actor, s berth.Session) e
 }
 
 // endAll revokes all of a user's sessions.
-func endAll(ctx context.Context, tx store.Tx, actor berth.Actor, userID string) error {
+func endAll(ctx context.Context, tx sessions, actor berth.Actor, userID string) error {
 	for {
 		open, err := tx.SessionsOf(ctx, userID, store.Now())
 		if err != nil || len(open) == 0 {

@@ -91,8 +91,14 @@ func (c UserChange) apply(u *berth.User) {
 	}
 }
 
+// operators lists who and what may manage the installation.
+type operators interface {
+	ListUsers(ctx context.Context, p store.Page) (page []berth.User, next string, err error)
+	ListTokens(ctx context.Context, organizationID string, p store.Page) (page []berth.Token, next string, err error)
+}
+
 // anotherOperator refuses if nobody but a user could manage the installation.
-func anotherOperator(ctx context.Context, tx store.Tx, userID string) error {
+func anotherOperator(ctx context.Context, tx operators, userID string) error {
 	users, _, err := tx.ListUsers(ctx, store.Page{Limit: store.Unbounded})
 	if err != nil {
 		return err

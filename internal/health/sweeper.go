@@ -33,7 +33,7 @@ type SweeperConfig struct {
 	Members func() (list []*berth.Member, ok bool)
 	Look    func(ctx context.Context, organizationID string) (berth.Observed, error)
 	// Check is how the service that takes requests is asked, by blueprint.
-	Check func(ctx context.Context, tx store.Tx, blueprint string) (berth.HealthCheck, error)
+	Check func(ctx context.Context, tx store.Blueprints, blueprint string) (berth.HealthCheck, error)
 }
 
 // Sweeper asks because somebody wants to know now, and puts what is answered on

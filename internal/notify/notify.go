@@ -250,8 +250,15 @@ func applyAttempt(d *berth.Delivery, a Attempt, enabled bool) {
 	}
 }
 
+// attempts is what an attempt is recorded with.
+type attempts interface {
+	UpdateDelivery(ctx context.Context, d berth.Delivery) error
+	Channel(ctx context.Context, id string) (store.StoredChannel, error)
+	UpdateChannel(ctx context.Context, c berth.Channel) error
+}
+
 // record stores an attempt, and with it what it says of the channel.
-func record(ctx context.Context, tx store.Tx, d berth.Delivery, a Attempt) error {
+func record(ctx context.Context, tx attempts, d berth.Delivery, a Attempt) error {
 	if err := tx.UpdateDelivery(ctx, d); err != nil {
 		return err
 	}

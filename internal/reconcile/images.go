@@ -52,8 +52,14 @@ func (l *Loop) collect(ctx context.Context) {
 	}
 }
 
+// releases lists what tenants run and ran.
+type releases interface {
+	store.TenantLister
+	ListDeployments(ctx context.Context, organizationID string, p store.Page) (page []berth.Deployment, next string, err error)
+}
+
 // needed marks the pins that living tenants run and can return to.
-func (l *Loop) needed(ctx context.Context, tx store.Tx, needed map[string]bool) error {
+func (l *Loop) needed(ctx context.Context, tx releases, needed map[string]bool) error {
 	mark := func(s *berth.Spec) {
 		if s != nil {
 			for _, pin := range s.Pins() {

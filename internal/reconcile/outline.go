@@ -23,10 +23,16 @@ type serviceOutline struct {
 	once, done bool
 }
 
+// outlined is what an outline is drawn from.
+type outlined interface {
+	store.Blueprints
+	ListVolumes(ctx context.Context, organizationID string, p store.Page) (page []berth.VolumeRecord, next string, err error)
+}
+
 // outline returns a tenant's outline. It is made anew only if the tenant's
 // revision changed since the last scan. Volumes are recorded in transactions that
 // change the tenant too, and so raise it.
-func (c *comparison) outline(ctx context.Context, tx store.Tx, t berth.Tenant) (outline, error) {
+func (c *comparison) outline(ctx context.Context, tx outlined, t berth.Tenant) (outline, error) {
 	it, ok := c.Loop.outlines[t.OrganizationID]
 	if !ok || it.revision != t.Revision {
 		it = outline{revision: t.Revision}

@@ -159,10 +159,16 @@ func (p *pass) endedElsewhere(organizationID, openID string) {
 	}
 }
 
+// versions is what a tenant ran, and what that was made from.
+type versions interface {
+	store.Blueprints
+	ListDeployments(ctx context.Context, organizationID string, p store.Page) (page []berth.Deployment, next string, err error)
+}
+
 // exclusiveBefore returns the volumes that the version which may still run
 // shares with nobody: the one before a deployment, or the one that a deployment
 // failed with, or had when it was cancelled.
-func (p *pass) exclusiveBefore(ctx context.Context, tx store.Tx) ([]string, error) {
+func (p *pass) exclusiveBefore(ctx context.Context, tx versions) ([]string, error) {
 	version := ""
 	switch d := p.Deployment; {
 	case d != nil && d.Previous != nil:

@@ -47,9 +47,15 @@ func (l *Loop) listEngine(ctx context.Context) (berth.Inventory, error) {
 	return l.Engine.List(ctx)
 }
 
+// tenantsUnderWay lists tenants and what is under way with them.
+type tenantsUnderWay interface {
+	store.TenantLister
+	OpenDeployments(ctx context.Context, engine berth.Maybe[string]) (map[string]string, error)
+}
+
 // eachTenant shows every tenant that lives and is ours, one after another, with
 // the deployment that it has under way, "" if none.
-func (l *Loop) eachTenant(ctx context.Context, tx store.Tx, visit func(t berth.Tenant, deployment string) error) error {
+func (l *Loop) eachTenant(ctx context.Context, tx tenantsUnderWay, visit func(t berth.Tenant, deployment string) error) error {
 	for _, engine := range l.engines() {
 		open, err := tx.OpenDeployments(ctx, engine)
 		if err != nil {
@@ -181,7 +187,7 @@ func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 
 // readVolumes reads the volumes of all tenants that are ours, with one statement where
 // all are and else two. Alone, kept ones that no tenant has are among them.
-func (c *comparison) readVolumes(ctx context.Context, tx store.Tx) error {
+func (c *comparison) readVolumes(ctx context.Context, tx store.Volumes) error {
 	c.volumes = make(map[string][]berth.VolumeRecord, len(c.seen))
 	if c.EngineID == "" { // all are
 		volumes, _, err := tx.ListVolumes(ctx, "", store.Page{Limit: store.Unbounded})

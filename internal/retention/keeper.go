@@ -154,8 +154,14 @@ func (k *Keeper) oldest(ctx context.Context, org string, id []string) error {
 	})
 }
 
+// history is a tenant and what it ran.
+type history interface {
+	Tenant(ctx context.Context, ref string) (berth.Tenant, error)
+	ListDeployments(ctx context.Context, organizationID string, p store.Page) (page []berth.Deployment, next string, err error)
+}
+
 // wayBack returns the deployments that a rollback of the living tenant goes by.
-func wayBack(ctx context.Context, tx store.Tx, org string) ([]string, error) {
+func wayBack(ctx context.Context, tx history, org string) ([]string, error) {
 	t, err := tx.Tenant(ctx, org)
 	if berth.Is(err, berth.CodeContainerNotFound) {
 		return nil, nil
@@ -196,7 +202,7 @@ func (k *Keeper) secrets(ctx context.Context, org string) error {
 }
 
 // dropUnused is secrets within a transaction, for the few that are left.
-func dropUnused(ctx context.Context, tx store.Tx, org string) error {
+func dropUnused(ctx context.Context, tx store.Histories, org string) error {
 	unused, err := tx.UnusedSecrets(ctx, org, page)
 	if err != nil {
 		return err

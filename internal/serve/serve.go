@@ -164,7 +164,7 @@ func (s *server) wire(ctx context.Context) (err error) {
 func (s *server) sweeper(catalog *store.Catalog[tenancy.Blueprint]) *health.Sweeper {
 	return health.NewSweeper(health.SweeperConfig{
 		Store: s.store, Asker: s.prober, Now: store.Now, Members: s.view.Members, Look: s.view.Look,
-		Check: func(ctx context.Context, tx store.Tx, id string) (berth.HealthCheck, error) {
+		Check: func(ctx context.Context, tx store.Blueprints, id string) (berth.HealthCheck, error) {
 			b, err := catalog.Get(ctx, tx, id)
 			if err != nil {
 				return berth.HealthCheck{}, err

@@ -32,8 +32,13 @@ func Each[T any](list func(Page) (page []T, next string, err error)) iter.Seq2[T
 	}
 }
 
+// TenantLister is what EachTenant needs of Tenants.
+type TenantLister interface {
+	ListTenants(ctx context.Context, f TenantFilter) (page []berth.Tenant, next string, err error)
+}
+
 // EachTenant goes through all tenants that a filter lets through, whatever page it names.
-func EachTenant(ctx context.Context, tenants Tenants, f TenantFilter) iter.Seq2[berth.Tenant, error] {
+func EachTenant(ctx context.Context, tenants TenantLister, f TenantFilter) iter.Seq2[berth.Tenant, error] {
 	return Each(func(p Page) ([]berth.Tenant, string, error) {
 		f.Page = p
 		return tenants.ListTenants(ctx, f)

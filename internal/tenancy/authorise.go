@@ -81,9 +81,16 @@ func refusal(actor berth.Actor, do berth.Scopes) error {
 
 func inWords(s berth.Scopes) string { return strings.Join(s.Names(), ", ") }
 
+// finder finds a tenant or its organization, and what that is allowed.
+type finder interface {
+	Tenant(ctx context.Context, ref string) (berth.Tenant, error)
+	Tombstone(ctx context.Context, organizationID string) (berth.Tenant, error)
+	store.Organizations
+}
+
 // find returns the living tenant that ref stands for, if the actor may do that
 // to it. One that the actor may not see does not exist.
-func find(ctx context.Context, tx store.Tx, actor berth.Actor, what action.Action, ref string) (berth.Tenant, error) {
+func find(ctx context.Context, tx finder, actor berth.Actor, what action.Action, ref string) (berth.Tenant, error) {
 	t, err := tx.Tenant(ctx, ref)
 	if err != nil {
 		return berth.Tenant{}, err
@@ -93,7 +100,7 @@ func find(ctx context.Context, tx store.Tx, actor berth.Actor, what action.Actio
 
 // findOrganization is find for an organization by its tenant, tombstones
 // included.
-func findOrganization(ctx context.Context, tx store.Tx, actor berth.Actor, what action.Action, ref string) (string, error) {
+func findOrganization(ctx context.Context, tx finder, actor berth.Actor, what action.Action, ref string) (string, error) {
 	id, err := organization(ctx, tx, ref)
 	if err != nil {
 		return "", err

@@ -118,7 +118,7 @@ func (s visibility) name(name string) bool { return s.all || s.names[name] }
 // visible tells what an actor sees of blueprints: an organization sees those that
 // its tenants are made from, and only who may change blueprints sees literals that
 // look like secrets.
-func (s *Service) visible(ctx context.Context, tx store.Tx, actor berth.Actor) (see visibility, err error) {
+func (s *Service) visible(ctx context.Context, tx store.TenantLister, actor berth.Actor) (see visibility, err error) {
 	see = visibility{all: actor.OrganizationID == "", names: map[string]bool{}, source: s.shown(actor), whole: actor.May(berth.ScopeInstallation, "", 0)}
 	if see.all {
 		return see, nil
@@ -143,9 +143,15 @@ func (s *Service) shown(actor berth.Actor) func([]byte) []byte {
 	return s.config.Redact
 }
 
+// blueprintUses is who runs which blueprint.
+type blueprintUses interface {
+	store.TenantLister
+	store.Blueprints
+}
+
 // inUse tells of a part of the list who runs what. The first version of a name
 // is its newest, unless the part begins within the list.
-func inUse(ctx context.Context, tx store.Tx, versions []berth.BlueprintVersion, within bool) ([]BlueprintUse, error) {
+func inUse(ctx context.Context, tx blueprintUses, versions []berth.BlueprintVersion, within bool) ([]BlueprintUse, error) {
 	used, err := tenantsByBlueprint(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -167,7 +173,7 @@ func inUse(ctx context.Context, tx store.Tx, versions []berth.BlueprintVersion, 
 
 // tenantsByBlueprint counts the living tenants that the actor sees, by
 // NAME@VERSION of the blueprint that they are made from.
-func tenantsByBlueprint(ctx context.Context, tenants store.Tenants) (map[string]int, error) {
+func tenantsByBlueprint(ctx context.Context, tenants store.TenantLister) (map[string]int, error) {
 	used := map[string]int{}
 	for t, err := range store.EachTenant(ctx, tenants, store.TenantFilter{}) {
 		if err != nil {
@@ -220,7 +226,7 @@ func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id st
 	return u, err
 }
 
-func findBlueprint(ctx context.Context, tx store.Tx, id string) (berth.BlueprintVersion, error) {
+func findBlueprint(ctx context.Context, tx store.Blueprints, id string) (berth.BlueprintVersion, error) {
 	name, version, err := berth.ParseBlueprintID(id)
 	if err != nil {
 		return berth.BlueprintVersion{}, err
@@ -246,7 +252,7 @@ func (s *Service) Behind(ctx context.Context, tenants []berth.Tenant) (behind ma
 
 // choose finds the blueprint that a tenant is to be made from, and its
 // name@version.
-func (s *Service) choose(ctx context.Context, tx store.Tx, id string) (Blueprint, string, error) {
+func (s *Service) choose(ctx context.Context, tx store.Blueprints, id string) (Blueprint, string, error) {
 	v, err := findBlueprint(ctx, tx, id)
 	if err != nil {
 		return nil, "", err
@@ -264,10 +270,16 @@ func (s *Service) checkSpec(ctx context.Context, tx store.Blueprints, t berth.Te
 	return b.Check(t.Spec, values)
 }
 
+// blueprintVolumes are blueprints, and the volumes that tenants have of them.
+type blueprintVolumes interface {
+	store.Blueprints
+	store.Volumes
+}
+
 // upgrade moves a tenant to another version of a blueprint, or to another one.
 // An image tag that the tenant was given by the old blueprint's default follows
 // the new one's.
-func (s *Service) upgrade(ctx context.Context, tx store.Tx, t *berth.Tenant, asked *string) (Blueprint, error) {
+func (s *Service) upgrade(ctx context.Context, tx blueprintVolumes, t *berth.Tenant, asked *string) (Blueprint, error) {
 	id, _, err := berth.ParseBlueprintID(t.Spec.Blueprint)
 	if err != nil {
 		return nil, err

@@ -149,7 +149,7 @@ func takeBack(t *berth.Tenant, open berth.Deployment) {
 }
 
 // notUndone says which services that run once per release ran for a deployment.
-func (s *Service) notUndone(ctx context.Context, tx store.Tx, t berth.Tenant, open berth.Deployment) ([]string, error) {
+func (s *Service) notUndone(ctx context.Context, tx store.Blueprints, t berth.Tenant, open berth.Deployment) ([]string, error) {
 	list := []string{}
 	if open.StartedAt.IsZero() || open.Type == berth.DeployDeprovision || open.Previous == nil || open.New.Release == open.Previous.Release {
 		return list, nil

@@ -36,7 +36,7 @@ func (l *leaving) refusal(blueprint string) error {
 // leftBehind finds where an organization's tenant would begin on an empty volume, or
 // on a tmpfs, though it has data for that place. before is the blueprint that it
 // leaves, and next the one that it gets.
-func (s *Service) leftBehind(ctx context.Context, tx store.Tx, organizationID, before string, next Blueprint) ([]left, error) {
+func (s *Service) leftBehind(ctx context.Context, tx blueprintVolumes, organizationID, before string, next Blueprint) ([]left, error) {
 	recorded, _, err := tx.ListVolumes(ctx, organizationID, store.Page{Limit: store.Unbounded})
 	if err != nil {
 		return nil, err

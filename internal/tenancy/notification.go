@@ -256,8 +256,14 @@ func (s *Service) Channels(ctx context.Context, actor berth.Actor, p store.Page)
 	return page, next, err
 }
 
+// channelFinder finds a channel, and what its organization is allowed.
+type channelFinder interface {
+	Channel(ctx context.Context, id string) (store.StoredChannel, error)
+	store.Organizations
+}
+
 // findChannel returns a channel if the actor may do that to it.
-func findChannel(ctx context.Context, tx store.Tx, actor berth.Actor, what action.Action, id string) (berth.Channel, error) {
+func findChannel(ctx context.Context, tx channelFinder, actor berth.Actor, what action.Action, id string) (berth.Channel, error) {
 	if err := authoriseOwn(actor, what); err != nil {
 		return berth.Channel{}, err
 	}

@@ -215,8 +215,15 @@ func (s *Service) earlier(ctx context.Context, tx store.Tx, actor berth.Actor, c
 	return r, err
 }
 
+// receipts is what a receipt is made of.
+type receipts interface {
+	Deployment(ctx context.Context, id string) (berth.Deployment, error)
+	Tenant(ctx context.Context, ref string) (berth.Tenant, error)
+	Tombstone(ctx context.Context, organizationID string) (berth.Tenant, error)
+}
+
 // revisit makes the receipt of a deployment as it stands now.
-func (s *Service) revisit(ctx context.Context, tx store.Tx, deploymentID string) (Receipt, error) {
+func (s *Service) revisit(ctx context.Context, tx receipts, deploymentID string) (Receipt, error) {
 	d, err := tx.Deployment(ctx, deploymentID)
 	if err != nil {
 		return Receipt{}, err

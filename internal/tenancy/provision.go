@@ -212,7 +212,7 @@ func (s *Service) freePort(taken []int) (int, error) {
 // recordVolumes writes down the volumes that the tenant will have before they
 // are made. Those that an earlier tenant of the organization left are found
 // again and are no longer kept aside.
-func (s *Service) recordVolumes(ctx context.Context, tx store.Tx, organizationID string, b Blueprint) error {
+func (s *Service) recordVolumes(ctx context.Context, tx store.Volumes, organizationID string, b Blueprint) error {
 	have, _, err := tx.ListVolumes(ctx, organizationID, store.Page{Limit: store.Unbounded})
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func (s *Service) Deployments(ctx context.Context, actor berth.Actor, ref string
 
 // organization finds the organization that ref stands for: a living tenant's,
 // or, by id, one whose tenants are all gone.
-func organization(ctx context.Context, tx store.Tenants, ref string) (string, error) {
+func organization(ctx context.Context, tx finder, ref string) (string, error) {
 	t, err := tx.Tenant(ctx, ref)
 	if berth.Is(err, berth.CodeContainerNotFound) {
 		if id, bad := berth.ParseOrganizationID(ref); bad == nil {
@@ -238,7 +238,7 @@ func (s *Service) Events(ctx context.Context, actor berth.Actor, ref string, p s
 
 // ofOneOrAll finds the organization whose list is asked for; "" is the whole
 // installation's.
-func ofOneOrAll(ctx context.Context, tx store.Tx, actor berth.Actor, what action.Action, ref string) (string, error) {
+func ofOneOrAll(ctx context.Context, tx finder, actor berth.Actor, what action.Action, ref string) (string, error) {
 	if ref == "" {
 		return "", authoriseInstallation(actor, what)
 	}
