@@ -22,6 +22,7 @@ type site struct {
 	*testbed.Site
 	process *testbed.Process
 	images  [2]string // version 1 and 2, in the registry
+	pulled  [2]string // the same by their digests
 	tenants []*tenant
 
 	mu     sync.Mutex // held while the control plane is ended and started
@@ -41,7 +42,8 @@ func newSite(t *testing.T) *site {
 	}}
 	registry := testbed.Registry(t, "storm", "storm")
 	for i := range s.images {
-		s.images[i], _ = registry.PushVersion(t, fmt.Sprint("storm/app:", i+1), fmt.Sprint(i+1))
+		tag, digest := registry.PushVersion(t, fmt.Sprint("storm/app:", i+1), fmt.Sprint(i+1))
+		s.images[i], s.pulled[i] = tag, registry.Host+"/storm/app@"+digest
 	}
 	s.Must(s.start())
 	t.Cleanup(s.end)
@@ -79,7 +81,7 @@ func (s *site) end() {
 		}
 		_, _ = s.Engine.NetworkRemove(s.Ctx, berth.NetworkName(tn.org), dockerclient.NetworkRemoveOptions{})
 	}
-	for _, image := range s.images {
+	for _, image := range slices.Concat(s.images[:], s.pulled[:]) {
 		_ = testbed.RemoveImage(s.Ctx, image)
 	}
 }
