@@ -1,6 +1,8 @@
 package docker
 
 import (
+	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +32,9 @@ func (a *application) takeFrom(s step, spec instance, body client.ContainerCreat
 	if err := checkImageLabels(spec.Service.Image, config.labels); err != nil {
 		return err.WithOp(s.op, s.tenant)
 	}
+	if err := checkImageVolumes(spec.Service, config.volumes); err != nil {
+		return err.WithOp(s.op, s.tenant)
+	}
 	if body.Config.Healthcheck == nil {
 		body.Config.Healthcheck = slower(config.healthcheck)
 	}
@@ -54,6 +59,27 @@ func checkImageLabels(ref string, labels map[string]string) *berth.Error {
 	slices.Sort(found)
 	return berth.Errorf(berth.CodeEngineRefused, "Image %s has labels that only Berth may give: %s", ref, strings.Join(found[:min(len(found), 5)], ", ")).
 		WithHint("build the image without labels that begin with %s", strings.Join(reservedLabels, " or "))
+}
+
+// checkImageVolumes refuses an image with a volume where a service's secrets are, by
+// another name or inside: they would be copied to a disk, or hidden. At the place itself
+// secrets take precedence.
+func checkImageVolumes(svc *berth.Service, volumes map[string]struct{}) *berth.Error {
+	if len(svc.Secrets) == 0 {
+		return nil
+	}
+	for _, declared := range slices.Sorted(maps.Keys(volumes)) {
+		target := path.Clean("/" + declared)
+		at := target
+		if rest, ok := strings.CutPrefix(target, "/var/run/"); ok {
+			at = "/run/" + rest // what /var/run is in every image
+		}
+		if at == berth.SecretsDir && target != at || strings.HasPrefix(at, berth.SecretsDir+"/") {
+			return berth.Errorf(berth.CodeEngineRefused, "Image %s has a volume where the service's secrets are: %s", svc.Image, berth.Quote(declared)).
+				WithHint("build the image without a VOLUME at or below %s", berth.SecretsDir)
+		}
+	}
+	return nil
 }
 
 // slower is an image's own health check where it runs too often; nil where the
