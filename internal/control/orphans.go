@@ -73,20 +73,15 @@ func (o *orphans) look(ctx context.Context) error {
 func (o *orphans) claimed(ctx context.Context) (list []berth.Tenant, err error) {
 	err = o.store.View(ctx, berth.System(), func(tx store.Tx) error {
 		list = nil
-		for p := (store.Page{Limit: 1000}); ; {
-			page, next, err := tx.ListTenants(ctx, store.TenantFilter{Page: p})
+		for t, err := range store.EachTenant(ctx, tx, store.TenantFilter{}) {
 			if err != nil {
 				return err
 			}
-			for _, t := range page {
-				if t.EngineID != "" && t.Status == berth.StatusRunning && t.Health != berth.HealthUnknown {
-					list = append(list, t)
-				}
-			}
-			if p.Cursor = next; next == "" {
-				return nil
+			if t.EngineID != "" && t.Status == berth.StatusRunning && t.Health != berth.HealthUnknown {
+				list = append(list, t)
 			}
 		}
+		return nil
 	})
 	return list, err
 }

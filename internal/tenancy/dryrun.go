@@ -29,7 +29,7 @@ func (t *trial) inTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) e
 	}
 	err := t.store.InTx(ctx, actor, func(tx store.Tx) error {
 		t.secrets = nil
-		tx.SecretVersions = keeping{tx.SecretVersions, t}
+		tx.SecretVersions = secretRecorder{tx.SecretVersions, t}
 		if err := fn(tx); err != nil {
 			return err
 		}
@@ -41,19 +41,19 @@ func (t *trial) inTx(ctx context.Context, actor berth.Actor, fn func(store.Tx) e
 	return err
 }
 
-// keeping remembers the secrets of a transaction that will be undone.
-type keeping struct {
+// secretRecorder remembers the secrets of a transaction that will be undone.
+type secretRecorder struct {
 	store.SecretVersions
 	trial *trial
 }
 
-func (k keeping) InsertSecret(ctx context.Context, v store.SecretVersion) error {
-	k.trial.secrets = append(k.trial.secrets, v)
-	return k.SecretVersions.InsertSecret(ctx, v)
+func (r secretRecorder) InsertSecret(ctx context.Context, v store.SecretVersion) error {
+	r.trial.secrets = append(r.trial.secrets, v)
+	return r.SecretVersions.InsertSecret(ctx, v)
 }
 
-// foretell adds to a receipt that is on no disk what the order would do.
-func (s *Service) foretell(ctx context.Context, r Receipt, try *trial, what ordered) (Receipt, error) {
+// addForecast adds to a receipt that is on no disk what the order would do.
+func (s *Service) addForecast(ctx context.Context, r Receipt, try *trial, what ordered) (Receipt, error) {
 	if s.preview == nil {
 		return Receipt{}, berth.Errorf(berth.CodeNotSupportedYet, "There is no dry run here").WithHint("give the order without dryRun")
 	}

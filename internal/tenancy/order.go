@@ -100,7 +100,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		return Receipt{}, err
 	}
 	if call.DryRun {
-		return s.foretell(ctx, r, try, what)
+		return s.addForecast(ctx, r, try, what)
 	}
 	s.link(call, r)
 	s.ended(replaced)
