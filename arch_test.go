@@ -26,7 +26,7 @@ var mayImport = map[string]struct {
 }{
 	"": {nil, "nouns and pure rules: the standard library only, so that they can be read and used everywhere"},
 
-	"internal/engine/docker":     {[]string{"", "internal/fanout"}, "an adapter knows the nouns and its own library, no other adapter; many readers share a stream of the Engine"},
+	"internal/engine/docker":     {[]string{"", "internal/fanout", "internal/lru"}, "an adapter knows the nouns and its own library, no other adapter; many readers share a stream of the Engine; what images bring is kept by pin"},
 	"internal/pattern":           {nil, "makes expressions at their first use, so that a client's command starts fast"},
 	"internal/lru":               {nil, "keeps so many values and forgets the least recently used; what they are, it does not know"},
 	"internal/durable":           {nil, "makes names in a directory survive a loss of power; everything that writes files may ask it"},

@@ -54,6 +54,14 @@ func (m *Map[K, V]) Peek(key K) (v V, ok bool) {
 	return e.Value.(*entry[K, V]).value, true
 }
 
+// Clear forgets all.
+func (m *Map[K, V]) Clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.recent.Init()
+	clear(m.byKey)
+}
+
 // Len is how many values are kept.
 func (m *Map[K, V]) Len() int {
 	m.mu.Lock()

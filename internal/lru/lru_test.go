@@ -32,3 +32,20 @@ func TestTheLeastRecentlyUsedIsForgottenFirst(t *testing.T) {
 		t.Errorf("%d are kept", m.Len())
 	}
 }
+
+func TestAClearedMapKeepsNothingAndTakesNewValues(t *testing.T) {
+	m := lru.New[string, int](2)
+	for i, key := range []string{"a", "b"} {
+		m.Use(key, func() int { return i })
+	}
+	m.Clear()
+	if _, kept := m.Peek("a"); kept || m.Len() != 0 {
+		t.Errorf("a kept: %v; %d are kept", kept, m.Len())
+	}
+	for i, key := range []string{"c", "d", "e"} {
+		m.Use(key, func() int { return i })
+	}
+	if _, kept := m.Peek("c"); kept || m.Len() != 2 {
+		t.Errorf("the oldest kept: %v; %d are kept", kept, m.Len())
+	}
+}

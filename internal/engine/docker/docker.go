@@ -28,6 +28,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/fanout"
+	"github.com/unite-hub/berth/internal/lru"
 )
 
 // Options say which Engine to use and how. Installation and SealKey are
@@ -85,7 +86,7 @@ type Engine struct {
 	// the first, and after a call that the Engine did not answer.
 	known atomic.Pointer[facts]
 
-	configs imageConfigs // of images that something was made from
+	configs *lru.Map[string, *imageConfig] // by pin, of images that something was made from
 }
 
 // New returns an Engine. It does not connect yet.
@@ -131,7 +132,7 @@ func connect(o Options, more ...client.Opt) (*Engine, error) {
 		return nil, berth.Errorf(berth.CodeEngineUnavailable, "Docker client can't be set up: %w", err).
 			WithHint("check DOCKER_HOST and the other DOCKER_ variables")
 	}
-	return &Engine{Options: o, api: api, tails: newTails(o.Followed)}, nil
+	return &Engine{Options: o, api: api, tails: newTails(o.Followed), configs: newConfigs()}, nil
 }
 
 // Close releases idle connections. Calls under way go on.
@@ -173,7 +174,7 @@ func (e *Engine) do(ctx context.Context, s step, limit time.Duration, call func(
 	out := e.explain(ctx, callCtx, limit, err)
 	if out.Code == berth.CodeEngineUnavailable && ctx.Err() == nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
 		e.known.Store(nil) // it may be another one when it answers again
-		e.configs.clear()
+		e.configs.Clear()
 	}
 	return out.WithOp(s.op, s.tenant)
 }

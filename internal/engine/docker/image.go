@@ -61,7 +61,7 @@ func (e *Engine) Resolve(ctx context.Context, ref string, cred *berth.Credential
 // pin returns what an image is pinned by, and remembers what it brings.
 func (e *Engine) pin(ref string, named reference.Named, i image.InspectResponse) string {
 	pin := pinOf(ref, named, i, e.api.ClientVersion())
-	e.configs.remember(pin, i)
+	e.rememberConfig(pin, i)
 	return pin
 }
 

@@ -3,11 +3,12 @@ package docker
 import (
 	"context"
 	"strings"
-	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
+
+	"github.com/unite-hub/berth/internal/lru"
 )
 
 // mostConfigs is how many images' configurations are remembered. Each is small:
@@ -29,42 +30,21 @@ func configOf(i image.InspectResponse) *imageConfig {
 	return &imageConfig{labels: i.Config.Labels, healthcheck: i.Config.Healthcheck, volumes: i.Config.Volumes}
 }
 
-// imageConfigs are configurations by pin. An id or a digest names one image for
-// ever, so each has to be inspected once; whether the Engine still has it is found
+// newConfigs makes room for configurations by pin. An id or a digest names one image
+// for ever, so each has to be inspected once; whether the Engine still has it is found
 // out when a container is made.
-type imageConfigs struct {
-	mu  sync.Mutex
-	all map[string]*imageConfig
-}
+func newConfigs() *lru.Map[string, *imageConfig] { return lru.New[string, *imageConfig](mostConfigs) }
 
-func (c *imageConfigs) get(pin string) *imageConfig {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.all[pin]
-}
-
-// remember keeps the configuration of an image, if that is pinned at all.
-func (c *imageConfigs) remember(pin string, i image.InspectResponse) {
-	if !strings.HasPrefix(pin, idPrefix) && !strings.Contains(pin, "@"+idPrefix) {
-		return
+// rememberConfig keeps the configuration of an image, if that is pinned at all.
+func (e *Engine) rememberConfig(pin string, i image.InspectResponse) {
+	if strings.HasPrefix(pin, idPrefix) || strings.Contains(pin, "@"+idPrefix) {
+		e.configs.Use(pin, func() *imageConfig { return configOf(i) })
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.all == nil || len(c.all) >= mostConfigs { // to inspect the living ones once more costs little
-		c.all = map[string]*imageConfig{}
-	}
-	c.all[pin] = configOf(i)
-}
-
-func (c *imageConfigs) clear() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.all = nil
 }
 
 // imageConfig returns what an image brings, nil if the Engine does not have it.
 func (e *Engine) imageConfig(ctx context.Context, s step, pin string) (*imageConfig, error) {
-	if config := e.configs.get(pin); config != nil {
+	if config, ok := e.configs.Peek(pin); ok {
 		return config, nil
 	}
 	i, err := e.inspectImage(ctx, s, pin)
@@ -74,6 +54,6 @@ func (e *Engine) imageConfig(ctx context.Context, s step, pin string) (*imageCon
 	if err != nil {
 		return nil, err
 	}
-	e.configs.remember(pin, i)
+	e.rememberConfig(pin, i)
 	return configOf(i), nil
 }
