@@ -266,7 +266,7 @@ func TestEachJobIsDoneOnceWhateverEndsTheWorkers(t *testing.T) {
 	}
 
 	// A long job in hand goes back at once, and another worker does it.
-	tn.post("/jobs", `{"n": 1, "millis": 3000}`)
+	tn.post("/jobs", `{"n": 1, "millis": 10000}`) // longer than a crowded machine takes to look
 	tn.stop(workers[1])
 	tn.Eventually(deadline, "a worker has the job in hand", func() bool {
 		code, out := tn.command(tn.name+"-db", "psql", "-U", "postgres", "-d", "app", "-Atc",
