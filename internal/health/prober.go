@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -26,14 +27,18 @@ const (
 	maxInterim = 5            // 1xx answers before the real one
 )
 
-// Prober asks single questions. It keeps nothing between them and is safe for
-// concurrent use. NewProber makes one.
-type Prober struct{}
+// Prober asks single questions. It keeps nothing between them but buffers, and is safe
+// for concurrent use. NewProber makes one.
+type Prober struct {
+	readers sync.Pool // of *bufio.Reader
+}
 
 // NewProber returns a prober that goes straight to the address it is given,
 // whatever proxy the environment names, whatever Host a check names, and
 // wherever an answer points.
-func NewProber() *Prober { return &Prober{} }
+func NewProber() *Prober {
+	return &Prober{readers: sync.Pool{New: func() any { return bufio.NewReader(nil) }}}
+}
 
 // Probe asks once. check.Timeout covers everything from the dial to the end of
 // the body. OrganizationID is left for the caller. A check of the engine has
@@ -56,7 +61,10 @@ func (p *Prober) Probe(ctx context.Context, addr netip.AddrPort, check berth.Hea
 	var err error
 	switch check.Kind {
 	case "", berth.ProbeHTTP:
-		err = a.http(ctx, &dialer, addr, check)
+		r := p.readers.Get().(*bufio.Reader)
+		err = a.http(ctx, &dialer, addr, check, r)
+		r.Reset(nil) // it holds on to nothing
+		p.readers.Put(r)
 	case berth.ProbeTCP:
 		err = a.tcp(ctx, &dialer, addr)
 	default:
@@ -97,9 +105,9 @@ func (a *asking) tcp(ctx context.Context, d *net.Dialer, addr netip.AddrPort) er
 	return nil
 }
 
-// http fills in the outcome as far as it is known. An error beside a status
-// means that the body did not end well.
-func (a *asking) http(ctx context.Context, d *net.Dialer, addr netip.AddrPort, check berth.HealthCheck) error {
+// http fills in the outcome as far as it is known, and reads the answer with r. An
+// error beside a status means that the body did not end well.
+func (a *asking) http(ctx context.Context, d *net.Dialer, addr netip.AddrPort, check berth.HealthCheck, r *bufio.Reader) error {
 	a.Type, a.Endpoint = string(berth.ProbeHTTP), pathOf(check)
 	method := check.Method
 	if method == "" {
@@ -123,7 +131,8 @@ func (a *asking) http(ctx context.Context, d *net.Dialer, addr netip.AddrPort, c
 	_, writeErr := conn.Write(request)
 
 	limited := &io.LimitedReader{R: conn, N: maxHeaders}
-	res, err := answer(bufio.NewReader(limited), method)
+	r.Reset(limited)
+	res, err := answer(r, method)
 	a.Alive = limited.N < maxHeaders
 	switch {
 	case err != nil && limited.N <= 0:
