@@ -82,6 +82,10 @@ func (b *bench) fleet(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	program, err := programOf(child.Process.Pid)
+	if err != nil {
+		return err
+	}
 	if err := end.Close(); err != nil {
 		return err
 	}
@@ -90,10 +94,10 @@ func (b *bench) fleet(ctx context.Context) (err error) {
 		return err
 	}
 	core, mb := 100*(after-before).Seconds()/window.Seconds(), float64(rss)/(1<<20)
-	fmt.Printf("   %d tenants, health and usage at %v  %.2f %% of one core (%s), %.1f MB resident (%s); %.1f probes of a tenant on record\n"+
+	fmt.Printf("   %d tenants, health and usage at %v  %.2f %% of one core (%s), %.1f MB resident (%s), %.1f of them its program's, which is all of Berth and this benchmark; %.1f probes of a tenant on record\n"+
 		"   (one real container and its cgroup, whose files stay in the kernel's cache, stand for all; monitor, meter, keepers and database are real;\n"+
 		"   disks are not measured; the loop and the API are not in it)\n",
-		crowdSize, crowdWatched, core, b.bound(core, 5), mb, b.bound(mb, 120), probes)
+		crowdSize, crowdWatched, core, b.bound(core, 5), mb, b.bound(mb, 120), float64(program)/(1<<20), probes)
 	return nil
 }
 

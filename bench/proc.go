@@ -40,6 +40,33 @@ func rssOf(pid int) (int64, error) {
 	return pages * int64(os.Getpagesize()), err
 }
 
+// programOf is how much of a process's resident memory are pages of its program,
+// in bytes. The kernel shares them with its file cache.
+func programOf(pid int) (total int64, err error) {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return 0, err
+	}
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
+	if err != nil {
+		return 0, err
+	}
+	own := false
+	for line := range strings.Lines(string(data)) {
+		switch fields := strings.Fields(line); {
+		case strings.Contains(fields[0], "-"): // a mapping: addresses, rights, offset, device, inode, path
+			own = len(fields) == 6 && fields[5] == exe
+		case own && fields[0] == "Rss:":
+			kb, err := strconv.ParseInt(fields[1], 10, 64)
+			if err != nil {
+				return 0, err
+			}
+			total += kb << 10
+		}
+	}
+	return total, nil
+}
+
 // engineCPU is what dockerd, containerd and the shims use over a time, in
 // percent of one core.
 func engineCPU(ctx context.Context, window time.Duration) (float64, error) {
