@@ -101,6 +101,7 @@ func New(c Config, p Parts) *Loop {
 	l.queue = newQueue(l.pass)
 	l.deployments.byOrg = make(map[string]deploymentProgress)
 	l.fleet.byOrg = make(map[string]sighting)
+	l.outlines = make(map[string]outline)
 	l.histories.byOrg = make(map[string]*tenantHistory)
 	l.waiters.byOrg = make(map[string]map[chan struct{}]bool)
 	l.breaker.broken = make(chan struct{}, 1)

@@ -33,8 +33,9 @@ type outlined interface {
 // revision changed since the last scan. Volumes are recorded in transactions that
 // change the tenant too, and so raise it.
 func (c *comparison) outline(ctx context.Context, tx outlined, t berth.Tenant) (outline, error) {
-	it, ok := c.Loop.outlines[t.OrganizationID]
-	if !ok || it.revision != t.Revision {
+	it, ok := c.outlines[t.OrganizationID]
+	drawn := !ok || it.revision != t.Revision
+	if drawn {
 		it = outline{revision: t.Revision}
 		volumes := c.volumes[t.OrganizationID]
 		if c.volumes == nil {
@@ -54,7 +55,9 @@ func (c *comparison) outline(ctx context.Context, tx outlined, t berth.Tenant) (
 			}
 		}
 	}
-	if it.services != nil {
+	if it.services == nil {
+		delete(c.outlines, t.OrganizationID)
+	} else if drawn {
 		c.outlines[t.OrganizationID] = it
 	}
 	return it, nil

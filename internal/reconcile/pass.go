@@ -316,6 +316,7 @@ func (p *pass) neverApplied() bool {
 // look takes in what an engine showed that was asked then.
 func (p *pass) look(seen berth.Observed, asked time.Time) {
 	p.Seen, p.saw = seen, asked
+	p.queue.looked(p.Tenant.OrganizationID)
 	p.histories.forgetGone(seen, false)
 }
 

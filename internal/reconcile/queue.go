@@ -31,10 +31,14 @@ type queue struct {
 	ctx    context.Context // of all passes; nil before open and after close
 	items  map[string]*item
 	active sync.WaitGroup
+
+	backlog []string // keys whose pass nobody waits for, until there is room
+	opening int      // passes of these that have not looked yet
 }
 
 type item struct {
 	running   bool
+	opening   bool               // its pass is of the backlog, and has not looked yet
 	again     bool               // added during the pass, which may have looked before
 	heard     time.Time          // when something was last heard of it during the pass
 	interrupt context.CancelFunc // ends what of the pass may be cut short
@@ -52,6 +56,11 @@ const (
 	// newsMost is how often in a row news may override back-off. One more may
 	// after each backoffMost: what a pass does that fails is news itself.
 	newsMost = 3
+
+	// mostOpening is how many passes of the backlog there are that have not looked
+	// yet. The lane of looks has room for far fewer: more would only hold memory, a
+	// goroutine's and what they loaded. One that hangs leaves that lane in time.
+	mostOpening = 512
 )
 
 // passFunc runs one pass. soft ends, before ctx does, when the key is preempted:
@@ -76,7 +85,7 @@ func (q *queue) open(ctx context.Context) {
 // close waits for the passes that run. Their context must have ended.
 func (q *queue) close() {
 	q.mu.Lock()
-	q.ctx = nil
+	q.ctx, q.backlog = nil, nil
 	for _, it := range q.items {
 		if it.timer != nil {
 			it.timer.Stop()
@@ -135,6 +144,49 @@ func (q *queue) addRateLimited(key string) {
 	}
 }
 
+// addBacklog runs a pass of each key that has none under way or due, as there is
+// room for them. It takes the place of the backlog before.
+func (q *queue) addBacklog(keys []string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.backlog = keys
+	q.takeUp()
+}
+
+// takeUp starts as many passes of the backlog as there is room for. q.mu is held.
+func (q *queue) takeUp() {
+	for q.ctx != nil && q.ctx.Err() == nil && q.opening < mostOpening && len(q.backlog) > 0 {
+		key := q.backlog[0]
+		q.backlog = q.backlog[1:]
+		switch it := q.item(key); {
+		case it.running || it.timer != nil:
+		case it.notBefore.After(time.Now()):
+			q.schedule(key, it, time.Until(it.notBefore))
+		default:
+			it.opening = true
+			q.opening++
+			q.start(key, it)
+		}
+	}
+}
+
+// looked says that a pass has looked, and makes room for the next of the backlog.
+func (q *queue) looked(key string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if it := q.items[key]; it != nil {
+		q.opened(it)
+	}
+}
+
+func (q *queue) opened(it *item) {
+	if it.opening {
+		it.opening = false
+		q.opening--
+		q.takeUp()
+	}
+}
+
 // news brings the next pass forward, because something happened to the tenant. It
 // overrides back-off too, as often as a token bucket of newsMost allows, which
 // regains one each backoffMost.
@@ -190,6 +242,7 @@ func (q *queue) finish(key string, v verdict) {
 	defer q.mu.Unlock()
 	it := q.items[key]
 	it.running = false
+	q.opened(it)
 	if q.ctx == nil || q.ctx.Err() != nil {
 		return
 	}

@@ -90,10 +90,10 @@ type comparison struct {
 	seen     map[string]*berth.Observed // by organization id
 	volumes  map[string][]berth.VolumeRecord
 	living   map[string]bool
-	outlines map[string]outline
+	first    bool     // no outline was drawn before
 	overdue  int      // how many more may count as too long unseen
 	reminds  []string // organizations that may not be as they should
-	unlooked []string // those of them where nothing but an inspection can tell
+	unlooked []string // organizations of which nothing but an inspection can tell
 }
 
 // scan looks at everything once, reminds the queue of each tenant that may not
@@ -110,7 +110,7 @@ func (l *Loop) scan(ctx context.Context) bool {
 	inventory, err := l.listEngine(ctx)
 	var c comparison
 	if err == nil {
-		c = comparison{Loop: l, seen: byOrganization(inventory)}
+		c = comparison{Loop: l, seen: byOrganization(inventory), first: len(l.outlines) == 0}
 		err = l.Store.View(ctx, berth.System(), func(tx store.Tx) error { return c.compare(ctx, tx) })
 	}
 	if err != nil {
@@ -122,21 +122,36 @@ func (l *Loop) scan(ctx context.Context) bool {
 		}
 		return false
 	}
-	l.outlines = c.outlines
+	maps.DeleteFunc(l.outlines, func(org string, _ outline) bool { return !c.living[org] })
 	l.listed.replace(c.unlooked, c.seen, began)
 	for _, org := range l.routes.retry() {
 		l.queue.addAfter(org, 0)
 	}
 	l.fleet.keep(c.living)
 	for _, org := range c.reminds {
-		if seen := c.seen[org]; seen != nil && l.fleet.differs(org, *seen) || seen == nil && l.fleet.differs(org, berth.Observed{}) {
+		if c.differs(org) {
 			l.queue.addAfter(org, 0)
 		} else {
 			l.queue.addRateLimited(org)
 		}
 	}
+	l.queue.addBacklog(slices.DeleteFunc(c.unlooked, func(org string) bool {
+		differs := c.differs(org)
+		if differs {
+			l.queue.addAfter(org, 0)
+		}
+		return differs
+	}))
 	l.checkStrays(ctx, inventory, c.living)
 	return true
+}
+
+// differs reports whether other instances run than those that the last pass saw.
+func (c *comparison) differs(organizationID string) bool {
+	if seen := c.seen[organizationID]; seen != nil {
+		return c.fleet.differs(organizationID, *seen)
+	}
+	return c.fleet.differs(organizationID, berth.Observed{})
 }
 
 func byOrganization(inventory berth.Inventory) map[string]*berth.Observed {
@@ -149,9 +164,9 @@ func byOrganization(inventory berth.Inventory) map[string]*berth.Observed {
 
 // compare meets every tenant. It may be called again from the start.
 func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
-	c.living, c.outlines = make(map[string]bool, len(c.seen)), make(map[string]outline, len(c.seen))
+	c.living = make(map[string]bool, len(c.seen))
 	c.reminds, c.unlooked, c.overdue = nil, nil, 1+len(c.seen)/lookShares
-	if len(c.Loop.outlines) == 0 { // all of them are drawn: one read instead of one for each
+	if c.first { // all of them are drawn: one read instead of one for each
 		if err := c.readVolumes(ctx, tx); err != nil {
 			return err
 		}
@@ -174,13 +189,15 @@ func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 			c.overdue--
 			reason = unlooked
 		}
-		if reason != "" {
-			c.Log.Debug("tenant needs a look", "tenant", t.OrganizationID, "reason", reason)
+		switch reason {
+		case "":
+			return nil
+		case unlooked:
+			c.unlooked = append(c.unlooked, t.OrganizationID)
+		default:
 			c.reminds = append(c.reminds, t.OrganizationID)
-			if reason == unlooked {
-				c.unlooked = append(c.unlooked, t.OrganizationID)
-			}
 		}
+		c.Log.Debug("tenant needs a look", "tenant", t.OrganizationID, "reason", reason)
 		return nil
 	})
 }
@@ -227,7 +244,7 @@ func (l *Loop) reasonToLook(should outline, seen berth.Observed, t berth.Tenant)
 		return "addresses changed"
 	case t.Want == berth.WantRunning && l.fleet.expired(t.OrganizationID):
 		return unlooked
-	case t.Want == berth.WantRunning && l.routedUnready(t.OrganizationID):
+	case t.Want == berth.WantRunning && l.anyUnwell(t.OrganizationID):
 		return "not ready, or without a sign of life"
 	}
 	for _, name := range should.volumes {
@@ -238,9 +255,9 @@ func (l *Loop) reasonToLook(should outline, seen berth.Observed, t berth.Tenant)
 	return ""
 }
 
-// routedUnready reports whether the route of a tenant that counts as healthy leads to
-// an instance that is not ready: a reminder may have been lost.
-func (l *Loop) routedUnready(organizationID string) bool {
+// anyUnwell reports whether an instance of a tenant that counts as well is not ready, or
+// gives no sign of life: a reminder may have been lost.
+func (l *Loop) anyUnwell(organizationID string) bool {
 	if l.Vitals == nil {
 		return false
 	}
