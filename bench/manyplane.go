@@ -270,7 +270,7 @@ func (p *plane) wire(ctx context.Context) (*api.API, string, error) {
 		Store: p.db, Sampler: same{meter.NewKernel("/sys/fs/cgroup", "/proc"), p.Container}, Fleet: p.loop.Fleet, Traffic: p.edge.Traffic, Log: log,
 	})
 	p.monitor = health.NewMonitor(health.MonitorConfig{
-		Fleet: p.loop.Fleet, Asker: prober, Reading: p.meter.Now, Changed: p.loop.Recheck, Log: log,
+		Fleet: p.loop.Fleet, Asker: prober, Reading: p.meter.Now, Changed: p.loop.Judged, Log: log,
 		Record: health.Recorder(p.db),
 	})
 	vitals.Monitor = p.monitor

@@ -24,6 +24,7 @@ type members struct {
 type sighting struct {
 	list []*berth.Member // never changed
 	at   time.Time       // when the engine was asked
+	well bool            // nothing was left to do, and the tenant was well
 }
 
 // mostChecks is how many different health checks are shared at a time: there are as
@@ -52,8 +53,8 @@ func (l *Loop) Fleet() []*berth.Member {
 	return l.fleet.sorted
 }
 
-// publish shows what a pass saw last.
-func (p *pass) publish() {
+// publish shows what a pass saw last. done says that it left nothing to do.
+func (p *pass) publish(done bool) {
 	if p.Tenant.OrganizationID == "" || p.blueprint == nil || p.saw.IsZero() {
 		return
 	}
@@ -77,7 +78,8 @@ func (p *pass) publish() {
 		}
 		list = append(list, member)
 	}
-	p.fleet.put(p.Tenant.OrganizationID, list, p.saw)
+	well := done && p.Deployment == nil && p.Tenant.Status == berth.StatusRunning && p.Tenant.Health == berth.HealthHealthy
+	p.fleet.put(p.Tenant.OrganizationID, sighting{list, p.saw, well})
 }
 
 // shared returns the one copy of a check that all have who are asked like that.
@@ -95,16 +97,23 @@ func (m *members) shared(check berth.HealthCheck) *berth.HealthCheck {
 
 // put takes in a tenant's instances, as the engine showed them when it was asked;
 // most looks find what the one before did.
-func (m *members) put(organizationID string, list []*berth.Member, asked time.Time) {
+func (m *members) put(organizationID string, now sighting) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old, ok := m.byOrg[organizationID]
-	if ok && reflect.DeepEqual(old.list, list) {
-		list = old.list
+	if ok && reflect.DeepEqual(old.list, now.list) {
+		now.list = old.list
 	} else {
 		m.sorted = nil
 	}
-	m.byOrg[organizationID] = sighting{list, asked}
+	m.byOrg[organizationID] = now
+}
+
+// well reports whether the last pass over a tenant found it well and left nothing to do.
+func (m *members) well(organizationID string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.byOrg[organizationID].well
 }
 
 // leave takes a tenant out of the fleet before it is removed: its addresses may

@@ -3,9 +3,11 @@ package reconcile_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
@@ -76,4 +78,37 @@ func TestTheFirstPassesAfterAStartShareOneList(t *testing.T) {
 			}
 		})
 	}
+}
+
+// After a start the monitor comes to a first verdict on every instance. Where it says
+// what the loop knows, the tenant is not looked at for it.
+func TestAFirstVerdictThatSaysNothingNewCostsNoLook(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		w.config.ScanInterval = time.Hour
+		w.stop()
+		w.wire()
+		w.run()
+		w.eventually(time.Minute, "it is known", func() bool { return len(w.loop.Fleet()) == 1 })
+		<-time.After(time.Minute)
+		var looks atomic.Int32
+		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+			if s.Op == "observe" && !s.After {
+				looks.Add(1)
+			}
+			return nil
+		})
+		id := w.tenant(1).ContainerID
+		w.say(1, id, berth.Vital{Started: true, Ready: true})
+		<-time.After(time.Minute)
+		if n := looks.Load(); n != 0 {
+			t.Errorf("%d looks for a verdict that says nothing new", n)
+		}
+		w.say(1, id, berth.Vital{Started: true, Cause: "answered 500"})
+		w.eventually(5*time.Second, "it is unwell", func() bool { return w.tenant(1).Health == berth.HealthUnhealthy })
+		w.say(1, id, berth.Vital{Started: true, Ready: true})
+		w.eventually(5*time.Second, "it is well again", func() bool { return w.tenant(1).Health == berth.HealthHealthy })
+	})
 }

@@ -142,6 +142,16 @@ func (l *Loop) Enqueue(organizationID string) {
 // nothing, and back-off stays in force.
 func (l *Loop) Recheck(organizationID string) { l.queue.add(organizationID) }
 
+// Judged says that an instance of a tenant got its first verdict, or one that differs
+// from the one before. Where the tenant was found well and all are, nothing is new:
+// after a start, that is the first verdict on each.
+func (l *Loop) Judged(organizationID string) {
+	busy := l.queue.knows(organizationID) // before the fleet is asked: a pass that has ended has shown what it found
+	if busy || !l.fleet.well(organizationID) || l.anyUnwell(organizationID) {
+		l.Recheck(organizationID)
+	}
+}
+
 // Progress tells how far a deployment under way has come.
 func (l *Loop) Progress(deploymentID string) (berth.Progress, bool) {
 	return l.deployments.progress(deploymentID)

@@ -53,7 +53,7 @@ func (l *Loop) pass(ctx, soft context.Context, organizationID string) verdict {
 	case err == nil:
 		var v verdict
 		v, err = p.advance(ctx)
-		p.publish()
+		p.publish(err == nil && v.then == plan.Done)
 		if err == nil {
 			return p.timed(v)
 		}

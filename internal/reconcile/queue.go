@@ -210,6 +210,13 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// knows reports whether a pass runs, or is due.
+func (q *queue) knows(key string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.items[key] != nil
+}
+
 func (q *queue) item(key string) *item {
 	it := q.items[key]
 	if it == nil {

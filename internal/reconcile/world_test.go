@@ -410,7 +410,7 @@ func (w *world) say(n int, instanceID string, v berth.Vital) {
 	w.vitals.mu.Lock()
 	w.vitals.byID[instanceID] = it
 	w.vitals.mu.Unlock()
-	w.loop.Recheck(orgID(n))
+	w.loop.Judged(orgID(n))
 }
 
 type noFiles struct{}

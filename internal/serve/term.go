@@ -48,7 +48,7 @@ func (s *server) newTerm(st store.Store, lease store.Lease, check func() error) 
 		Fleet: loop.Fleet, Traffic: edge.Traffic, Limit: control.DiskLimit(st), Notice: control.Notices(st, s.log), Log: s.log,
 	})
 	vitals.Monitor = health.NewMonitor(health.MonitorConfig{
-		Fleet: loop.Fleet, Asker: s.prober, Reading: m.Now, Changed: loop.Recheck, Log: s.log,
+		Fleet: loop.Fleet, Asker: s.prober, Reading: m.Now, Changed: loop.Judged, Log: s.log,
 		Record: health.Recorder(st),
 	})
 	return &control.Term{Loop: loop, Edge: edge, Meter: m, Monitor: vitals.Monitor, Close: engine.Close}, nil
