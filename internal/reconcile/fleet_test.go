@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -110,5 +111,38 @@ func TestAFirstVerdictThatSaysNothingNewCostsNoLook(t *testing.T) {
 		w.eventually(5*time.Second, "it is unwell", func() bool { return w.tenant(1).Health == berth.HealthUnhealthy })
 		w.say(1, id, berth.Vital{Started: true, Ready: true})
 		w.eventually(5*time.Second, "it is well again", func() bool { return w.tenant(1).Health == berth.HealthHealthy })
+	})
+}
+
+// A look can't open a port that another program has: the scan tries the route again,
+// and the tenant says why it can't be reached.
+func TestATenantWhosePortIsTakenIsNotLookedAtAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		w.stop()
+		port := w.tenant(1).ExternalPort
+		w.edge.take(port, true)
+		w.wire()
+		w.run()
+		w.eventually(time.Minute, "it says why", func() bool { return strings.Contains(w.tenant(1).Cause, "in use") })
+		<-time.After(time.Minute)
+		var looks atomic.Int32
+		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+			if !s.After && (s.Op == "observe" || s.Op == "inspect") {
+				looks.Add(1)
+			}
+			return nil
+		})
+		<-time.After(5 * time.Minute)
+		if n := looks.Load(); n != 0 {
+			t.Errorf("%d looks in five minutes", n)
+		}
+		w.edge.take(port, false)
+		w.eventually(15*time.Second, "it is reachable", func() bool {
+			r, ok := w.edge.route(1)
+			return ok && r.State == berth.RouteServing && w.tenant(1).Cause == ""
+		})
 	})
 }

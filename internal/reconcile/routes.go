@@ -124,13 +124,13 @@ func (r *routes) retry() []string {
 	return slices.DeleteFunc(before, func(org string) bool { return r.refused[org] != nil })
 }
 
-// leadsTo reports whether the tenant's route is in force and leads to exactly
-// these addresses, in any order.
+// leadsTo reports whether the tenant's route leads to exactly these addresses, in any
+// order, once it is in force: retry sees to one that was refused.
 func (r *routes) leadsTo(organizationID string, upstreams []netip.AddrPort) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	route, ok := r.byOrg[organizationID]
-	return ok && r.refused[organizationID] == nil && slices.Equal(sorted(route.Upstreams), sorted(upstreams))
+	return ok && slices.Equal(sorted(route.Upstreams), sorted(upstreams))
 }
 
 // handOver gives the edge the routes that changed, and takes others away. An edge

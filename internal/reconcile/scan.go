@@ -242,6 +242,8 @@ func (l *Loop) reasonToLook(should outline, seen berth.Observed, t berth.Tenant)
 		return "not known to be stopped"
 	case t.Want == berth.WantRunning && !l.routes.leadsTo(t.OrganizationID, up):
 		return "addresses changed"
+	case t.Want == berth.WantRunning && t.Cause == "" && l.routes.error(t.OrganizationID) != nil:
+		return "its port could not be opened, and nobody was told"
 	case t.Want == berth.WantRunning && l.fleet.expired(t.OrganizationID):
 		return unlooked
 	case t.Want == berth.WantRunning && l.anyUnwell(t.OrganizationID):
