@@ -258,7 +258,9 @@ func (p *plane) known() int {
 func (p *plane) wire(ctx context.Context) (*api.API, string, error) {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	noNetworks := func() ([]netip.Prefix, error) { return nil, nil }
-	p.edge = edge.New(edge.Options{ListenHost: "127.77.0.1"}) // an address of its own: nobody's ports are in the way
+	// An address of its own: nobody's ports are in the way. Half of the descriptors may
+	// be ports: with what is left of ulimit -n here, some tenants would get none.
+	p.edge = edge.New(edge.Options{ListenHost: "127.77.0.1", Descriptors: 2 * int64(p.Size+100)})
 	vitals := &manyVitals{}
 	prober := health.NewProber()
 	p.loop = reconcile.New(reconcile.Config{HostNetworks: noNetworks}, reconcile.Parts{
