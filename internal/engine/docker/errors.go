@@ -35,6 +35,8 @@ func (e *Engine) explain(parent, call context.Context, limit time.Duration, err 
 		return refusal(berth.CodeEngineUnavailable, err).WithHint("the tenant's objects changed meanwhile; Berth tries again by itself")
 	case errdefs.IsUnavailable(err):
 		return refusal(berth.CodeEngineUnavailable, err).WithHint(engineHint)
+	case portInUse(err):
+		return refusal(berth.CodeEngineUnavailable, err).WithHint("the Engine chose a port of this host's loopback that someone else has; Berth tries again by itself, and the Engine chooses another one")
 	case answered(err):
 		return refusal(berth.CodeEngineRefused, err).WithHint("read the Engine's message; its own log may say more")
 	default:
@@ -63,6 +65,14 @@ func answered(err error) bool {
 	return errdefs.IsInvalidArgument(err) || errdefs.IsPermissionDenied(err) || errdefs.IsInternal(err) ||
 		errdefs.IsNotImplemented(err) || errdefs.IsUnauthorized(err) || errdefs.IsFailedPrecondition(err) ||
 		errdefs.IsUnknown(err)
+}
+
+// portInUse reports whether the Engine could not publish an instance's port. It
+// chooses that port itself at each start, a rootless one in a namespace where it does
+// not see what else listens on the host: there is no class for it, only words.
+func portInUse(err error) bool {
+	text := engineMessage(err)
+	return strings.Contains(text, "address already in use") || strings.Contains(text, "port is already allocated")
 }
 
 // foreignError says that something stands where one of ours should.
