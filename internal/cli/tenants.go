@@ -76,6 +76,15 @@ func (a *app) statusCommand() *cobra.Command {
 	}}
 }
 
+// underWay tells what is being done. An order waits to be taken up while a change
+// before it is carried through: a container that is given its time to stop, say.
+func underWay(st client.Status) string {
+	if st.Step == nil && st.DeploymentID != nil {
+		return "deployment " + *st.DeploymentID + ", which waits to be taken up"
+	}
+	return orDash(st.Step)
+}
+
 func statusRows(now time.Time, st client.Status) [][]string {
 	known := func(b *bool) string {
 		if b == nil {
@@ -100,7 +109,7 @@ func statusRows(now time.Time, st client.Status) [][]string {
 		{"blueprint", blueprintCell(st.Tenant)}, {"image", st.ImageTag}, {"digest", orDash(st.ImageDigest)},
 		{"cpu", cores(st.CPULimit) + " cores"}, {"memory", megabytes(st.MemoryLimitMB)}, {"disk", megabytes(st.DiskLimitMB)},
 		{"replicas", strconv.Itoa(st.Replicas)}, {"generation", strconv.Itoa(st.Generation)},
-		{"started", ago(now, st.LastStartedAt)}, {"under way", orDash(st.Step)},
+		{"started", ago(now, st.LastStartedAt)}, {"under way", underWay(st)},
 	}
 	if !st.EngineReachable {
 		rows = append(rows, []string{"engine", "does not answer: what is shown was seen before"})
