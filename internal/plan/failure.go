@@ -73,7 +73,11 @@ func failed(s Situation) Plan {
 	if s.Holding && s.Deployment == nil { // requests would wait for what fails again and again
 		p.Steps = append(p.Steps, Step{Kind: StepRoute, Route: berth.RouteStarting})
 	}
-	p.Steps = append(p.Steps, Step{Kind: StepMark, Reason: f.Reason})
+	mark := Step{Kind: StepMark, Reason: f.Reason}
+	if s.Deployment == nil && s.Tenant.Want == berth.WantRunning && (f.final() || s.Tenant.Status == berth.StatusFailed) {
+		mark.Event = berth.EventUnhealthy // what the next attempt mends is told to nobody
+	}
+	p.Steps = append(p.Steps, mark)
 	if f.final() {
 		p.After = Hopeless
 	}

@@ -41,7 +41,7 @@ type Step struct {
 	Status    berth.Status     // of StepRecord
 	Health    berth.Health     // of StepRecord
 	Instance  string           // of StepRestart, StepStop and StepCrash: the engine's id
-	Event     string           // of StepRecord: what it is told as, if not by its health
+	Event     string           // of StepRecord: what it is told as, if not by its health; of StepMark: the same, "" for nothing yet
 	Reason    string           // why, for people
 }
 

@@ -82,7 +82,7 @@ func (p *pass) lookAgain(ctx context.Context) {
 // tenant as it was: its former spec becomes the next generation.
 func (p *pass) fail(ctx context.Context, cause string) error {
 	if p.Deployment == nil {
-		return p.mark(ctx, cause)
+		return p.mark(ctx, plan.Step{Reason: cause})
 	}
 	running := len(upstreams(p.Seen)) > 0
 	p.routes.renew(p.Tenant.OrganizationID) // the way back has its own time
@@ -115,16 +115,28 @@ func withStatus(t berth.Tenant, s berth.Status) berth.Tenant {
 	return t
 }
 
-// mark records why a tenant is not as it should be, outside a deployment's end.
-func (p *pass) mark(ctx context.Context, cause string) error {
-	if p.Tenant.Cause == cause {
+// mark records why a tenant is not as it should be, outside a deployment's end. One
+// of which that was told is unhealthy from then on: it is told again once it is well.
+func (p *pass) mark(ctx context.Context, s plan.Step) error {
+	told := p.Tenant.Health == berth.HealthUnhealthy
+	if p.Tenant.Cause == s.Reason && (told || s.Event == "") {
 		return nil
 	}
-	return p.commit(ctx, func(_ store.Tx, t *berth.Tenant, d *berth.Deployment) error {
-		t.Cause = cause
-		if d == nil && t.Status != berth.StatusDeprovisioning {
-			t.Status, t.Health = berth.StatusFailed, berth.HealthUnknown
+	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
+		t.Cause = s.Reason
+		if d != nil || t.Status == berth.StatusDeprovisioning {
+			return nil
 		}
-		return nil
+		t.Status = berth.StatusFailed
+		switch {
+		case told:
+			return nil
+		case s.Event == "":
+			t.Health = berth.HealthUnknown
+			return nil
+		default:
+			t.Health = berth.HealthUnhealthy
+			return tx.InsertEvent(ctx, event(t.OrganizationID, s.Event, s.Reason))
+		}
 	})
 }

@@ -64,7 +64,7 @@ func (p *pass) take(ctx context.Context, s plan.Step) error {
 	case plan.StepFail:
 		return p.fail(ctx, s.Reason)
 	case plan.StepMark:
-		return p.mark(ctx, s.Reason)
+		return p.mark(ctx, s)
 	case plan.StepCrash:
 		return p.tellCrash(ctx, s)
 	case plan.StepRemove:

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -32,4 +33,40 @@ func TestAStartIsNotCompletedWhileServicesWaitForOthers(t *testing.T) {
 		}
 		m.whole(imageV1)
 	})
+}
+
+// A tenant whose data is lost, or whose image is, stays down until somebody acts:
+// that it was found and "is being repaired" is not the end of the story.
+func TestARepairThatDoesNotSucceedIsTold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		code  berth.Code
+		fails int // attempts
+		want  string
+	}{
+		"what only an operator can mend, at once": {berth.CodeDataMissing, 1, "drift unhealthy recovered"},
+		"what fails twice":                        {berth.CodeRegistryUnavailable, 2, "drift unhealthy recovered"},
+		"but not what the next attempt mends":     {berth.CodeRegistryUnavailable, 1, "drift"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(w *world) {
+				w.run()
+				w.completed(w.provision(1, "app:1", true))
+				failed := 0
+				w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+					if s.After || !strings.HasPrefix(s.Op, "create container") || failed == c.fails {
+						return nil
+					}
+					failed++
+					return berth.Errorf(c.code, "it can't be made")
+				})
+				w.manual.Remove(t, "container", w.observed(1).Instances[0].Name)
+				w.eventually(5*time.Minute, "it is well again", func() bool { return failed == c.fails && w.running(1) && w.tenant(1).Health == berth.HealthHealthy })
+				if got := strings.Join(w.events(1), " "); got != c.want {
+					t.Errorf("told as %s", got)
+				}
+			})
+		})
+	}
 }
