@@ -211,6 +211,13 @@ func (c HealthCheck) Ask(i Instance, at time.Time, probe func(netip.AddrPort) Pr
 	return probe(i.Address), true
 }
 
+func because(cause string) string {
+	if cause == "" {
+		return ""
+	}
+	return ": " + cause
+}
+
 // engineProbe turns what the engine's own health check of an instance says into a
 // probe. ok is false while that check has not come to a result: there is
 // nothing to judge.
@@ -227,7 +234,7 @@ func engineProbe(c Instance, at time.Time) (p Probe, ok bool) {
 	case InstanceHealthy:
 		p.Status = ProbeHealthy
 	case InstanceUnhealthy:
-		p.Cause = "the engine's health check fails"
+		p.Cause = "the engine's health check fails" + because(c.HealthCause)
 	case InstanceUnchecked:
 		p.Alive = true
 		p.Cause = "the container has no health check that the engine runs"

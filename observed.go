@@ -50,10 +50,13 @@ type Instance struct {
 	Image      string // digest or engine id it really runs
 	State      InstanceState
 	Health     InstanceHealth
-	ExitCode   int
-	OOMKilled  bool
-	Restarts   int
-	StartedAt  time.Time
+	// HealthCause says in words what the engine's own health check last answered,
+	// "" if that was good or is not known.
+	HealthCause string
+	ExitCode    int
+	OOMKilled   bool
+	Restarts    int
+	StartedAt   time.Time
 	// Unattended means that the engine does not start it again when it ends.
 	// Whoever does counts its ends.
 	Unattended bool

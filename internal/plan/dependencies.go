@@ -67,12 +67,19 @@ func unmet(stack berth.Stack, d berth.Dependency, seen map[berth.Slot]berth.Inst
 		c, ours := seen[want.Slot]
 		switch {
 		case d.Condition == berth.ConditionHealthy && !(ours && c.State == berth.InstanceRunning && c.Health == berth.InstanceHealthy):
-			return d.Service + " is healthy"
+			return d.Service + " is healthy" + inBrackets(c.HealthCause)
 		case d.Condition == berth.ConditionCompleted && !(ours && completed(c)):
 			return d.Service + " has completed"
 		}
 	}
 	return ""
+}
+
+func inBrackets(cause string) string {
+	if cause == "" {
+		return ""
+	}
+	return " (" + cause + ")"
 }
 
 func completed(c berth.Instance) bool { return c.State == berth.InstanceExited && c.ExitCode == 0 }

@@ -332,7 +332,7 @@ func (t transition) unwellInside(s Situation) string {
 	for _, want := range t.stack.Instances() {
 		c := t.kept[want.Slot]
 		if (slices.Contains(t.gapless, want.Name) || s.Holding) && !want.Service.Main && c.Health != berth.InstanceUnchecked && c.Health != berth.InstanceHealthy {
-			return "service " + want.Service.Name + " is not healthy"
+			return "service " + want.Service.Name + " is not healthy" + inBrackets(c.HealthCause)
 		}
 	}
 	return ""

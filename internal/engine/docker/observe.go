@@ -361,7 +361,7 @@ func inspected(i container.InspectResponse, f *facts) berth.Instance {
 	if i.State != nil {
 		c.State = stateOf(i.State.Status)
 		c.ExitCode, c.OOMKilled = i.State.ExitCode, i.State.OOMKilled
-		c.Health = healthOf(i.State.Health)
+		c.Health, c.HealthCause = healthOf(i.State.Health)
 		if t, err := time.Parse(time.RFC3339Nano, i.State.StartedAt); err == nil && t.Year() > 1 {
 			c.StartedAt = t.UTC()
 		}
@@ -417,22 +417,6 @@ func stateOf(s container.ContainerState) berth.InstanceState {
 		return berth.InstancePaused
 	default:
 		return berth.InstanceUnknown
-	}
-}
-
-func healthOf(h *container.Health) berth.InstanceHealth {
-	if h == nil {
-		return berth.InstanceUnchecked
-	}
-	switch h.Status {
-	case container.Starting:
-		return berth.InstanceStarting
-	case container.Healthy:
-		return berth.InstanceHealthy
-	case container.Unhealthy:
-		return berth.InstanceUnhealthy
-	default:
-		return berth.InstanceUnchecked
 	}
 }
 

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -20,9 +21,10 @@ func (f *Fake) seen(c *fakeContainer) berth.Instance {
 	seen := berth.Instance{
 		StopGrace: time.Duration(c.service.StopGrace) * time.Second, Differs: f.differences(c),
 		ID: c.id, Name: c.name, Service: c.service.Name, Replica: c.replica, Generation: generation,
-		Hash: c.labels[berth.LabelSpecHash], Image: c.service.Image, State: c.state, Health: f.health(c), ExitCode: c.exit, OOMKilled: c.oom,
+		Hash: c.labels[berth.LabelSpecHash], Image: c.service.Image, State: c.state, ExitCode: c.exit, OOMKilled: c.oom,
 		Unattended: len(c.service.Secrets) > 0, Restarts: c.restarts, StartedAt: c.started, Address: f.addressOf(c), Writes: writes, CPU: c.limits.CPU, MemoryMB: c.limits.MemoryMB,
 	}
+	seen.Health, seen.HealthCause = f.health(c)
 	seen.Beside = isStaged(c.labels[berth.LabelTenantID], seen)
 	return seen
 }
@@ -42,15 +44,15 @@ func (f *Fake) differences(c *fakeContainer) (list []string) {
 }
 
 // health is what the container's own health check says. The lock is held.
-func (f *Fake) health(c *fakeContainer) berth.InstanceHealth {
+func (f *Fake) health(c *fakeContainer) (health berth.InstanceHealth, cause string) {
 	if c.service.HealthProbe == nil || c.state != berth.InstanceRunning {
-		return berth.InstanceUnchecked
+		return berth.InstanceUnchecked, ""
 	}
 	code, _ := exitCode(c.service.HealthProbe.Test)
 	switch {
 	case f.images[c.service.Image].Unwell || code != 0:
-		return berth.InstanceStarting
+		return berth.InstanceStarting, fmt.Sprintf("its health check ended with exit code %d", max(code, 1))
 	default:
-		return berth.InstanceHealthy
+		return berth.InstanceHealthy, ""
 	}
 }

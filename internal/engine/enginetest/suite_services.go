@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,6 +90,12 @@ func sayHealth(t *testing.T, h Harness) {
 	o := x.observe()
 	if got := container(o, "unwell").Health; got != berth.InstanceStarting {
 		t.Errorf("the other one is %q", got)
+	}
+	eventually(t, "it is told why", func() bool {
+		return strings.Contains(container(x.observe(), "unwell").HealthCause, "health check ended with exit code 1")
+	})
+	if got := container(o, "well").HealthCause; got != "" {
+		t.Errorf("what is well is told as %q", got)
 	}
 	if got := container(o, "app").Health; got != berth.InstanceUnchecked {
 		t.Errorf("one without a check is %q", got)
