@@ -1,10 +1,12 @@
 package reconcile_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
@@ -187,5 +189,52 @@ func TestAVolumeThatIsMountedElsewhereIsNotLeftBehind(t *testing.T) {
 		w.completed(w.newest(false, false))
 		w.apply([]byte(strings.NewReplacer("[\"data:/data\"]", "[\"files:/data\", \"data:/old\"]", "{data: {}}", "{data: {}, files: {}}").Replace(singleData)))
 		w.completed(w.newest(false, false))
+	})
+}
+
+// An order that is taken back has claimed nothing: what an earlier tenant left is
+// still shown as kept, and no longer once a deployment has mounted it.
+func TestADeployThatIsTakenBackLeavesAKeptVolumeKept(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		kept := func() bool {
+			list, _, err := w.service.Volumes(ctx, w.actor, orgID(1), store.Page{})
+			w.must(err)
+			return len(list) == 1 && !list[0].KeptAt.IsZero()
+		}
+		w.run()
+		w.apply([]byte(singleData))
+		w.completed(w.provisionSingle(false))
+		w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep))
+		w.apply([]byte(single))
+		w.completed(w.provisionSingle(true))
+		if !kept() {
+			t.Fatal("the volume is not kept")
+		}
+		w.apply([]byte(singleData))
+		release := make(chan struct{})
+		w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
+			if !s.After && strings.HasPrefix(s.Op, "create container") {
+				select {
+				case <-release:
+				case <-ctx.Done():
+				}
+			}
+			return nil
+		})
+		_, err := w.newest(false, false)
+		w.must(err)
+		<-time.After(time.Second)
+		w.cancelled(1)
+		close(release)
+		w.engine.SetFaults(nil)
+		w.wellAgain(1, imageV1)
+		if !kept() {
+			t.Error("the deploy was cancelled, and the volume is not kept any more")
+		}
+		w.completed(w.newest(false, false))
+		if kept() {
+			t.Error("the volume is in use, and still counts as kept")
+		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/plan"
@@ -86,6 +87,9 @@ func (p *pass) recordSeen(ctx context.Context, s plan.Step) error {
 		return nil
 	}
 	volumes := p.made()
+	if succeeded {
+		p.claim(volumes)
+	}
 	err := p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		if err := p.report(ctx, tx, next, s.Event); err != nil {
 			return err
@@ -175,6 +179,16 @@ func (p *pass) made() []berth.VolumeRecord {
 		}
 	}
 	return volumes
+}
+
+// claim takes the volumes that the stack names from those that an earlier tenant
+// of the organization left and nobody uses.
+func (p *pass) claim(volumes []berth.VolumeRecord) {
+	for i, v := range volumes {
+		if !v.KeptAt.IsZero() && slices.ContainsFunc(p.Stack.Volumes, func(named berth.Volume) bool { return named.Name == v.Name }) {
+			volumes[i].KeptAt = time.Time{}
+		}
+	}
 }
 
 // bury turns the tenant into a tombstone. Its instances and network were seen

@@ -293,7 +293,7 @@ func (s *Service) upgrade(ctx context.Context, tx blueprintVolumes, t *berth.Ten
 		t.Spec.ImageTag = next.Defaults().ImageTag
 	}
 	t.Spec.Blueprint, t.Spec.InternalPort = nextID, next.Defaults().Port
-	return next, s.recordVolumes(ctx, tx, t.OrganizationID, next)
+	return next, s.recordVolumes(ctx, tx, t.OrganizationID, next, true)
 }
 
 // Mounts are the volumes that a tenant's blueprint gives it. There are none of

@@ -68,7 +68,7 @@ func (s *Service) Provision(ctx context.Context, actor berth.Actor, call Call, p
 		if err := insertSecrets(ctx, tx, versions); err != nil {
 			return err
 		}
-		if err := s.recordVolumes(ctx, tx, t.OrganizationID, b); err != nil {
+		if err := s.recordVolumes(ctx, tx, t.OrganizationID, b, false); err != nil {
 			return err
 		}
 		d := s.newDeployment(actor, call, t)
@@ -211,8 +211,9 @@ func (s *Service) freePort(taken []int) (int, error) {
 
 // recordVolumes writes down the volumes that the tenant will have before they
 // are made. Those that an earlier tenant of the organization left are found
-// again and are no longer kept aside.
-func (s *Service) recordVolumes(ctx context.Context, tx store.Volumes, organizationID string, b Blueprint) error {
+// again. At provisioning they are no longer kept aside; for an order that can be
+// taken back, the loop records that once it has carried the order out.
+func (s *Service) recordVolumes(ctx context.Context, tx store.Volumes, organizationID string, b Blueprint, changing bool) error {
 	have, _, err := tx.ListVolumes(ctx, organizationID, store.Page{Limit: store.Unbounded})
 	if err != nil {
 		return err
@@ -224,6 +225,9 @@ func (s *Service) recordVolumes(ctx context.Context, tx store.Volumes, organizat
 	for _, v := range b.Volumes(organizationID) {
 		if old, ok := known[v.Name]; ok {
 			v.CreatedAt, v.EngineID = old.CreatedAt, old.EngineID
+			if changing {
+				v.KeptAt = old.KeptAt
+			}
 		}
 		delete(known, v.Name)
 		if err := tx.PutVolume(ctx, v); err != nil {
