@@ -139,6 +139,38 @@ func TestAStopAndAStartCanBeCancelled(t *testing.T) {
 	})
 }
 
+// Until what the stop had begun is carried through, the tenant is down, though it is
+// to run again: that is what its status shows, and who wanted it so.
+func TestTheStatusAfterAStopThatWasCancelledTellsWhatIsAndWhy(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		release := make(chan struct{})
+		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+			if s.After && strings.HasPrefix(s.Op, "stop container") {
+				<-release
+			}
+			return nil
+		})
+		w.must(func() error { _, err := w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1)); return err }())
+		w.eventually(time.Minute, "it is down", func() bool { return !w.running(1) })
+		w.cancelled(1)
+		<-time.After(time.Second)
+		st, err := w.service.State(ctx, w.actor, orgID(1))
+		w.must(err)
+		if st.OpenDeployment != nil || st.Tenant.Want != berth.WantRunning || st.Tenant.Status != berth.StatusFailed ||
+			!strings.Contains(st.Tenant.Cause, "the stop was cancelled by op") || !strings.Contains(st.Tenant.Cause, "being repaired") {
+			t.Errorf("it is to be %s and is shown as %s, %s: %s", st.Tenant.Want, st.Tenant.Status, st.Tenant.Health, st.Tenant.Cause)
+		}
+		close(release)
+		w.wellAgain(1, imageV1)
+		if got := w.events(1); len(got) > 0 {
+			t.Errorf("told as %q", got)
+		}
+	})
+}
+
 // However a change of the settings ends before it is done, all of it goes back.
 func TestAConfigureThatIsTakenBackGoesBackInName(t *testing.T) {
 	t.Parallel()

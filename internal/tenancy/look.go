@@ -37,8 +37,21 @@ func (l look) of(t berth.Tenant, busy bool) (now berth.Tenant, changed bool) {
 	if !l.ok || busy || t.Status != berth.StatusRunning || t.UpdatedAt.After(l.at) || slices.ContainsFunc(l.seen.Instances, answers) {
 		return t, false
 	}
-	t.Status, t.Health, t.Cause = berth.StatusFailed, berth.HealthUnhealthy, foundDown
+	t.Status, t.Health = berth.StatusFailed, berth.HealthUnhealthy
+	if t.Cause != "" { // it is on its way back from an order that failed or was cancelled
+		t.Cause += "; "
+	}
+	t.Cause += foundDown
 	return t, true
+}
+
+// drift reports whether a tenant that is down was put down by other means: it was as
+// it should be, and nothing of it crashed, which the loop tells as such.
+func (l look) drift(t berth.Tenant) bool {
+	crashed := func(c berth.Instance) bool {
+		return c.State == berth.InstanceRestarting || c.State == berth.InstanceExited && c.Unattended
+	}
+	return t.Cause == "" && !slices.ContainsFunc(l.seen.Instances, crashed)
 }
 
 func answers(c berth.Instance) bool { return c.State == berth.InstanceRunning && c.Address.IsValid() }

@@ -76,23 +76,51 @@ func TestTheStatusOfATenantThatDiedIsTrueAndWritesNothing(t *testing.T) {
 }
 
 func TestATenantThatDiedIsNotAlreadyRunning(t *testing.T) {
-	loop := &sees{instances: []berth.Instance{{State: berth.InstanceRunning, Address: addr(1)}}}
-	service, s := looking(t, loop, func(*tenancy.Parts) {})
-	if _, err := service.Start(t.Context(), operator, tenancy.Call{}, org(1)); !berth.Is(err, berth.CodeAlreadyRunning) {
-		t.Errorf("alive: %v", err)
+	stopped := func(tx store.Tx, tn berth.Tenant) error {
+		tn.Cause = "the stop was cancelled by op"
+		return tx.UpdateTenant(t.Context(), &tn)
 	}
-	loop.instances = nil
-	if _, err := service.Start(t.Context(), operator, tenancy.Call{}, org(1)); err != nil {
-		t.Errorf("dead: %v", err)
-	}
-	err := s.View(t.Context(), operator, func(tx store.Tx) error {
-		events, _, err := tx.ListEvents(t.Context(), org(1), store.Page{Limit: 10})
-		if err != nil || len(events) != 1 || events[0].Kind != berth.EventDrift {
-			t.Errorf("%+v, %v", events, err)
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
+	for name, c := range map[string]struct {
+		left   []berth.Instance
+		change func(tx store.Tx, tn berth.Tenant) error
+		drifts int
+	}{
+		"what is gone is drift":                                            {nil, nil, 1},
+		"what somebody stopped is too":                                     {[]berth.Instance{{State: berth.InstanceExited}}, nil, 1},
+		"what the engine is about to start again crashed":                  {[]berth.Instance{{State: berth.InstanceRestarting}}, nil, 0},
+		"what ended and nothing starts again did so too":                   {[]berth.Instance{{State: berth.InstanceExited, Unattended: true}}, nil, 0},
+		"what is on its way back from an order that was taken back is not": {nil, stopped, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			loop := &sees{instances: []berth.Instance{{State: berth.InstanceRunning, Address: addr(1)}}}
+			service, s := looking(t, loop, func(*tenancy.Parts) {})
+			if _, err := service.Start(t.Context(), operator, tenancy.Call{}, org(1)); !berth.Is(err, berth.CodeAlreadyRunning) {
+				t.Errorf("alive: %v", err)
+			}
+			loop.instances = c.left
+			err := s.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
+				tn, err := tx.Tenant(t.Context(), org(1))
+				if err != nil || c.change == nil {
+					return err
+				}
+				return c.change(tx, tn)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := service.Start(t.Context(), operator, tenancy.Call{}, org(1)); err != nil {
+				t.Errorf("dead: %v", err)
+			}
+			err = s.View(t.Context(), operator, func(tx store.Tx) error {
+				events, _, err := tx.ListEvents(t.Context(), org(1), store.Page{Limit: 10})
+				if err != nil || len(events) != c.drifts || len(events) > 0 && events[0].Kind != berth.EventDrift {
+					t.Errorf("%+v, %v", events, err)
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -75,7 +75,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		if err := t.Status.Refusal(o); err != nil {
 			return err
 		}
-		if down { // no pass will find it down any more once it was ordered to change
+		if down && now.drift(before) { // no pass will find it down any more once it was ordered to change
 			err := tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), OrganizationID: t.OrganizationID, At: s.now(), Kind: berth.EventDrift, Message: foundDown})
 			if err != nil {
 				return err
