@@ -32,21 +32,21 @@ type queue struct {
 	items  map[string]*item
 	active sync.WaitGroup
 
-	backlog []string // keys whose pass nobody waits for, until there is room
-	opening int      // passes of these that have not looked yet
+	backlog  []string // keys whose pass nobody waits for, until there is room
+	awaiting int      // passes of these that have not looked yet
 }
 
 type item struct {
-	running   bool
-	opening   bool               // its pass is of the backlog, and has not looked yet
-	again     bool               // added during the pass, which may have looked before
-	heard     time.Time          // when something was last heard of it during the pass
-	interrupt context.CancelFunc // ends what of the pass may be cut short
-	timer     *time.Timer        // of the next pass, if one is due later
-	due       time.Time          // when that is
-	failures  int
-	notBefore time.Time // back-off, which only an order overrides, and news now and then
-	spent     time.Time // when all overrides of back-off by news will have been earned back; each costs backoffMost
+	running    bool
+	awaitsLook bool               // its pass is of the backlog, and has not looked yet
+	again      bool               // added during the pass, which may have looked before
+	heard      time.Time          // when something was last heard of it during the pass
+	interrupt  context.CancelFunc // ends what of the pass may be cut short
+	timer      *time.Timer        // of the next pass, if one is due later
+	due        time.Time          // when that is
+	failures   int
+	notBefore  time.Time // back-off, which only an order overrides, and news now and then
+	spent      time.Time // when all overrides of back-off by news will have been earned back; each costs backoffMost
 }
 
 const (
@@ -57,10 +57,10 @@ const (
 	// after each backoffMost: what a pass does that fails is news itself.
 	newsMost = 3
 
-	// mostOpening is how many passes of the backlog there are that have not looked
+	// mostAwaiting is how many passes of the backlog there are that have not looked
 	// yet. The lane of looks has room for far fewer: more would only hold memory, a
 	// goroutine's and what they loaded. One that hangs leaves that lane in time.
-	mostOpening = 512
+	mostAwaiting = 512
 )
 
 // passFunc runs one pass. soft ends, before ctx does, when the key is preempted:
@@ -155,7 +155,7 @@ func (q *queue) addBacklog(keys []string) {
 
 // takeUp starts as many passes of the backlog as there is room for. q.mu is held.
 func (q *queue) takeUp() {
-	for q.ctx != nil && q.ctx.Err() == nil && q.opening < mostOpening && len(q.backlog) > 0 {
+	for q.ctx != nil && q.ctx.Err() == nil && q.awaiting < mostAwaiting && len(q.backlog) > 0 {
 		key := q.backlog[0]
 		q.backlog = q.backlog[1:]
 		switch it := q.item(key); {
@@ -163,8 +163,8 @@ func (q *queue) takeUp() {
 		case it.notBefore.After(time.Now()):
 			q.schedule(key, it, time.Until(it.notBefore))
 		default:
-			it.opening = true
-			q.opening++
+			it.awaitsLook = true
+			q.awaiting++
 			q.start(key, it)
 		}
 	}
@@ -174,15 +174,9 @@ func (q *queue) takeUp() {
 func (q *queue) looked(key string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if it := q.items[key]; it != nil {
-		q.opened(it)
-	}
-}
-
-func (q *queue) opened(it *item) {
-	if it.opening {
-		it.opening = false
-		q.opening--
+	if it := q.items[key]; it != nil && it.awaitsLook {
+		it.awaitsLook = false
+		q.awaiting--
 		q.takeUp()
 	}
 }
@@ -249,7 +243,11 @@ func (q *queue) finish(key string, v verdict) {
 	defer q.mu.Unlock()
 	it := q.items[key]
 	it.running = false
-	q.opened(it)
+	if it.awaitsLook { // it failed to; the next scan's backlog may hold it once more
+		it.awaitsLook = false
+		q.awaiting--
+		defer q.takeUp() // after it is settled when this one is due again
+	}
 	if q.ctx == nil || q.ctx.Err() != nil {
 		return
 	}
