@@ -142,9 +142,8 @@ func (l *Loop) Enqueue(organizationID string) {
 // nothing, and back-off stays in force.
 func (l *Loop) Recheck(organizationID string) { l.queue.add(organizationID) }
 
-// Judged says that an instance of a tenant got its first verdict, or one that differs
-// from the one before. Where the tenant was found well and all are, nothing is new:
-// after a start, that is the first verdict on each.
+// Judged says that the monitor has judged an instance for the first time, or otherwise
+// than before. Where the tenant was found well and all its instances are, nothing is new.
 func (l *Loop) Judged(organizationID string) {
 	busy := l.queue.knows(organizationID) // before the fleet is asked: a pass that has ended has shown what it found
 	if busy || !l.fleet.well(organizationID) || l.anyUnwell(organizationID) {
