@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ func TestARepairThatDoesNotSucceedIsTold(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		code  berth.Code
-		fails int // attempts
+		fails int64 // attempts
 		want  string
 	}{
 		"what only an operator can mend, at once": {berth.CodeDataMissing, 1, "drift unhealthy recovered"},
@@ -53,16 +54,18 @@ func TestARepairThatDoesNotSucceedIsTold(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.run()
 				w.completed(w.provision(1, "app:1", true))
-				failed := 0
+				var failed atomic.Int64
 				w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
-					if s.After || !strings.HasPrefix(s.Op, "create container") || failed == c.fails {
+					if s.After || !strings.HasPrefix(s.Op, "create container") || failed.Load() == c.fails {
 						return nil
 					}
-					failed++
+					failed.Add(1)
 					return berth.Errorf(c.code, "it can't be made")
 				})
 				w.manual.Remove(t, "container", w.observed(1).Instances[0].Name)
-				w.eventually(5*time.Minute, "it is well again", func() bool { return failed == c.fails && w.running(1) && w.tenant(1).Health == berth.HealthHealthy })
+				w.eventually(5*time.Minute, "it is well again", func() bool {
+					return failed.Load() == c.fails && w.running(1) && w.tenant(1).Health == berth.HealthHealthy
+				})
 				if got := strings.Join(w.events(1), " "); got != c.want {
 					t.Errorf("told as %s", got)
 				}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,6 +115,31 @@ func TestAChangeThatHangsEndsByItsDeadlineAndIsRepeated(t *testing.T) {
 		if err != nil || len(o.Instances) != 1 || o.Instances[0].State != berth.InstanceRunning {
 			t.Errorf("after %s hung: %+v, %v", path, o, err)
 		}
+	}
+}
+
+// An Engine that has much to do works on a network for longer than a look takes,
+// and shows it only at the end.
+func TestASubnetThatACallOfOursStillHasIsWaitedForAsLongAsAChangeTakes(t *testing.T) {
+	t.Parallel()
+	const refusals = 50 // with the pauses between them, longer than ReadTimeout
+	p := newProxy(t)
+	o := options()
+	o.Host, o.ReadTimeout = p.host, 2*time.Second
+	e := open(t, o)
+	var asked atomic.Int64
+	p.breakWith(func(w http.ResponseWriter, r *http.Request, through http.Handler) {
+		if strings.HasSuffix(r.URL.Path, "/networks/create") && asked.Add(1) <= refusals {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = io.WriteString(w, `{"message":"Pool overlaps with other one on this address space"}`)
+			return
+		}
+		through.ServeHTTP(w, r)
+	})
+	got, err := e.Apply(t.Context(), stack(t))
+	if err != nil || len(got.Instances) != 1 {
+		t.Errorf("after %d refusals: %+v, %v", asked.Load(), got, err)
 	}
 }
 

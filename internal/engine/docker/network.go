@@ -33,7 +33,7 @@ func (e *Engine) networkBody(s berth.Stack) client.NetworkCreateOptions {
 // seen that there is none.
 func (e *Engine) makeNetwork(ctx context.Context, s berth.Stack) (id string, err error) {
 	at := step{"create network", s.OrganizationID}
-	deadline := time.Now().Add(e.ReadTimeout)
+	deadline := time.Now().Add(e.ChangeTimeout)
 	for {
 		err = e.do(ctx, at, e.ChangeTimeout, func(ctx context.Context) error {
 			got, err := e.api.NetworkCreate(ctx, s.Network, e.networkBody(s))
@@ -48,12 +48,13 @@ func (e *Engine) makeNetwork(ctx context.Context, s berth.Stack) (id string, err
 			return id, lookErr
 		}
 		// An Engine takes a subnet before it shows the network. If it shows
-		// none, a call of ours that was cut off may still be at work.
+		// none, a call of ours that was cut off may still be at work, for as
+		// long as a change takes.
 		if known || !time.Now().Before(deadline) {
 			break
 		}
 		if err := pause(ctx); err != nil {
-			return "", e.explain(ctx, ctx, e.ReadTimeout, err).WithOp(at.op, at.tenant)
+			return "", e.explain(ctx, ctx, e.ChangeTimeout, err).WithOp(at.op, at.tenant)
 		}
 	}
 	if !subnetOverlaps(err) {
