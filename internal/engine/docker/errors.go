@@ -36,7 +36,7 @@ func (e *Engine) explain(parent, call context.Context, limit time.Duration, err 
 	case errdefs.IsUnavailable(err):
 		return refusal(berth.CodeEngineUnavailable, err).WithHint(engineHint)
 	case portInUse(err):
-		return refusal(berth.CodeEngineUnavailable, err).WithHint("the Engine chose a port of this host's loopback that someone else has; Berth tries again by itself, and the Engine chooses another one")
+		return refusal(berth.CodePortTaken, err).WithHint("the Engine chose a port of this host's loopback that someone else has; Berth tries again by itself, and the Engine chooses another one")
 	case answered(err):
 		return refusal(berth.CodeEngineRefused, err).WithHint("read the Engine's message; its own log may say more")
 	default:

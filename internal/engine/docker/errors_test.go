@@ -17,10 +17,10 @@ import (
 func TestAPortThatTheEngineChoseBadlyIsTriedAgain(t *testing.T) {
 	e := &Engine{}
 	for said, want := range map[string]berth.Code{
-		"driver failed programming external connectivity on endpoint tenant_x (1f): Error starting userland proxy: listen tcp4 127.0.0.1:49153: bind: address already in use":                    berth.CodeEngineUnavailable,
-		"driver failed programming external connectivity on endpoint tenant_x (1f): Bind for 127.0.0.1:49153 failed: port is already allocated":                                                  berth.CodeEngineUnavailable,
-		"failed to set up container networking: driver failed programming external connectivity on endpoint tenant_x (1f): failed to bind host port 127.0.0.1:32768/tcp: address already in use": berth.CodeEngineUnavailable,
-		"error while calling RootlessKit PortManager.AddPort(): listen tcp4 127.0.0.1:32768: bind: address already in use":                                                                       berth.CodeEngineUnavailable,
+		"driver failed programming external connectivity on endpoint tenant_x (1f): Error starting userland proxy: listen tcp4 127.0.0.1:49153: bind: address already in use":                    berth.CodePortTaken,
+		"driver failed programming external connectivity on endpoint tenant_x (1f): Bind for 127.0.0.1:49153 failed: port is already allocated":                                                  berth.CodePortTaken,
+		"failed to set up container networking: driver failed programming external connectivity on endpoint tenant_x (1f): failed to bind host port 127.0.0.1:32768/tcp: address already in use": berth.CodePortTaken,
+		"error while calling RootlessKit PortManager.AddPort(): listen tcp4 127.0.0.1:32768: bind: address already in use":                                                                       berth.CodePortTaken,
 		"OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"/nothing\": no such file or directory: unknown":                                           berth.CodeEngineRefused,
 	} {
 		err := e.explain(t.Context(), context.Background(), time.Second, errdefs.ErrInternal.WithMessage("Error response from daemon: "+said))
