@@ -76,11 +76,11 @@ func (a *app) statusCommand() *cobra.Command {
 	}}
 }
 
-// underWay tells what is being done. An order waits to be taken up while a change
-// before it is carried through: a container that is given its time to stop, say.
+// underWay tells what is being done. No step is known of an order that is not taken
+// up yet, and of one that another control plane carries out.
 func underWay(st client.Status) string {
 	if st.Step == nil && st.DeploymentID != nil {
-		return "deployment " + *st.DeploymentID + ", which waits to be taken up"
+		return "deployment " + *st.DeploymentID
 	}
 	return orDash(st.Step)
 }

@@ -432,6 +432,7 @@ func (p *pass) ask(c berth.Instance) berth.Probe {
 // remove takes the tenant out of the engine: instances, network, and the
 // volumes if the order says so.
 func (p *pass) remove(ctx context.Context) error {
+	p.progress("remove")
 	p.routes.drop(p.Tenant.OrganizationID)
 	deadline, err := p.removalDeadline(ctx)
 	if err != nil {
