@@ -103,6 +103,7 @@ type Member struct {
 	InstanceID     string
 	Name           string         // the instance's
 	Health         InstanceHealth // as the engine's own check says
+	HealthCause    string         // likewise; "" while that is well
 	StartedAt      time.Time
 	Address        netip.AddrPort
 	StopGrace      time.Duration
@@ -113,7 +114,8 @@ type Member struct {
 
 // Instance is as much of the instance as a member knows.
 func (m *Member) Instance() Instance {
-	return Instance{ID: m.InstanceID, Name: m.Name, State: InstanceRunning, Health: m.Health, StartedAt: m.StartedAt, Address: m.Address, StopGrace: m.StopGrace}
+	return Instance{ID: m.InstanceID, Name: m.Name, State: InstanceRunning, Health: m.Health, HealthCause: m.HealthCause, StartedAt: m.StartedAt,
+		Address: m.Address, StopGrace: m.StopGrace}
 }
 
 // HealthPeriod is what the probes of one tenant came to in one hour or day, in

@@ -1,6 +1,9 @@
 package berth_test
 
 import (
+	"net/netip"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,5 +56,21 @@ func TestAvailabilityIsNotKnownWithoutAProbe(t *testing.T) {
 	h = h.Plus(berth.HealthPeriod{Healthy: 3, Unhealthy: 1, ResponseTotal: 8 * time.Second, ResponseMax: 5 * time.Second}).Plus(berth.HealthPeriod{Timeouts: 4, ResponseMax: time.Second})
 	if h.Availability() != berth.Known(0.375) || h.ResponseMean() != berth.Known(time.Second) || h.ResponseMax != 5*time.Second {
 		t.Errorf("%+v", h)
+	}
+}
+
+func TestAMemberGivesAllThatItKnowsOfItsInstance(t *testing.T) {
+	m := berth.Member{Name: "web", Health: berth.InstanceUnhealthy, HealthCause: "exit code 1", StartedAt: time.Unix(1, 0),
+		Address: netip.MustParseAddrPort("10.0.0.2:80"), StopGrace: time.Second}
+	from, to := reflect.ValueOf(m), reflect.ValueOf(m.Instance())
+	for i := range from.NumField() {
+		name := from.Type().Field(i).Name
+		if f := to.FieldByName(name); f.IsValid() && !reflect.DeepEqual(f.Interface(), from.Field(i).Interface()) {
+			t.Errorf("%s is %v, want %v", name, f, from.Field(i))
+		}
+	}
+	probe, _ := berth.HealthCheck{Kind: berth.ProbeEngine}.Ask(m.Instance(), time.Now(), nil)
+	if want := "the engine's health check fails"; !strings.HasPrefix(probe.Cause, want) || !strings.Contains(probe.Cause, m.HealthCause) {
+		t.Errorf("the cause is %q", probe.Cause)
 	}
 }

@@ -185,7 +185,7 @@ func (s *Sweeper) look(ctx context.Context, t berth.Tenant) (list []*berth.Membe
 	}
 	for _, c := range seen.Instances {
 		if c.State == berth.InstanceRunning && c.Address.IsValid() {
-			list = append(list, &berth.Member{OrganizationID: t.OrganizationID, InstanceID: c.ID, Name: c.Name, Health: c.Health, StartedAt: c.StartedAt,
+			list = append(list, &berth.Member{OrganizationID: t.OrganizationID, InstanceID: c.ID, Name: c.Name, Health: c.Health, HealthCause: c.HealthCause, StartedAt: c.StartedAt,
 				Address: c.Address, Main: true, Check: &check, Steady: true})
 		}
 	}

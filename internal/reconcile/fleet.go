@@ -70,7 +70,7 @@ func (p *pass) publish(done bool) {
 			continue
 		}
 		member := &berth.Member{
-			OrganizationID: p.Tenant.OrganizationID, InstanceID: c.ID, Name: c.Name, Health: c.Health, StartedAt: c.StartedAt,
+			OrganizationID: p.Tenant.OrganizationID, InstanceID: c.ID, Name: c.Name, Health: c.Health, HealthCause: c.HealthCause, StartedAt: c.StartedAt,
 			Address: c.Address, StopGrace: c.StopGrace, Steady: p.Deployment == nil,
 		}
 		if check, isMain := main[c.Service]; isMain {
