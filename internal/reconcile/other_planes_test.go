@@ -262,3 +262,49 @@ func TestAScanReadsWhatItsOwnEngineHasAndVolumesOnce(t *testing.T) {
 		})
 	}
 }
+
+// cutShort fails the first scan at its second tenant.
+type cutShort struct {
+	reads
+	cut *bool
+}
+
+func (c cutShort) View(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
+	return c.reads.View(ctx, actor, func(tx store.Tx) error {
+		tx.Tenants = oneAtATime{tx.Tenants, c}
+		return fn(tx)
+	})
+}
+
+type oneAtATime struct {
+	store.Tenants
+	cutShort
+}
+
+func (o oneAtATime) ListTenants(ctx context.Context, f store.TenantFilter) ([]berth.Tenant, string, error) {
+	if o.whose["volumes listed for "] > 0 && f.Cursor != "" && !*o.cut {
+		*o.cut = true
+		return nil, "", berth.Errorf(berth.CodeInternal, "the disk failed")
+	}
+	f.Limit = 1
+	return o.Tenants.ListTenants(ctx, f)
+}
+
+func TestAScanAfterOneThatWasCutShortReadsVolumesAtOnce(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		w.completed(w.provision(2, "app:1", true))
+		w.stop()
+		seen, cut := reads{w.turns.Store, map[string]int{}}, false
+		w.turns.Store = cutShort{seen, &cut}
+		w.wire()
+		w.run()
+		<-time.After(time.Minute) // five scans and more
+		w.stop()
+		if n := seen.whose["volumes listed for "]; !cut || n != 2 {
+			t.Errorf("volumes of all were read %d times; cut short: %v", n, cut)
+		}
+	})
+}

@@ -114,6 +114,9 @@ func (l *Loop) scan(ctx context.Context) bool {
 		err = l.Store.View(ctx, berth.System(), func(tx store.Tx) error { return c.compare(ctx, tx) })
 	}
 	if err != nil {
+		if c.first { // those that were not met are many again: their volumes are read at once
+			clear(l.outlines)
+		}
 		if ctx.Err() == nil {
 			l.Log.Warn("scan failed", "error", err)
 			if berth.Is(err, berth.CodeEngineUnavailable) {
