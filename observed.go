@@ -160,7 +160,7 @@ type Adoption struct {
 
 // Hint says that something may have changed. It proves nothing.
 type Hint struct {
-	Any            bool // whatever it may be: nothing is known of before this hint
+	Opened         bool // the stream of events is open now: what happened before may have gone unheard
 	OrganizationID string
 	OOM            bool   // the kernel killed a process for want of memory
 	Service        string // in which that was; "" if not known

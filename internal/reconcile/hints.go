@@ -44,7 +44,7 @@ func (l *Loop) onOpen() {
 // onHint looks at a tenant soon. That the kernel killed for want of memory is
 // known from the hint alone: the next look may find everything running again.
 func (l *Loop) onHint(ctx context.Context, h berth.Hint) {
-	if h.Any {
+	if h.Opened {
 		l.onOpen()
 		return
 	}

@@ -30,7 +30,7 @@ func (e *Engine) Watch(ctx context.Context, hint func(berth.Hint)) error {
 		return berth.Errorf(berth.CodeEngineUnavailable, "The Engine did not answer within %s", e.ReadTimeout).
 			WithHint(engineHint).WithOp(s.op, "")
 	}
-	hint(berth.Hint{Any: true})
+	hint(berth.Hint{Opened: true})
 	for {
 		select {
 		case m := <-got.Messages:

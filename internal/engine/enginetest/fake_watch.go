@@ -61,7 +61,7 @@ func (f *Fake) Watch(ctx context.Context, hint func(berth.Hint)) error {
 		defer f.mu.Unlock()
 		delete(f.watchers, hints)
 	}()
-	hint(berth.Hint{Any: true})
+	hint(berth.Hint{Opened: true})
 	for {
 		select {
 		case h, ok := <-hints:

@@ -247,7 +247,7 @@ func watched(t *testing.T, h Harness) {
 		ended <- h.Engine.Watch(ctx, func(hint berth.Hint) {
 			if first {
 				first = false
-				opened <- hint.Any
+				opened <- hint.Opened
 			}
 			select {
 			case hints <- hint.OrganizationID:
