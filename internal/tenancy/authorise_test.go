@@ -87,9 +87,7 @@ func TestWhatOneMayNotOrderOneMayNotCancel(t *testing.T) {
 		berth.DeployStop: berth.ScopeStop, berth.DeployRestart: berth.ScopeStart, berth.DeployScale: berth.ScopeConfigure, berth.DeployConfig: berth.ScopeConfigure,
 		berth.DeployUpdate: 0, berth.DeployRollback: 0,
 	} {
-		service, s := fleet(t, 1, func(c *tenancy.Config, p *tenancy.Parts) {
-			c.ComposePath, p.Loop = func(string) string { return "" }, deaf{}
-		})
+		service, s := orderable(t, 0)
 		order := func(allowed berth.Scopes) {
 			err := s.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
 				tenant, err := tx.Tenant(t.Context(), org(1))

@@ -35,11 +35,11 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref, deployment
 		if err != nil {
 			return err
 		}
-		if err := meant(ctx, tx, t, open, deploymentID); err != nil {
+		if err := checkNamed(ctx, tx, t, open, deploymentID); err != nil {
 			return err
 		}
 		if busy {
-			if err := authorise(ctx, tx, actor, ordering(open), t.OrganizationID); err != nil {
+			if err := s.authoriseTakeBack(ctx, tx, actor, open); err != nil {
 				return err
 			}
 		}
@@ -74,9 +74,43 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref, deployment
 	return out, nil
 }
 
-// ordering is the action that a deployment was ordered by: to take an order back
-// decides what it decided.
-func ordering(d berth.Deployment) action.Action {
+// takeBackReads is what decides who may take an order back.
+type takeBackReads interface {
+	store.Organizations
+	store.Blueprints
+}
+
+// authoriseTakeBack refuses to take an order back to whom it would have been
+// refused: that decides what the order decided.
+func (s *Service) authoriseTakeBack(ctx context.Context, tx takeBackReads, actor berth.Actor, open berth.Deployment) error {
+	if err := authorise(ctx, tx, actor, orderedBy(open), open.OrganizationID); err != nil {
+		return err
+	}
+	if open.Type != berth.DeployUpdate || open.Previous == nil || !ofOrganization(actor) {
+		return nil
+	}
+	if err := checkOwnBlueprint(actor, *open.Previous, &open.New.Blueprint); err != nil {
+		return notTheirs(err)
+	}
+	b, err := s.catalog.Get(ctx, tx, open.New.Blueprint)
+	if err != nil {
+		return err
+	}
+	return notTheirs(checkOwn(actor, b, *open.Previous, open.New))
+}
+
+// notTheirs is the refusal of a cancel for what the order itself would be refused
+// for.
+func notTheirs(err error) error {
+	if !berth.Is(err, berth.CodeForbidden) {
+		return err
+	}
+	return berth.Errorf(berth.CodeForbidden, "Only an operator may cancel what only an operator may order").
+		WithHint("ask an operator to cancel it, or wait until it is over")
+}
+
+// orderedBy is the action that a deployment was ordered by.
+func orderedBy(d berth.Deployment) action.Action {
 	switch d.Type {
 	case berth.DeployStop:
 		return action.Stop
@@ -91,13 +125,21 @@ func ordering(d berth.Deployment) action.Action {
 		return action.Configure
 	case berth.DeployDeprovision:
 		return action.Deprovision
+	case berth.DeployRollback:
+		if d.Previous != nil && (d.New.Limits != d.Previous.Limits || d.New.Replicas != d.Previous.Replicas) {
+			return action.Rollback.Also(action.Scale.Scope)
+		}
+		return action.Rollback
+	}
+	if d.Previous != nil && len(d.EnvironmentChanged()) > 0 {
+		return action.Deploy.Also(action.Configure.Scope)
 	}
 	return action.Deploy
 }
 
-// meant refuses a cancel of another deployment than the one under way; "" means
+// checkNamed refuses a cancel of another deployment than the one under way; "" means
 // that one.
-func meant(ctx context.Context, tx store.Deployments, t berth.Tenant, open berth.Deployment, id string) error {
+func checkNamed(ctx context.Context, tx store.Deployments, t berth.Tenant, open berth.Deployment, id string) error {
 	if id == "" || id == open.ID {
 		return nil
 	}

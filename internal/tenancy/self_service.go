@@ -6,10 +6,16 @@ import (
 	"github.com/unite-hub/berth"
 )
 
+// ofOrganization reports whether an actor is one of an organization's own people, and
+// no operator.
+func ofOrganization(actor berth.Actor) bool {
+	return actor.Role != berth.RoleOperator && !actor.Everywhere()
+}
+
 // checkOwnBlueprint refuses another blueprint to an organization's own people,
 // before it is looked for: whether it exists is none of their business.
 func checkOwnBlueprint(actor berth.Actor, before berth.Spec, asked *string) error {
-	if asked == nil || actor.Role == berth.RoleOperator || actor.Everywhere() {
+	if asked == nil || !ofOrganization(actor) {
 		return nil
 	}
 	is, _, err := berth.ParseBlueprintID(before.Blueprint)
@@ -28,7 +34,7 @@ func checkOwnBlueprint(actor berth.Actor, before berth.Spec, asked *string) erro
 // Images are pulled with the operator's credentials, and may be another
 // customer's.
 func checkOwn(actor berth.Actor, b Blueprint, before, after berth.Spec) error {
-	if actor.Role == berth.RoleOperator || actor.Everywhere() {
+	if !ofOrganization(actor) {
 		return nil
 	}
 	var known []string

@@ -1,0 +1,128 @@
+package tenancy_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/tenancy"
+)
+
+// app is a blueprint whose image is of the repository that is called as it is.
+type app struct {
+	tenancy.Blueprint
+	name string
+	once []string
+}
+
+func (a app) Defaults() berth.BlueprintDefaults {
+	return berth.BlueprintDefaults{ImageTag: "v1", Port: 3000, Once: a.once}
+}
+func (a app) Image(tag string) (string, error)        { return berth.ImageReference(a.name, tag) }
+func (app) Check(berth.Spec, map[string]string) error { return nil }
+func (app) IsSecret(string) bool                      { return true }
+func (app) Volumes(string) []berth.VolumeRecord       { return nil }
+func apps(unreadable []string) *store.Catalog[tenancy.Blueprint] {
+	return store.NewCatalog(func(v berth.BlueprintVersion) (tenancy.Blueprint, error) {
+		if slices.Contains(unreadable, v.ID()) {
+			return nil, berth.Errorf(berth.CodeInvalidBlueprint, "it can't be read")
+		}
+		return app{name: v.Name, once: []string{"migrate"}}, nil
+	})
+}
+
+// unsealed keeps values as they are.
+type unsealed struct{ tenancy.Secrets }
+
+func (unsealed) Seal(plaintext []byte, _ string) ([]byte, error) { return plaintext, nil }
+
+// orderable is a tenant that runs version 1 of single, of two, whose people may do
+// what is allowed, and that can be ordered to change.
+func orderable(t *testing.T, allowed berth.Scopes) (*tenancy.Service, store.Store) {
+	t.Helper()
+	service, s := fleet(t, 1, func(c *tenancy.Config, p *tenancy.Parts) {
+		c.ComposePath, p.Loop, p.Catalog, p.Secrets = func(string) string { return "" }, deaf{}, apps(nil), unsealed{}
+	})
+	err := s.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
+		for _, v := range []berth.BlueprintVersion{{Name: "single", Version: 1}, {Name: "single", Version: 2}, {Name: "other", Version: 1}} {
+			v.Source, v.Hash, v.CreatedAt = []byte(v.ID()), berth.BlueprintHash([]byte(v.ID())), noon
+			if err := tx.InsertBlueprint(t.Context(), v); err != nil {
+				return err
+			}
+		}
+		tenant, err := tx.Tenant(t.Context(), org(1))
+		if err != nil {
+			return err
+		}
+		before := tenant.Spec
+		before.Limits.MemoryMB, before.ImageDigest = before.Limits.MemoryMB/2, "sha256:1"
+		for id, spec := range map[string]berth.Spec{"smaller": before, "same": tenant.Spec} {
+			spec.ImageDigest = "sha256:1"
+			if err := tx.InsertDeployment(t.Context(), berth.Deployment{
+				ID: id, TenantID: tenant.ID, OrganizationID: org(1), Type: berth.DeployProvision, Status: berth.DeploymentCompleted, Generation: 1,
+				New: spec, Want: tenant.Want, CanRollback: true, Volumes: berth.VolumesKeep, CreatedAt: noon, CompletedAt: noon,
+			}); err != nil {
+				return err
+			}
+		}
+		return tx.PutOrganization(t.Context(), berth.Organization{ID: org(1), Name: "One", SelfService: allowed, CreatedAt: noon})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return service, s
+}
+
+// What an operator ordered, an organization takes back only if it could have ordered
+// it: else a key that was replaced because it leaked would come back into force.
+func TestAnOrganizationCancelsOnlyWhatItMayOrder(t *testing.T) {
+	value, other, newer, image, tag, memory := "x", "other", "single@2", "elsewhere/app:v1", "v2", 2048
+	deploy := func(d tenancy.Deploy) func(*tenancy.Service) error {
+		return func(s *tenancy.Service) error {
+			_, err := s.Deploy(t.Context(), operator, tenancy.Call{}, org(1), d)
+			return err
+		}
+	}
+	rollback := func(id string) func(*tenancy.Service) error {
+		return func(s *tenancy.Service) error {
+			_, err := s.Rollback(t.Context(), operator, tenancy.Call{}, org(1), id)
+			return err
+		}
+	}
+	admin := berth.Actor{ID: "a", Role: berth.RoleAdmin, OrganizationID: org(1)}
+	deployer := berth.Actor{ID: "d", Role: berth.RoleDeployer}
+	service, _ := orderable(t, berth.ScopeDeploy)
+	for name, c := range map[string]struct {
+		order           func(*tenancy.Service) error
+		admin, deployer berth.Code // that the cancel is answered with
+	}{
+		"another tag":                {deploy(tenancy.Deploy{ImageTag: &tag}), "", ""},
+		"a newer version":            {deploy(tenancy.Deploy{Blueprint: &newer}), "", ""},
+		"the environment":            {deploy(tenancy.Deploy{Environment: map[string]*string{"KEY": &value}}), berth.CodeSelfServiceDenied, berth.CodeForbidden},
+		"another blueprint":          {deploy(tenancy.Deploy{Blueprint: &other}), berth.CodeForbidden, ""},
+		"another repository":         {deploy(tenancy.Deploy{ImageTag: &image}), berth.CodeForbidden, ""},
+		"a rollback":                 {rollback("same"), "", ""},
+		"a rollback to other limits": {rollback("smaller"), berth.CodeSelfServiceDenied, berth.CodeForbidden},
+		"limits": {func(s *tenancy.Service) error {
+			_, err := s.Scale(t.Context(), operator, tenancy.Call{}, org(1), tenancy.Scale{MemoryMB: &memory})
+			return err
+		}, berth.CodeSelfServiceDenied, berth.CodeForbidden},
+	} {
+		underWay := false
+		for _, by := range []struct {
+			actor berth.Actor
+			want  berth.Code
+		}{{admin, c.admin}, {deployer, c.deployer}, {operator, ""}} {
+			if !underWay {
+				if err := c.order(service); err != nil {
+					t.Fatal(name, err)
+				}
+			}
+			_, err := service.Cancel(t.Context(), by.actor, org(1), "")
+			if underWay = err != nil; berth.CodeOf(err) != by.want {
+				t.Errorf("%s, cancelled by %s: %v, want %q", name, by.actor.ID, err, by.want)
+			}
+		}
+	}
+}
