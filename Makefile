@@ -36,7 +36,7 @@ race := -race -vet=off -ldflags=-w -gcflags='$(unwatched)'
 .PHONY: test
 test: lint build images postgres ## every test, on real components; starts what it needs
 	shared=$$(mktemp -d); trap 'rm -rf "$$shared"' EXIT; export BERTH_TESTBED=$$shared; \
-	$(tool) gotestsum --format pkgname -- $(race) -p 4 -timeout 45m $(waiting) ./...
+	$(tool) gotestsum --format pkgname -- $(race) -p 3 -timeout 45m $(waiting) ./...
 
 .PHONY: test-long
 test-long: build images postgres ## the randomized tests for many more steps, half an hour of storms, and the fuzzers

@@ -15,7 +15,7 @@ const scanRetries = 3 * time.Second
 
 const (
 	lookAfter  = time.Hour // a tenant is looked at again, whatever a list or an event says
-	lookShares = 100       // the most of all tenants that one scan finds too long unseen is one of these
+	lookShares = 100       // a scan reminds of at most one tenant in so many, and one more, for being unseen too long
 )
 
 // scanAll runs the full scan at an interval. The first one waits for the stream of
@@ -87,13 +87,13 @@ func (l *Loop) engines() []berth.Maybe[string] {
 // their outlines: there may be many.
 type comparison struct {
 	*Loop
-	seen     map[string]*berth.Observed // by organization id
-	volumes  map[string][]berth.VolumeRecord
-	living   map[string]bool
-	first    bool     // no outline was drawn before
-	overdue  int      // how many more may count as too long unseen
-	reminds  []string // organizations that may not be as they should
-	unlooked []string // organizations of which nothing but an inspection can tell
+	seen       map[string]*berth.Observed // by organization id
+	volumes    map[string][]berth.VolumeRecord
+	living     map[string]bool
+	first      bool     // no outline was drawn before
+	unseenLeft int      // how many more may count as too long unseen
+	reminds    []string // organizations that may not be as they should
+	unlooked   []string // organizations of which nothing but an inspection can tell
 }
 
 // scan looks at everything once, reminds the queue of each tenant that may not
@@ -168,7 +168,7 @@ func byOrganization(inventory berth.Inventory) map[string]*berth.Observed {
 // compare meets every tenant. It may be called again from the start.
 func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 	c.living = make(map[string]bool, len(c.seen))
-	c.reminds, c.unlooked, c.overdue = nil, nil, 1+len(c.seen)/lookShares
+	c.reminds, c.unlooked, c.unseenLeft = nil, nil, 1+len(c.seen)/lookShares
 	if c.first { // all of them are drawn: one read instead of one for each
 		if err := c.readVolumes(ctx, tx); err != nil {
 			return err
@@ -188,8 +188,8 @@ func (c *comparison) compare(ctx context.Context, tx store.Tx) error {
 		if deployment == "" {
 			reason = c.reasonToLook(should, seen, t)
 		}
-		if reason == "" && c.overdue > 0 && c.fleet.unseen(t.OrganizationID, time.Now().Add(-lookAfter)) {
-			c.overdue--
+		if reason == "" && c.unseenLeft > 0 && c.fleet.unseen(t.OrganizationID, time.Now().Add(-lookAfter)) {
+			c.unseenLeft--
 			reason = unlooked
 		}
 		switch reason {
