@@ -25,8 +25,8 @@ demo: ## the main job on real containers: provision, call, scale, deploy, roll b
 	@scripts/demo.sh
 
 # Packages whose tests wait for the Engine for minutes begin first, the longest in
-# front (go test takes packages in the order of its arguments, each once), and four
-# run side by side: they wait more than they work, whatever number of cores there is.
+# front (go test takes packages in the order of its arguments, each once), and three
+# run side by side: what one waits for, another one works.
 waiting := ./test/e2e ./internal/engine/docker ./test/kill ./internal/edge ./test/planes \
 	./internal/reconcile ./test/rls ./internal/store/... ./test/storm ./test/saas
 # lint has just run vet over the tests too; debuggers' tables, which -w leaves out,
