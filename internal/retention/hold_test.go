@@ -23,7 +23,7 @@ type writers struct {
 	store.Store
 	longest time.Duration
 	count   int
-	rows    int      // that one call dropped or was to drop, at most
+	rows    int      // that one call dropped, was to drop or asked about, at most
 	sought  []string // what was looked for while the writer was held
 }
 
@@ -52,7 +52,10 @@ type heldHistories struct {
 }
 
 func (h heldHistories) SurplusDeployments(ctx context.Context, s store.Surplus) ([]string, error) {
-	h.s.sought = append(h.s.sought, "deployments")
+	if s.Among == nil {
+		h.s.sought = append(h.s.sought, "deployments")
+	}
+	h.s.rows = max(h.s.rows, len(s.Among))
 	return h.Histories.SurplusDeployments(ctx, s)
 }
 
@@ -82,7 +85,8 @@ func (h heldTombstones) EmptyTombstone(ctx context.Context, r store.Removed, bef
 }
 
 // A transaction holds the only writer of SQLite for as long as its pieces take: each
-// is of few rows, found by their ids, and what is to go is looked for beside it.
+// is of few rows, found by their ids, and what is to go is looked for beside it; only
+// of those few is asked again whether they are.
 func TestNoPieceOfARoundIsLargeAndNothingIsLookedForWhileTheWriterIsHeld(t *testing.T) {
 	w := world{t, open(t)}
 	living, gone := w.tenant(1), w.tenant(2)

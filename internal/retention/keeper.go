@@ -109,59 +109,76 @@ func of(org string, err error) error {
 }
 
 // history drops what is too much of one organization's. It is looked for in snapshots,
-// which hold no writer, however long the history is: what is too much stays so. The
-// oldest deployment that is due goes last, together with what only it referred to:
-// until then the next round finds that there is something to do.
+// which hold no writer, however long the history is. The oldest deployment that is due
+// goes last, together with what only it referred to: until then the next round finds
+// that there is something to do.
 func (k *Keeper) history(ctx context.Context, org string) error {
 	for {
 		due, err := k.surplus(ctx, org)
-		if err != nil || len(due) == 0 {
+		if err != nil || len(due.Among) == 0 {
 			return err
 		}
-		if len(due) == 1 {
-			return k.oldest(ctx, org, due)
+		if len(due.Among) == 1 {
+			return k.oldest(ctx, due)
 		}
-		_, err = store.InBatches(ctx, k.store, due[:len(due)-1], func(tx store.Tx, part []string) error { return tx.DropDeployments(ctx, part) })
+		_, err = store.InBatches(ctx, k.store, due.Among[:len(due.Among)-1], func(tx store.Tx, part []string) error {
+			some := due
+			some.Among = part
+			return drop(ctx, tx, some)
+		})
 		if err != nil {
 			return err
 		}
 	}
 }
 
-// surplus is a page of what is too much, the newest first.
-func (k *Keeper) surplus(ctx context.Context, org string) (ids []string, err error) {
+// surplus asks about a page of what is too much: its Among, the newest first.
+func (k *Keeper) surplus(ctx context.Context, org string) (due store.Surplus, err error) {
+	due = store.Surplus{OrganizationID: org, Keep: k.Deployments, Limit: page}
 	err = k.store.View(ctx, berth.System(), func(tx store.Tx) error {
 		spare, err := wayBack(ctx, tx, org)
 		if err != nil {
 			return err
 		}
-		ids, err = tx.SurplusDeployments(ctx, store.Surplus{OrganizationID: org, Keep: k.Deployments, Spare: spare, Limit: page})
+		due.Spare, due.Among = spare, nil
+		due.Among, err = tx.SurplusDeployments(ctx, due)
 		return err
 	})
-	return ids, err
+	return due, err
+}
+
+// drop drops a few that are due. What was too much in a snapshot may be needed since: a
+// rollback to it may have been ordered.
+func drop(ctx context.Context, tx store.Histories, due store.Surplus) error {
+	due.Limit = len(due.Among)
+	still, err := tx.SurplusDeployments(ctx, due)
+	if err != nil {
+		return err
+	}
+	return tx.DropDeployments(ctx, still)
 }
 
 // oldest drops the last deployment that is due, and the secret versions.
-func (k *Keeper) oldest(ctx context.Context, org string, id []string) error {
-	if err := k.secrets(ctx, org); err != nil {
+func (k *Keeper) oldest(ctx context.Context, due store.Surplus) error {
+	if err := k.secrets(ctx, due.OrganizationID); err != nil {
 		return err
 	}
 	return k.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
-		if err := tx.DropDeployments(ctx, id); err != nil {
+		if err := drop(ctx, tx, due); err != nil {
 			return err
 		}
-		return dropUnused(ctx, tx, org)
+		return dropUnused(ctx, tx, due.OrganizationID)
 	})
 }
 
-// history is a tenant and what it ran.
-type history interface {
+// tenantRecord is a tenant and what it ran.
+type tenantRecord interface {
 	Tenant(ctx context.Context, ref string) (berth.Tenant, error)
 	ListDeployments(ctx context.Context, organizationID string, p store.Page) (page []berth.Deployment, next string, err error)
 }
 
 // wayBack returns the deployments that a rollback of the living tenant goes by.
-func wayBack(ctx context.Context, tx history, org string) ([]string, error) {
+func wayBack(ctx context.Context, tx tenantRecord, org string) ([]string, error) {
 	t, err := tx.Tenant(ctx, org)
 	if berth.Is(err, berth.CodeContainerNotFound) {
 		return nil, nil

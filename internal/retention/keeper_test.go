@@ -218,6 +218,64 @@ func TestAKeeperThatIsKilledAnywhereGoesOnAndLeavesNothingHalf(t *testing.T) {
 	}
 }
 
+// meanwhile has something done after the n-th snapshot, counted from 0.
+type meanwhile struct {
+	store.Store
+	left int
+	do   func()
+}
+
+func (m *meanwhile) View(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
+	err := m.Store.View(ctx, actor, fn)
+	if m.left--; m.left == -1 {
+		m.do()
+	}
+	return err
+}
+
+func TestADeploymentThatARollbackIsOrderedToWhileAKeeperDropsStays(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		over, after int // deployments too many; the snapshot after which the order comes
+	}{
+		{"once its ids are chosen", 5, 1},
+		{"once its secrets are looked for", 1, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := world{t, open(t)}
+			living := w.tenant(1)
+			to := w.history(org(1))[0]
+			for range c.over - 1 {
+				to = w.change(&living, berth.DeployUpdate, "v2", berth.DeploymentCompleted)
+			}
+			for range config.Deployments {
+				w.change(&living, berth.DeployUpdate, "v3", berth.DeploymentCompleted)
+			}
+			back := berth.Deployment{
+				ID: berth.NewID(), TenantID: living.ID, OrganizationID: org(1), Type: berth.DeployRollback, Status: berth.DeploymentPending,
+				Generation: 1, Previous: &living.Spec, New: to.New, Want: berth.WantRunning, CreatedAt: noon, RollbackOf: to.ID,
+			}
+			s := &meanwhile{w.store, c.after, func() {
+				w.tx(func(tx store.Tx) error { return tx.InsertDeployment(t.Context(), back) })
+			}}
+			if err := keep(s, config).Round(t.Context(), noon); err != nil {
+				t.Fatal(err)
+			}
+			if s.left >= 0 {
+				t.Fatal("no order came")
+			}
+			left := w.history(org(1))
+			if !slices.ContainsFunc(left, func(d berth.Deployment) bool { return d.ID == to.ID }) {
+				t.Error("what the order goes back to is gone")
+			}
+			if left[0].ID != back.ID || left[0].RollbackOf != to.ID {
+				t.Errorf("the newest is %s, back to %q, want %s, back to %s", left[0].ID, left[0].RollbackOf, back.ID, to.ID)
+			}
+			w.whole(org(1))
+		})
+	}
+}
+
 func TestWhatIsKeptForEverIsNotTouched(t *testing.T) {
 	w := world{t, open(t)}
 	living, gone := w.tenant(1), w.tenant(2)

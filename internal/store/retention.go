@@ -11,6 +11,7 @@ type Surplus struct {
 	OrganizationID string
 	Keep           int      // the newest so many stay, and what they rolled back to
 	Spare          []string // ids that stay, however old
+	Among          []string // only of these ids, each found by its key; nil: of all
 	Limit          int      // most that are returned
 }
 

@@ -35,6 +35,12 @@ var mayCost = map[string]string{
 	"strpos(search_text, $4)":                           "what is looked for stands in few tenants; there are no more rows than tenants",
 }
 
+// byKey are statements that hold up others however long a history is: each by a
+// part of its text, and with a line of its plan that finds its rows by their key.
+var byKey = map[string]string{
+	"($5::jsonb)::uuid)) OFFSET 0) d": "Index Scan using tenant_deployments_pkey on tenant_deployments ",
+}
+
 //go:embed testdata/ten_thousand.sql
 var tenThousand string
 
@@ -101,7 +107,7 @@ func checkPlans(t *testing.T, r *postgres.Recorder) {
 	}
 	defer c.Close(context.Background())
 	grows := growing(t, c)
-	used := map[string]bool{}
+	used, keyed := map[string]bool{}, map[string]bool{}
 	for _, query := range slices.Sorted(maps.Keys(statements)) {
 		reason := ""
 		for part := range mayCost {
@@ -121,6 +127,14 @@ func checkPlans(t *testing.T, r *postgres.Recorder) {
 				break
 			}
 			faults := p.faults(grows)
+			for part, line := range byKey {
+				if strings.Contains(query, part) {
+					keyed[part] = true
+					if !strings.Contains(text, line) {
+						faults = append(faults, "does not find its rows by their key")
+					}
+				}
+			}
 			if cost := p.Cost - p.unread(); cost > mostCost {
 				faults = append(faults, fmt.Sprintf("costs %.0f", cost))
 			}
@@ -136,6 +150,11 @@ func checkPlans(t *testing.T, r *postgres.Recorder) {
 	for part := range mayCost {
 		if !used[part] {
 			t.Errorf("mayCost has %q, which no statement needs", part)
+		}
+	}
+	for part := range byKey {
+		if !keyed[part] {
+			t.Errorf("byKey has %q, which is in no statement", part)
 		}
 	}
 }

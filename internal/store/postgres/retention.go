@@ -34,11 +34,22 @@ func (t *tx) SurplusDeployments(ctx context.Context, s store.Surplus) ([]string,
 	if err != nil || !ok {
 		return []string{}, fault(ctx, err, "list surplus deployments")
 	}
-	list, err := t.texts(ctx, `SELECT d.id FROM public.tenant_deployments d WHERE d.organization_id = $1 AND d.seq < $2 AND d.status <> 'pending'
+	const surplus = ` WHERE d.organization_id = $1 AND d.seq < $2 AND d.status <> 'pending'
 		AND d.id <> ALL (ARRAY(SELECT jsonb_array_elements_text($3::jsonb)::uuid))
 		AND NOT EXISTS (SELECT 1 FROM berth.requests r WHERE r.deployment_id = d.id)
 		AND NOT EXISTS (SELECT 1 FROM public.tenant_deployments r WHERE r.rollback_deployment_id = d.id AND r.seq >= $2)
-		ORDER BY d.seq DESC LIMIT $4`, s.OrganizationID, oldest, spare, s.Limit)
+		ORDER BY d.seq DESC LIMIT $4`
+	query, args := `SELECT d.id FROM public.tenant_deployments d`+surplus, []any{s.OrganizationID, oldest, spare, s.Limit}
+	if s.Among != nil {
+		among, err := encodeJSON(s.Among)
+		if err != nil {
+			return nil, fault(ctx, err, "list surplus deployments")
+		}
+		// OFFSET 0 has them found by their ids first: the planner may take the history for shorter than it is.
+		query, args = `SELECT d.id FROM (SELECT id, organization_id, seq, status FROM public.tenant_deployments
+			WHERE id = ANY (ARRAY(SELECT jsonb_array_elements_text($5::jsonb)::uuid)) OFFSET 0) d`+surplus, append(args, among)
+	}
+	list, err := t.texts(ctx, query, args...)
 	return list, fault(ctx, err, "list surplus deployments")
 }
 

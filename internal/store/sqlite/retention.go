@@ -33,11 +33,21 @@ func (t *tx) SurplusDeployments(ctx context.Context, s store.Surplus) ([]string,
 	if err != nil || !ok {
 		return []string{}, fault(ctx, err, "list surplus deployments")
 	}
-	list, err := t.texts(ctx, `SELECT d.id FROM tenant_deployments d WHERE d.organization_id = ?1 AND d.seq < ?2 AND d.status <> 'pending'
+	const surplus = ` WHERE d.organization_id = ?1 AND d.seq < ?2 AND d.status <> 'pending'
 		AND d.id NOT IN (SELECT value FROM json_each(?3))
 		AND NOT EXISTS (SELECT 1 FROM requests r WHERE r.deployment_id = d.id)
 		AND NOT EXISTS (SELECT 1 FROM tenant_deployments r WHERE r.rollback_deployment_id = d.id AND r.seq >= ?2)
-		ORDER BY d.seq DESC LIMIT ?4`, s.OrganizationID, oldest, spare, s.Limit)
+		ORDER BY d.seq DESC LIMIT ?4`
+	query, args := `SELECT d.id FROM tenant_deployments d`+surplus, []any{s.OrganizationID, oldest, spare, s.Limit}
+	if s.Among != nil {
+		among, err := encodeJSON(s.Among)
+		if err != nil {
+			return nil, fault(ctx, err, "list surplus deployments")
+		}
+		// The ids come first, or SQLite would walk the history for them.
+		query, args = `SELECT d.id FROM json_each(?5) j CROSS JOIN tenant_deployments d ON d.id = j.value`+surplus, append(args, among)
+	}
+	list, err := t.texts(ctx, query, args...)
 	return list, fault(ctx, err, "list surplus deployments")
 }
 

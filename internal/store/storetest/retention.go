@@ -21,7 +21,8 @@ var retentionTests = []test{
 		}
 		all[11].RollbackOf, all[7].RollbackOf, all[6].RollbackOf, all[4].RollbackOf = all[4].ID, all[6].ID, all[0].ID, all[1].ID
 		f.order(all...)
-		f.order(over(deployment(f.get(org(2))), berth.DeploymentFailed))
+		other := over(deployment(f.get(org(2))), berth.DeploymentFailed)
+		f.order(other)
 		open := deployment(n)
 		f.order(open)
 		f.tx(func(ctx context.Context, tx store.Tx) error {
@@ -34,6 +35,14 @@ var retentionTests = []test{
 		f.same(f.surplus(s), due)
 		s.Limit = 2
 		f.same(f.surplus(s), due[:2])
+		// Asked of some, whoever is open, spared, gone back to, answered with or another's is not among them.
+		some := s
+		some.Among, some.Limit = []string{all[0].ID, all[2].ID, all[4].ID, all[6].ID, all[9].ID, all[11].ID, open.ID, other.ID, berth.NewID()}, 9
+		f.same(f.surplus(some), []string{all[9].ID, all[0].ID})
+		some.Limit = 1
+		f.same(f.surplus(some), []string{all[9].ID})
+		some.Among = []string{}
+		f.same(f.surplus(some), []string{})
 		f.drop(due...)
 		f.same(f.surplus(s), []string{})
 		left := f.history(org(1), 100)
