@@ -42,7 +42,7 @@ func (l *listener) park() bool {
 	a := &l.accepting
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.parked = !a.closed && a.until.IsZero() && l.edge.poller.watch(l)
+	a.parked = !a.closed && a.until.IsZero() && l.poller.watch(l)
 	return a.parked
 }
 
@@ -89,7 +89,7 @@ func (l *listener) close() {
 	defer a.mu.Unlock()
 	a.closed = true
 	_ = l.raw.Close()
-	l.edge.poller.forget(l)
+	l.poller.forget(l)
 	if a.parked {
 		a.parked = false
 		close(a.ended)
@@ -114,13 +114,14 @@ func (l *listener) closeAfterBacklog() {
 	l.close()
 }
 
-// expect sets until when an accept loop waits for somebody. A listener whose
-// backlog is emptied has its deadline already.
+// expect sets until when an accept loop waits for somebody: without end where there
+// is no poller to wake another. A listener whose backlog is emptied has its deadline
+// already.
 func (l *listener) expect() {
 	a := &l.accepting
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.until.IsZero() {
+	if a.until.IsZero() && l.poller != nil {
 		_ = l.raw.SetDeadline(time.Now().Add(l.edge.opts.ParkAfter))
 	}
 }

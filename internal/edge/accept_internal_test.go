@@ -15,9 +15,8 @@ import (
 	"github.com/unite-hub/berth/internal/testbed"
 )
 
-// A listener's accept loop may end just after it was closed, and its port may
-// be the next tenant's by then.
-func TestAListenerThatIsClosedOrAboutToBeDoesNotPark(t *testing.T) {
+func anyPort(t *testing.T) int {
+	t.Helper()
 	text, err := testbed.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
@@ -27,6 +26,28 @@ func TestAListenerThatIsClosedOrAboutToBeDoesNotPark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return port
+}
+
+// awaitConn waits until the listener has a connection.
+func awaitConn(t *testing.T, l *listener) {
+	t.Helper()
+	came := func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.conns) > 0
+	}
+	for deadline := time.Now().Add(20 * time.Second); !came(); <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s has no connection", l.org)
+		}
+	}
+}
+
+// A listener's accept loop may end just after it was closed, and its port may
+// be the next tenant's by then.
+func TestAListenerThatIsClosedOrAboutToBeDoesNotPark(t *testing.T) {
+	port := anyPort(t)
 	e := New(Options{ListenHost: "127.0.0.1"})
 	put := func(version int64, org string) *listener {
 		t.Helper()
@@ -45,17 +66,7 @@ func TestAListenerThatIsClosedOrAboutToBeDoesNotPark(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
-		next.mu.Lock()
-		came := len(next.conns) == 1
-		next.mu.Unlock()
-		if came {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the port's next tenant is not woken")
-		}
-	}
+	awaitConn(t, next)
 	next.accepting.mu.Lock()
 	next.accepting.until = time.Now()
 	next.accepting.mu.Unlock()
@@ -64,6 +75,55 @@ func TestAListenerThatIsClosedOrAboutToBeDoesNotPark(t *testing.T) {
 	}
 	c.Close()
 	e.remove(next)
+	e.leaving.Wait()
+	e.poller.close()
+}
+
+// alone is a listener that got no poller: the kernel made none when it was opened.
+func alone(t *testing.T, e *Edge) (l *listener, addr string) {
+	t.Helper()
+	raw, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = raw.Close() })
+	return newListener(e, berth.Route{OrganizationID: "alone"}, raw.(*net.TCPListener), nil), raw.Addr().String()
+}
+
+func TestAListenerThatHasNoPollerWaitsWithoutEnd(t *testing.T) {
+	l, addr := alone(t, New(Options{ParkAfter: time.Nanosecond}))
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	came, err := (&counted{Listener: l.raw, listener: l}).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	came.Close()
+}
+
+// The race detector sees what this is about.
+func TestAPollerThatIsMadeLaterIsNothingToAListenerThatWaitsByItself(t *testing.T) {
+	e := New(Options{ListenHost: "127.0.0.1", ParkAfter: time.Microsecond})
+	l, addr := alone(t, e)
+	l.serve()
+	port := anyPort(t)
+	report := e.Apply(berth.RouteSet{Version: 1, Routes: []berth.Route{{OrganizationID: "a", Port: port, State: berth.RouteStopped}}})
+	if report.Refused != nil {
+		t.Fatal(report.Refused[0].Err)
+	}
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	awaitConn(t, l)
+	c.Close()
+	l.close()
+	<-l.accepting.ended
+	e.remove(e.byOrg["a"])
 	e.leaving.Wait()
 	e.poller.close()
 }
@@ -81,7 +141,7 @@ func (f *failing) Accept() (net.Conn, error) {
 }
 
 func TestAnErrorOfTheKernelDoesNotEndAPortsAcceptLoop(t *testing.T) {
-	l := newListener(New(Options{}), berth.Route{}, nil)
+	l := newListener(New(Options{}), berth.Route{}, nil, nil)
 	fails := &failing{left: 3}
 	err := l.server.Serve(&counted{Listener: fails, listener: l})
 	if fails.left >= 0 || !errors.Is(err, net.ErrClosed) {

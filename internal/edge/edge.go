@@ -132,7 +132,7 @@ type Edge struct {
 	term, version int64                       // in force
 	refused       map[string]berth.RouteError // by organization id
 	closed        bool
-	poller        *poller // of the listeners; nil until there is one
+	poller        *poller // of the listeners that are opened from here on; nil until there is one
 
 	leaving sync.WaitGroup // listeners of removed routes, until they are drained
 	ending  chan struct{}  // closed when Run ends: nothing is held any more

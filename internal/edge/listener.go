@@ -23,6 +23,7 @@ type listener struct {
 	org       string
 	port      int
 	raw       *net.TCPListener
+	poller    *poller                // nil: it waits by itself
 	transport *http.Transport        // to the tenant's upstreams
 	route     atomic.Pointer[target] // in force; nil: none
 	server    http.Server
@@ -47,12 +48,13 @@ type listener struct {
 	count counters
 }
 
-func newListener(e *Edge, r berth.Route, raw *net.TCPListener) *listener {
+func newListener(e *Edge, r berth.Route, raw *net.TCPListener, p *poller) *listener {
 	l := &listener{
 		edge:      e,
 		org:       r.OrganizationID,
 		port:      r.Port,
 		raw:       raw,
+		poller:    p,
 		conns:     make(map[*conn]struct{}),
 		sources:   make(map[netip.Addr]*source),
 		quiet:     make(chan struct{}),

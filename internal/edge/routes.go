@@ -129,7 +129,7 @@ func (e *Edge) put(r berth.Route) error {
 	if e.poller == nil {
 		e.poller = newPoller()
 	}
-	l = newListener(e, r, raw)
+	l = newListener(e, r, raw, e.poller)
 	e.byPort[r.Port], e.byOrg[r.OrganizationID] = l, l
 	e.subnets.add(r.Subnet)
 	e.descriptors.used.Add(1) // whoever is known has a port

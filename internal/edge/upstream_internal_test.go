@@ -15,7 +15,7 @@ import (
 // detector is what fails here.
 func TestWhatIsDialledForARequestThatIsOverDoesNotLookAtTheNext(t *testing.T) {
 	t.Parallel()
-	l := newListener(New(Options{}), berth.Route{}, nil)
+	l := newListener(New(Options{}), berth.Route{}, nil, nil)
 	c := &conn{listener: l, flow: &flow{}}
 	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), connKey{}, c))
 	cancel()
