@@ -238,3 +238,28 @@ func TestADeployThatIsTakenBackLeavesAKeptVolumeKept(t *testing.T) {
 		}
 	})
 }
+
+// A volume that was made for an order that was cancelled is empty: what the next
+// order says of the data counts, not what the first one said.
+func TestToLeaveDataIsMeantByOneOrderOnly(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.apply([]byte(singleData))
+		w.completed(w.provisionSingle(false))
+		w.apply([]byte(strings.Replace(singleRenamed, "app:1", "app:sick", 1)))
+		r, err := w.newest(false, true)
+		w.must(err)
+		files := berth.VolumeName(orgID(1), "files")
+		w.eventually(time.Minute, "the new volume is on record as made", func() bool {
+			v, ok := w.recordOf(files)
+			return ok && !v.CreatedAt.IsZero()
+		})
+		w.cancelled(1)
+		w.done(r, nil)
+		w.wellAgain(1, imageV1)
+		_, err = w.newest(false, false)
+		w.wantLeft("the next order", err, berth.VolumeName(orgID(1), "data"), "service web", "/data", "which the tenant does not use now")
+		w.wantTold("the next order", "volume files", berth.VolumeName(orgID(1), "data"))
+	})
+}

@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -23,6 +24,8 @@ type left struct {
 	berth.BlueprintMount          // what it would find
 	volumes              []string // that hold the data
 	ofImage              bool     // no blueprint named them
+	inside               bool     // they hold it under a path above
+	unused               bool     // the volume that it would find is there, and the tenant does not use it
 }
 
 // refusal is the error of an order that leaves data behind and does not mean it.
@@ -42,16 +45,16 @@ func (s *Service) leftBehind(ctx context.Context, tx blueprintVolumes, organizat
 		return nil, err
 	}
 	recorded = slices.DeleteFunc(recorded, func(v berth.VolumeRecord) bool { return v.CreatedAt.IsZero() })
-	var mounted []berth.BlueprintMount
+	c := comparison{organizationID: organizationID, made: recorded, after: next.Defaults().Mounts}
 	switch b, err := s.catalog.Get(ctx, tx, before); berth.CodeOf(err) {
 	case "":
-		mounted = b.Defaults().Mounts
+		c.before = b.Defaults().Mounts
 	case berth.CodeBlueprintNotFound, berth.CodeInvalidBlueprint, berth.CodeInvalidRequest:
-		// It is not here, or this Berth can't read it: nothing is known of it.
+		c.unknown = true // it is not here, or this Berth can't read it
 	default:
 		return nil, err
 	}
-	return compareMounts(organizationID, recorded, mounted, next.Defaults().Mounts), nil
+	return c.places(), nil
 }
 
 // lastBlueprint is what the last tenant of an organization ran; "" if there was none.
@@ -63,58 +66,98 @@ func lastBlueprint(ctx context.Context, tx store.Deployments, organizationID str
 	return history[0].New.Blueprint, nil
 }
 
-// compareMounts compares what a tenant's services find at their paths with what they
-// are to find there. made are its volumes that were made once: such a one is not
-// empty for all that is known. What the blueprint before mounted says whose a path
-// was; where it says nothing, an image or an earlier blueprint may have kept
-// something there.
-func compareMounts(organizationID string, made []berth.VolumeRecord, before, after []berth.BlueprintMount) (list []left) {
-	isMade := make(map[string]bool, len(made))
-	for _, v := range made {
-		isMade[v.Name] = true
+// comparison compares what a tenant's services find at their paths with what they
+// are to find there. The blueprint before says whose a path was, and which volumes the
+// tenant uses: another one may have been made for an order that was taken back, and be
+// empty. Where it says nothing of a path, an image or an earlier blueprint may have
+// kept something there.
+type comparison struct {
+	organizationID string
+	made           []berth.VolumeRecord // the tenant's volumes that were made once
+	before, after  []berth.BlueprintMount
+	unknown        bool // what before is: then a volume that was made is not empty for all that is known
+
+	isMade map[string]bool
+	had    map[berth.BlueprintPlace]string // the keys of before
+}
+
+// places are those where data would be left behind.
+func (c comparison) places() (list []left) {
+	c.isMade = make(map[string]bool, len(c.made))
+	for _, v := range c.made {
+		c.isMade[v.Name] = true
 	}
-	had := make(map[berth.BlueprintPlace]string, len(before))
-	for _, m := range before {
-		had[m.BlueprintPlace] = m.Volume
+	c.had = make(map[berth.BlueprintPlace]string, len(c.before))
+	used := make(map[string]bool, len(c.before))
+	for _, m := range c.before {
+		c.had[m.BlueprintPlace] = m.Volume
+		used[m.Volume] = true
 	}
-	for _, m := range after {
-		if m.Volume != "" && isMade[berth.VolumeName(organizationID, m.Volume)] {
+	for _, m := range c.after {
+		isMade := m.Volume != "" && c.isMade[berth.VolumeName(c.organizationID, m.Volume)]
+		if isMade && (used[m.Volume] || c.unknown) {
 			continue
 		}
-		l := left{BlueprintMount: m}
-		key, named := had[m.BlueprintPlace]
-		switch {
-		case named && key != "" && isMade[berth.VolumeName(organizationID, key)]:
-			l.volumes = []string{berth.VolumeName(organizationID, key)}
-		case named:
-		default:
-			if l.volumes = imageVolumesAt(organizationID, isMade, m.BlueprintPlace); len(l.volumes) > 0 {
-				l.ofImage = true
-			} else {
-				l.volumes = unmountedAt(organizationID, made, m.Target, after)
-			}
-		}
-		if len(l.volumes) > 0 {
+		if l := c.at(m); len(l.volumes) > 0 {
+			l.unused = isMade
 			list = append(list, l)
 		}
 	}
 	return list
 }
 
-// unmountedAt are the volumes that an earlier blueprint had at a path and after has
-// nowhere. Whose path it was is not on record: where any service finds a volume that
-// was made, it is taken for the one.
-func unmountedAt(organizationID string, made []berth.VolumeRecord, target string, after []berth.BlueprintMount) (list []string) {
-	mounts := func(v berth.VolumeRecord, at string) bool {
-		return slices.ContainsFunc(after, func(m berth.BlueprintMount) bool {
-			return m.Volume != "" && berth.VolumeName(organizationID, m.Volume) == v.Name && (at == "" || m.Target == at)
-		})
-	}
-	for _, v := range made {
-		if mounts(v, target) {
-			return nil
+// at tells which volumes hold data for a place that is to have m.
+func (c *comparison) at(m berth.BlueprintMount) left {
+	l := left{BlueprintMount: m}
+	if key, named := c.had[m.BlueprintPlace]; named {
+		if name := berth.VolumeName(c.organizationID, key); key != "" && c.isMade[name] {
+			l.volumes = []string{name}
 		}
-		if _, ofImage := berth.ImageVolumeTarget(v.Name); v.Mount == target && !ofImage && !mounts(v, "") {
+		return l
+	}
+	if l.volumes = imageVolumesAt(c.organizationID, c.isMade, m.BlueprintPlace); len(l.volumes) > 0 {
+		l.ofImage = true
+		return l
+	}
+	if l.volumes = c.above(m.BlueprintPlace); len(l.volumes) > 0 {
+		l.inside = true
+		return l
+	}
+	l.volumes = c.unmountedAt(m.Target)
+	return l
+}
+
+// above is the volume in which a service found what lies under a path, because it is
+// mounted at a path above.
+func (c *comparison) above(at berth.BlueprintPlace) []string {
+	for dir := path.Dir(at.Target); len(dir) > 1; dir = path.Dir(dir) {
+		key, named := c.had[berth.BlueprintPlace{Service: at.Service, Target: dir}]
+		if !named {
+			continue
+		}
+		if name := berth.VolumeName(c.organizationID, key); key != "" && c.isMade[name] {
+			return []string{name}
+		}
+		return nil
+	}
+	return nil
+}
+
+// unmountedAt are the volumes that an earlier blueprint had at a path and after has
+// nowhere. Whose path it was is not on record: where a service finds a volume that was
+// made, and did not before, it is taken for the one.
+func (c *comparison) unmountedAt(target string) (list []string) {
+	for _, v := range c.made {
+		mounted := false
+		for _, m := range c.after {
+			if m.Volume == "" || berth.VolumeName(c.organizationID, m.Volume) != v.Name {
+				continue
+			}
+			if mounted = true; m.Target == target && !slices.Contains(c.before, m) {
+				return nil
+			}
+		}
+		if _, ofImage := berth.ImageVolumeTarget(v.Name); v.Mount == target && !ofImage && !mounted {
 			list = append(list, v.Name)
 		}
 	}
@@ -135,7 +178,10 @@ func imageVolumesAt(organizationID string, isMade map[string]bool, at berth.Blue
 // found says what a service would find in a place, for people.
 func (l left) found(blueprint string) string {
 	what := "a tmpfs"
-	if l.Volume != "" {
+	switch {
+	case l.Volume != "" && l.unused:
+		what = "volume " + l.Volume + ", which the tenant does not use now"
+	case l.Volume != "":
 		what = "volume " + l.Volume + ", which was never made"
 	}
 	return blueprint + " mounts " + what
@@ -147,8 +193,11 @@ func leftBehindError(list []left, blueprint string) error {
 		places = append(places, fmt.Sprintf("service %s at %s (the data is in %s; %s)", l.Service, l.Target, strings.Join(l.volumes, ", "), l.found(blueprint)))
 	}
 	way := "name the volume in the blueprint as before"
-	if slices.ContainsFunc(list, func(l left) bool { return l.ofImage }) {
+	switch {
+	case slices.ContainsFunc(list, func(l left) bool { return l.ofImage }):
 		way = "mount nothing at the path, then the service finds the volume of its image again"
+	case slices.ContainsFunc(list, func(l left) bool { return l.inside }):
+		way = "mount nothing inside the volume"
 	}
 	return berth.Errorf(berth.CodeDataLeftBehind, "The tenant's data would be left behind: it would begin empty in %s", strings.Join(places, "; in ")).
 		WithField("blueprint").WithHint("%s; if it is meant, say leaveData (--leave-data): the data stays in its volume and nothing mounts it", way)
