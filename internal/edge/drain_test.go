@@ -2,7 +2,6 @@ package edge_test
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,7 +10,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -188,24 +186,4 @@ func TestTheDrainDeadlineCutsOffWhatNeverEnds(t *testing.T) {
 	if got, _ := io.ReadAll(a); len(got) != 0 {
 		t.Errorf("got %q", got)
 	}
-}
-
-// A browser opens connections that it may never use: a drain gives them a moment,
-// and not the 5 s that net/http would wait.
-func TestADrainDoesNotWaitForConnectionsThatBringNoRequest(t *testing.T) {
-	t.Parallel()
-	port := freePort(t)
-	e, stop := running(t, edge.Options{DrainDeadline: patience})
-	apply(t, e, route(port, backend(t, says("ok"))))
-	mute := dial(t, port)
-	if !answered(t, "127.0.0.1", port) { // both are accepted, in turn
-		t.Fatal("the port does not answer")
-	}
-	stopped := make(chan struct{})
-	go func() { stop(); close(stopped) }()
-	mute.SetDeadline(time.Now().Add(4 * time.Second))
-	if n, err := mute.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("%d %v, want the end", n, err)
-	}
-	<-stopped
 }

@@ -166,8 +166,8 @@ func (l *listener) awaitFirstRequests(ctx context.Context) {
 	}
 }
 
-// closeMute closes the connections that have brought no request. net/http waits
-// for theirs for 5 s, and would drop it.
+// closeMute closes the connections that have brought no request. net/http would wait
+// 5 s for a first request, and then drop it.
 func (l *listener) closeMute() {
 	var mute []*conn
 	l.mu.Lock()

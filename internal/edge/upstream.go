@@ -45,8 +45,9 @@ func (l *listener) newTransport() *http.Transport {
 }
 
 func (l *listener) dial(ctx context.Context, d *net.Dialer, network, addr string) (net.Conn, error) {
-	// The request may be over, served by a connection that became free: its client's
-	// connection is the same still, what is under way on that is not.
+	// net/http dials in a goroutine of its own, which may outlive the request: it may
+	// look at the client's connection, never at its flow, which may be the next
+	// request's by then.
 	var s *source
 	if c, ok := ctx.Value(connKey{}).(*conn); ok {
 		s = c.source
