@@ -74,6 +74,7 @@ type server struct {
 	closers     closers
 
 	holder   string // of leases; another with each process
+	id       string // of the installation
 	box      *secret.Box
 	store    database
 	shared   control.Shared // the same, where several control planes may have it; else nil
@@ -95,15 +96,14 @@ func (s *server) open(ctx context.Context) (err error) {
 	if err := s.openDatabase(ctx); err != nil {
 		return err
 	}
-	var installation string
 	err = s.store.View(ctx, berth.System(), func(tx store.Tx) error {
-		installation, err = tx.Installation(ctx)
+		s.id, err = tx.Installation(ctx)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if s.engine, err = docker.New(docker.Options{Installation: installation, SealKey: s.box.SealKey()}); err != nil {
+	if s.engine, err = docker.New(docker.Options{Installation: s.id, SealKey: s.box.SealKey()}); err != nil {
 		return err
 	}
 	s.closers.add(s.engine.Close)
@@ -252,7 +252,7 @@ func (s *server) serveAPI(ctx context.Context) error {
 	if _, err := fmt.Fprintf(s.stdout, "ready http://%s\n", s.listener.Addr()); err != nil {
 		s.log.Warn("standard output can't be written to", "error", err)
 	}
-	s.log.Info("ready", "listen", s.listener.Addr().String(), "state", s.StateDir, "version", s.Version)
+	s.log.Info("ready", "listen", s.listener.Addr().String(), "state", s.StateDir, "installation", s.id, "version", s.Version)
 	select {
 	case err := <-ended:
 		return fmt.Errorf("API: %w", err)

@@ -54,7 +54,7 @@ func StartEngine(ctx context.Context) (*SecondEngine, error) {
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, e.clear())
 	}
 	defer func() { _ = log.Close() }()
 	// An Engine's id is in the file of its key, which is the machine's by default.

@@ -6,13 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
+	"slices"
 	"testing"
-
-	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/network"
-	"github.com/moby/moby/client"
-
-	"github.com/unite-hub/berth"
 )
 
 const poolClaims = claims + "/berth-test-pools"
@@ -30,27 +26,37 @@ type Pool struct {
 }
 
 // ClaimPool claims a /18 of 10.80.0.0/12, outside what Berth and the Engine take by
-// default. It is free again when it is released, and when the process ends. What
-// the Engine still has in it was left by a process that was killed: it goes.
+// default. It is free again when it is released, and when the process ends. What a
+// process that was killed left in it goes, if the claim's file proves that it is a
+// test's. A pool in which anything else is on the Engine is passed over.
 func ClaimPool(ctx context.Context) (*Pool, error) {
+	return claimSwept(poolClaims, func(p *Pool) error { return p.sweep(ctx) })
+}
+
+func claimSwept(dir string, sweep func(*Pool) error) (*Pool, error) {
 	var errs []error
 	for n := 0; n < pools; {
-		p, err := claimPool(poolClaims, n)
+		p, err := claimPool(dir, n, pools)
 		if err != nil {
 			return nil, errors.Join(append(errs, err)...)
 		}
-		if err = p.sweep(ctx); err == nil {
+		if err = sweep(p); err == nil {
 			return p, nil
 		}
-		errs = append(errs, fmt.Errorf("sweep %s: %w", p, err), p.Release()) // there are others
-		n = p.number + 1
+		if err := p.Release(); err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(errs, func(e error) bool { return e.Error() == err.Error() }) {
+			errs = append(errs, err)
+		}
+		n = p.number + 1 // there are others
 	}
-	return nil, errors.Join(errs...)
+	return nil, fmt.Errorf("no pool of tests is free: %w", errors.Join(errs...))
 }
 
-// claimPool claims the first free pool of that number or a higher one.
-func claimPool(dir string, from int) (*Pool, error) {
-	n, lock, err := claim(dir, from, pools)
+// claimPool claims the first free pool of those numbers.
+func claimPool(dir string, from, to int) (*Pool, error) {
+	n, lock, err := claim(dir, from, to)
 	if err != nil {
 		return nil, fmt.Errorf("pools of tests: %w", err)
 	}
@@ -62,6 +68,22 @@ func claimPool(dir string, from int) (*Pool, error) {
 func poolAt(n int) *Pool {
 	addr := netip.AddrFrom4([4]byte{10, byte(80 + n>>2), byte(n&3) << 6})
 	return &Pool{Prefix: netip.PrefixFrom(addr, 18), number: n}
+}
+
+// Owns says what a test is about to make on the Engine in the pool: all with the label
+// of an installation, or the network of a name, and what has the network's name and a
+// dash before its own. Names must be unique: they are what the next process that
+// claims the pool knows a killed test's remains by.
+func (p *Pool) Owns(names ...string) error { return own(p.lock.Name(), names...) }
+
+// claimOf is the file of the claim on a pool; ok is false for any other prefix.
+func claimOf(pool string) (file string, ok bool) {
+	for n := range pools {
+		if poolAt(n).String() == pool {
+			return filepath.Join(poolClaims, fmt.Sprint(n)), true
+		}
+	}
+	return "", false
 }
 
 // Release gives the pool to others.
@@ -80,103 +102,4 @@ func NewPool(t *testing.T) *Pool {
 		}
 	})
 	return p
-}
-
-// sweep removes the networks of the pool with all that their tenants have.
-func (p *Pool) sweep(ctx context.Context) error {
-	return eachNetwork(ctx, func(engine *client.Client, n network.Network) error {
-		if !p.holds(n) {
-			return nil
-		}
-		return sweepNetwork(ctx, engine, n)
-	})
-}
-
-// sweepPools does so in all pools that nobody has.
-func sweepPools(ctx context.Context) error {
-	return eachNetwork(ctx, func(engine *client.Client, n network.Network) error {
-		for number := range pools {
-			if p := poolAt(number); p.holds(n) {
-				_, lock, err := claim(poolClaims, number, number+1)
-				if errors.Is(err, errClaimed) {
-					return nil
-				} else if err != nil {
-					return err
-				}
-				return errors.Join(sweepNetwork(ctx, engine, n), lock.Close())
-			}
-		}
-		return nil
-	})
-}
-
-func eachNetwork(ctx context.Context, do func(*client.Client, network.Network) error) error {
-	engine, err := Engine()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = engine.Close() }()
-	list, err := engine.NetworkList(ctx, client.NetworkListOptions{})
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, n := range list.Items {
-		errs = append(errs, do(engine, n.Network))
-	}
-	return errors.Join(errs...)
-}
-
-func (p *Pool) holds(n network.Network) bool {
-	for _, c := range n.IPAM.Config {
-		if p.Overlaps(c.Subnet) {
-			return true
-		}
-	}
-	return false
-}
-
-func sweepNetwork(ctx context.Context, engine *client.Client, n network.Network) error {
-	seen, err := engine.NetworkInspect(ctx, n.ID, client.NetworkInspectOptions{})
-	if errdefs.IsNotFound(err) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	var ids []string
-	for id := range seen.Network.Containers {
-		ids = append(ids, id)
-	}
-	var volumes []string
-	if org := n.Labels[berth.LabelTenantID]; org != "" {
-		found, err := engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: OfTenant(org)})
-		if err != nil {
-			return err
-		}
-		for _, c := range found.Items {
-			ids = append(ids, c.ID)
-		}
-		kept, err := engine.VolumeList(ctx, client.VolumeListOptions{Filters: OfTenant(org)})
-		if err != nil {
-			return err
-		}
-		for _, v := range kept.Items {
-			volumes = append(volumes, v.Name)
-		}
-	}
-	for _, id := range ids { // one may be there twice
-		_, err := engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-		if err != nil && !errdefs.IsNotFound(err) {
-			return err
-		}
-	}
-	for _, v := range volumes {
-		if _, err := engine.VolumeRemove(ctx, v, client.VolumeRemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
-			return err
-		}
-	}
-	if _, err := engine.NetworkRemove(ctx, n.ID, client.NetworkRemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
-		return err
-	}
-	return nil
 }

@@ -88,9 +88,40 @@ func (p *Process) Start(ctx context.Context) error {
 	case <-ctx.Done():
 		return errors.Join(ctx.Err(), p.Kill())
 	}
+	if err := p.own(ctx); err != nil {
+		return errors.Join(err, p.Kill())
+	}
 	token, err := os.ReadFile(filepath.Join(p.StateDir, "operator-token"))
 	p.Token = strings.TrimSpace(string(token))
 	return err
+}
+
+// own writes into the pool's claim which installation makes things in it from now on,
+// so that the next process knows them by it if this one is killed. The log's line may
+// come after that on standard output.
+func (p *Process) own(ctx context.Context) error {
+	file, ok := claimOf(p.Pool)
+	if !ok {
+		return nil // a pool of the caller's own, which nobody sweeps
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	for {
+		running := p.Running()
+		if _, rest, ok := strings.Cut(p.Log(), " installation="); ok {
+			if id, _, ok := strings.Cut(rest, " "); ok {
+				return own(file, id)
+			}
+		}
+		if !running { // it has made nothing: nobody knows its URL yet
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("berth serve does not log which installation it is: %w\n%s", ctx.Err(), p.Log())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 func readReady(stdout io.Reader, ready chan<- string) {

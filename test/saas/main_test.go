@@ -68,6 +68,7 @@ func newTenant(t *testing.T) *tenant {
 	t.Parallel()
 	pool := testbed.NewPool(t)
 	tn := &tenant{Site: testbed.NewSite(t), name: "berth-test-saas-" + berth.NewID()}
+	tn.Must(pool.Owns(tn.name))
 	t.Cleanup(tn.remove)
 	_, err := tn.Engine.NetworkCreate(tn.Ctx, tn.name, client.NetworkCreateOptions{
 		Driver: "bridge",

@@ -76,6 +76,9 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, shared.pool.Release()) }()
+	if err := shared.pool.Owns(shared.id, shared.id+"-stranger"); err != nil {
+		return 1, err
+	}
 	dir, err := os.MkdirTemp("", "berth-enginetest-")
 	if err != nil {
 		return 1, err
