@@ -263,3 +263,35 @@ func TestToLeaveDataIsMeantByOneOrderOnly(t *testing.T) {
 		w.wantTold("the next order", "volume files", berth.VolumeName(orgID(1), "data"))
 	})
 }
+
+// The engine goes away in the midst of a new tenant's first Apply, and is late to show
+// what there is. What an earlier tenant of the organization had, and was ordered gone
+// and seen to be gone, counts neither as there nor as lost.
+func TestANewTenantMissesNothingThatAnEarlierOneHad(t *testing.T) {
+	t.Parallel()
+	for others := range 3 { // with which of its changes meets a conflict
+		inBubble(t, func(w *world) {
+			w.engine.SetWillful(true)
+			w.run()
+			w.completed(w.provision(1, "app:1", true))
+			w.loop.Recheck(orgID(1))
+			<-time.After(time.Second)
+			for n := range others {
+				w.completed(w.provision(2+n, "app:1", true))
+			}
+			w.completed(w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesDelete))
+			w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+				if strings.HasPrefix(s.Op, "create") {
+					w.engine.SetDown(true)
+				}
+				return nil
+			})
+			r, err := w.provision(1, "app:1", true)
+			w.must(err)
+			<-time.After(5 * time.Second)
+			w.engine.SetFaults(nil)
+			w.engine.SetDown(false)
+			w.completed(r, nil)
+		})
+	}
+}

@@ -42,8 +42,8 @@ type Engine interface {
 	Apply(ctx context.Context, stack berth.Stack) (berth.Observed, error)
 
 	// Remove removes a tenant's instances and network, and exactly the volumes
-	// named, then checks that they are gone. What is not provably ours stays
-	// and is an error.
+	// named, then checks that they are gone: no look shows them any more, for they
+	// would count as the next tenant's. What is not provably ours stays and is an error.
 	Remove(ctx context.Context, r berth.Removal) error
 
 	// Watch calls hint for tenants that may have changed, until ctx ends or the

@@ -475,6 +475,7 @@ func (f *Fake) Remove(ctx context.Context, r berth.Removal) error {
 				return berth.Errorf(berth.CodeForeignObject, "There is a %s named %s that Berth did not make", x.Kind, x.Name).WithHint("remove it yourself")
 			}
 		}
+		f.seenGone(org)
 		return nil
 	})
 }

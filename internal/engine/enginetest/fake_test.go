@@ -146,3 +146,38 @@ func TestAnEngineWithControllersOfItsOwnPassesTheSuite(t *testing.T) {
 		return f
 	}, true)
 }
+
+func TestALateLookShowsNothingThatARemovalSawToBeGone(t *testing.T) {
+	f := newFake()
+	f.SetWillful(true)
+	s := stack(f)
+	look := func() berth.Observed {
+		o, err := f.Observe(t.Context(), s.OrganizationID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	look()
+	if _, err := f.Apply(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if o := look(); len(o.Instances) > 0 {
+		t.Fatalf("a look was not late: %+v", o)
+	}
+	look()
+	r := berth.Removal{OrganizationID: s.OrganizationID}
+	for _, v := range s.Volumes {
+		r.Volumes = append(r.Volumes, v.Name)
+	}
+	err := f.Remove(t.Context(), r)
+	for berth.Is(err, berth.CodeEngineUnavailable) { // it met a conflict
+		err = f.Remove(t.Context(), r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := look(); o.Network || len(o.Instances)+len(o.Volumes) > 0 {
+		t.Errorf("a look shows %+v", o)
+	}
+}

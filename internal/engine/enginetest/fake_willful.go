@@ -13,8 +13,8 @@ const conflictEvery = 9
 // controllers are the fake's second personality: an engine with controllers of
 // its own, as Kubernetes has. What should run and does not is replaced by them,
 // under another id and at another address. late adds that a look may still show
-// what was there before a change, and that a change may meet a conflict, because
-// someone else changed the object meanwhile.
+// what was there before a change, but for a removal that is over, and that a change
+// may meet a conflict, because someone else changed the object meanwhile.
 type controllers struct {
 	late    bool
 	changes int
@@ -55,6 +55,15 @@ func (f *Fake) show(o berth.Observed) berth.Observed {
 	}
 	f.hint(fakeObject{labels: map[string]string{berth.LabelTenantID: org}})
 	return before
+}
+
+// seenGone ends what a look may still show of a tenant: its removal has looked, and
+// nothing of that was there any more. The lock is held.
+func (f *Fake) seenGone(org string) {
+	if f.own != nil {
+		delete(f.own.shown, org)
+		delete(f.own.seen, org)
+	}
 }
 
 // Truth is what there is of a tenant, however late the engine shows it.
