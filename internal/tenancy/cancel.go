@@ -196,15 +196,19 @@ func (s *Service) notUndone(ctx context.Context, tx store.Blueprints, t berth.Te
 	if open.StartedAt.IsZero() || open.Type == berth.DeployDeprovision || open.Previous == nil || open.New.Release == open.Previous.Release {
 		return list, nil
 	}
+	how := "may have begun, and what it did is not undone"
 	b, err := s.catalog.Get(ctx, tx, open.New.Blueprint)
-	if err != nil {
+	switch berth.CodeOf(err) {
+	case "":
+	case berth.CodeBlueprintNotFound, berth.CodeInvalidBlueprint: // this Berth can't read it, and can leave it all the same
+		return append(list, "what runs once per release "+how), nil
+	default:
 		return nil, err
 	}
 	once := b.Defaults().Once
 	if len(once) == 0 {
 		return list, nil
 	}
-	how := "may have begun, and what it did is not undone"
 	if t.Released >= open.New.Release {
 		how = "ran to its end, and is not undone"
 	}

@@ -3,6 +3,7 @@ package tenancy_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/store"
@@ -124,5 +125,31 @@ func TestAnOrganizationCancelsOnlyWhatItMayOrder(t *testing.T) {
 				t.Errorf("%s, cancelled by %s: %v, want %q", name, by.actor.ID, err, by.want)
 			}
 		}
+	}
+}
+
+// After an upgrade or the way back from one, a blueprint may not be readable: that is
+// when its deployment is to be taken back.
+func TestADeploymentOfABlueprintThatIsUnreadableCanBeCancelled(t *testing.T) {
+	service, s := orderable(t, 0)
+	newer := "single@2"
+	r, err := service.Deploy(t.Context(), operator, tenancy.Call{}, org(1), tenancy.Deploy{Blueprint: &newer})
+	if err == nil {
+		err = s.InTx(t.Context(), berth.System(), func(tx store.Tx) error {
+			r.Deployment.StartedAt = noon
+			return tx.UpdateDeployment(t.Context(), r.Deployment)
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	downgraded := tenancy.New(tenancy.Config{Now: func() time.Time { return noon }, ComposePath: func(string) string { return "" }},
+		tenancy.Parts{Store: s, Loop: deaf{}, Catalog: apps([]string{newer})})
+	out, err := downgraded.Cancel(t.Context(), operator, org(1), "")
+	if err != nil || len(out.NotUndone) != 1 || out.NotUndone[0] != "what runs once per release may have begun, and what it did is not undone" {
+		t.Errorf("said %q, %v", out.NotUndone, err)
+	}
+	if err == nil && out.Tenant.Spec.Blueprint != "single@1" {
+		t.Errorf("it is to be %s", out.Tenant.Spec.Blueprint)
 	}
 }
