@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,39 @@ func TestATenantIsNotStartedOnAnEmptyVolumeOfItsImage(t *testing.T) {
 		w.eventually(2*time.Minute, "it is said", func() bool { return strings.Contains(w.tenant(1).Cause, volume) })
 		if o := w.observed(1); slices.Contains(o.Volumes, volume) || len(o.Instances) != 0 {
 			t.Errorf("it was made anew: %+v", o)
+		}
+	})
+}
+
+// A version that is not done yet may have begun to fill a volume that no record says
+// was made: nobody ordered it deleted.
+func TestAVolumeOfAVersionThatWasNotDoneIsKeptWithTheTenantsOthers(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.apply([]byte(single))
+		w.completed(w.provisionSingle(false))
+		w.apply([]byte(singleData))
+		w.engine.SetFaults(func(ctx context.Context, s enginetest.Step) error {
+			if s.After && strings.HasPrefix(s.Op, "start container") {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		})
+		_, err := w.newest(false, false)
+		w.must(err)
+		volume := berth.VolumeName(orgID(1), "data")
+		w.eventually(time.Minute, "the new version has its volume", func() bool { return slices.Contains(w.observed(1).Volumes, volume) })
+		if v, ok := w.recordOf(volume); !ok || !v.CreatedAt.IsZero() {
+			t.Fatalf("recorded as %+v, %t", v, ok)
+		}
+		r, err := w.service.Deprovision(ctx, w.actor, tenancy.Call{}, orgID(1), berth.VolumesKeep)
+		w.engine.SetFaults(nil)
+		w.completed(r, err)
+		v, ok := w.recordOf(volume)
+		if !ok || v.KeptAt.IsZero() || v.CreatedAt.IsZero() || v.EngineID == "" || !slices.Contains(w.observed(1).Volumes, volume) {
+			t.Errorf("recorded as %+v, %t", v, ok)
 		}
 	})
 }

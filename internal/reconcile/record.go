@@ -193,8 +193,13 @@ func (p *pass) claim(volumes []berth.VolumeRecord) {
 
 // bury turns the tenant into a tombstone. Its instances and network were seen
 // to be gone, and so were the volumes that were ordered gone; the others are
-// kept and stay listed.
+// kept and stay listed, also those that a version made which was not done yet.
 func (p *pass) bury(ctx context.Context) error {
+	if p.Deployment == nil || p.Deployment.Volumes != berth.VolumesDelete {
+		if err := p.seeVolumes(ctx); err != nil {
+			return err
+		}
+	}
 	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
 		deleted := d != nil && d.Volumes == berth.VolumesDelete
 		for _, v := range p.made() {
@@ -213,6 +218,15 @@ func (p *pass) bury(ctx context.Context) error {
 			d.Status, d.CompletedAt = berth.DeploymentCompleted, store.Now()
 		}
 		return nil
+	})
+}
+
+// seeVolumes looks which volumes a tenant has that is to go: observe leaves that out.
+func (p *pass) seeVolumes(ctx context.Context) error {
+	return p.call(ctx, p.lanes.look, p.LookDeadline, func(ctx context.Context) error {
+		seen, err := p.Engine.Observe(ctx, p.Tenant.OrganizationID)
+		p.Seen.Volumes = seen.Volumes
+		return err
 	})
 }
 
