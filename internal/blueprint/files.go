@@ -77,7 +77,8 @@ func (f *Files) write(organizationID, base string, data []byte) error {
 	return errors.Join(f.sync(dir), f.sync("."))
 }
 
-// sync makes the names in a directory durable.
+// sync makes the names in a directory durable. durable.SyncDir would open a path, which
+// a link may lead out of the root.
 func (f *Files) sync(dir string) error {
 	d, err := f.root.Open(dir)
 	if err == nil {

@@ -61,10 +61,3 @@ func (m *Map[K, V]) Clear() {
 	m.recent.Init()
 	clear(m.byKey)
 }
-
-// Len is how many values are kept.
-func (m *Map[K, V]) Len() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.byKey)
-}

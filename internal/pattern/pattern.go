@@ -1,5 +1,5 @@
 // Package pattern makes regular expressions at their first use: a client's command
-// uses none, and made a megabyte of them before it ran.
+// uses none, and they cost a megabyte to make.
 package pattern
 
 import (

@@ -7,13 +7,13 @@ import (
 	"github.com/unite-hub/berth"
 )
 
-// What makes a deployment go back is decided in this file, and nowhere else
-// (goBack):
+// A deployment goes back through goBack and in no other way. What for:
 //
 //   - an error: one that only an operator can end, or any once patience is over
 //     (failed);
 //   - a service that runs once per release ended badly (onceFailed);
 //   - a service crashed too often (crashedTooOften);
+//   - an apply did not hold until patience was over (unrepaired);
 //   - the new version was well and got sick again (relapsed);
 //   - what is waited for, or the first healthy answer, has not come when patience
 //     is over (overdue), or the version was never well for long enough (neverWell).
