@@ -18,7 +18,10 @@ import (
 	"strings"
 )
 
-const dependency = "github.com/santhosh-tekuri/jsonschema/v6"
+const (
+	dependency = "github.com/santhosh-tekuri/jsonschema/v6"
+	version    = "v6.0.3" // that the edits are for
+)
 
 // edits are made in draft.go, each in the one place where its text stands.
 var edits = []struct{ from, to string }{
@@ -47,6 +50,10 @@ func write(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+	required, err := ask(ctx, "list", "-m", "-f", "{{.Version}}", dependency)
+	if err != nil {
+		return err
+	}
 	original, err := ask(ctx, "list", "-find", "-f", "{{.Dir}}", dependency) // downloads it
 	if err != nil {
 		return err
@@ -65,7 +72,7 @@ func write(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	edited, err := edit(string(source))
+	edited, err := edit(required, string(source))
 	if err != nil {
 		return fmt.Errorf("%s: %w", dependency, err)
 	}
@@ -87,18 +94,24 @@ func write(ctx context.Context, dir string) error {
 }
 
 func ask(ctx context.Context, args ...string) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", args...).Output()
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
 
-// edit refuses a source that is not the one that the edits were made for.
-func edit(source string) (string, error) {
+// edit refuses another version than the edits are for, and a source that they do not
+// fit.
+func edit(required, source string) (string, error) {
+	if required != version {
+		return "", fmt.Errorf("%s is required and the edits are for %s: read its init, then change version and edits, or drop them", required, version)
+	}
 	for _, e := range edits {
 		if strings.Count(source, e.from) != 1 {
-			return "", errors.New("this version is another one than the edits are for: read its init, then change them, or drop them")
+			return "", errors.New("its source is another one than the edits are for: read its init, then change them, or drop them")
 		}
 		source = strings.Replace(source, e.from, e.to, 1)
 	}

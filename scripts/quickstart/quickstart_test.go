@@ -23,6 +23,9 @@ func TestSchemasAreCheckedAsBeforeAndNoneIsCompiledBeforeMain(t *testing.T) {
 		t.Errorf("%q as it is and %q as a copy, want %q", said, saidWith, want)
 	}
 	t.Logf("init makes %d bytes, %d as a copy", made, madeWith)
+	if made == 0 {
+		t.Fatal("the original makes nothing before main: drop scripts/quickstart")
+	}
 	if most := made / 10; madeWith > most {
 		t.Errorf("init makes %d bytes, want at most %d", madeWith, most)
 	}
@@ -30,8 +33,18 @@ func TestSchemasAreCheckedAsBeforeAndNoneIsCompiledBeforeMain(t *testing.T) {
 
 func TestAnotherVersionOfTheDependencyIsRefused(t *testing.T) {
 	t.Parallel()
-	if _, err := edit("package jsonschema\n\nfunc init() {\n}\n"); err == nil {
-		t.Error("was taken")
+	fits := ""
+	for _, e := range edits {
+		fits += e.from
+	}
+	if _, err := edit(version, fits); err != nil {
+		t.Error(err)
+	}
+	if _, err := edit("v6.99.0", fits); err == nil {
+		t.Error("a later version with the same text was taken")
+	}
+	if _, err := edit(version, "package jsonschema\n\nfunc init() {\n}\n"); err == nil {
+		t.Error("another text was taken")
 	}
 }
 
