@@ -9,13 +9,14 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
 // An order that replaced a provision nobody had taken up is cancelled.
 func TestCancelOfWhatReplacedAProvision(t *testing.T) {
 	t.Parallel()
-	for _, how := range []string{"stop", "deprovision"} {
+	for _, how := range []string{"stop", "deprovision", "deprovision, where control planes share the database"} {
 		t.Run(how, func(t *testing.T) {
 			inBubble(t, func(w *world) {
 				w.run()
@@ -23,6 +24,16 @@ func TestCancelOfWhatReplacedAProvision(t *testing.T) {
 				<-time.After(30 * time.Second)
 				_, err := w.provision(1, "app:1", true)
 				w.must(err)
+				if strings.Contains(how, "share") { // then a tenant has its engine from the start
+					w.must(w.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+						tenant, err := tx.Tenant(ctx, orgID(1))
+						if err != nil {
+							return err
+						}
+						tenant.EngineID = "fake-engine"
+						return tx.UpdateTenant(ctx, &tenant)
+					}))
+				}
 				if how == "stop" {
 					_, err = w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1))
 				} else {
@@ -31,13 +42,27 @@ func TestCancelOfWhatReplacedAProvision(t *testing.T) {
 				w.must(err)
 				w.cancelled(1)
 				t.Logf("after cancel: %s %s engine %q", w.tenant(1).Status, w.tenant(1).Health, w.tenant(1).EngineID)
+				if is := w.tenant(1).Status; is != berth.StatusPending && how != "stop" {
+					t.Errorf("shown as %s, and nothing was done yet", is)
+				}
+				w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+					if !s.After && strings.HasPrefix(s.Op, "create container") {
+						<-time.After(5 * time.Second)
+					}
+					return nil
+				})
 				w.engine.SetDown(false)
+				w.eventually(2*time.Minute, "its first stack is being made", func() bool { return w.tenant(1).Status == berth.StatusProvisioning })
 				<-time.After(2 * time.Minute)
+				w.engine.SetFaults(nil)
 				tn := w.tenant(1)
-				if how == "deprovision" && len(w.messages(1)) > 0 {
+				if how != "stop" && len(w.messages(1)) > 0 {
 					t.Errorf("told %v", w.messages(1))
 				}
 				t.Logf("%s %s cause %q engine %q, events %v", tn.Status, tn.Health, tn.Cause, tn.EngineID, w.messages(1))
+				if tn.Status != berth.StatusRunning || tn.Health != berth.HealthHealthy || tn.Cause != "" {
+					t.Errorf("it is %s, %s: %s", tn.Status, tn.Health, tn.Cause)
+				}
 				if tn.EngineID == "" {
 					t.Error("runs on an engine that is not recorded")
 				}

@@ -78,7 +78,7 @@ func (p *pass) advance(ctx context.Context) (verdict, error) {
 	if err := p.checkEngine(); err != nil {
 		return verdict{}, err
 	}
-	if p.Deployment == nil && p.Tenant.EngineID == "" && p.Tenant.Want != berth.WantGone {
+	if p.Deployment == nil && (p.Tenant.EngineID == "" || p.Tenant.Status == berth.StatusPending) && p.Tenant.Want != berth.WantGone {
 		if err := p.begin(ctx); err != nil { // what would have taken it up was cancelled
 			return verdict{}, err
 		}

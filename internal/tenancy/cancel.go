@@ -3,6 +3,7 @@ package tenancy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/unite-hub/berth"
@@ -59,6 +60,11 @@ func (s *Service) Cancel(ctx context.Context, actor berth.Actor, ref, deployment
 			return err
 		}
 		takeBack(&t, open)
+		if open.Type == berth.DeployDeprovision {
+			if t.Status, err = statusBefore(ctx, tx, t); err != nil {
+				return err
+			}
+		}
 		t.Cause, t.UpdatedAt = fmt.Sprintf("the %s was cancelled by %s", open.Type, who), s.now()
 		if err := tx.UpdateTenant(ctx, &t); err != nil {
 			return err
@@ -178,15 +184,22 @@ func takeBack(t *berth.Tenant, open berth.Deployment) {
 	t.Want = open.PreviousWant
 	t.Generation++
 	t.Health = berth.HealthUnknown
-	if open.Type == berth.DeployDeprovision {
-		switch {
-		case t.EngineID == "": // it replaced a provision that nobody had taken up
-			t.Status = berth.StatusPending
-		case t.Want == berth.WantRunning:
-			t.Status = berth.StatusRunning
-		default:
-			t.Status = berth.StatusStopped
-		}
+}
+
+// statusBefore is what a tenant is shown as whose removal was taken back, until the
+// loop has looked. One that no deployment brought up is begun anew.
+func statusBefore(ctx context.Context, tx store.Deployments, t berth.Tenant) (berth.Status, error) {
+	history, _, err := tx.ListDeployments(ctx, t.OrganizationID, store.Page{Limit: rollbackDepth})
+	if err != nil {
+		return t.Status, err
+	}
+	switch {
+	case !slices.ContainsFunc(history, func(d berth.Deployment) bool { return d.TenantID == t.ID && d.Status == berth.DeploymentCompleted }):
+		return berth.StatusPending, nil
+	case t.Want == berth.WantRunning:
+		return berth.StatusRunning, nil
+	default:
+		return berth.StatusStopped, nil
 	}
 }
 
