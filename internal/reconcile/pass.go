@@ -284,11 +284,11 @@ func (p *pass) makeStack() error {
 // observe looks at the tenant, unless it was never applied and so is expected
 // to be absent: Apply looks for itself.
 func (p *pass) observe(ctx context.Context) error {
+	first, listed := p.listed.take(p.Tenant.OrganizationID) // which is out of date after this pass in any case
 	if p.neverApplied() || p.Tenant.Want == berth.WantGone {
 		p.Seen = berth.Observed{OrganizationID: p.Tenant.OrganizationID}
 		return nil
 	}
-	first, listed := p.listed.take(p.Tenant.OrganizationID)
 	closer, able := p.Engine.(Inspector)
 	return p.call(ctx, p.lanes.look, p.LookDeadline, func(ctx context.Context) error {
 		if listed && able && p.Deployment == nil {
