@@ -8,6 +8,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
+	"github.com/unite-hub/berth/internal/store"
 	"github.com/unite-hub/berth/internal/tenancy"
 )
 
@@ -262,5 +263,25 @@ func TestAMigrationThatRanIsNotUndoneAndThatIsSaid(t *testing.T) {
 		m.done(r, nil)
 		m.eventually(2*time.Minute, "it is as it was", func() bool { return m.tenant(1).Health == berth.HealthHealthy && m.tenant(1).Cause == "" })
 		m.whole(imageV1)
+	})
+}
+
+// A blueprint that this Berth can't read keeps no tenant from going back to its own.
+func TestADeploymentOfABlueprintThatIsGoneIsTakenBackAllTheSame(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.apply([]byte(strings.Replace(singleData, "x-berth: {", "x-berth: {volumes: {data: {shared: true}}, ", 1)))
+		w.provisionOf(1, "single")
+		w.engine.SetDown(true)
+		r, err := w.deployTag(1, "app:2")
+		w.must(err)
+		w.must(w.store.InTx(ctx, berth.System(), func(tx store.Tx) error {
+			r.Deployment.New.Blueprint, r.Deployment.StartedAt = "gone@1", time.Now().UTC()
+			return tx.UpdateDeployment(ctx, r.Deployment)
+		}))
+		w.cancelled(1)
+		w.engine.SetDown(false)
+		w.wellAgain(1, imageV1)
 	})
 }

@@ -167,7 +167,8 @@ type versions interface {
 
 // exclusiveBefore returns the volumes that the version which may still run
 // shares with nobody: the one before a deployment, or the one that a deployment
-// failed with, or had when it was cancelled.
+// failed with, or had when it was cancelled. One that can't be read any more keeps
+// no tenant from what it is to be.
 func (p *pass) exclusiveBefore(ctx context.Context, tx versions) ([]string, error) {
 	version := ""
 	switch d := p.Deployment; {
@@ -191,10 +192,18 @@ func (p *pass) exclusiveBefore(ctx context.Context, tx versions) ([]string, erro
 		return nil, nil
 	}
 	b, err := p.Catalog.Get(ctx, tx, version)
-	if err != nil {
+	switch berth.CodeOf(err) {
+	case "":
+		return b.Defaults().Exclusive, nil
+	case berth.CodeBlueprintNotFound, berth.CodeInvalidBlueprint: // this Berth can't read it: it may share none
+		var all []string
+		for _, m := range p.blueprint.Defaults().Mounts {
+			all = append(all, m.Volume)
+		}
+		return all, nil
+	default:
 		return nil, err
 	}
-	return b.Defaults().Exclusive, nil
 }
 
 // checkEngine refuses to plan a tenant whose volumes lie elsewhere.
