@@ -191,6 +191,7 @@ func (c *counted) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		if err != nil {
+			l.edge.opts.Log.Warn("the kernel does not accept connections; tried again", "tenant", l.org, "port", l.port, "error", err)
 			return nil, passing{err}
 		}
 		if admitted, ok := l.admit(raw); ok {

@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strconv"
@@ -141,10 +142,14 @@ func (f *failing) Accept() (net.Conn, error) {
 }
 
 func TestAnErrorOfTheKernelDoesNotEndAPortsAcceptLoop(t *testing.T) {
-	l := newListener(New(Options{}), berth.Route{}, nil, nil)
+	var told strings.Builder
+	l := newListener(New(Options{Log: slog.New(slog.NewTextHandler(&told, nil))}), berth.Route{OrganizationID: "org-a", Port: 3001}, nil, nil)
 	fails := &failing{left: 3}
 	err := l.server.Serve(&counted{Listener: fails, listener: l})
 	if fails.left >= 0 || !errors.Is(err, net.ErrClosed) {
 		t.Errorf("it ends by %v, with %d errors to come", err, fails.left)
+	}
+	if n := strings.Count(told.String(), "tenant=org-a port=3001"); n != 3 {
+		t.Errorf("told %d times of the tenant: %s", n, told.String())
 	}
 }
