@@ -138,16 +138,13 @@ func (l *Loop) Enqueue(organizationID string) {
 	l.queue.preempt(organizationID)
 }
 
-// Recheck says that a tenant may not be as it should. Unlike Enqueue it interrupts
-// nothing, and back-off stays in force.
-func (l *Loop) Recheck(organizationID string) { l.queue.add(organizationID) }
-
 // Judged says that the monitor has judged an instance for the first time, or otherwise
 // than before. Where the tenant was found well and all its instances are, nothing is new.
+// Unlike Enqueue it interrupts nothing, and back-off stays in force.
 func (l *Loop) Judged(organizationID string) {
 	busy := l.queue.knows(organizationID) // before the fleet is asked: a pass that has ended has shown what it found
 	if busy || !l.fleet.well(organizationID) || l.anyUnwell(organizationID) {
-		l.Recheck(organizationID)
+		l.queue.add(organizationID)
 	}
 }
 
