@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,12 +17,7 @@ import (
 
 func anyPort(t *testing.T) int {
 	t.Helper()
-	text, err := testbed.FreePorts(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, _, _ := strings.Cut(text, "-")
-	port, err := strconv.Atoi(first)
+	port, err := testbed.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,12 +55,7 @@ func running(t testing.TB, opts edge.Options) (e *edge.Edge, stop func()) {
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	text, err := testbed.FreePorts(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, _, _ := strings.Cut(text, "-")
-	port, err := strconv.Atoi(first)
+	port, err := testbed.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -22,6 +24,17 @@ var block struct {
 	sync.Mutex
 	next, end int
 	locks     []*os.File // which hold the claims, as long as they are referred to
+}
+
+// FreePort returns one port that nothing listens on. Nobody else gets it while this
+// process lives.
+func FreePort() (int, error) {
+	text, err := FreePorts(1)
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(text, "-")
+	return strconv.Atoi(first)
 }
 
 // FreePorts returns a range of n consecutive ports that nothing listens on, at

@@ -123,11 +123,11 @@ func (p *Postgres) Start(ctx context.Context) error {
 	}
 	var err error
 	for range 3 { // a port that was free a moment ago may be someone else's now
-		var ports string
-		if ports, err = FreePorts(1); err != nil {
+		var port int
+		if port, err = FreePort(); err != nil {
 			return err
 		}
-		p.Port, _, _ = strings.Cut(ports, "-")
+		p.Port = strconv.Itoa(port)
 		if err = p.run(ctx); err == nil {
 			return nil
 		}
