@@ -18,7 +18,7 @@ help: ## show this list
 .PHONY: build
 build: ## make bin/berth, one static binary
 	go run ./scripts/quickstart bin/.quickstart
-	CGO_ENABLED=0 go build -modfile=bin/.quickstart/go.mod -trimpath -ldflags "-s -w -X github.com/unite-hub/berth/internal/cli.version=$(version)" -o bin/berth ./cmd/berth
+	CGO_ENABLED=0 go build -modfile=bin/.quickstart/go.mod -ldflags "-s -w -X github.com/unite-hub/berth/internal/cli.version=$(version)" -o bin/berth ./cmd/berth
 
 .PHONY: demo
 demo: ## the main job on real containers: provision, call, scale, deploy, roll back
