@@ -195,15 +195,15 @@ func (p *pass) claim(volumes []berth.VolumeRecord) {
 // to be gone, and so were the volumes that were ordered gone; the others are
 // kept and stay listed, also those that a version made which was not done yet.
 func (p *pass) bury(ctx context.Context) error {
-	if p.Deployment == nil || p.Deployment.Volumes != berth.VolumesDelete {
+	deletes := p.deletesVolumes()
+	if !deletes {
 		if err := p.seeVolumes(ctx); err != nil {
 			return err
 		}
 	}
 	return p.commit(ctx, func(tx store.Tx, t *berth.Tenant, d *berth.Deployment) error {
-		deleted := d != nil && d.Volumes == berth.VolumesDelete
 		for _, v := range p.made() {
-			if deleted || v.CreatedAt.IsZero() {
+			if deletes || v.CreatedAt.IsZero() {
 				v.DeletedAt = store.Now()
 			} else {
 				v.KeptAt = store.Now()
@@ -219,6 +219,11 @@ func (p *pass) bury(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// deletesVolumes reports whether the tenant was ordered gone with its volumes.
+func (p *pass) deletesVolumes() bool {
+	return p.Deployment != nil && p.Deployment.Volumes == berth.VolumesDelete
 }
 
 // seeVolumes looks which volumes a tenant has that is to go: observe leaves that out.

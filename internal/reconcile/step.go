@@ -441,7 +441,7 @@ func (p *pass) remove(ctx context.Context) error {
 	p.leave(p.Tenant.OrganizationID)
 	p.histories.forget(p.Tenant.OrganizationID)
 	r := berth.Removal{OrganizationID: p.Tenant.OrganizationID}
-	if p.Deployment != nil && p.Deployment.Volumes == berth.VolumesDelete {
+	if p.deletesVolumes() {
 		r.Unnamed = true
 		for _, v := range p.made() {
 			r.Volumes = append(r.Volumes, v.Name)
