@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 // Nobody knows where a body ends whose framing is broken: what follows must not be
@@ -22,14 +24,7 @@ func TestWhatFollowsABrokenBodyIsNoRequest(t *testing.T) {
 		w.handler.ServeHTTP(rw, r)
 	}))
 	defer srv.Close()
-	for name, body := range map[string]string{
-		"no size":                   "ZZ\r\n",
-		"a size with a prefix":      "0x2\r\n{}\r\n0\r\n\r\n",
-		"a size that is too large":  "10000000000000002\r\n{}\r\n0\r\n\r\n",
-		"no line end":               "2\r\n{}xx",
-		"a bare line feed":          "2;\n\r\n{}\r\n0\r\n\r\n",
-		"broken after a good chunk": "2\r\n{}\r\n-1\r\n",
-	} {
+	for name, body := range testbed.BrokenBodies() {
 		for path, key := range map[string]string{"/api/tenants/x/start": "", "/api/tenants/x/stop": "Idempotency-Key: k\r\n", "/api/tokens": "", "/api/nothing": "", "/api/me": ""} {
 			c, err := net.Dial("tcp", srv.Listener.Addr().String())
 			w.must(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/unite-hub/berth/internal/edge"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 // hostile is an upstream that says what it likes to each request.
@@ -288,14 +289,7 @@ func TestWhatFollowsABrokenBodyIsNoRequest(t *testing.T) {
 		seen <- r.URL.Path
 		_, _ = io.Copy(io.Discard, r.Body)
 	})))
-	for name, body := range map[string]string{
-		"no size":                   "ZZ\r\n",
-		"a size with a prefix":      "0x2\r\n{}\r\n0\r\n\r\n",
-		"a size that is too large":  "10000000000000002\r\n{}\r\n0\r\n\r\n",
-		"no line end":               "2\r\n{}xx",
-		"a bare line feed":          "2;\n\r\n{}\r\n0\r\n\r\n",
-		"broken after a good chunk": "2\r\n{}\r\n-1\r\n",
-	} {
+	for name, body := range testbed.BrokenBodies() {
 		for range 5 {
 			c := dial(t, port)
 			io.WriteString(c, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"+body+"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
