@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,16 +28,37 @@ func TestNobodyKnownHoldsAConnectionForLong(t *testing.T) {
 			raw, err := net.Listen("tcp", "127.0.0.1:0")
 			w.must(err)
 			b := &netguard.Bounded{Listener: raw, All: 8, Stall: time.Second}
-			srv := &http.Server{Handler: w.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ConnState: b.State}
+			var held atomic.Int32
+			srv := &http.Server{Handler: w.handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+			srv.ConnState = func(c net.Conn, state http.ConnState) {
+				b.State(c, state)
+				if state == http.StateActive {
+					held.Add(1)
+				}
+			}
 			go func() { _ = srv.Serve(b) }()
 			t.Cleanup(func() { srv.Close() })
+			// A client's kernel would take tens of megabytes for it otherwise, and
+			// what it takes is taken.
+			small := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
+				_ = c.Control(func(fd uintptr) {
+					err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096)
+				})
+				return err
+			}}
 			for range 8 {
-				c, err := net.Dial("tcp", raw.Addr().String())
+				c, err := small.Dial("tcp", raw.Addr().String())
 				w.must(err)
 				t.Cleanup(func() { c.Close() })
 				fmt.Fprint(c, ask)
 			}
-			for end := time.Now().Add(15 * time.Second); ; <-time.After(200 * time.Millisecond) {
+			end := time.Now().Add(time.Minute)
+			for held.Load() < 8 {
+				if <-time.After(10 * time.Millisecond); time.Now().After(end) {
+					t.Fatalf("%d of 8 requests have begun", held.Load())
+				}
+			}
+			for ; ; <-time.After(200 * time.Millisecond) {
 				c, err := net.Dial("tcp", raw.Addr().String())
 				w.must(err)
 				fmt.Fprint(c, "GET /api/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")

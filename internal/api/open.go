@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"html/template"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -57,18 +59,24 @@ func (s *server) openRoutes() {
 		}
 		return &body[ownHealth]{out}, nil
 	})
-	s.mux.HandleFunc("GET /openapi.json", s.openAPI)
-	s.mux.HandleFunc("GET /docs", s.docs)
+	// Whoever has no token may ask for these, so each is made once.
+	s.mux.HandleFunc("GET /openapi.json", s.made("application/openapi+json", s.describe))
+	s.mux.HandleFunc("GET /docs", s.made("text/html; charset=utf-8", s.docs))
 }
 
-func (s *server) openAPI(w http.ResponseWriter, r *http.Request) {
-	data, err := s.describe()
-	if err != nil {
-		writeProblem(w, s.problem(r.Context(), err))
-		return
+// made answers with what is made when somebody first asks.
+func (s *server) made(contentType string, render func() ([]byte, error)) http.HandlerFunc {
+	once := sync.OnceValues(render)
+	return func(w http.ResponseWriter, r *http.Request) {
+		data, err := once()
+		if err != nil {
+			writeProblem(w, s.problem(r.Context(), err))
+			return
+		}
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		_, _ = w.Write(data) // the client may be gone
 	}
-	w.Header().Set("Content-Type", "application/openapi+json")
-	_, _ = w.Write(data) // the client may be gone
 }
 
 // page needs nothing but itself: no script, no style sheet from elsewhere.
@@ -91,7 +99,7 @@ type docRoute struct {
 
 type docParameter struct{ Name, In, Doc string }
 
-func (s *server) docs(w http.ResponseWriter, _ *http.Request) {
+func (s *server) docs() ([]byte, error) {
 	var routes []docRoute
 	for path, item := range s.api.OpenAPI().Paths {
 		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "PATCH": item.Patch, "DELETE": item.Delete} {
@@ -106,10 +114,7 @@ func (s *server) docs(w http.ResponseWriter, _ *http.Request) {
 		}
 	}
 	slices.SortFunc(routes, func(a, b docRoute) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-	err := page.Execute(w, map[string]any{"Description": s.api.OpenAPI().Info.Description, "Routes": routes})
-	if err != nil {
-		s.Log.Debug("docs page was cut off", "error", err)
-	}
+	var out bytes.Buffer
+	err := page.Execute(&out, map[string]any{"Description": s.api.OpenAPI().Info.Description, "Routes": routes})
+	return out.Bytes(), err
 }
