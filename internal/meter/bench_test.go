@@ -11,8 +11,7 @@ import (
 	"github.com/unite-hub/berth/internal/store"
 )
 
-// One round of the keeper over 200 tenants whose hours are summed already: the
-// two newest are made anew of their minutes.
+// One round of the keeper over 200 tenants whose hours are summed already.
 func BenchmarkKeep(b *testing.B) {
 	const tenants, hours = 200, 6
 	s := open(b, filepath.Join(b.TempDir(), "berth.db"), tenants)

@@ -48,17 +48,15 @@ func (k *Keeper) Keep(ctx context.Context, now time.Time) error {
 	orDefault(&k.Minutes, 48*time.Hour)
 	orDefault(&k.Hours, 90*day)
 	orDefault(&k.Days, 3*365*day)
-	orgs, err := k.organizations(ctx)
-	if err != nil {
-		return err
-	}
 	levels := []span{
 		{berth.ByMinute, berth.ByHour, time.Hour, k.Minutes},
 		{berth.ByHour, berth.ByDay, day, k.Hours},
 	}
 	var errs []error
-	for _, org := range orgs {
-		for _, l := range levels {
+	for _, l := range levels {
+		orgs, err := k.toSum(ctx, l, now)
+		errs = append(errs, err)
+		for _, org := range orgs {
 			errs = append(errs, k.sumUp(ctx, org, l, now))
 		}
 	}
@@ -84,9 +82,11 @@ func orDefault(d *time.Duration, v time.Duration) {
 	}
 }
 
-func (k *Keeper) organizations(ctx context.Context) (orgs []string, err error) {
+// toSum is who has finer periods that are in no coarser one yet. They are only
+// ever added at the end, so the newest of both tell.
+func (k *Keeper) toSum(ctx context.Context, s span, now time.Time) (orgs []string, err error) {
 	err = k.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-		orgs, err = tx.UsageOrganizations(ctx)
+		orgs, err = tx.UsageToSum(ctx, s.from, s.to, s.over(now))
 		return err
 	})
 	return orgs, err
@@ -106,7 +106,7 @@ func (s span) of(t time.Time) time.Time { return t.UTC().Truncate(s.length) }
 func (s span) over(now time.Time) time.Time { return s.of(now.Add(-settling)) }
 
 // sumUp makes the coarser periods of one tenant that are over. The two newest
-// are made anew each time, as long as the finer ones are there from the
+// are made anew, as long as the finer ones are there from the
 // beginning; else what came since is added: what was used while Berth was away
 // is stored late, as a period that began long ago.
 func (k *Keeper) sumUp(ctx context.Context, org string, s span, now time.Time) error {

@@ -1,6 +1,7 @@
 package meter_test
 
 import (
+	"context"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -89,6 +90,65 @@ func TestAPeriodThatIsStoredLateIsInItsHour(t *testing.T) {
 	if len(hours) != 1 || hours[0].Requests.Value != 3 || !hours[0].Start.Equal(noon.Add(5*time.Minute)) {
 		t.Errorf("hours %+v", hours)
 	}
+}
+
+// Each tenant would be a transaction of its own, every five minutes.
+func TestARoundLooksOnlyAtWhoseUsageIsToBeSummedUp(t *testing.T) {
+	const tenants = 20
+	db := open(t, filepath.Join(t.TempDir(), "berth.db"), tenants)
+	defer db.Close()
+	s := &counted{Store: db}
+	k := &meter.Keeper{Store: s, Log: slog.New(slog.DiscardHandler)}
+	noon := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	put := func(at time.Time, orgs ...int) {
+		t.Helper()
+		var list []berth.Usage
+		for _, n := range orgs {
+			list = append(list, berth.Usage{OrganizationID: org(n), Resolution: berth.ByMinute, Start: at, End: at.Add(time.Minute), Requests: berth.Known[int64](1)})
+		}
+		if err := s.InTx(ctx, berth.System(), func(tx store.Tx) error { return tx.PutUsage(ctx, list) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []int
+	for n := range tenants {
+		all = append(all, n)
+	}
+	put(noon.Add(58*time.Minute), all...)
+	keep := func(now time.Time) int {
+		t.Helper()
+		before := s.transactions
+		if err := k.Keep(ctx, now); err != nil {
+			t.Fatal(err)
+		}
+		return s.transactions - before
+	}
+	first := keep(noon.Add(70 * time.Minute))
+	idle := keep(noon.Add(75 * time.Minute))
+	put(noon.Add(59*time.Minute), 7)
+	late := keep(noon.Add(80 * time.Minute))
+	if idle > 5 || late != idle+2 || first != idle+2*tenants {
+		t.Errorf("%d transactions of the first round, %d where nothing is new, %d where one tenant has a new period", first, idle, late)
+	}
+	if hours := rows(t, s, 7, berth.ByHour); len(hours) != 1 || hours[0].Requests.Value != 2 {
+		t.Errorf("hours %+v", hours)
+	}
+}
+
+// counted counts the transactions of a store.
+type counted struct {
+	store.Store
+	transactions int
+}
+
+func (c *counted) View(ctx context.Context, as berth.Actor, read func(store.Tx) error) error {
+	c.transactions++
+	return c.Store.View(ctx, as, read)
+}
+
+func (c *counted) InTx(ctx context.Context, as berth.Actor, change func(store.Tx) error) error {
+	c.transactions++
+	return c.Store.InTx(ctx, as, change)
 }
 
 // Berth is away for longer than minutes are kept. What it had not summed up

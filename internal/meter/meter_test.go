@@ -47,7 +47,7 @@ func open(t testing.TB, path string, tenants int) *sqlite.Store {
 	return s
 }
 
-func rows(t *testing.T, s *sqlite.Store, n int, r berth.Resolution) (list []berth.Usage) {
+func rows(t *testing.T, s store.Store, n int, r berth.Resolution) (list []berth.Usage) {
 	t.Helper()
 	err := s.View(ctx, berth.System(), func(tx store.Tx) (err error) {
 		list, err = tx.ListUsage(ctx, store.UsageQuery{OrganizationID: org(n), Resolution: r, From: time.Time{}.AddDate(1, 0, 0), To: time.Time{}.AddDate(5000, 0, 0), Limit: 1 << 20})

@@ -119,14 +119,18 @@ func (t *tx) ListUsage(ctx context.Context, q store.UsageQuery) ([]berth.Usage, 
 	return list, fault(ctx, err, "list usage")
 }
 
-// UsageOrganizations implements store.Usages.
-func (t *tx) UsageOrganizations(ctx context.Context) ([]string, error) {
+// UsageToSum implements store.Usages.
+func (t *tx) UsageToSum(ctx context.Context, finer, coarser berth.Resolution, before time.Time) ([]string, error) {
 	mine, org := narrowed(t.Scope(), "organization_id", "$1")
 	// From the tenants, who are few: of the periods, each would be looked at.
 	list, err := t.texts(ctx, `SELECT o.organization_id FROM (SELECT DISTINCT organization_id FROM public.tenant_containers
 		WHERE `+mine+`) o
-		WHERE EXISTS (SELECT FROM public.tenant_resource_usage u WHERE u.organization_id = o.organization_id) ORDER BY 1`, org)
-	return list, fault(ctx, err, "list organizations with usage")
+		WHERE (SELECT period_end FROM public.tenant_resource_usage u WHERE u.organization_id = o.organization_id
+		AND resolution = $2 AND period_start < $4 ORDER BY period_start DESC LIMIT 1)
+		<> coalesce((SELECT period_end FROM public.tenant_resource_usage u WHERE u.organization_id = o.organization_id
+		AND resolution = $3 AND period_start < $4 ORDER BY period_start DESC LIMIT 1), '-infinity') ORDER BY 1`,
+		org, string(finer), string(coarser), stamp(before))
+	return list, fault(ctx, err, "list organizations whose usage is to be summed up")
 }
 
 // DropUsage implements store.Usages.

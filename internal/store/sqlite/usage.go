@@ -69,8 +69,8 @@ func (t *tx) ListUsage(ctx context.Context, q store.UsageQuery) ([]berth.Usage, 
 	return list, fault(ctx, err, "list usage")
 }
 
-// UsageOrganizations implements store.Usages.
-func (t *tx) UsageOrganizations(ctx context.Context) ([]string, error) {
+// UsageToSum implements store.Usages.
+func (t *tx) UsageToSum(ctx context.Context, finer, coarser berth.Resolution, before time.Time) ([]string, error) {
 	mine, org := narrowed(t.Scope(), "id", "?1")
 	list := []string{}
 	err := t.many(ctx, func(rows *sql.Rows) error {
@@ -80,8 +80,11 @@ func (t *tx) UsageOrganizations(ctx context.Context) ([]string, error) {
 		}
 		list = append(list, id)
 		return nil
-	}, `SELECT id FROM organizations o WHERE EXISTS (SELECT 1 FROM tenant_resource_usage u WHERE u.organization_id = o.id) AND `+mine+` ORDER BY id`, org)
-	return list, fault(ctx, err, "list organizations with usage")
+	}, `SELECT id FROM organizations o WHERE `+mine+` AND
+		(SELECT period_end FROM tenant_resource_usage WHERE organization_id = o.id AND resolution = ?2 AND period_start < ?4 ORDER BY period_start DESC LIMIT 1)
+		<> coalesce((SELECT period_end FROM tenant_resource_usage WHERE organization_id = o.id AND resolution = ?3 AND period_start < ?4
+		ORDER BY period_start DESC LIMIT 1), '') ORDER BY id`, org, string(finer), string(coarser), stamp(before))
+	return list, fault(ctx, err, "list organizations whose usage is to be summed up")
 }
 
 // DropUsage implements store.Usages.

@@ -41,6 +41,16 @@ func (f fixture) usage(actor berth.Actor, n int, r berth.Resolution, from, to ti
 	return list
 }
 
+// toSum is whose minutes that begin before a time are in no hour yet.
+func (f fixture) toSum(before time.Time) (list []string) {
+	f.Helper()
+	f.view(operator, func(ctx context.Context, tx store.Tx) (err error) {
+		list, err = tx.UsageToSum(ctx, berth.ByMinute, berth.ByHour, before)
+		return err
+	})
+	return list
+}
+
 var usageTests = []test{
 	{"usage comes back as it was stored, unknown included", func(f fixture) {
 		f.insert(tenant(1))
@@ -81,11 +91,26 @@ var usageTests = []test{
 		f.bury(org(1))
 		f.putUsage(usage(1, 1))
 		f.same(f.usage(operator, 1, berth.ByMinute, noon, noon.Add(time.Hour), 10), []berth.Usage{usage(1, 0), usage(1, 1)})
-		f.tx(func(ctx context.Context, tx store.Tx) error {
-			orgs, err := tx.UsageOrganizations(ctx)
-			f.same(orgs, []string{org(1)})
-			return err
-		})
+		f.same(f.toSum(noon.Add(time.Hour)), []string{org(1)})
+	}},
+	{"usage is to be summed up where the newest periods end differently", func(f fixture) {
+		f.insert(tenant(1), tenant(2), tenant(3))
+		hour := func(n, minutes int) berth.Usage {
+			u := usage(n, 0)
+			u.Resolution, u.End = berth.ByHour, noon.Add(time.Duration(minutes)*time.Minute)
+			return u
+		}
+		f.same(f.toSum(noon.Add(time.Hour)), []string{})
+		f.putUsage(usage(1, 0), usage(1, 59), usage(2, 0), usage(2, 60))
+		f.same(f.toSum(noon), []string{})
+		f.same(f.toSum(noon.Add(time.Hour)), []string{org(1), org(2)})
+		f.putUsage(hour(1, 60), hour(2, 1))
+		f.same(f.toSum(noon.Add(time.Hour)), []string{})
+		f.same(f.toSum(noon.Add(2*time.Hour)), []string{org(2)})
+		late := usage(1, 59)
+		late.End = noon.Add(3 * time.Hour)
+		f.putUsage(late)
+		f.same(f.toSum(noon.Add(time.Hour)), []string{org(1)})
 	}},
 	{"a span of usage is dropped to be made anew", func(f fixture) {
 		f.insert(tenant(1), tenant(2))
