@@ -55,7 +55,8 @@ type manyAnswer struct {
 	All        time.Duration // from the start until every tenant was looked at
 	Longest    time.Duration // writer transaction since the last answer
 	Where      string        // what that one was for
-	Sums       time.Duration // processor time of one round of all sums
+	Sums       time.Duration // processor time of one round of all sums, of which most have nothing to sum up
+	Hourly     time.Duration // the same of the rounds in which an hour is summed up, and once more for what comes late
 	Applied    int           // stacks applied since the last answer
 	Lists      int
 	Looks      int
@@ -195,14 +196,17 @@ func (p *plane) answer(ctx context.Context, in *bufio.Scanner, out *json.Encoder
 				return err
 			}
 		case "sums":
-			used := ownCPU()
-			if err := p.keepers.health.Round(ctx, time.Now()); err != nil {
+			var err error
+			if a.Sums, err = p.sums(ctx, time.Now()); err != nil {
 				return err
 			}
-			if err := p.keepers.usage.Keep(ctx, time.Now()); err != nil {
-				return err
+			for range 4 { // health is summed up once more for a quarter of an hour
+				round, err := p.sums(ctx, time.Now().Add(time.Hour))
+				if err != nil {
+					return err
+				}
+				a.Hourly += round
 			}
-			a.Sums = ownCPU() - used
 		}
 		a.Longest, a.Where = p.db.longest()
 		a.Applied, a.Lists, a.Looks = p.engine.calls()
@@ -211,6 +215,16 @@ func (p *plane) answer(ctx context.Context, in *bufio.Scanner, out *json.Encoder
 		}
 	}
 	return in.Err()
+}
+
+// sums is the processor time of one round of sums as of a time.
+func (p *plane) sums(ctx context.Context, at time.Time) (time.Duration, error) {
+	used := ownCPU()
+	if err := p.keepers.health.Round(ctx, at); err != nil {
+		return 0, err
+	}
+	err := p.keepers.usage.Keep(ctx, at)
+	return ownCPU() - used, err
 }
 
 // ofRuntime is what goroutines' stacks take, and all that Go's runtime does.

@@ -27,6 +27,7 @@ const (
 	mostCarried   = 5    // s until it is carried out
 	mostLooked    = 60   // s until all tenants were looked at
 	sumsEvery     = 300. // s between rounds of sums, which the time measured need not hold one of
+	hourlyEvery   = 3600.
 )
 
 // manyFigures are what one size cost.
@@ -175,13 +176,14 @@ func (b *bench) manyWatch(ctx context.Context, database string, order manyOrder,
 	if err != nil {
 		return f, err
 	}
-	f = manyFigures{size: order.Size, core: 100*(after-before).Seconds()/took.Seconds() + 100*sums.Sums.Seconds()/sumsEvery}
+	ofSums := 100 * (sums.Sums.Seconds()/sumsEvery + sums.Hourly.Seconds()/hourlyEvery)
+	f = manyFigures{size: order.Size, core: 100*(after-before).Seconds()/took.Seconds() + ofSums}
 	fakes := float64(c.ready.Fakes) / (1 << 20)
 	f.mb = float64(rss)/(1<<20) - fakes
 	fmt.Printf("   %-10s %5d tenants, health and usage at %v  %.2f %% of one core (%s), of it %.2f for sums; %.0f MB resident (%s), without the fakes' %.0f\n"+
 		"   %-10s               of the memory, %.0f MB are reachable without the fakes, and %.0f MB the stacks of %d goroutines; %.0f MB are not Go's\n"+
 		"   %-10s               longest writer transaction %d ms (%s; %s; of sums %d ms, %s); berth ls --limit 100 %s (%s), p95 %s; the call alone %s, p95 %s; %d looks, %d lists, %d stacks applied\n",
-		database, order.Size, crowdWatched, f.core, b.bound(f.core, mostManyCore), 100*sums.Sums.Seconds()/sumsEvery, f.mb, b.bound(f.mb, mostManyMB), fakes,
+		database, order.Size, crowdWatched, f.core, b.bound(f.core, mostManyCore), ofSums, f.mb, b.bound(f.mb, mostManyMB), fakes,
 		"", float64(held.Live)/(1<<20)-fakes, float64(a.Stacks)/(1<<20), a.Goroutines, float64(rss-a.Runtime)/(1<<20),
 		"", a.Longest.Milliseconds(), b.bound(float64(max(a.Longest, sums.Longest).Milliseconds()), mostManyTx), a.Where, sums.Longest.Milliseconds(), sums.Where,
 		ms(process.median()), b.bound(float64(process.median().Milliseconds()), mostManyLS), ms(process.quantile(.95)), fine(call.median()), fine(call.quantile(.95)),
