@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"strings"
 	"testing"
@@ -80,11 +81,26 @@ func (s *Site) Must(err error) {
 // may take; a crowded one gets more of it: what never comes is found as well.
 func (s *Site) Eventually(within time.Duration, what string, holds func() bool) {
 	s.Helper()
-	for deadline := time.Now().Add(within * Crowded); !holds(); {
+	deadline := time.Now().Add(within * Crowded)
+	for pause := range Pauses() {
+		if holds() {
+			return
+		}
 		if time.Now().After(deadline) {
 			s.Fatalf("after %v, not yet: %s", within*Crowded, what)
 		}
-		<-time.After(50 * time.Millisecond)
+		<-time.After(pause)
+	}
+}
+
+// Pauses are those between looks at something that is waited for: short at first,
+// and never so long that they matter beside what took as long as all before them.
+// Many tests wait at the same time, and each look takes time from what they wait for.
+func Pauses() iter.Seq[time.Duration] {
+	return func(yield func(time.Duration) bool) {
+		for pause := 10 * time.Millisecond; yield(pause); {
+			pause = min(pause*5/4, 250*time.Millisecond)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/engine/docker"
+	"github.com/unite-hub/berth/internal/testbed"
 )
 
 // eventually polls until ok returns true.
@@ -21,11 +22,12 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
+	for pause := range testbed.Pauses() {
+		if ok() {
+			return
+		}
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
 			t.Fatalf("not in time: %s", what)
 		}

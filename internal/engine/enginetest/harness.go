@@ -237,16 +237,15 @@ func wantCode(t *testing.T, err error, code berth.Code) {
 	}
 }
 
-// eventually polls until ok returns true.
+// eventually polls until ok returns true, less often the longer that takes: many
+// tests wait for one Engine at the same time.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
+	for pause := 5 * time.Millisecond; !ok(); pause = min(pause*5/4, 100*time.Millisecond) {
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case <-deadline.C:
 			t.Fatalf("not within %s: %s", within, what)
 		}
