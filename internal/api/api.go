@@ -176,9 +176,17 @@ func (unclosed) Close() error { return nil }
 
 type requestKey struct{} // of the request's id, for the log
 
+// mostParameters bounds the query of a request. huma looks for each parameter by
+// itself, in a time that grows with the square of how many a query has.
+const mostParameters = 100
+
 // route answers what no route takes with a problem, in place of the mux's
 // plain text.
 func (s *server) route(w http.ResponseWriter, r *http.Request) {
+	if strings.Count(r.URL.RawQuery, "&") >= mostParameters {
+		writeProblem(w, malformed("Query has too many parameters").WithHint("give at most %d", mostParameters))
+		return
+	}
 	h, pattern := s.mux.Handler(r)
 	if pattern != "" {
 		s.mux.ServeHTTP(w, r)

@@ -68,13 +68,13 @@ func (s *server) address(r *http.Request) string {
 		return ""
 	}
 	addr := peer.Addr().Unmap().WithZone("")
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && s.trusted(addr); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+	for hops := strings.Join(r.Header.Values("X-Forwarded-For"), ","); s.trusted(addr); {
+		comma := strings.LastIndexByte(hops, ',') // -1 before the first
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[comma+1:]))
 		if err != nil {
 			break
 		}
-		addr = hop.Unmap().WithZone("")
+		addr, hops = hop.Unmap().WithZone(""), hops[:max(comma, 0)]
 	}
 	return addr.String()
 }
