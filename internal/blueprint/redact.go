@@ -23,23 +23,29 @@ var (
 	// assigned is a setting with a secret's name and a value, as programs take it.
 	assigned = pattern.Of(`(?i)([a-z0-9_.-]*(?:secret|token|password|passwd|passphrase|private|credential|requirepass|masterauth|api[_-]?key|[_-]key|_dsn)[a-z0-9_.-]*)["']?\s*[=: ]\s*["']?([^\s"']+)`)
 	// setting is anything with a name and a value; namesSecret tells of the name.
-	setting = pattern.Of(`([A-Za-z][A-Za-z0-9_.-]*)["']?\s*[=:]\s*["']?([^\s"'=:]+)`)
+	setting = pattern.Of(`([A-Za-z][A-Za-z0-9_.-]*)["']?\s*[=:]\s*["']?([^\s"'=:;,&]+)`)
+	// inQuery is what a URL's query says to let somebody in.
+	inQuery = pattern.Of(`(?i)[?&](?:key|sig|signature|auth|code)=([^&\s"']+)`)
+	// pair is a name and a password, as the settings for signing in have them.
+	pair = pattern.Of(`^[^\s:/]+[:/][^\s/][^\s]*$`)
 	// attached is a password that a client of MySQL takes.
 	attached = pattern.Of(`(?i)\b(?:mysql|mariadb)[a-z-]*\b.*?\s-p([^\s"']+)`)
 	client   = pattern.Of(`(?i)^(?:.*/)?(?:mysql|mariadb)[a-z-]*$`)
+	// program is one whose short option takes a secret: -a, -p or -u, by group.
+	program = pattern.Of(`^(?:.*/)?(?:(redis-cli|valkey-cli|keydb-cli)|(mongo|mongosh|mongodump|mongorestore|sshpass)|(curl))$`)
 	// secretFlag is an argument after which the next one is the secret.
 	secretFlag = pattern.Of(`(?i)^-{1,2}[a-z0-9_-]*(?:secret|token|pass|passwd|password|pwd|requirepass|masterauth|credential|auth|dsn|salt|key|user)[a-z0-9_-]*$`)
 	// authorisation is a header's value that lets somebody in.
 	authorisation = pattern.Of(`(?i)\b(?:bearer|basic)\s+[a-z0-9+/=._~-]{6,}`)
 	// known are the forms of well-known keys and tokens.
-	known = pattern.Of(`-----BEGIN|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_|\bglpat-|\bxox[abposr]-|\b[sr]k_(?:live|test)_|\bsk-[A-Za-z0-9_-]{16,}|\bwhsec_|\bberth_[A-Za-z0-9_-]{20,}|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.|\bAIza[A-Za-z0-9_-]{20,}|\bSG\.[A-Za-z0-9_-]{16,}`)
+	known = pattern.Of(`-----BEGIN|\b(?:AKIA|ASIA)[A-Z0-9]{12,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_|\bglpat-|\bxox[abposr]-|\b[sr]k_(?:live|test)_|\bsk-[A-Za-z0-9_-]{16,}|\bwhsec_|\bberth_[A-Za-z0-9_-]{20,}|\$(?:apr1|2[abxy]|5|6|argon2id?)\$|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.|\bAIza[A-Za-z0-9_-]{20,}|\bSG\.[A-Za-z0-9_-]{16,}`)
 	// random is what nobody writes by hand; digests name images.
 	random = pattern.Of(`[A-Za-z0-9+/_=-]{24,}`)
 	digest = pattern.Of(`sha256:[0-9a-f]{64}`)
 	// words are the parts of a name, in whatever case it is written.
 	words = pattern.Of(`[A-Z][A-Z0-9]+\b|[A-Z][A-Z0-9]*(?:_|$)|[A-Z]?[a-z0-9]+|[A-Z0-9]+`)
 	// secretWord is a word that by itself says that a value is secret.
-	secretWord = pattern.Of(`^(?:(?:PG|DB|MY|SQL|ADMIN|ROOT|USER|SMTP|MAIL|REDIS|MONGO|WEB|RCON)?(?:PASS|PWD|PW)|PASSWD|PSK|SALT|AUTHCODE|CREDS?|DSN)$`)
+	secretWord = pattern.Of(`^(?:(?:PG|DB|MY|SQL|ADMIN|ROOT|USER|SMTP|MAIL|REDIS|MONGO|WEB|RCON)?(?:PASS|PWD|PW)|PASSWD|PSK|SALT|PEPPER|MNEMONIC|PASSWORT|AUTHCODE|CREDS?|DSN)$`)
 	// described is the end of a name whose value only describes a secret.
 	described = pattern.Of(`(?:^|_)(AGE|DAYS|ENABLED?|DISABLED?|USERS|UPLOAD|EXPIR[A-Z]*|TTL|LIFE|LIFETIME|TIMEOUT|LENGTH|SIZE|PORT|ROUNDS|COST|FILE|PATH|DIR)$`)
 	amount    = pattern.Of(`^[0-9]+(?:ms|[smhdkKMG]|[kKMG]i?[bB])?$`)
@@ -75,14 +81,15 @@ func redact(n *yaml.Node, name string) {
 			redact(value, key.Value)
 		}
 	case yaml.SequenceNode:
-		flag, mysql := false, false
+		var c command
 		for _, item := range n.Content {
-			scalar := item.Kind == yaml.ScalarNode
-			if scalar && (flag || mysql && len(item.Value) > 2 && strings.HasPrefix(item.Value, "-p") && hasLiteral(item.Value[2:])) {
-				hide(item)
+			word := item
+			if item.Kind == yaml.AliasNode {
+				word = item.Alias
 			}
-			mysql = mysql || scalar && client().MatchString(item.Value)
-			flag = item.Kind == yaml.ScalarNode && secretFlag().MatchString(item.Value)
+			if word.Kind == yaml.ScalarNode && c.secret(word.Value) {
+				hide(word)
+			}
 			redact(item, "")
 		}
 	case yaml.ScalarNode:
@@ -112,7 +119,49 @@ func hide(n *yaml.Node) {
 
 // isSecret reports whether a value is not to be shown for the name that it has.
 func isSecret(name, value string) bool {
+	if parts := partsOf(name); len(parts) > 0 && parts[len(parts)-1] == "AUTH" && pair().MatchString(value) {
+		return hasLiteral(value)
+	}
 	return namesSecret(name) && !describes(name, value) && hasLiteral(value)
+}
+
+// command goes through the arguments of a command, as a list or as text has them.
+type command struct {
+	flag, mysql bool
+	short       string // the option of the program that takes a secret
+}
+
+// secret reports whether the next argument is what an option before it hands over
+// as a secret.
+func (c *command) secret(arg string) bool {
+	is := c.flag || c.mysql && len(arg) > 2 && strings.HasPrefix(arg, "-p") && hasLiteral(arg[2:])
+	if of := program().FindStringSubmatch(arg); of != nil {
+		for i, short := range []string{"-a", "-p", "-u"} {
+			if of[i+1] != "" {
+				c.short = short
+			}
+		}
+	}
+	c.mysql = c.mysql || client().MatchString(arg)
+	c.flag = secretFlag().MatchString(arg) || c.short != "" && arg == c.short
+	return is
+}
+
+// handsOver reports whether a command that is written as text has a secret for an
+// argument. Of it nothing is shown then, so that a path, another option and a name
+// without a password make no difference.
+func handsOver(text string) bool {
+	var c command
+	before := ""
+	for _, word := range strings.Fields(text) {
+		harmless := strings.HasPrefix(word, "/") || strings.HasPrefix(word, "-") || boolean().MatchString(word) || amount().MatchString(word) ||
+			strings.HasSuffix(before, "user") && !strings.Contains(word, ":")
+		if c.secret(word) && !harmless && strings.Trim(plainReference().ReplaceAllString(word, ""), `$:;|&()"'`) != "" {
+			return true
+		}
+		before = word
+	}
+	return false
 }
 
 // describes reports whether a value says something of a secret: whether there is
@@ -170,7 +219,10 @@ func looksSecret(value string) bool {
 	if name, rest, ok := strings.Cut(value, "="); ok && name != "" && !strings.ContainsAny(name, " \t\n$:/") {
 		return isSecret(strings.TrimLeft(name, "-"), rest) || looksSecret(rest) // a name is never random
 	}
-	for _, form := range []*regexp.Regexp{credentials(), attached()} {
+	if handsOver(value) {
+		return true
+	}
+	for _, form := range []*regexp.Regexp{credentials(), attached(), inQuery()} {
 		for _, part := range form.FindAllStringSubmatch(value, -1) {
 			if hasLiteral(strings.Join(part[1:], "")) {
 				return true

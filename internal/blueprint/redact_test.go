@@ -22,6 +22,11 @@ func TestLiteralsThatLookSecretAreNotShownToThoseWhoUseABlueprint(t *testing.T) 
 		"environment: {SIGNING_KEY: canary, accessAuthCode: canary}", "command: [app, --accessAuthCode=canary]", "command: app --db-pwd=canary", "command: [app, --db-pwd, canary]",
 		"command: mysqladmin ping -pcanary", "command: [mysqladmin, ping, -pcanary]", "labels: {\"db.pwd\": canary}", "labels: [\"db.pwd=canary\"]",
 		"environment: {JWT: \"eyJhbGciOiJI.eyJzdWIiOiJj.canary\"}", "environment: {DATABASE: \"host=db pwd=canary\"}",
+		"command: nats-server --user app --pass canary", "command: app --pwd canary", "command: [sh, -c, \"app --auth canary\"]", "command: [app, --pass, *base]\n    x-base: &base canary",
+		"healthcheck: {test: [CMD, redis-cli, -a, canary, ping]}", "healthcheck: {test: redis-cli -a canary ping}", "healthcheck: {test: [CMD-SHELL, \"/usr/bin/curl -fsu admin:x -u admin:canary http://localhost\"]}",
+		"healthcheck: {test: [CMD, curl, -u, \"admin:canary\", http://localhost]}", "healthcheck: {test: curl --user admin:canary http://localhost}", "command: mongosh -u root -p canary", "command: [sshpass, -p, canary, ssh]",
+		"environment: {NEO4J_AUTH: neo4j/canary, BASIC_AUTH: \"admin:canary\"}", "labels: {users: \"admin:$$apr1$$x$$canary\"}", "labels: [\"users=admin:$$2y$$05$$canary\"]",
+		"environment: {CONN: \"Server=db;User Id=sa;Pwd=canary;\"}", "environment: {URL: \"https://example.com/?a=b&sig=canary\"}", "environment: {URL: \"https://example.com/?key=canary\"}", "environment: {APP_PEPPER: canary}",
 		"# canary in a comment", "environment: {A: b} # canary", "working_dir: /app # canary",
 		"environment:\n      DB_PASSWORD: |\n        canary\n        canary",
 	} {
@@ -41,6 +46,8 @@ func TestWhatOnlyDescribesASecretIsShown(t *testing.T) {
 		"environment: [\"ATL_TOMCAT_ACCESS_LOGS_MAXDAYS=360\", \"ACCESS_TOKEN_TTL=3600\", \"ALLOW_EMPTY_PASSWORD=yes\", \"MYSQL_PORT_3306_TCP_ADDR=mariadb\"]",
 		"environment: {OPENID_AUTHORIZATION_ENDPOINT: https://id.example.com/authorize, BYPASS: x, COMPASS: north, KEYBOARD: de, PWD: /app}",
 		"labels: [\"shop.limit.maxRequestBodyBytes=50000000\"]", "command: [sh, -c, \"pwd && ls -p x\"]", "command: [app, --token-ttl=3600]",
+		"command: app --user app --password-file /run/secrets/db --auth true --token-ttl 15m --pass --x", "healthcheck: {test: [CMD-SHELL, \"redis-cli -a $$REDIS_PASS ping\"]}", "healthcheck: {test: \"redis-cli -a \\\"$${REDIS_PASSWORD}\\\" ping\"}",
+		"healthcheck: {test: \"curl -f -u $${USER}:$${PASS} http://localhost:3000/\"}", "environment: {SMTP_AUTH: login, AUTH: none, OAUTH: https://id.example.com/auth, X_AUTH: /run/auth}", "healthcheck: {test: [CMD-SHELL, \"pg_isready -U app -p 5432 -h db\"]}",
 	} {
 		if got := string(blueprint.Redact([]byte(inWeb(c)))); strings.Contains(got, "hidden") {
 			t.Errorf("%s is not shown:\n%s", c, got)
