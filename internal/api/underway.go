@@ -37,28 +37,47 @@ func DefaultUnderWay() UnderWay {
 // streams are the routes whose answers go on for as long as their readers like.
 var streams = map[string]bool{"logs": true, "audit": true, "organization-audit": true, "backup": true}
 
+// verifications are the routes that read a whole chain of the audit for one answer:
+// 15 s of processor time for a million entries, and a chain is never trimmed.
+var verifications = map[string]bool{"verify-audit": true, "verify-organization-audit": true}
+
 // underWay counts what is under way.
 type underWay struct {
-	requests, streams *tallied
+	requests, streams, verifications *tallied
 }
 
 func newUnderWay(u UnderWay) *underWay {
 	d := DefaultUnderWay()
-	return &underWay{newTallied("requests", u.Requests, d.Requests), newTallied("streams", u.Streams, d.Streams)}
+	return &underWay{
+		newTallied("requests", u.Requests, d.Requests), newTallied("streams", u.Streams, d.Streams),
+		newTallied("verifications", Share{Actor: 1, Organization: 1, All: 4}, Share{}),
+	}
 }
 
 // take counts a request until done is called. It refuses one too many.
 func (u *underWay) take(op *huma.Operation, actor berth.Actor) (done func(), err error) {
-	request, err := u.requests.take(actor)
-	if err != nil || !streams[op.OperationID] {
-		return request, err
+	kinds := []*tallied{u.requests}
+	switch {
+	case streams[op.OperationID]:
+		kinds = append(kinds, u.streams)
+	case verifications[op.OperationID]:
+		kinds = append(kinds, u.verifications)
 	}
-	stream, err := u.streams.take(actor)
-	if err != nil {
-		request()
-		return nil, err
+	var taken []func()
+	done = func() {
+		for _, give := range taken {
+			give()
+		}
 	}
-	return func() { stream(); request() }, nil
+	for _, kind := range kinds {
+		give, err := kind.take(actor)
+		if err != nil {
+			done()
+			return nil, err
+		}
+		taken = append(taken, give)
+	}
+	return done, nil
 }
 
 // tallied counts what is under way of one kind, by actor, by organization and
