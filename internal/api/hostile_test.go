@@ -294,3 +294,17 @@ func TestAnOrganizationHasSoManyTokensAndInvitations(t *testing.T) {
 	w.want(w.as(admin, "DELETE", path+"/"+last["id"].(string), ""), 204, "revoke")
 	w.want(w.as(admin, "POST", path, `{"email":"a@example.com","role":"member"}`), 201, "in its place")
 }
+
+// Time in another zone may be of a year that can't be written in UTC.
+func TestATimeOfAYearThatCannotBeWrittenIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.want(w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1"}`), 201, "provision")
+	usage := "/api/tenants/" + one + "/usage?"
+	for _, span := range []string{"to=0000-01-01T00:00:00Z", "to=0001-01-01T01:00:00Z", "from=9999-12-30T00:00:00Z&to=9999-12-31T23:59:59-01:00"} {
+		w.want(w.ask("GET", usage+span, ""), 422, span)
+	}
+	w.want(w.ask("GET", usage+"from=9999-12-30T00:00:00Z&to=9999-12-31T23:59:59Z", ""), 200, "the last year")
+	w.want(w.ask("POST", "/api/tokens", `{"name":"x","expiresAt":"9999-12-31T23:59:59-23:59"}`), 422, "a token")
+	w.want(w.ask("POST", "/api/tokens", `{"name":"x","expiresAt":"9999-12-31T23:59:59Z"}`), 201, "a token of the last year")
+}

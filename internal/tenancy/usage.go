@@ -299,6 +299,10 @@ func (s *Service) bounds(span UsageSpan) (from, to time.Time, err error) {
 	if from.IsZero() {
 		from = to.Add(-time.Duration(span.Hours) * time.Hour)
 	}
+	if from.UTC().Year() < 1 || to.UTC().Year() > 9999 { // as a time is written
+		return from, to, berth.Errorf(berth.CodeInvalidRequest, "The span must lie within the years 1 to 9999").WithField("to").
+			WithHint("give hours, or from and to; by default it is the last 24 hours")
+	}
 	if !from.Before(to) {
 		return from, to, berth.Errorf(berth.CodeInvalidRequest, "from must be before to").WithField("from").
 			WithHint("leave to out for now")
