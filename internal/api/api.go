@@ -232,7 +232,7 @@ func knownQuery(hctx huma.Context) error {
 	for name, values := range query {
 		p := known[name]
 		if p == nil {
-			return berth.Errorf(berth.CodeInvalidRequest, "Unknown parameter %s", berth.Quote(name)).WithField(name).
+			return berth.Errorf(berth.CodeInvalidRequest, "Unknown parameter %s", berth.Quote(name)).WithField(short(name)).
 				WithHint("GET /openapi.json lists the parameters that this route takes")
 		}
 		if len(values) > 1 {

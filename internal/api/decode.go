@@ -41,12 +41,12 @@ func decode(body []byte, to any) error {
 		if field == "" {
 			field = "body"
 		}
-		return malformed("%s must be %s, not %s", field, kindOf(wrong.Type), wrong.Value).WithField(field).
+		return malformed("%s must be %s, not %s", field, kindOf(wrong.Type), short(wrong.Value)).WithField(field).
 			WithHint("GET /openapi.json describes what this route takes")
 	}
 	var when *time.ParseError
 	if errors.As(err, &when) {
-		return malformed("A time must be given as RFC 3339").WithHint("give one such as 2030-01-31T12:00:00Z; %s was given", when.Value)
+		return malformed("A time must be given as RFC 3339").WithHint("give one such as 2030-01-31T12:00:00Z; %s was given", short(when.Value))
 	}
 	if err != nil {
 		return malformed("Request body is not valid JSON: %v", err).WithHint("send one JSON object")
@@ -107,7 +107,7 @@ func push(stack []*frame, token json.Token) ([]*frame, error) {
 	}
 	if name, ok := token.(string); ok && top != nil && top.object && top.key == "" {
 		if top.keys[name] {
-			return nil, malformed("%s is given twice", berth.Quote(name)).WithField(name).WithHint("give each field once")
+			return nil, malformed("%s is given twice", berth.Quote(name)).WithField(short(name)).WithHint("give each field once")
 		}
 		top.keys[name] = true
 		top.key = name + " " // never empty
@@ -138,7 +138,7 @@ func known(body []byte, to any) error {
 	names := fieldNames(to)
 	for name := range fields {
 		if !names[name] {
-			return berth.Errorf(berth.CodeInvalidRequest, "Unknown field %s", berth.Quote(name)).WithField(name).
+			return berth.Errorf(berth.CodeInvalidRequest, "Unknown field %s", berth.Quote(name)).WithField(short(name)).
 				WithHint("GET /openapi.json lists the fields that this route takes")
 		}
 	}

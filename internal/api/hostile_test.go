@@ -308,3 +308,23 @@ func TestATimeOfAYearThatCannotBeWrittenIsRefused(t *testing.T) {
 	w.want(w.ask("POST", "/api/tokens", `{"name":"x","expiresAt":"9999-12-31T23:59:59-23:59"}`), 422, "a token")
 	w.want(w.ask("POST", "/api/tokens", `{"name":"x","expiresAt":"9999-12-31T23:59:59Z"}`), 201, "a token of the last year")
 }
+
+// Each was in the answer as often as twice, up to 1 MB of it.
+func TestWhatIsRefusedComesBackShortened(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	long := strings.Repeat("1", 100_000)
+	for what, body := range map[string]string{
+		"a number": `{"cpuLimit":` + long + `}`, "an unknown field": `{"` + long + `":1}`, "a field twice": `{"` + long + `":1,"` + long + `":1}`,
+	} {
+		if a := w.ask("POST", "/api/tenants/provision", body); a.status < 400 || a.status > 499 || len(a.body) > 2000 {
+			t.Errorf("%s: %d with %d bytes", what, a.status, len(a.body))
+		}
+	}
+	if a := w.ask("POST", "/api/tokens", `{"expiresAt":"`+long+`"}`); a.status != 400 || len(a.body) > 2000 {
+		t.Errorf("a time: %d with %d bytes", a.status, len(a.body))
+	}
+	if a := w.ask("GET", "/api/tenants?"+long+"=1", ""); a.status != 422 || len(a.body) > 2000 {
+		t.Errorf("an unknown parameter: %d with %d bytes", a.status, len(a.body))
+	}
+}
