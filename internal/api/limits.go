@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -44,9 +45,11 @@ func newLimits(l Limits) *limits {
 	return &limits{Limits: l, byID: lru.New[string, asker](mostAskers)}
 }
 
+// of keeps an operator's apart: who is no operator any more has not their limits.
 func (l *limits) of(actor berth.Actor) asker {
-	return l.byID.Use(actor.ID, func() asker {
-		if actor.Role == berth.RoleOperator {
+	operator := actor.Role == berth.RoleOperator
+	return l.byID.Use(fmt.Sprint(actor.ID, " ", operator), func() asker {
+		if operator {
 			return asker{l.OperatorRequests.limiter(), l.OperatorChanges.limiter()}
 		}
 		return asker{l.Requests.limiter(), l.Changes.limiter()}

@@ -105,3 +105,24 @@ func TestAFailedSignInAndAnotherSitesRequestAreRecorded(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoIsNoOperatorAnyMoreHasNotTheirLimits(t *testing.T) {
+	t.Parallel()
+	s := newStreaming(t, func(c *api.Config) {
+		c.Limits = api.Limits{Requests: api.Limit{PerSecond: 50, Burst: 100}, OperatorRequests: api.Limit{PerSecond: 1000, Burst: 2000}}
+	})
+	s.user(ada, "ada@example.com", true, map[string]berth.Role{one: berth.RoleMember})
+	cookie := session + "=" + s.session(ada)
+	limit := func() string {
+		return s.ask("GET", "/api/me", "", "Authorization", "", "Cookie", cookie).header.Get("RateLimit-Limit")
+	}
+	if most := limit(); most != "2000" {
+		t.Errorf("an operator may ask %s times at once", most)
+	}
+	no := false
+	_, err := s.auth.UpdateUser(t.Context(), berth.System(), ada, auth.UserChange{Operator: &no})
+	s.must(err)
+	if most := limit(); most != "100" {
+		t.Errorf("who is a member only may ask %s times at once", most)
+	}
+}
