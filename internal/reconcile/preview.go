@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/plan"
@@ -16,15 +17,64 @@ import (
 type Previewer struct {
 	config Config
 	parts  Parts
+	places chan struct{} // of all
+
+	mu       sync.Mutex
+	underWay map[string]chan struct{} // by organization id; each is closed when it is over
 }
+
+// mostPreviews is how many look at the engine at a time: they come by none of its
+// lanes.
+const mostPreviews = 4
 
 // NewPreviewer returns a Previewer. Of the parts it takes Store, Engine, Catalog
 // and Secrets, and of the config what bounds the loop that will take the order.
-func NewPreviewer(c Config, p Parts) *Previewer { return &Previewer{c.withDefaults(), p} }
+func NewPreviewer(c Config, p Parts) *Previewer {
+	return &Previewer{config: c.withDefaults(), parts: p, places: make(chan struct{}, mostPreviews), underWay: map[string]chan struct{}{}}
+}
+
+// begin waits for a place, of which a tenant has one. Whoever calls must call end.
+func (v *Previewer) begin(ctx context.Context, organizationID string) (end func(), err error) {
+	over := make(chan struct{})
+	for {
+		v.mu.Lock()
+		before, busy := v.underWay[organizationID]
+		if !busy {
+			v.underWay[organizationID] = over
+		}
+		v.mu.Unlock()
+		if !busy {
+			break
+		}
+		select {
+		case <-before:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	leave := func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		delete(v.underWay, organizationID)
+		close(over)
+	}
+	select {
+	case v.places <- struct{}{}:
+		return func() { <-v.places; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
 
 // Preview follows the plan for a tenant and a deployment as an order would have
 // recorded them, to its end. secrets are those that are recorded nowhere yet.
 func (v *Previewer) Preview(ctx context.Context, t berth.Tenant, d berth.Deployment, secrets []store.SecretVersion) (berth.Forecast, error) {
+	end, err := v.begin(ctx, t.OrganizationID)
+	if err != nil {
+		return berth.Forecast{}, err
+	}
+	defer end()
 	ctx, cancel := context.WithTimeout(ctx, v.config.LookDeadline)
 	defer cancel()
 	p := &pass{Loop: &Loop{Config: v.config, Parts: v.parts}, soft: ctx}
