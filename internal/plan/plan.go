@@ -255,17 +255,18 @@ func verify(s Situation, t transition) Plan {
 }
 
 // observe waits until a new version was well for as long as it has to be. While
-// nothing of the version before it is left to serve, requests go to it at once.
+// nothing of the version before it is left to serve, requests go to it at once, also
+// where it waits for a neighbour that is made beside its former version.
 func observe(s Situation, t transition, left time.Duration) Plan {
 	if s.neverWell() {
 		return goBack("was never well for " + s.Observe.String() + " on end; " + t.howEnded(s))
 	}
 	p := Plan{Then: Wait, After: min(observePause, left)}
+	if !t.beside || len(t.former()) == 0 {
+		p.Steps = append(p.Steps, Step{Kind: StepRoute, Route: berth.RouteServing, Upstreams: addresses(t.main())})
+	}
 	if !t.beside {
-		p.Steps = []Step{
-			{Kind: StepRoute, Route: berth.RouteServing, Upstreams: addresses(t.main())},
-			{Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: observed},
-		}
+		p.Steps = append(p.Steps, Step{Kind: StepRecord, Status: s.Tenant.Status, Health: berth.HealthStarting, Reason: observed})
 	}
 	return p
 }

@@ -191,6 +191,17 @@ func TestDecide(t *testing.T) {
 		"while it is observed too": {with(moved("old", "new"), func(s *plan.Situation) {
 			s.Probe, s.Observe, s.Well = well, 3*time.Second, 2800*time.Millisecond
 		}), "; wait 200ms"},
+		"one that had to stop first serves while its neighbour is observed": {func() plan.Situation {
+			s := moved("new")
+			s.Stack.Services = append(s.Stack.Services, berth.Service{Name: "worker", Image: "sha256:2", Replicas: 1, Limits: s.Stack.Services[0].Limits})
+			for id, hash := range map[string]string{"before": "another", "after": s.Stack.Instances()[1].Hash} {
+				s.Seen.Instances = append(s.Seen.Instances, berth.Instance{ID: id, Name: id, Service: "worker", Replica: 1, Hash: hash,
+					Beside: id == "after", State: berth.InstanceRunning, CPU: 0.5, MemoryMB: 512})
+			}
+			s.Holding, s.Drained, s.Probe, s.Observe, s.Well = true, true, well, 3*time.Second, 2800*time.Millisecond
+			s.Histories = map[string]plan.InstanceHistory{"after": {Up: 2800 * time.Millisecond}}
+			return s
+		}, "route serving 2; wait 200ms"},
 		"then traffic moves": {with(moved("old", "new"), func(s *plan.Situation) {
 			s.Probe, s.Observe, s.Well = well, 3*time.Second, 3*time.Second
 		}), "route serving 3, drain; again"},
