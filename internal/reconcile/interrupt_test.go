@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/engine/enginetest"
 	"github.com/unite-hub/berth/internal/idempotency"
 	"github.com/unite-hub/berth/internal/tenancy"
@@ -64,5 +65,53 @@ func TestCrashesBeforeARestartAreNotItsOwn(t *testing.T) {
 		if d.Error != "" {
 			t.Error("what crashed before it was stopped failed its restart")
 		}
+	})
+}
+
+// A tenant that is stopped and is being started is shown as stopped until it runs:
+// neither its start nor its stop is refused for that.
+func TestAStopGetsThroughToAStartThatHangs(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		w.completed(w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1)))
+		w.engine.SetFaults(stubborn("start container", 2, 30*time.Second))
+		start, err := w.service.Start(ctx, w.actor, tenancy.Call{}, orgID(1))
+		w.must(err)
+		<-time.After(time.Second)
+		stop, err := w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1))
+		w.must(err)
+		if d := w.done(start, nil); d.Status != berth.DeploymentSuperseded {
+			t.Errorf("the start ended %s", d.Status)
+		}
+		if _, err := w.service.Start(ctx, w.actor, tenancy.Call{}, orgID(1)); !berth.Is(err, berth.CodeDeploymentInProgress) {
+			t.Errorf("a start while it is being stopped: %v", err)
+		}
+		w.cancelled(1)
+		w.wellAgain(1, imageV1) // what it was to be before the stop
+		if d := w.done(stop, nil); d.Status != berth.DeploymentSuperseded {
+			t.Errorf("the stop ended %s", d.Status)
+		}
+	})
+}
+
+// Who stops twice, for want of an answer, takes both back with one cancel.
+func TestAStopWhileOneIsUnderWayIsThatOne(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		w.engine.SetFaults(stubborn("stop container", 2, 20*time.Second))
+		first, err := w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1))
+		w.must(err)
+		<-time.After(time.Second)
+		second, err := w.service.Stop(ctx, w.actor, tenancy.Call{}, orgID(1))
+		w.must(err)
+		if first.Deployment.ID != second.Deployment.ID {
+			t.Error("the first stop was replaced")
+		}
+		w.cancelled(1)
+		w.wellAgain(1, imageV1)
 	})
 }

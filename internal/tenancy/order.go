@@ -64,7 +64,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		if err != nil {
 			return err
 		}
-		if busy && open.Type == berth.DeployDeprovision && o == berth.OrderDeprovision {
+		if busy && joins(o, open) {
 			if err := sameVolumes(tx, what, t, open); err != nil {
 				return err
 			}
@@ -72,7 +72,7 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 			return s.requests.Claim(ctx, tx, call.Request, open.ID) // to be answered so when it is gone
 		}
 		t, down := now.of(t, busy)
-		if err := t.Status.Refusal(o); err != nil {
+		if err := refused(o, t, busy); err != nil {
 			return err
 		}
 		if down && now.drift(before) { // no pass will find it down any more once it was ordered to change
@@ -108,6 +108,20 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		s.loop.Enqueue(r.Tenant.OrganizationID)
 	}
 	return r, nil
+}
+
+// joins reports whether an order asks for nothing but what one under way does.
+func joins(o berth.Order, open berth.Deployment) bool {
+	return o == berth.OrderDeprovision && open.Type == berth.DeployDeprovision || o == berth.OrderStop && open.Type == berth.DeployStop
+}
+
+// refused says why a tenant's status rules an order out. A start or a stop under way is
+// about to change it: then it does not rule out the opposite.
+func refused(o berth.Order, t berth.Tenant, busy bool) error {
+	if busy && (o == berth.OrderStop && t.Want == berth.WantRunning || o == berth.OrderStart && t.Want == berth.WantStopped) {
+		return nil
+	}
+	return t.Status.Refusal(o)
 }
 
 // sameVolumes refuses a deprovision that says otherwise of the volumes than the
