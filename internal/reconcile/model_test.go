@@ -35,7 +35,7 @@ type act struct {
 }
 
 var actKinds = []string{
-	"provision", "provision", "provision", "start", "stop", "restart", "scale", "deploy", "deploy", "rollback", "configure",
+	"provision", "provision", "provision", "start", "stop", "restart", "scale", "deploy", "deploy", "rollback", "configure", "cancel", "cancel", "cancel",
 	"deprovision-keep", "deprovision-delete", "kill", "remove-container", "remove-network", "cut-off", "join", "unlimit", "squeeze", "slow", "pause", "rename", "rename", "engine-down", "fail-step",
 	"crash-at-step", "crash-now", "wait", "calm", "calm",
 }
@@ -198,6 +198,8 @@ func (m *model) play(a act) {
 		if r, err = m.service.Deprovision(ctx, m.actor, call, org, berth.VolumesDelete); err == nil && r.Deployment.Volumes == berth.VolumesDelete {
 			m.volumes[a.Tenant] = false
 		}
+	case "cancel":
+		_, err = m.service.Cancel(ctx, m.actor, org, "")
 	case "calm":
 		m.converge()
 	default:
