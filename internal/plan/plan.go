@@ -358,3 +358,10 @@ func Asked(s Situation) []berth.Instance {
 	stack, _ := deferWaiting(s.Stack, s.Seen)
 	return newTransition(stack, s).main()
 }
+
+// Lacks reports whether anything that should be is not there, or not as it should be;
+// what is there besides does not count.
+func Lacks(s Situation) bool {
+	stack, _ := deferWaiting(s.Stack, s.Seen)
+	return s.Stack.Services == nil || newTransition(stack, s).missing() != ""
+}

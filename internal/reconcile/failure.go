@@ -38,10 +38,11 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	code := berth.CodeOf(err)
 	if code == berth.CodeEngineUnavailable {
 		p.verifyEngine(ctx)
-		if p.Deployment == nil || !p.reachable() {
-			return verdict{then: plan.Retry}
+		if !p.reachable() || p.Deployment == nil && (p.saw.IsZero() || !plan.Lacks(p.Situation)) {
+			return verdict{then: plan.Retry} // what can't be seen, or only has too much, is not said to have failed
 		}
-		// The engine fails for this tenant alone: that ends with patience.
+		// The engine fails for this tenant alone: a deployment ends with patience, and a
+		// repair that does not succeed is told.
 	}
 	if p.Tenant.OrganizationID == "" || code == berth.CodeStorageUnavailable {
 		return verdict{then: plan.Retry}

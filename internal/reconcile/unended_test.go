@@ -48,6 +48,8 @@ func TestARepairThatDoesNotSucceedIsTold(t *testing.T) {
 		"what only an operator can mend, at once": {berth.CodeDataMissing, 1, "drift unhealthy recovered"},
 		"what fails twice":                        {berth.CodeRegistryUnavailable, 2, "drift unhealthy recovered"},
 		"but not what the next attempt mends":     {berth.CodeRegistryUnavailable, 1, "drift"},
+		"what the engine does for others, twice":  {berth.CodeEngineUnavailable, 2, "drift unhealthy recovered"},
+		"but not once":                            {berth.CodeEngineUnavailable, 1, "drift"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,6 +72,33 @@ func TestARepairThatDoesNotSucceedIsTold(t *testing.T) {
 					t.Errorf("told as %s", got)
 				}
 			})
+		})
+	}
+}
+
+// What the engine can't say of a tenant, or can't take away, is no failure of what runs.
+func TestATenantThatLacksNothingIsNotToldToHaveFailed(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"observe", "remove container"} {
+		inBubble(t, func(w *world) {
+			w.run()
+			w.completed(w.provision(1, "app:1", true))
+			var calls atomic.Int64
+			w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+				if strings.HasPrefix(s.Op, op) {
+					return berth.Errorf(berth.CodeEngineUnavailable, "call %d broke off", calls.Add(1))
+				}
+				return nil
+			})
+			if op == "observe" {
+				w.loop.Recheck(orgID(1))
+			} else {
+				w.completed(w.deployTag(1, "app:2"))
+			}
+			<-time.After(5 * time.Minute)
+			if got := w.events(1); w.tenant(1).Status != berth.StatusRunning || len(got) > 0 {
+				t.Errorf("%s fails: it is %s, told as %v", op, w.tenant(1).Status, got)
+			}
 		})
 	}
 }
