@@ -123,8 +123,23 @@ func (c *comparison) at(m berth.BlueprintMount) left {
 		l.inside = true
 		return l
 	}
-	l.volumes = c.unmountedAt(m.Target)
+	if l.volumes = c.below(m.BlueprintPlace); len(l.volumes) == 0 {
+		l.volumes = c.unmountedAt(m.Target)
+	}
 	return l
+}
+
+// below are the volumes that a service found under a path, where nothing mounts them any
+// more: the next version of a program may keep its data one directory up.
+func (c *comparison) below(at berth.BlueprintPlace) (list []string) {
+	for _, m := range c.before {
+		name := berth.VolumeName(c.organizationID, m.Volume)
+		stays := slices.ContainsFunc(c.after, func(next berth.BlueprintMount) bool { return next.Volume == m.Volume })
+		if m.Service == at.Service && strings.HasPrefix(m.Target, at.Target+"/") && c.isMade[name] && !stays {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // above is the volume in which a service found what lies under a path, because it is
