@@ -2,6 +2,7 @@ package berth_test
 
 import (
 	"bytes"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -336,13 +338,24 @@ func TestTestsNeitherSleepNorSkip(t *testing.T) {
 	}
 }
 
-// sources parses every .go file of the module except testdata and the tools
-// module. It fails the test on a file that does not parse.
+// sources are the module's own .go files. It fails the test if one does not parse.
 func sources(t *testing.T) []sourceFile {
 	t.Helper()
-	root := moduleRoot(t)
-	var files []sourceFile
-	err := filepath.WalkDir(root, func(full string, entry fs.DirEntry, err error) error {
+	files, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// parsed parses, once for all tests, every .go file of the module except testdata
+// and the tools module.
+var parsed = sync.OnceValues(func() (files []sourceFile, err error) {
+	root, err := moduleRoot()
+	if err != nil {
+		return nil, err
+	}
+	err = filepath.WalkDir(root, func(full string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -379,26 +392,22 @@ func sources(t *testing.T) []sourceFile {
 		})
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
+	return files, err
+})
 
 // moduleRoot walks up from the test's directory to the folder with go.mod.
-func moduleRoot(t *testing.T) string {
-	t.Helper()
+func moduleRoot() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
+			return dir, nil
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			t.Fatal("no go.mod above the test's directory")
+			return "", errors.New("no go.mod above the test's directory")
 		}
 		dir = parent
 	}
