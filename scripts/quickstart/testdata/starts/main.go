@@ -1,9 +1,11 @@
-// Starts uses jsonschema as compose-go does.
+// Starts uses jsonschema and reference as compose-go does.
 package main
 
 import (
 	"fmt"
+	"strings"
 
+	"github.com/distribution/reference"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
@@ -22,5 +24,10 @@ func main() {
 				fmt.Println(s.Validate(map[string]any{"n": 1}) == nil, s.Validate(map[string]any{"n": 0}) == nil)
 			}
 		}
+	}
+	sum := "sha256:" + strings.Repeat("a", 64)
+	for _, image := range []string{"app", "Registry.example:5000/team/app:1@" + sum, "UPPER", "app@sha256:1", strings.Repeat("a", 64)} {
+		named, err := reference.ParseNormalizedNamed(image)
+		fmt.Println(named, err)
 	}
 }
