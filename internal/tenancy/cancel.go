@@ -105,6 +105,21 @@ func (s *Service) authoriseTakeBack(ctx context.Context, tx takeBackReads, actor
 	return notTheirs(checkOwn(actor, b, *open.Previous, open.New))
 }
 
+// authoriseOverride refuses a stop to an organization's own people that would take an
+// order back which is not theirs to cancel. What a stop does not undo, it may interrupt.
+func (s *Service) authoriseOverride(ctx context.Context, tx takeBackReads, actor berth.Actor, open berth.Deployment, o berth.Order) error {
+	if o != berth.OrderStop || !open.Reverts() || !ofOrganization(actor) {
+		return nil
+	}
+	err := s.authoriseTakeBack(ctx, tx, actor, open)
+	unreadable := berth.Is(err, berth.CodeBlueprintNotFound) || berth.Is(err, berth.CodeInvalidBlueprint)
+	if err == nil || !unreadable && berth.CodeOf(err).Kind() != berth.KindForbidden {
+		return err
+	}
+	return berth.Errorf(berth.CodeForbidden, "A stop would undo the order under way (%s), which is not yours to take back", open.Type).
+		WithHint("wait until deployment %s is over, or ask who gave that order", open.ID)
+}
+
 // notTheirs is the refusal of a cancel for what the order itself would be refused
 // for.
 func notTheirs(err error) error {

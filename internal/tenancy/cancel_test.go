@@ -128,6 +128,65 @@ func TestAnOrganizationCancelsOnlyWhatItMayOrder(t *testing.T) {
 	}
 }
 
+// A stop takes back what is under way, as a cancel does: it is refused for the same, or
+// who may stop could undo what only an operator may order.
+func TestAStopUndoesOnlyWhatItsActorMayOrder(t *testing.T) {
+	value, tag, memory := "x", "v2", 2048
+	configure := func(s *tenancy.Service) (tenancy.Receipt, error) {
+		return s.Configure(t.Context(), operator, tenancy.Call{}, org(1), tenancy.Configure{Environment: map[string]*string{"KEY": &value}})
+	}
+	deploy := func(s *tenancy.Service) (tenancy.Receipt, error) {
+		return s.Deploy(t.Context(), operator, tenancy.Call{}, org(1), tenancy.Deploy{ImageTag: &tag})
+	}
+	scale := func(s *tenancy.Service) (tenancy.Receipt, error) {
+		return s.Scale(t.Context(), operator, tenancy.Call{}, org(1), tenancy.Scale{MemoryMB: &memory})
+	}
+	restart := func(s *tenancy.Service) (tenancy.Receipt, error) {
+		return s.Restart(t.Context(), operator, tenancy.Call{}, org(1))
+	}
+	admin := berth.Actor{ID: "a", Role: berth.RoleAdmin, OrganizationID: org(1)}
+	stopper := berth.Actor{ID: "o", Role: berth.RoleOperator, Scopes: berth.ScopeStop}
+	const stops = berth.ScopeStop | berth.ScopeStart
+	for name, c := range map[string]struct {
+		order   func(*tenancy.Service) (tenancy.Receipt, error)
+		by      berth.Actor
+		allowed berth.Scopes // to the organization's people
+		want    berth.Code
+	}{
+		"an operator's variables":                                    {configure, admin, stops, berth.CodeForbidden},
+		"variables that they may set":                                {configure, admin, stops | berth.ScopeConfigure, ""},
+		"an operator's deploy":                                       {deploy, admin, stops | berth.ScopeConfigure, berth.CodeForbidden},
+		"a deploy that they may order":                               {deploy, admin, stops | berth.ScopeDeploy, ""},
+		"an operator's limits":                                       {scale, admin, stops, berth.CodeForbidden},
+		"a restart, which leaves no change":                          {restart, admin, berth.ScopeStop, ""},
+		"another operator's variables, with a token that only stops": {configure, stopper, 0, ""},
+	} {
+		service, s := orderable(t, c.allowed)
+		order, err := c.order(service)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if c.want != "" { // to try it is refused for what it would be refused for
+			if _, err := service.Stop(t.Context(), c.by, tenancy.Call{DryRun: true}, org(1)); berth.CodeOf(err) != c.want {
+				t.Errorf("a dry run of a stop over %s: %v, want %q", name, err, c.want)
+			}
+		}
+		if _, err := service.Stop(t.Context(), c.by, tenancy.Call{}, org(1)); berth.CodeOf(err) != c.want {
+			t.Errorf("a stop over %s: %v, want %q", name, err, c.want)
+		}
+		err = s.View(t.Context(), berth.System(), func(tx store.Tx) error {
+			d, err := tx.Deployment(t.Context(), order.Deployment.ID)
+			if undone := d.Over(); undone != (c.want == "") {
+				t.Errorf("after a stop over %s, it is %s", name, d.Status)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // After an upgrade or the way back from one, a blueprint may not be readable: that is
 // when its deployment is to be taken back.
 func TestADeploymentOfABlueprintThatIsUnreadableCanBeCancelled(t *testing.T) {

@@ -76,15 +76,15 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 			return err
 		}
 		if down && now.drift(before) { // no pass will find it down any more once it was ordered to change
-			err := tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), OrganizationID: t.OrganizationID, At: s.now(), Kind: berth.EventDrift, Message: foundDown})
-			if err != nil {
+			if err := tx.InsertEvent(ctx, berth.Event{ID: berth.NewID(), OrganizationID: t.OrganizationID, At: s.now(), Kind: berth.EventDrift, Message: foundDown}); err != nil {
 				return err
 			}
 		}
 		if replaced = nil; busy {
-			if err := s.override(ctx, tx, &t, &open, o); err != nil {
+			if err := s.override(ctx, tx, actor, &open, o); err != nil {
 				return err
 			}
+			open.TakeBack(&t)
 			replaced = &open
 		}
 		d := s.newDeployment(actor, call, t)
@@ -167,13 +167,16 @@ func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, wh
 	return s.look(ctx, t.OrganizationID, lookDeadline), ctx.Err()
 }
 
-// override ends a deployment that another order replaces, or refuses the order.
-func (s *Service) override(ctx context.Context, tx store.Deployments, t *berth.Tenant, open *berth.Deployment, o berth.Order) error {
+// override ends a deployment that another order replaces and takes back, or refuses the
+// order.
+func (s *Service) override(ctx context.Context, tx store.Tx, actor berth.Actor, open *berth.Deployment, o berth.Order) error {
 	if !o.Overrides() {
 		return berth.Errorf(berth.CodeDeploymentInProgress, "A deployment (%s) of this tenant is under way", open.Type).
 			WithHint("wait until deployment %s is over, or take it back (berth cancel); stop and deprovision don't wait", open.ID)
 	}
-	open.TakeBack(t)
+	if err := s.authoriseOverride(ctx, tx, actor, *open, o); err != nil {
+		return err
+	}
 	open.Status = berth.DeploymentSuperseded
 	open.Error = "replaced by an order to " + string(o) + " before it was over"
 	open.CompletedAt = s.now()
