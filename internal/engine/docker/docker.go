@@ -87,6 +87,7 @@ type Engine struct {
 	known atomic.Pointer[facts]
 
 	configs *lru.Map[string, *imageConfig] // by pin, of images that something was made from
+	cutOff  *cutOffs                       // shared with the handles that are fenced
 }
 
 // New returns an Engine. It does not connect yet.
@@ -107,7 +108,11 @@ func New(o Options) (*Engine, error) {
 // does no more harm, whichever method it is of. check may be called concurrently.
 // Close the handle when it is not used any more.
 func (e *Engine) Fenced(check func() error) (*Engine, error) {
-	return connect(e.Options, client.WithHTTPRequestHook(func(*http.Request) error { return check() }))
+	fenced, err := connect(e.Options, client.WithHTTPRequestHook(func(*http.Request) error { return check() }))
+	if err == nil {
+		fenced.cutOff = e.cutOff
+	}
+	return fenced, err
 }
 
 // connect makes an Engine of checked options.
@@ -132,7 +137,7 @@ func connect(o Options, more ...client.Opt) (*Engine, error) {
 		return nil, berth.Errorf(berth.CodeEngineUnavailable, "Docker client can't be set up: %w", err).
 			WithHint("check DOCKER_HOST and the other DOCKER_ variables")
 	}
-	return &Engine{Options: o, api: api, tails: newTails(o.Followed), configs: newConfigs()}, nil
+	return &Engine{Options: o, api: api, tails: newTails(o.Followed), configs: newConfigs(), cutOff: &cutOffs{times: map[asked]time.Time{}}}, nil
 }
 
 // Close releases idle connections. Calls under way go on.

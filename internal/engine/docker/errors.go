@@ -67,6 +67,13 @@ func answered(err error) bool {
 		errdefs.IsUnknown(err)
 }
 
+// decided reports whether err says what became of a call: the Engine answered, or the
+// fence kept it back. The client calls an answer that broke off a failed connection too.
+func decided(err error) bool {
+	var ours *berth.Error
+	return errors.As(err, &ours) || answered(err) || errdefs.IsNotFound(err) || errdefs.IsConflict(err) || errdefs.IsUnavailable(err)
+}
+
 // portInUse reports whether the Engine could not publish an instance's port. It
 // chooses that port itself at each start, a rootless one in a namespace where it does
 // not see what else listens on the host: there is no class for it, only words.

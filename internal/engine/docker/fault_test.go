@@ -105,8 +105,10 @@ func TestAChangeThatHangsEndsByItsDeadlineAndIsRepeated(t *testing.T) {
 	o := options()
 	o.Host, o.ChangeTimeout = p.host, 300*time.Millisecond
 	hasty := open(t, o)
-	o.ChangeTimeout = 0
-	patient := open(t, o)
+	patient, err := hasty.Fenced(func() error { return nil }) // knows what the other one was cut off from
+	must(t, err)
+	t.Cleanup(func() { _ = patient.Close() })
+	patient.ChangeTimeout = time.Minute
 	for _, path := range []string{"/networks/create", "/containers/create", "/start"} {
 		s := stack(t)
 		p.hang(func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, path) })
@@ -120,6 +122,13 @@ func TestAChangeThatHangsEndsByItsDeadlineAndIsRepeated(t *testing.T) {
 	}
 }
 
+// overlaps refuses a network as the Engine does whose subnet is taken.
+func overlaps(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusForbidden)
+	_, _ = io.WriteString(w, `{"message":"Pool overlaps with other one on this address space"}`)
+}
+
 // An Engine that has much to do works on a network for longer than a look takes,
 // and shows it only at the end.
 func TestASubnetThatACallOfOursStillHasIsWaitedForAsLongAsAChangeTakes(t *testing.T) {
@@ -128,20 +137,54 @@ func TestASubnetThatACallOfOursStillHasIsWaitedForAsLongAsAChangeTakes(t *testin
 	p := newProxy(t)
 	o := options()
 	o.Host, o.ReadTimeout = p.host, 2*time.Second
+	e, s := open(t, o), stack(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var asked atomic.Int64
+	p.breakWith(func(w http.ResponseWriter, r *http.Request, through http.Handler) {
+		switch n := asked.Load(); {
+		case !strings.HasSuffix(r.URL.Path, "/networks/create"):
+			through.ServeHTTP(w, r)
+		case asked.Add(1) == 1: // and is cut off
+			cancel()
+			_, _ = io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler)
+		case n <= refusals:
+			overlaps(w)
+		default:
+			through.ServeHTTP(w, r)
+		}
+	})
+	_, err := e.Apply(ctx, s)
+	wantError(t, err, berth.CodeEngineUnavailable)
+	got, err := e.Apply(t.Context(), s)
+	if err != nil || len(got.Instances) != 1 {
+		t.Errorf("after %d refusals: %+v, %v", asked.Load(), got, err)
+	}
+}
+
+// Another subnet will do, and the sooner it is chosen, the more can be tried.
+func TestASubnetThatNobodyIsSeenToHaveIsWaitedForNoLongerThanALook(t *testing.T) {
+	t.Parallel()
+	const most = 45 // with the pauses between them, longer than ReadTimeout
+	p := newProxy(t)
+	o := options()
+	o.Host, o.ReadTimeout = p.host, 2*time.Second
 	e := open(t, o)
 	var asked atomic.Int64
 	p.breakWith(func(w http.ResponseWriter, r *http.Request, through http.Handler) {
-		if strings.HasSuffix(r.URL.Path, "/networks/create") && asked.Add(1) <= refusals {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusForbidden)
-			_, _ = io.WriteString(w, `{"message":"Pool overlaps with other one on this address space"}`)
+		if !strings.HasSuffix(r.URL.Path, "/networks/create") {
+			through.ServeHTTP(w, r)
 			return
 		}
-		through.ServeHTTP(w, r)
+		asked.Add(1)
+		overlaps(w)
 	})
-	got, err := e.Apply(t.Context(), stack(t))
-	if err != nil || len(got.Instances) != 1 {
-		t.Errorf("after %d refusals: %+v, %v", asked.Load(), got, err)
+	_, err := e.Apply(t.Context(), stack(t))
+	wantError(t, err, berth.CodeSubnetTaken)
+	if asked.Load() > most {
+		t.Errorf("it was asked %d times", asked.Load())
 	}
 }
 

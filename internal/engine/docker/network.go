@@ -2,8 +2,10 @@ package docker
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -33,11 +35,14 @@ func (e *Engine) networkBody(s berth.Stack) client.NetworkCreateOptions {
 // seen that there is none.
 func (e *Engine) makeNetwork(ctx context.Context, s berth.Stack) (id string, err error) {
 	at := step{"create network", s.OrganizationID}
-	deadline := time.Now().Add(e.ChangeTimeout)
+	deadline := later(time.Now().Add(e.ReadTimeout), e.cutOff.at(s).Add(e.ChangeTimeout))
 	for {
 		err = e.do(ctx, at, e.ChangeTimeout, func(ctx context.Context) error {
 			got, err := e.api.NetworkCreate(ctx, s.Network, e.networkBody(s))
 			id = got.ID
+			if err != nil && !decided(err) {
+				e.cutOff.add(s, e.ChangeTimeout)
+			}
 			return err
 		})
 		if err == nil || !subnetOverlaps(err) && !errdefs.IsConflict(err) {
@@ -48,13 +53,13 @@ func (e *Engine) makeNetwork(ctx context.Context, s berth.Stack) (id string, err
 			return id, lookErr
 		}
 		// An Engine takes a subnet before it shows the network. If it shows
-		// none, a call of ours that was cut off may still be at work, for as
-		// long as a change takes.
+		// none, a call of ours may still be at work: one that is known to have
+		// been cut off for as long as a change takes.
 		if known || !time.Now().Before(deadline) {
 			break
 		}
 		if err := pause(ctx); err != nil {
-			return "", e.explain(ctx, ctx, e.ChangeTimeout, err).WithOp(at.op, at.tenant)
+			return "", e.explain(ctx, ctx, e.ReadTimeout, err).WithOp(at.op, at.tenant)
 		}
 	}
 	if !subnetOverlaps(err) {
@@ -62,6 +67,42 @@ func (e *Engine) makeNetwork(ctx context.Context, s berth.Stack) (id string, err
 	}
 	return "", berth.Errorf(berth.CodeSubnetTaken, "Subnet %s overlaps another network: %w", s.Subnet, errdefsOnly{err}).
 		WithHint("another subnet will do").WithOp(at.op, at.tenant)
+}
+
+// cutOffs remembers when calls of ours to make a network were cut off: the Engine did
+// not say what became of them, and may still be at work.
+type cutOffs struct {
+	mu    sync.Mutex
+	times map[asked]time.Time // the latest of each
+}
+
+// asked is what such a call asked for.
+type asked struct {
+	network string
+	subnet  netip.Prefix
+}
+
+// add remembers that a call for the stack's network was cut off now, and forgets those
+// that are as old as that.
+func (c *cutOffs) add(s berth.Stack, old time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.times, func(_ asked, at time.Time) bool { return time.Since(at) >= old })
+	c.times[asked{s.Network, s.Subnet}] = time.Now()
+}
+
+// at is when a call for the stack's network was last cut off; zero if none is known to.
+func (c *cutOffs) at(s berth.Stack) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.times[asked{s.Network, s.Subnet}]
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // whoHas looks for the network that stands in the way of the stack's. id is
