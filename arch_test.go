@@ -57,7 +57,7 @@ var mayImport = map[string]struct {
 
 	"internal/action":      {[]string{"", "internal/store"}, "the table of what can be asked for: tenancy and auth authorise and record by it, the API names denied attempts by it"},
 	"internal/idempotency": {[]string{"", "internal/store"}, "a request under a key is done once: tenancy's orders claim theirs with it, and every other mutation through the API"},
-	"internal/tenancy":     {[]string{"", "internal/store", "internal/action", "internal/idempotency", "internal/pattern"}, "use cases write desired state; they never touch an engine or an edge"},
+	"internal/tenancy":     {[]string{"", "internal/store", "internal/action", "internal/idempotency", "internal/pattern", "internal/lru"}, "use cases write desired state; they never touch an engine or an edge"},
 	"internal/plan":        {[]string{""}, "decides what is next from a situation that is handed to it; it sees no clock, no store and no engine"},
 	"internal/reconcile":   {[]string{"", "internal/plan", "internal/store"}, "the loop sees engine, edge and prober through its own interfaces"},
 	"internal/notify":      {[]string{"", "internal/store", "internal/pattern"}, "reads the journal and sends; what it may connect to is given to it"},

@@ -1,11 +1,16 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/blueprint"
+	"github.com/unite-hub/berth/internal/store"
+	"github.com/unite-hub/berth/internal/tenancy"
 )
 
 // What an organization is not made from is none of its business, and what looks
@@ -61,5 +66,56 @@ x-berth: {service: web, port: 3000}
 	other, missing := w.as(admin, "POST", "/api/tenants/"+one+"/deploy", `{"blueprint":"theirs"}`), w.as(admin, "POST", "/api/tenants/"+one+"/deploy", `{"blueprint":"no"}`)
 	if other.status != 403 || other.body != missing.body {
 		t.Errorf("to deploy another one: %s\n%s", other.body, missing.body)
+	}
+}
+
+// viewed is a store that tells how many of its snapshots are open.
+type viewed struct {
+	store.Store
+	open atomic.Int64
+}
+
+func (v *viewed) View(ctx context.Context, actor berth.Actor, fn func(store.Tx) error) error {
+	v.open.Add(1)
+	defer v.open.Add(-1)
+	return v.Store.View(ctx, actor, fn)
+}
+
+// To redact takes long: who reads again costs no more of it, and no snapshot waits.
+func TestWhatIsHiddenIsTakenOutOnceAndOutsideOfATransaction(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.want(w.ask("POST", "/api/tenants/provision", `{"organizationId":"`+one+`","tenantName":"One","imageTag":"app:1"}`), 201, "provision")
+	redacted := 0
+	w.restart(func(c *tenancy.Config, p *tenancy.Parts) {
+		seen := &viewed{Store: p.Store}
+		p.Store = seen
+		c.Redact = func(source []byte) []byte {
+			if redacted++; seen.open.Load() > 0 {
+				t.Error("redacted within a transaction")
+			}
+			return blueprint.Redact(source)
+		}
+	})
+	for _, path := range []string{"/api/blueprints/" + berth.BuiltinBlueprint, "/api/tenants/" + one + "/compose"} {
+		redacted = 0
+		first := w.as(w.tokenFor(berth.RoleMember, one), "GET", path, "")
+		for _, role := range []berth.Role{berth.RoleMember, berth.RoleAdmin} {
+			if a := w.as(w.tokenFor(role, one), "GET", path, ""); a.status != 200 || a.body != first.body {
+				t.Errorf("%s as %s: %d %s, before %d %s", path, role, a.status, a.body, first.status, first.body)
+			}
+		}
+		if redacted != 1 {
+			t.Errorf("%s was redacted %d times for three readers", path, redacted)
+		}
+		if all := w.ask("GET", path, ""); all.status != 200 || all.body == first.body || redacted != 1 {
+			t.Errorf("%s as an operator, redacted %d times: %d %s", path, redacted, all.status, all.body)
+		}
+	}
+	// What is redacted is the source: another one is redacted, too.
+	w.want(w.ask("PATCH", "/api/tenants/"+one, `{"environment":{"A":"1"}}`), 200, "configure")
+	redacted = 0
+	if a := w.as(w.tokenFor(berth.RoleMember, one), "GET", "/api/tenants/"+one+"/compose", ""); !strings.Contains(a.body, "A:") || redacted != 1 {
+		t.Errorf("after a change, redacted %d times: %s", redacted, a.body)
 	}
 }

@@ -134,13 +134,10 @@ func (s *Service) visible(ctx context.Context, tx store.TenantLister, actor bert
 
 // shown is how an actor sees what an operator wrote.
 func (s *Service) shown(actor berth.Actor) func([]byte) []byte {
-	switch {
-	case actor.May(berth.ScopeInstallation, "", 0):
+	if actor.May(berth.ScopeInstallation, "", 0) {
 		return func(source []byte) []byte { return source }
-	case s.config.Redact == nil:
-		return func([]byte) []byte { return nil }
 	}
-	return s.config.Redact
+	return s.redacted.of
 }
 
 // blueprintUses is who runs which blueprint.
@@ -199,13 +196,13 @@ func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id st
 	if err := authoriseOwn(actor, action.Blueprint); err != nil {
 		return u, err
 	}
+	var see visibility
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		name, version, err := berth.ParseBlueprintID(id)
 		if err != nil {
 			return err
 		}
-		see, err := s.visible(ctx, tx, actor)
-		if err != nil {
+		if see, err = s.visible(ctx, tx, actor); err != nil {
 			return err
 		}
 		if !see.name(name) {
@@ -219,10 +216,12 @@ func (s *Service) BlueprintVersion(ctx context.Context, actor berth.Actor, id st
 		one, err := inUse(ctx, tx, []berth.BlueprintVersion{v}, true)
 		if err == nil {
 			u = one[0]
-			u.Source, u.Hash = see.source(u.Source), see.hash(u.Hash)
 		}
 		return err
 	})
+	if err == nil {
+		u.Source, u.Hash = see.source(u.Source), see.hash(u.Hash)
+	}
 	return u, err
 }
 

@@ -155,23 +155,24 @@ func (s *Service) Logs(ctx context.Context, actor berth.Actor, ref string, o ber
 
 // Compose renders the tenant's compose file. It holds no values of the
 // tenant's own environment, and of the blueprint's what shown lets the actor see.
-func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) (data []byte, err error) {
+func (s *Service) Compose(ctx context.Context, actor berth.Actor, ref string) ([]byte, error) {
 	info, _ := s.loop.EngineInfo()
-	err = s.store.View(ctx, actor, func(tx store.Tx) error {
-		t, err := find(ctx, tx, actor, action.Compose, ref)
-		if err != nil {
-			return err
-		}
-		b, err := s.catalog.Get(ctx, tx, t.Spec.Blueprint)
-		if err != nil {
-			return err
-		}
-		if data, err = b.Compose(t, info.Cores); err == nil {
-			data = s.shown(actor)(data)
+	var t berth.Tenant
+	var b Blueprint
+	err := s.store.View(ctx, actor, func(tx store.Tx) (err error) {
+		if t, err = find(ctx, tx, actor, action.Compose, ref); err == nil {
+			b, err = s.catalog.Get(ctx, tx, t.Spec.Blueprint)
 		}
 		return err
 	})
-	return data, err
+	if err != nil {
+		return nil, err
+	}
+	data, err := b.Compose(t, info.Cores)
+	if err != nil {
+		return nil, err
+	}
+	return s.shown(actor)(data), nil
 }
 
 // WriteComposeEnv writes the tenant's own variables in clear beside its

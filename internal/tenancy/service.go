@@ -116,7 +116,8 @@ type Config struct {
 	// error carries all that is wrong with it.
 	Examine func(source []byte) (name string, err error)
 	// Redact is a blueprint, or a rendered file, without what looks secret, for
-	// who may not change blueprints. Without it, they are shown nothing of it.
+	// who may not change blueprints. Without it, they are shown nothing of it. The
+	// same source always comes to the same.
 	Redact func(source []byte) []byte
 	// ComposePath is where a tenant's rendered file lies.
 	ComposePath func(organizationID string) string
@@ -161,6 +162,7 @@ type Service struct {
 	traces   Traces
 	preview  Previewer
 	requests *idempotency.Requests
+	redacted *redactions
 	rotated  func()
 	leading  func() bool
 	now      func() time.Time
@@ -171,7 +173,7 @@ func New(c Config, p Parts) *Service {
 	return &Service{
 		config: c, store: p.Store, loop: p.Loop, ports: p.Ports, secrets: p.Secrets, keys: p.Keys, catalog: p.Catalog, files: p.Files,
 		health: p.Health, logs: p.Logs, meter: p.Meter, traces: p.Traces, preview: p.Preview, rotated: p.Rotated, leading: p.Leading, now: c.Now,
-		requests: idempotency.New(p.Store, p.Secrets, c.Now),
+		requests: idempotency.New(p.Store, p.Secrets, c.Now), redacted: newRedactions(c.Redact),
 	}
 }
 
