@@ -144,8 +144,8 @@ func (r *Requests) claim(ctx context.Context, actor berth.Actor, q Request) (fir
 	return first, err
 }
 
-// finish stores the answer to a claimed request, or frees the key of one that was
-// refused. What is answered already, or another's, stays.
+// finish stores the answer to a claimed request; of one that was refused it leaves
+// nothing. What is answered already, or another's, stays.
 func (r *Requests) finish(ctx context.Context, actor berth.Actor, q Request, a Answer, end End) (err error) {
 	body := a.Body
 	if q.Sealed && end == Done {
@@ -158,9 +158,10 @@ func (r *Requests) finish(ctx context.Context, actor berth.Actor, q Request, a A
 		if err != nil || !claimed || is.Status != 0 || !bytes.Equal(is.Fingerprint, q.Fingerprint) {
 			return err
 		}
-		if is.Status, is.Answer = a.Status, body; end == Refused {
-			is = store.Request{Key: q.Key, Fingerprint: []byte{}, CreatedAt: is.CreatedAt}
+		if end == Refused {
+			return tx.DropRequest(ctx, q.Key)
 		}
+		is.Status, is.Answer = a.Status, body
 		return tx.PutRequest(ctx, is)
 	})
 }

@@ -167,6 +167,44 @@ func TestARepetitionGetsWhatTheFirstCallCameTo(t *testing.T) {
 	}
 }
 
+// Who may do nothing is refused as often as they like, and must not fill the store.
+func TestARefusedRequestLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	stored := func() (is bool) {
+		t.Helper()
+		if err := w.store.View(t.Context(), actor, func(tx store.Tx) (err error) {
+			_, is, err = tx.Request(t.Context(), "k")
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return is
+	}
+	for _, sealed := range []bool{false, true} {
+		if a, err := w.ask(request(false, sealed), idempotency.Answer{Status: 403}, idempotency.Refused); err != nil || a.Status != 403 || stored() {
+			t.Errorf("%v %v, stored: %t", a, err, stored())
+		}
+	}
+	corrected := request(false, false)
+	corrected.Fingerprint = []byte("g")
+	if a, err := w.ask(corrected, idempotency.Answer{Status: 201}, idempotency.Done); err != nil || a.Status != 201 || !stored() {
+		t.Errorf("corrected: %v %v, stored: %t", a, err, stored())
+	}
+}
+
+// A Berth of before stored a refused request, with an empty fingerprint.
+func TestAKeyThatWasFreedByAnEarlierBerthIsFree(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.tx(actor, func(ctx context.Context, tx store.Tx) error {
+		return tx.PutRequest(ctx, store.Request{Key: "k", Fingerprint: []byte{}, CreatedAt: noon})
+	})
+	if a, err := w.ask(request(false, false), idempotency.Answer{Status: 201}, idempotency.Done); err != nil || a.Status != 201 || w.runs != 1 {
+		t.Errorf("%v %v, done %d times", a, err, w.runs)
+	}
+}
+
 func TestAnotherRequestUnderAKeyIsRefusedAndFreesNothing(t *testing.T) {
 	t.Parallel()
 	for _, order := range []bool{false, true} {

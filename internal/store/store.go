@@ -200,15 +200,15 @@ type Volumes interface {
 // idempotency).
 type Request struct {
 	Key          string
-	Fingerprint  []byte // of method, path and body: another body under the same key is an error; empty: see Released
+	Fingerprint  []byte // of method, path and body: another body under the same key is an error
 	DeploymentID string // of the order that it was; "" for another mutation
 	Status       int    // of the final answer; 0 until it was given
 	Answer       []byte // its body
 	CreatedAt    time.Time
 }
 
-// Released reports whether the request was refused and changed nothing: its key
-// is free again.
+// Released reports whether the request was refused and changed nothing: its key is
+// free. No such request is stored any more; those of before are there for a day.
 func (r Request) Released() bool { return len(r.Fingerprint) == 0 }
 
 // Requests are kept per actor.
@@ -216,6 +216,8 @@ type Requests interface {
 	Request(ctx context.Context, key string) (r Request, ok bool, err error)
 	// PutRequest inserts or replaces by actor and key.
 	PutRequest(ctx context.Context, r Request) error
+	// DropRequest drops the actor's own of a key. One that is not there is no error.
+	DropRequest(ctx context.Context, key string) error
 	// ForgetRequests drops up to limit that were created before a time, the oldest
 	// first for the installation's actors, and returns how many.
 	ForgetRequests(ctx context.Context, before time.Time, limit int) (int, error)

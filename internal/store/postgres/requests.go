@@ -43,6 +43,15 @@ func (t *tx) PutRequest(ctx context.Context, r store.Request) error {
 	return fault(ctx, err, "write request")
 }
 
+// DropRequest implements store.Requests.
+func (t *tx) DropRequest(ctx context.Context, key string) error {
+	if err := t.mayAsk(); err != nil {
+		return err
+	}
+	_, err := t.exec(ctx, `DELETE FROM berth.requests WHERE actor_id = $1 AND idempotency_key = $2`, t.Actor.ID, key)
+	return fault(ctx, err, "drop request")
+}
+
 // ForgetRequests implements store.Requests: of every actor for the
 // installation's, else of its own.
 func (t *tx) ForgetRequests(ctx context.Context, before time.Time, limit int) (int, error) {

@@ -204,6 +204,12 @@ var recordTests = []test{
 		}
 		check(operator, "k", nil)
 		check(other, "k", &theirs)
+		put(operator, r)
+		for range 2 { // one that is not there any more, too
+			f.tx(func(ctx context.Context, tx store.Tx) error { return tx.DropRequest(ctx, "k") })
+			check(operator, "k", nil)
+			check(other, "k", &theirs)
+		}
 	}},
 }
 

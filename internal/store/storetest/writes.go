@@ -71,6 +71,7 @@ var tenantWrites = []change{
 	{"put request", whoOrders, func(ctx context.Context, tx store.Tx) error {
 		return tx.PutRequest(ctx, store.Request{Key: "k", Fingerprint: []byte{1}, CreatedAt: noon})
 	}, ""},
+	{"drop request", whoOrders, func(ctx context.Context, tx store.Tx) error { return tx.DropRequest(ctx, "k") }, ""},
 	{"forget requests", whoOrders, func(ctx context.Context, tx store.Tx) error { _, err := tx.ForgetRequests(ctx, noon, 1); return err }, ""},
 	{"append to audit", whoSees, func(ctx context.Context, tx store.Tx) error {
 		e := entry(90, org(1))
