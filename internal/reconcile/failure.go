@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -38,8 +39,14 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 	code := berth.CodeOf(err)
 	if code == berth.CodeEngineUnavailable {
 		p.verifyEngine(ctx)
-		if !p.reachable() || p.Deployment == nil && (p.saw.IsZero() || !plan.Lacks(p.Situation)) {
-			return verdict{then: plan.Retry} // what can't be seen, or only has too much, is not said to have failed
+		switch {
+		case !p.reachable():
+			return verdict{then: plan.Retry}
+		case p.Deployment == nil && p.saw.IsZero():
+			p.unseen(ctx, err)
+			return verdict{then: plan.Retry}
+		case p.Deployment == nil && !plan.Lacks(p.Situation): // it only has too much
+			return verdict{then: plan.Retry}
 		}
 		// The engine fails for this tenant alone: a deployment ends with patience, and a
 		// repair that does not succeed is told.
@@ -61,6 +68,28 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 		return verdict{then: plan.Retry}
 	}
 	return again
+}
+
+const (
+	unseenCause = "the engine answers, but not what is there of this tenant: "
+	mostUnseen  = 2 // looks on end that fail until a tenant's health counts as unknown
+)
+
+// unseen takes notice of a look that failed for this tenant alone. What can't be seen is
+// not said to have failed, nor is it claimed to be well for ever: from the second look on
+// end its health is unknown, which is told once.
+func (p *pass) unseen(ctx context.Context, cause error) {
+	org := p.Tenant.OrganizationID
+	if p.fleet.miss(org) < mostUnseen || p.Tenant.Status != berth.StatusRunning || strings.HasPrefix(p.Tenant.Cause, unseenCause) {
+		return
+	}
+	err := p.commit(ctx, func(tx store.Tx, t *berth.Tenant, _ *berth.Deployment) error {
+		t.Health, t.Cause = berth.HealthUnknown, unseenCause+cause.Error()
+		return tx.InsertEvent(ctx, event(org, berth.EventEngine, t.Cause))
+	})
+	if err != nil && ctx.Err() == nil {
+		p.Log.Warn("health could not be marked unknown", "tenant", org, "error", err)
+	}
 }
 
 // lookAgain sees what became of the instances, so that an error of the engine

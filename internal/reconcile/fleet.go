@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 type members struct {
 	mu     sync.Mutex
 	byOrg  map[string]sighting
+	missed map[string]int       // looks on end that failed, by organization id; few have any
 	sorted []*berth.Member      // all of them, by organization and name; nil after a change
 	expiry time.Time            // what was seen before counts no more
 	checks []*berth.HealthCheck // that members share, the latest last
@@ -181,10 +183,26 @@ func (m *members) differs(organizationID string, seen berth.Observed) bool {
 	return running != len(it.list)
 }
 
+// miss counts a look at a tenant that failed, and returns how many on end did.
+func (m *members) miss(organizationID string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.missed[organizationID]++
+	return m.missed[organizationID]
+}
+
+// found says that a look at a tenant succeeded.
+func (m *members) found(organizationID string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.missed, organizationID)
+}
+
 // keep forgets the tenants that are not among those that live.
 func (m *members) keep(living map[string]bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	maps.DeleteFunc(m.missed, func(org string, _ int) bool { return !living[org] })
 	for org := range m.byOrg {
 		if !living[org] {
 			delete(m.byOrg, org)

@@ -96,9 +96,57 @@ func TestATenantThatLacksNothingIsNotToldToHaveFailed(t *testing.T) {
 				w.completed(w.deployTag(1, "app:2"))
 			}
 			<-time.After(5 * time.Minute)
-			if got := w.events(1); w.tenant(1).Status != berth.StatusRunning || len(got) > 0 {
-				t.Errorf("%s fails: it is %s, told as %v", op, w.tenant(1).Status, got)
+			want := map[string]string{"observe": "engine"}[op] // that nobody knows how it does, once
+			if got := strings.Join(w.events(1), " "); w.tenant(1).Status != berth.StatusRunning || got != want {
+				t.Errorf("%s fails: it is %s, told as %s", op, w.tenant(1).Status, got)
 			}
+		})
+	}
+}
+
+// The engine answers, and shows all tenants but one: that one may be gone.
+func TestATenantThatAloneCanNotBeSeenIsOfUnknownHealth(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fails int64 // looks, on end
+		gone  bool  // meanwhile
+		want  string
+	}{
+		"one look":                         {1, false, ""},
+		"two looks":                        {2, false, "engine"},
+		"many looks":                       {9, false, "engine"},
+		"many, and nothing of it is there": {9, true, "engine drift"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(w *world) {
+				w.run()
+				w.completed(w.provision(1, "app:1", true))
+				w.completed(w.provision(2, "app:1", true))
+				var failed atomic.Int64
+				name, unknown := w.observed(1).Instances[0].Name, false
+				w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+					if s.After || s.Tenant != orgID(1) || s.Op != "observe" || failed.Load() == c.fails {
+						return nil
+					}
+					return berth.Errorf(berth.CodeEngineUnavailable, "look %d broke off", failed.Add(1))
+				})
+				if c.gone {
+					w.manual.Remove(t, "container", name)
+				}
+				w.loop.Recheck(orgID(1))
+				w.eventually(5*time.Minute, "it is seen again, and well", func() bool {
+					now := w.tenant(1)
+					unknown = unknown || now.Health == berth.HealthUnknown && now.Status == berth.StatusRunning && strings.Contains(now.Cause, "look 2 broke off")
+					return failed.Load() == c.fails && now.Health == berth.HealthHealthy && now.Cause == "" && w.running(1)
+				})
+				if got := strings.Join(w.events(1), " "); got != c.want || unknown != (c.want != "") {
+					t.Errorf("told as %s, unknown meanwhile: %t", got, unknown)
+				}
+				if got := w.events(2); len(got) > 0 || w.tenant(2).Health != berth.HealthHealthy {
+					t.Errorf("the other one is %s, told as %v", w.tenant(2).Health, got)
+				}
+			})
 		})
 	}
 }
