@@ -35,7 +35,8 @@ type AuditEntry struct {
 	Hash           string          `json:"hash"`     // hexadecimal
 }
 
-// AuditList is a page of the audit, newest first.
+// AuditList is a page of the audit, newest first. Of a list that is narrowed, one may
+// be short, or empty, and not be the last: Each goes on.
 type AuditList struct {
 	Entries    []AuditEntry `json:"entries"`
 	NextCursor *string      `json:"nextCursor"` // nil after the last page

@@ -43,7 +43,7 @@ type auditWire struct {
 
 type auditList struct {
 	Entries    []auditWire `json:"entries"`
-	NextCursor *string     `json:"nextCursor"`
+	NextCursor *string     `json:"nextCursor" doc:"null after the last page; where a list is narrowed, a page that has one may hold fewer entries than asked for, or none: go on with it"`
 }
 
 // AuditInput narrows the audit.

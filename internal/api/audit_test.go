@@ -12,6 +12,7 @@ import (
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/client"
+	"github.com/unite-hub/berth/internal/store"
 )
 
 func TestTheAuditSaysWhoDidWhatAndWhatItWasBefore(t *testing.T) {
@@ -80,6 +81,41 @@ func TestTheAuditIsFilteredAndPaged(t *testing.T) {
 	}
 	for _, bad := range []string{"outcome=maybe", "from=yesterday", "format=xml", "organizationId=x", "limit=0", "cursor=%21", "who=x"} {
 		w.wantProblem(w.ask("GET", "/api/audit?"+bad, ""), 422, bad)
+	}
+}
+
+// Who filters for what is not there must not have Berth walk along all that is.
+func TestANarrowedPageOfTheAuditLooksAtSoManyEntriesAndGoesOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put(func(tx store.Tx) error {
+		for n := range store.AuditLook + 1 {
+			e := berth.AuditEntry{ID: berth.NewID(), OrganizationID: one, At: moment(), ActorID: "many", ActorRole: berth.RoleSystem, Action: "tenant.start", Outcome: berth.AuditDone}
+			if n == 0 {
+				e.ActorID = "first"
+			}
+			if err := tx.AppendAudit(t.Context(), &e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	w.organization(one, 0)
+	for _, path := range []string{"/api/audit?", "/api/organizations/" + one + "/audit?"} {
+		if page := w.want(w.ask("GET", path+"limit=1", ""), 200, path); len(page["entries"].([]any)) != 1 {
+			t.Errorf("%s not narrowed: %v", path, page)
+		}
+		page := w.want(w.ask("GET", path+"actor=first&limit=1", ""), 200, path)
+		if len(page["entries"].([]any)) != 0 || page["nextCursor"] == nil {
+			t.Fatalf("%s: %v", path, page)
+		}
+		page = w.want(w.ask("GET", path+"actor=first&limit=1&cursor="+page["nextCursor"].(string), ""), 200, path)
+		if len(page["entries"].([]any)) != 1 || page["nextCursor"] != nil {
+			t.Errorf("%s, the second: %v", path, page)
+		}
+		if lines := w.ask("GET", path+"format=jsonl&actor=first", "").body; strings.Count(lines, "\n") != 1 {
+			t.Errorf("%s, everything: %s", path, lines)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -14,7 +15,8 @@ type Audit interface {
 	// Hash. Any actor that may see the organization appends to its chain, a
 	// member too: what was denied is recorded as well.
 	AppendAudit(ctx context.Context, e *berth.AuditEntry) error
-	// ListAudit returns a page, newest first; Ascending for the reverse.
+	// ListAudit returns a page, newest first; Ascending for the reverse. A page of a
+	// list that is narrowed may be short, or empty, and not be the last: see Look.
 	ListAudit(ctx context.Context, f AuditFilter) (page []berth.AuditEntry, next string, err error)
 }
 
@@ -27,7 +29,19 @@ type AuditFilter struct {
 	Outcome        berth.AuditOutcome
 	From, To       time.Time // [From, To)
 	Ascending      bool
+	Look           int // at so many entries at most for one page, if only some are wanted; 0: AuditLook
 	Page
+}
+
+// AuditLook is at how many entries a page of the audit looks at most: a few
+// milliseconds' worth, however long a chain is.
+const AuditLook = 5000
+
+// Looks returns at how many entries a page looks at most before it ends, full or
+// not; narrowed is false where all that is looked at is on the page.
+func (f AuditFilter) Looks() (most int, narrowed bool) {
+	narrowed = f.ActorID != "" || f.Action != "" || f.Outcome != "" || !f.From.IsZero() || !f.To.IsZero()
+	return cmp.Or(f.Look, AuditLook), narrowed
 }
 
 // Sealed is one encrypted value, wherever it is stored.

@@ -12,7 +12,8 @@ import (
 const auditPage = 500
 
 // Audit returns a page of the audit. An actor of one organization reads that
-// one's chain.
+// one's chain. Of a list that is narrowed a page may be short, or empty, and not be
+// the last: next says so.
 func (s *Service) Audit(ctx context.Context, actor berth.Actor, f store.AuditFilter) (page []berth.AuditEntry, next string, err error) {
 	err = s.store.View(ctx, actor, func(tx store.Tx) error {
 		if err := auditOf(ctx, tx, actor, &f); err != nil {

@@ -51,15 +51,13 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 	if f.Everything {
 		place, index = "written", "written"
 	}
-	list, order, from := "audit", " < $1 ORDER BY "+index+" DESC, "+place+" DESC", row.Window.Before
-	if f.Ascending { // a cursor leads on the way it came
-		list, order, from = "audit from the first", " > $1 ORDER BY "+index+", "+place, row.Window.After
-	}
-	w, err := row.OpenWindow(list+" by "+place, f.Page)
+	way := row.AuditWay(f.Ascending)
+	order := " ORDER BY " + index + way.Order + ", " + place + way.Order
+	w, err := row.OpenWindow(way.List+" by "+place, f.Page)
 	if err != nil {
 		return nil, "", err
 	}
-	start, err := from(w)
+	start, err := way.Start(w)
 	if err != nil || f.Everything && !t.Everything() || !f.Everything && !t.Actor.MayManage(f.OrganizationID) {
 		return []berth.AuditEntry{}, "", err
 	}
@@ -67,12 +65,31 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 	if f.Everything {
 		whose, f.OrganizationID = "$2::uuid IS NULL", ""
 	}
-	return page[berth.AuditEntry]{w, bySeq(row.AuditEntryColumns), `SELECT ` + auditColumns + `, ` + place + ` FROM berth.audit_log WHERE ` + whose + `
-		AND ($3 = '' OR actor_id = $3)
+	look, narrowed := f.Looks()
+	if !narrowed {
+		look = w.Size + 1
+	}
+	// The inner LIMIT has the planner go along the index, however rare it believes
+	// what is wanted to be.
+	entries, next, err := page[berth.AuditEntry]{w, bySeq(row.AuditEntryColumns), `SELECT ` + auditColumns + `, ` + place + ` FROM (
+			SELECT * FROM berth.audit_log WHERE ` + whose + ` AND ` + place + ` ` + way.After + ` $1` + order + ` LIMIT $8) looked
+		WHERE ($3 = '' OR actor_id = $3)
 		AND ($4 = '' OR action = $4 OR right($4, 1) = '.' AND starts_with(action, $4))
-		AND ($5 = '' OR outcome = $5) AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)
-		AND ` + place + order + ` LIMIT $8`,
-		[]any{start, uuidOrNull(f.OrganizationID), f.ActorID, f.Action, string(f.Outcome), stamp(f.From), stamp(f.To)}}.read(ctx, t)
+		AND ($5 = '' OR outcome = $5) AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)` + order + ` LIMIT $9`,
+		[]any{start, uuidOrNull(f.OrganizationID), f.ActorID, f.Action, string(f.Outcome), stamp(f.From), stamp(f.To), look}}.read(ctx, t)
+	if err != nil || next != "" || !narrowed {
+		return entries, next, err
+	}
+	var stop int64 // the first that was not looked at: what is read is a snapshot
+	more, err := t.one(ctx, []any{&stop}, `SELECT `+place+` FROM berth.audit_log WHERE `+whose+`
+		AND `+place+` `+way.After+` $1`+order+` LIMIT 1 OFFSET $3`, start, uuidOrNull(f.OrganizationID), look)
+	if err != nil {
+		return nil, "", fault(ctx, err, "list audit")
+	}
+	if more {
+		next = way.From(w, stop)
+	}
+	return entries, next, nil
 }
 
 // ofOrganization narrows rows to those of an organization, or of none, in words

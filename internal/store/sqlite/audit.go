@@ -43,15 +43,12 @@ func (t *tx) AppendAudit(ctx context.Context, e *berth.AuditEntry) error {
 
 // ListAudit implements store.Audit.
 func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditEntry, string, error) {
-	list, order, from := "audit", "seq < ?1 ORDER BY seq DESC", row.Window.Before
-	if f.Ascending { // a cursor leads on the way it came
-		list, order, from = "audit from the first", "seq > ?1 ORDER BY seq", row.Window.After
-	}
-	w, err := row.OpenWindow(list, f.Page)
+	way := row.AuditWay(f.Ascending)
+	w, err := row.OpenWindow(way.List, f.Page)
 	if err != nil {
 		return nil, "", err
 	}
-	start, err := from(w)
+	start, err := way.Start(w)
 	if err != nil || f.Everything && !t.Everything() || !f.Everything && !t.Actor.MayManage(f.OrganizationID) {
 		return []berth.AuditEntry{}, "", err
 	}
@@ -59,10 +56,22 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 	if f.Everything {
 		whose = "?2 IS NOT NULL"
 	}
-	return page[berth.AuditEntry]{w, bySeq(row.AuditEntryColumns), `SELECT ` + auditColumns + `, seq FROM audit_log WHERE ` + whose + `
+	stop, bounded := way.End, false
+	if look, narrowed := f.Looks(); narrowed {
+		bounded, err = t.one(ctx, []any{&stop}, `SELECT seq FROM audit_log WHERE `+whose+`
+			AND seq `+way.After+` ?1 ORDER BY seq`+way.Order+` LIMIT 1 OFFSET ?3`, start, f.OrganizationID, look)
+		if err != nil {
+			return nil, "", fault(ctx, err, "list audit")
+		}
+	}
+	entries, next, err := page[berth.AuditEntry]{w, bySeq(row.AuditEntryColumns), `SELECT ` + auditColumns + `, seq FROM audit_log WHERE ` + whose + `
 		AND (?3 = '' OR actor_id = ?3)
 		AND (?4 = '' OR action = ?4 OR substr(?4, -1) = '.' AND substr(action, 1, length(?4)) = ?4)
 		AND (?5 = '' OR outcome = ?5) AND (?6 IS NULL OR occurred_at >= ?6) AND (?7 IS NULL OR occurred_at < ?7)
-		AND ` + order + ` LIMIT ?8`,
-		[]any{start, f.OrganizationID, f.ActorID, f.Action, string(f.Outcome), stamp(f.From), stamp(f.To)}}.read(ctx, t)
+		AND seq ` + way.After + ` ?1 AND seq ` + way.Before + ` ?8 ORDER BY seq` + way.Order + ` LIMIT ?9`,
+		[]any{start, f.OrganizationID, f.ActorID, f.Action, string(f.Outcome), stamp(f.From), stamp(f.To), stop}}.read(ctx, t)
+	if err == nil && next == "" && bounded {
+		next = way.From(w, stop)
+	}
+	return entries, next, err
 }

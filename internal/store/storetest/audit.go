@@ -135,6 +135,76 @@ var auditTests = []test{
 		}
 	}},
 	{"the audit is narrowed by who, what, how it ended and when", testAuditFilter},
+	{"a page of the audit that is narrowed ends where so many entries were looked at", testAuditLook},
+}
+
+func testAuditLook(f fixture) {
+	var entries []berth.AuditEntry
+	for n := range 14 {
+		entries = append(entries, entry(n, org(1+n%2)))
+	}
+	entries[2].ActorID, entries[8].ActorID = "rare", "rare" // 2nd and 5th of 7
+	all := f.audit(entries...)
+	rare, every, none := []string{all[2].ID, all[8].ID}, []string{}, []string{}
+	for n := 0; n < len(all); n += 2 {
+		every = append(every, all[n].ID)
+	}
+	for name, c := range map[string]struct {
+		filter store.AuditFilter
+		pages  int
+		want   []string
+	}{
+		"rare":             {store.AuditFilter{ActorID: "rare", Look: 2}, 4, rare},
+		"nobody":           {store.AuditFilter{ActorID: "nobody", Look: 2}, 4, none},
+		"none of a kind":   {store.AuditFilter{Action: "nothing.", Look: 3}, 3, none},
+		"the future":       {store.AuditFilter{From: noon.Add(time.Hour), Look: 6}, 2, none},
+		"all, just so":     {store.AuditFilter{To: noon, Look: 7}, 1, none},
+		"one a page":       {store.AuditFilter{ActorID: "rare", Look: 6, Page: store.Page{Limit: 1}}, 2, rare},
+		"of few":           {store.AuditFilter{ActorID: "rare"}, 1, rare},
+		"not narrowed":     {store.AuditFilter{Look: 2}, 1, every},
+		"denied, all seen": {store.AuditFilter{Outcome: berth.AuditDenied, Look: 100}, 1, none},
+	} {
+		for _, ascending := range []bool{true, false} {
+			for _, everything := range []bool{false, true} {
+				asked := c.filter
+				asked.OrganizationID, asked.Ascending, asked.Everything = org(1), ascending, everything
+				pages := c.pages
+				if everything {
+					if asked.Look *= 2; name == "not narrowed" {
+						continue
+					}
+				}
+				got := f.pagesOfAudit(asked, &pages)
+				if !ascending {
+					slices.Reverse(got)
+				}
+				if f.same(got, c.want); pages != 0 {
+					f.Errorf("%s, ascending %t, everything %t: %d pages too few", name, ascending, everything, pages)
+				}
+			}
+		}
+	}
+}
+
+// pagesOfAudit walks to the end, counts the pages off, and returns the ids.
+func (f fixture) pagesOfAudit(filter store.AuditFilter, pages *int) (ids []string) {
+	f.Helper()
+	ids = []string{}
+	for {
+		var page []berth.AuditEntry
+		var next string
+		f.view(operator, func(ctx context.Context, tx store.Tx) (err error) {
+			page, next, err = tx.ListAudit(ctx, filter)
+			return err
+		})
+		for _, e := range page {
+			ids = append(ids, e.ID)
+		}
+		if *pages--; next == "" {
+			return ids
+		}
+		filter.Cursor = next
+	}
 }
 
 func testAuditFilter(f fixture) {
