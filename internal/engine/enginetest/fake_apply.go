@@ -171,8 +171,15 @@ func (f *Fake) taken(name string) bool {
 	return f.named(name) != nil
 }
 
+// nameOf is a container's name now: somebody may be renaming it.
+func (f *Fake) nameOf(c *fakeContainer) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return c.name
+}
+
 func (f *Fake) rename(ctx context.Context, org string, c *fakeContainer, name string) error {
-	return f.step(ctx, Step{Op: "rename container " + c.name, Tenant: org}, func() error {
+	return f.step(ctx, Step{Op: "rename container " + f.nameOf(c), Tenant: org}, func() error {
 		c.name = name
 		return nil
 	})
@@ -180,14 +187,15 @@ func (f *Fake) rename(ctx context.Context, org string, c *fakeContainer, name st
 
 // discard stops a container, then removes it.
 func (f *Fake) discard(ctx context.Context, org string, c *fakeContainer) error {
-	if err := f.step(ctx, Step{Op: "stop container " + c.name, Tenant: org}, func() error {
+	name := f.nameOf(c)
+	if err := f.step(ctx, Step{Op: "stop container " + name, Tenant: org}, func() error {
 		c.keep = false
 		f.halt(c, 0)
 		return nil
 	}); err != nil {
 		return err
 	}
-	return f.step(ctx, Step{Op: "remove container " + c.name, Tenant: org}, func() error {
+	return f.step(ctx, Step{Op: "remove container " + name, Tenant: org}, func() error {
 		delete(f.containers, c.id)
 		f.hint(c.fakeObject)
 		return nil
@@ -267,7 +275,8 @@ func (f *Fake) create(ctx context.Context, stack berth.Stack, spec instance) (c 
 		f.containers[c.id] = c
 		for _, m := range c.mounts() {
 			if f.volumes[m.Volume] == nil {
-				f.volumes[m.Volume] = &fakeVolume{fakeObject: fakeObject{id: m.Volume, name: m.Volume, labels: f.sealed(map[string]string{}, kindVolume, m.Volume, stack, "")}}
+				shared := slices.ContainsFunc(stack.Volumes, func(v berth.Volume) bool { return v.Name == m.Volume && v.Shared })
+				f.volumes[m.Volume] = &fakeVolume{shared: shared, fakeObject: fakeObject{id: m.Volume, name: m.Volume, labels: f.sealed(map[string]string{}, kindVolume, m.Volume, stack, "")}}
 			}
 		}
 		return nil
@@ -304,6 +313,7 @@ func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContai
 	limits := f.effective(spec.Service.Limits)
 	limit := c.limits != limits || c.pids != spec.Service.PidsLimit
 	besides := len(c.besides) > 0
+	state := c.state
 	f.mu.Unlock()
 
 	take := func(op string, fn func() error) error {
@@ -325,9 +335,9 @@ func (f *Fake) ensureState(ctx context.Context, stack berth.Stack, c *fakeContai
 		}
 	}
 	switch {
-	case stack.Run && spec.Service.Once && c.state == berth.InstanceExited:
+	case stack.Run && spec.Service.Once && state == berth.InstanceExited:
 		return nil
-	case stack.Run && c.state == berth.InstancePaused:
+	case stack.Run && state == berth.InstancePaused:
 		return take("resume", func() error { c.state = berth.InstanceRunning; return nil })
 	case stack.Run && !up:
 		return take("start", func() error { return f.start(c, stack.OrganizationID) })

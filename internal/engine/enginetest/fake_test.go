@@ -108,6 +108,30 @@ func TestAHangingStepEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// The volume is made anew while a container that nobody knows any more holds the one
+// before it.
+func TestAVolumeThatMayBeSharedIsNeverHeldTwice(t *testing.T) {
+	f := newFake()
+	s := stack(f)
+	data := berth.VolumeName(s.OrganizationID, "data")
+	s.Volumes = []berth.Volume{{Name: data, Shared: true}}
+	s.Services[0].Mounts = []berth.Mount{{Volume: data, Target: "/data"}}
+	if _, err := f.Apply(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	f.Manual().Rename(t, berth.ContainerName(s.OrganizationID), "another")
+	if err := f.Remove(t.Context(), berth.Removal{OrganizationID: s.OrganizationID, Volumes: []string{data}}); err != nil {
+		t.Fatal(err)
+	}
+	s.Generation = 2
+	if _, err := f.Apply(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	if held := f.HeldTwice(); len(held) > 0 {
+		t.Errorf("held twice: %v", held)
+	}
+}
+
 func TestAnEngineThatIsDownFailsEveryCallAndKeepsItsContainers(t *testing.T) {
 	f := newFake()
 	if _, err := f.Apply(t.Context(), stack(f)); err != nil {

@@ -238,7 +238,8 @@ func wantCode(t *testing.T, err error, code berth.Code) {
 }
 
 // eventually polls until ok returns true, less often the longer that takes: many
-// tests wait for one Engine at the same time.
+// tests wait for one Engine at the same time. testbed.Pauses does the same, which this
+// package may not import.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(within)
