@@ -117,14 +117,14 @@ func (l *Loop) watchEngine(ctx context.Context) error {
 // markBatch is how many tenants one transaction marks: others write in between.
 const markBatch = 100
 
-// markUnknown marks the health of every running tenant as unknown, when the engine
-// stops to answer: what can't be seen is not claimed.
+// markUnknown marks the health of every running tenant as unknown that was not
+// unhealthy, when the engine stops to answer: what can't be seen is not claimed.
 func (l *Loop) markUnknown(ctx context.Context) {
 	var well []berth.Tenant
 	err := l.Store.View(ctx, berth.System(), func(tx store.Tx) error {
 		well = well[:0]
 		return l.eachTenant(ctx, tx, func(t berth.Tenant, _ string) error {
-			if t.Status == berth.StatusRunning && t.Health != berth.HealthUnknown {
+			if t.Status == berth.StatusRunning && t.Health != unseenHealth(t) {
 				well = append(well, t)
 			}
 			return nil
@@ -136,7 +136,7 @@ func (l *Loop) markUnknown(ctx context.Context) {
 		}
 		err = l.Store.InTx(ctx, berth.System(), func(tx store.Tx) error {
 			for _, t := range batch {
-				t.Health = berth.HealthUnknown
+				t.Health = unseenHealth(t)
 				if err := tx.UpdateTenant(ctx, &t); err != nil && !berth.Is(err, berth.CodeStale) {
 					return err
 				}

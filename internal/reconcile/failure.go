@@ -43,7 +43,7 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 		case !p.reachable():
 			return verdict{then: plan.Retry}
 		case p.Deployment == nil && p.saw.IsZero():
-			p.unseen(ctx, err)
+			p.lookFailed(ctx, err)
 			return verdict{then: plan.Retry}
 		case p.Deployment == nil && !plan.Lacks(p.Situation): // it only has too much
 			return verdict{then: plan.Retry}
@@ -71,20 +71,33 @@ func (p *pass) failed(ctx context.Context, organizationID string, err error) ver
 }
 
 const (
-	unseenCause = "the engine answers, but not what is there of this tenant: "
-	mostUnseen  = 2 // looks on end that fail until a tenant's health counts as unknown
+	unseenCause  = "the engine answers, but not what is there of this tenant: "
+	unknownAfter = 2 // failed looks on end
 )
 
-// unseen takes notice of a look that failed for this tenant alone. What can't be seen is
+// saidUnseen reports whether it was told that a tenant can't be seen. Its cause keeps
+// that, so that a restart of Berth does not have it told again.
+func saidUnseen(t berth.Tenant) bool { return strings.HasPrefix(t.Cause, unseenCause) }
+
+// unseenHealth is a running tenant's health while nobody can tell. One that was not well
+// stays so: that it is again is told only then.
+func unseenHealth(t berth.Tenant) berth.Health {
+	if t.Health == berth.HealthUnhealthy {
+		return t.Health
+	}
+	return berth.HealthUnknown
+}
+
+// lookFailed takes notice of a look that failed for this tenant alone. What can't be seen is
 // not said to have failed, nor is it claimed to be well for ever: from the second look on
 // end its health is unknown, which is told once.
-func (p *pass) unseen(ctx context.Context, cause error) {
+func (p *pass) lookFailed(ctx context.Context, cause error) {
 	org := p.Tenant.OrganizationID
-	if p.fleet.miss(org) < mostUnseen || p.Tenant.Status != berth.StatusRunning || strings.HasPrefix(p.Tenant.Cause, unseenCause) {
+	if p.fleet.lookFailed(org) < unknownAfter || p.Tenant.Status != berth.StatusRunning || saidUnseen(p.Tenant) {
 		return
 	}
 	err := p.commit(ctx, func(tx store.Tx, t *berth.Tenant, _ *berth.Deployment) error {
-		t.Health, t.Cause = berth.HealthUnknown, unseenCause+cause.Error()
+		t.Health, t.Cause = unseenHealth(*t), unseenCause+cause.Error()
 		return tx.InsertEvent(ctx, event(org, berth.EventEngine, t.Cause))
 	})
 	if err != nil && ctx.Err() == nil {

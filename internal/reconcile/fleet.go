@@ -14,12 +14,12 @@ import (
 // members is the fleet as passes last saw it, for those who watch and measure
 // it between them.
 type members struct {
-	mu     sync.Mutex
-	byOrg  map[string]sighting
-	missed map[string]int       // looks on end that failed, by organization id; few have any
-	sorted []*berth.Member      // all of them, by organization and name; nil after a change
-	expiry time.Time            // what was seen before counts no more
-	checks []*berth.HealthCheck // that members share, the latest last
+	mu          sync.Mutex
+	byOrg       map[string]sighting
+	failedLooks map[string]int       // looks on end that failed, by organization id; few have any
+	sorted      []*berth.Member      // all of them, by organization and name; nil after a change
+	expiry      time.Time            // what was seen before counts no more
+	checks      []*berth.HealthCheck // that members share, the latest last
 }
 
 // sighting is what a look at a tenant found to run.
@@ -183,26 +183,26 @@ func (m *members) differs(organizationID string, seen berth.Observed) bool {
 	return running != len(it.list)
 }
 
-// miss counts a look at a tenant that failed, and returns how many on end did.
-func (m *members) miss(organizationID string) int {
+// lookFailed counts a look at a tenant that failed, and returns how many on end did.
+func (m *members) lookFailed(organizationID string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.missed[organizationID]++
-	return m.missed[organizationID]
+	m.failedLooks[organizationID]++
+	return m.failedLooks[organizationID]
 }
 
-// found says that a look at a tenant succeeded.
-func (m *members) found(organizationID string) {
+// lookSucceeded says that a look at a tenant did not fail.
+func (m *members) lookSucceeded(organizationID string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.missed, organizationID)
+	delete(m.failedLooks, organizationID)
 }
 
 // keep forgets the tenants that are not among those that live.
 func (m *members) keep(living map[string]bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	maps.DeleteFunc(m.missed, func(org string, _ int) bool { return !living[org] })
+	maps.DeleteFunc(m.failedLooks, func(org string, _ int) bool { return !living[org] })
 	for org := range m.byOrg {
 		if !living[org] {
 			delete(m.byOrg, org)

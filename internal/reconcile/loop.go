@@ -100,7 +100,7 @@ func New(c Config, p Parts) *Loop {
 	l.lanes = newLanes(l.Width)
 	l.queue = newQueue(l.pass)
 	l.deployments.byOrg = make(map[string]deploymentProgress)
-	l.fleet.byOrg, l.fleet.missed = make(map[string]sighting), make(map[string]int)
+	l.fleet.byOrg, l.fleet.failedLooks = make(map[string]sighting), make(map[string]int)
 	l.outlines = make(map[string]outline)
 	l.histories.byOrg = make(map[string]*tenantHistory)
 	l.waiters.byOrg = make(map[string]map[chan struct{}]bool)

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/unite-hub/berth"
@@ -326,8 +325,8 @@ func (p *pass) neverApplied() bool {
 // look takes in what an engine showed that was asked then.
 func (p *pass) look(seen berth.Observed, asked time.Time) {
 	p.Seen, p.saw = seen, asked
-	p.fleet.found(p.Tenant.OrganizationID)
-	if strings.HasPrefix(p.Tenant.Cause, unseenCause) {
+	p.fleet.lookSucceeded(p.Tenant.OrganizationID)
+	if saidUnseen(p.Tenant) {
 		p.Tenant.Cause = "" // what is found now has its own
 	}
 	p.queue.looked(p.Tenant.OrganizationID)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/unite-hub/berth"
 	"github.com/unite-hub/berth/internal/plan"
@@ -23,9 +24,11 @@ type Previewer struct {
 	underWay map[string]chan struct{} // by organization id; each is closed when it is over
 }
 
-// mostPreviews is how many look at the engine at a time: they come by none of its
-// lanes.
-const mostPreviews = 4
+// Dry runs come by none of the engine's lanes.
+const (
+	mostPreviews = 4           // look at the engine at a time
+	previewPlace = time.Second // after which one goes on without its place: its tenant may hang
+)
 
 // NewPreviewer returns a Previewer. Of the parts it takes Store, Engine, Catalog
 // and Secrets, and of the config what bounds the loop that will take the order.
@@ -48,7 +51,7 @@ func (v *Previewer) begin(ctx context.Context, organizationID string) (end func(
 		}
 		select {
 		case <-before:
-		case <-ctx.Done():
+		case <-ctx.Done(): // who asked has gone
 			return nil, ctx.Err()
 		}
 	}
@@ -60,7 +63,9 @@ func (v *Previewer) begin(ctx context.Context, organizationID string) (end func(
 	}
 	select {
 	case v.places <- struct{}{}:
-		return func() { <-v.places; leave() }, nil
+		give := sync.OnceFunc(func() { <-v.places })
+		timer := time.AfterFunc(previewPlace, give)
+		return func() { timer.Stop(); give(); leave() }, nil
 	case <-ctx.Done():
 		leave()
 		return nil, ctx.Err()

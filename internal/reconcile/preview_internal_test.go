@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/unite-hub/berth"
 )
@@ -24,7 +25,7 @@ func (h held) Info(context.Context) (berth.EngineInfo, error) {
 
 // A dry run comes by none of the engine's lanes, and whoever may order may try: as
 // often as they like, and at once.
-func TestDryRunsAskTheEngineOneAfterTheOther(t *testing.T) {
+func TestDryRunsLookAtTheEngineOneOfATenantAndFourInAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const tries, tenants = 50, 20
 		h := held{asked: make(chan struct{}, tries*tenants), goOn: make(chan struct{})}
@@ -56,6 +57,30 @@ func TestDryRunsAskTheEngineOneAfterTheOther(t *testing.T) {
 		}
 		cancel() // those who wait leave
 		for range mostPreviews {
+			h.goOn <- struct{}{}
+		}
+		synctest.Wait()
+		if len(v.underWay) != 0 || len(v.places) != 0 {
+			t.Errorf("%d and %d are under way in the end", len(v.underWay), len(v.places))
+		}
+	})
+}
+
+func TestDryRunsThatHangMakeNobodyElseWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hanging = 3 * mostPreviews
+		h := held{asked: make(chan struct{}, hanging), goOn: make(chan struct{})}
+		v := NewPreviewer(Config{}, Parts{Engine: h})
+		for n := range hanging {
+			go func() {
+				_, _ = v.Preview(t.Context(), berth.Tenant{OrganizationID: fmt.Sprint(n)}, berth.Deployment{}, nil)
+			}()
+		}
+		<-time.After(2*previewPlace + time.Millisecond)
+		if n := len(h.asked); n != hanging {
+			t.Errorf("%d of %d asked within two seconds", n, hanging)
+		}
+		for range hanging {
 			h.goOn <- struct{}{}
 		}
 		synctest.Wait()

@@ -120,7 +120,8 @@ func (p *pass) recordSeen(ctx context.Context, s plan.Step) error {
 	return err
 }
 
-// report records that a tenant which was well is not, or is again. What happens
+// report records that a tenant which was well is not, or is again. One of which nobody
+// could tell counts as well: one that was not stays unhealthy meanwhile. What happens
 // within a deployment is told by its outcome.
 func (p *pass) report(ctx context.Context, tx store.Journal, next berth.Tenant, kind string) error {
 	org, was := next.OrganizationID, p.Tenant
@@ -132,7 +133,7 @@ func (p *pass) report(ctx context.Context, tx store.Journal, next berth.Tenant, 
 		return nil // told before
 	case kind != "":
 		return tx.InsertEvent(ctx, event(org, kind, next.Cause))
-	case was.Health == berth.HealthHealthy && unwell(next):
+	case (was.Health == berth.HealthHealthy || was.Health == berth.HealthUnknown && was.Status == berth.StatusRunning) && unwell(next):
 		return tx.InsertEvent(ctx, event(org, berth.EventUnhealthy, next.Cause))
 	case unwell(was) && next.Health == berth.HealthHealthy:
 		return tx.InsertEvent(ctx, event(org, berth.EventRecovered, "it is well again, after: "+was.Cause))

@@ -150,3 +150,32 @@ func TestATenantThatAloneCanNotBeSeenIsOfUnknownHealth(t *testing.T) {
 		})
 	}
 }
+
+func TestATenantThatCouldNotBeSeenAndComesBackSickIsTold(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.run()
+		w.completed(w.provision(1, "app:1", true))
+		var failed atomic.Int64
+		w.engine.SetFaults(func(_ context.Context, s enginetest.Step) error {
+			if s.After || s.Tenant != orgID(1) || s.Op != "observe" || failed.Load()%3 == 0 && failed.Load() > 0 {
+				return nil
+			}
+			return berth.Errorf(berth.CodeEngineUnavailable, "look %d broke off", failed.Add(1))
+		})
+		w.engine.SetImage(imageV1, enginetest.Program{Sick: true})
+		w.loop.Recheck(orgID(1))
+		w.eventually(5*time.Minute, "it is seen to be sick", func() bool { return w.tenant(1).Health == berth.HealthUnhealthy })
+		failed.Add(1) // it can't be seen once more
+		w.loop.Recheck(orgID(1))
+		w.eventually(5*time.Minute, "that is told", func() bool { return strings.Contains(w.tenant(1).Cause, "look 6 broke off") || failed.Load() == 6 })
+		if h := w.tenant(1).Health; h != berth.HealthUnhealthy {
+			t.Errorf("%s while nobody can tell", h)
+		}
+		w.engine.SetImage(imageV1, enginetest.Program{})
+		w.eventually(5*time.Minute, "it is well again", func() bool { return w.tenant(1).Health == berth.HealthHealthy })
+		if got := strings.Join(w.events(1), " "); got != "engine unhealthy engine recovered" {
+			t.Errorf("told as %s", got)
+		}
+	})
+}
