@@ -38,9 +38,10 @@ const (
 )
 
 // Overrides reports whether o may replace a deployment that is still under
-// way. Stopping and deprovisioning always get through: an operator must never
-// have to wait for a start that hangs in order to end it. Every other order is
-// refused until the one before it is over. Who may undo that one is authorised apart.
+// way. Stopping and deprovisioning do: an operator must never have to wait for a
+// start that hangs in order to end it. Every other order is refused until the one
+// before it is over. An organization's own people may be refused a stop for what it
+// would undo.
 func (o Order) Overrides() bool { return o == OrderStop || o == OrderDeprovision }
 
 // refusals lists the orders that a status rules out, each with its code. What

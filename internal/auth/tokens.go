@@ -105,9 +105,9 @@ func (in *NewToken) complete(actor berth.Actor) error {
 		return berth.Errorf(berth.CodeInvalidRequest, "A token must expire in the future").WithField("expiresAt").
 			WithHint("leave it out for a token that does not expire; %s was given", in.ExpiresAt.Format(time.RFC3339))
 	}
-	if in.ExpiresAt.UTC().Year() > 9999 { // as a time is written
+	if year := in.ExpiresAt.UTC().Year(); year > 9999 { // RFC 3339 has four digits for it
 		return berth.Errorf(berth.CodeInvalidRequest, "A token must expire before the year 10000").WithField("expiresAt").
-			WithHint("leave it out for a token that does not expire")
+			WithHint("leave it out for a token that does not expire; the year %d was given", year)
 	}
 	in.Role = cmp.Or(in.Role, berth.RoleOperator)
 	if in.OrganizationID == "" && in.Role != berth.RoleOperator {

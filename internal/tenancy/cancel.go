@@ -112,12 +112,16 @@ func (s *Service) authoriseOverride(ctx context.Context, tx takeBackReads, actor
 		return nil
 	}
 	err := s.authoriseTakeBack(ctx, tx, actor, open)
-	unreadable := berth.Is(err, berth.CodeBlueprintNotFound) || berth.Is(err, berth.CodeInvalidBlueprint)
-	if err == nil || !unreadable && berth.CodeOf(err).Kind() != berth.KindForbidden {
+	switch {
+	case berth.Is(err, berth.CodeBlueprintNotFound), berth.Is(err, berth.CodeInvalidBlueprint):
+		return berth.Errorf(berth.CodeForbidden, "A stop would undo the order under way (%s), whose blueprint can't be read", open.Type).
+			WithHint("ask an operator to stop it, or wait until deployment %s is over", open.ID)
+	case err != nil && berth.CodeOf(err).Kind() == berth.KindForbidden:
+		return berth.Errorf(berth.CodeForbidden, "A stop would undo the order under way (%s), which is not yours to take back", open.Type).
+			WithHint("wait until deployment %s is over, or ask who gave that order", open.ID)
+	default:
 		return err
 	}
-	return berth.Errorf(berth.CodeForbidden, "A stop would undo the order under way (%s), which is not yours to take back", open.Type).
-		WithHint("wait until deployment %s is over, or ask who gave that order", open.ID)
 }
 
 // notTheirs is the refusal of a cancel for what the order itself would be refused

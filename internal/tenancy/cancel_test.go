@@ -2,6 +2,7 @@ package tenancy_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,10 +188,37 @@ func TestAStopUndoesOnlyWhatItsActorMayOrder(t *testing.T) {
 	}
 }
 
-// After an upgrade or the way back from one, a blueprint may not be readable: that is
-// when its deployment is to be taken back.
-func TestADeploymentOfABlueprintThatIsUnreadableCanBeCancelled(t *testing.T) {
+// Whoever stops what somebody else is stopping has ordered it too.
+func TestAStopThatJoinsOneIsInTheAudit(t *testing.T) {
 	service, s := orderable(t, 0)
+	first, err := service.Stop(t.Context(), operator, tenancy.Call{}, org(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := operator
+	another.ID = "another"
+	second, err := service.Stop(t.Context(), another, tenancy.Call{}, org(1))
+	if err != nil || second.Deployment.ID != first.Deployment.ID {
+		t.Fatalf("%s and %s, %v", first.Deployment.ID, second.Deployment.ID, err)
+	}
+	var actors []string
+	err = s.View(t.Context(), berth.System(), func(tx store.Tx) error {
+		entries, _, err := tx.ListAudit(t.Context(), store.AuditFilter{OrganizationID: org(1), Action: "tenant.stop", Ascending: true})
+		for _, e := range entries {
+			actors = append(actors, e.ActorID)
+		}
+		return err
+	})
+	if err != nil || !slices.Equal(actors, []string{operator.ID, "another"}) {
+		t.Errorf("stopped by %v, %v", actors, err)
+	}
+}
+
+// ofUnreadable is a service that can't read the blueprint which its tenant is being
+// deployed to.
+func ofUnreadable(t *testing.T, allowed berth.Scopes) *tenancy.Service {
+	t.Helper()
+	service, s := orderable(t, allowed)
 	newer := "single@2"
 	r, err := service.Deploy(t.Context(), operator, tenancy.Call{}, org(1), tenancy.Deploy{Blueprint: &newer})
 	if err == nil {
@@ -202,8 +230,26 @@ func TestADeploymentOfABlueprintThatIsUnreadableCanBeCancelled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	downgraded := tenancy.New(tenancy.Config{Now: func() time.Time { return noon }, ComposePath: func(string) string { return "" }},
+	return tenancy.New(tenancy.Config{Now: func() time.Time { return noon }, ComposePath: func(string) string { return "" }},
 		tenancy.Parts{Store: s, Loop: deaf{}, Catalog: apps([]string{newer})})
+}
+
+// What the order under way decided is not known then, so whether it was theirs is not.
+func TestAStopOverABlueprintThatIsUnreadableIsAnOperators(t *testing.T) {
+	downgraded := ofUnreadable(t, berth.ScopeStop|berth.ScopeDeploy)
+	admin := berth.Actor{ID: "a", Role: berth.RoleAdmin, OrganizationID: org(1)}
+	if _, err := downgraded.Stop(t.Context(), admin, tenancy.Call{}, org(1)); berth.CodeOf(err) != berth.CodeForbidden || !strings.Contains(err.Error(), "whose blueprint can't be read") {
+		t.Errorf("an organization's stop: %v", err)
+	}
+	if _, err := downgraded.Stop(t.Context(), operator, tenancy.Call{}, org(1)); err != nil {
+		t.Errorf("an operator's stop: %v", err)
+	}
+}
+
+// After an upgrade or the way back from one, a blueprint may not be readable: that is
+// when its deployment is to be taken back.
+func TestADeploymentOfABlueprintThatIsUnreadableCanBeCancelled(t *testing.T) {
+	downgraded := ofUnreadable(t, 0)
 	out, err := downgraded.Cancel(t.Context(), operator, org(1), "")
 	if err != nil || len(out.NotUndone) != 1 || out.NotUndone[0] != "what runs once per release may have begun, and what it did is not undone" {
 		t.Errorf("said %q, %v", out.NotUndone, err)

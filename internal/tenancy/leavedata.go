@@ -25,6 +25,7 @@ type left struct {
 	volumes              []string // that hold the data
 	ofImage              bool     // no blueprint named them
 	inside               bool     // they hold it under a path above
+	beneath              bool     // they held it under a path below
 	unused               bool     // the volume that it would find is there, and the tenant does not use it
 }
 
@@ -123,9 +124,11 @@ func (c *comparison) at(m berth.BlueprintMount) left {
 		l.inside = true
 		return l
 	}
-	if l.volumes = c.below(m.BlueprintPlace); len(l.volumes) == 0 {
-		l.volumes = c.unmountedAt(m.Target)
+	if l.volumes = c.below(m.BlueprintPlace); len(l.volumes) > 0 {
+		l.beneath = true
+		return l
 	}
+	l.volumes = c.unmountedAt(m.Target)
 	return l
 }
 
@@ -213,6 +216,8 @@ func leftBehindError(list []left, blueprint string) error {
 		way = "mount nothing at the path, then the service finds the volume of its image again"
 	case slices.ContainsFunc(list, func(l left) bool { return l.inside }):
 		way = "mount nothing inside the volume"
+	case slices.ContainsFunc(list, func(l left) bool { return l.beneath }):
+		way = "mount the volume where it was before"
 	}
 	return berth.Errorf(berth.CodeDataLeftBehind, "The tenant's data would be left behind: it would begin empty in %s", strings.Join(places, "; in ")).
 		WithField("blueprint").WithHint("%s; if it is meant, say leaveData (--leave-data): the data stays in its volume and nothing mounts it", way)

@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -65,11 +66,9 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 			return err
 		}
 		if busy && joins(o, open) {
-			if err := sameVolumes(tx, what, t, open); err != nil {
-				return err
-			}
 			r, repeated = s.receipt(t, open), true
-			return s.requests.Claim(ctx, tx, call.Request, open.ID) // to be answered so when it is gone
+			return cmp.Or(sameVolumes(tx, what, t, open), what.Record(ctx, tx, actor, s.orderChange(&before, r, false)),
+				s.requests.Claim(ctx, tx, call.Request, open.ID)) // to be answered so when it is gone
 		}
 		t, down := now.of(t, busy)
 		if err := refused(o, t, busy); err != nil {
@@ -154,14 +153,17 @@ func (s *Service) ended(d *berth.Deployment) {
 // last seen to be: an instance that died since is not "already running".
 func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, what ordered) (look, error) {
 	var t berth.Tenant
+	busy := false
 	err := s.store.View(ctx, actor, func(tx store.Tx) (err error) {
-		t, err = find(ctx, tx, actor, what.Action, ref)
+		if t, err = find(ctx, tx, actor, what.Action, ref); err == nil {
+			_, busy, err = tx.OpenDeployment(ctx, t.OrganizationID)
+		}
 		return err
 	})
 	if berth.Is(err, berth.CodeContainerNotFound) {
 		return look{}, nil // the transaction decides: the call may repeat an earlier one
 	}
-	if err != nil || t.Status.Refusal(what.order) == nil {
+	if err != nil || busy || t.Status.Refusal(what.order) == nil { // under way, it is about to change
 		return look{}, err
 	}
 	return s.look(ctx, t.OrganizationID, lookDeadline), ctx.Err()
@@ -172,7 +174,7 @@ func (s *Service) refresh(ctx context.Context, actor berth.Actor, ref string, wh
 func (s *Service) override(ctx context.Context, tx store.Tx, actor berth.Actor, open *berth.Deployment, o berth.Order) error {
 	if !o.Overrides() {
 		return berth.Errorf(berth.CodeDeploymentInProgress, "A deployment (%s) of this tenant is under way", open.Type).
-			WithHint("wait until deployment %s is over, or take it back (berth cancel); stop and deprovision don't wait", open.ID)
+			WithHint("wait until deployment %s is over, or take it back (berth cancel); an operator's stop or deprovision doesn't wait", open.ID)
 	}
 	if err := s.authoriseOverride(ctx, tx, actor, *open, o); err != nil {
 		return err

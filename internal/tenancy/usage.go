@@ -299,9 +299,14 @@ func (s *Service) bounds(span UsageSpan) (from, to time.Time, err error) {
 	if from.IsZero() {
 		from = to.Add(-time.Duration(span.Hours) * time.Hour)
 	}
-	if from.UTC().Year() < 1 || to.UTC().Year() > 9999 { // as a time is written
-		return from, to, berth.Errorf(berth.CodeInvalidRequest, "The span must lie within the years 1 to 9999").WithField("to").
-			WithHint("give hours, or from and to; by default it is the last 24 hours")
+	for _, bound := range []struct {
+		field string
+		at    time.Time
+	}{{"from", from}, {"to", to}} {
+		if year := bound.at.UTC().Year(); year < 1 || year > 9999 { // RFC 3339 has four digits for it
+			return from, to, berth.Errorf(berth.CodeInvalidRequest, "%s must lie within the years 1 to 9999", bound.field).WithField(bound.field).
+				WithHint("give another time, or hours; by default it is the last 24 hours; the year %d was given", year)
+		}
 	}
 	if !from.Before(to) {
 		return from, to, berth.Errorf(berth.CodeInvalidRequest, "from must be before to").WithField("from").
