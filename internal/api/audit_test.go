@@ -85,11 +85,11 @@ func TestTheAuditIsFilteredAndPaged(t *testing.T) {
 }
 
 // Who filters for what is not there must not have Berth walk along all that is.
-func TestANarrowedPageOfTheAuditLooksAtSoManyEntriesAndGoesOn(t *testing.T) {
+func TestForANarrowedPageOfTheAuditSoManyEntriesAreReadAndTheNextGoesOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.put(func(tx store.Tx) error {
-		for n := range store.AuditLook + 1 {
+		for n := range store.AuditReads + 1 {
 			e := berth.AuditEntry{ID: berth.NewID(), OrganizationID: one, At: moment(), ActorID: "many", ActorRole: berth.RoleSystem, Action: "tenant.start", Outcome: berth.AuditDone}
 			if n == 0 {
 				e.ActorID = "first"

@@ -82,11 +82,12 @@ func orDefault(d *time.Duration, v time.Duration) {
 	}
 }
 
-// toSum is who has finer periods that are in no coarser one yet. They are only
-// ever added at the end, so the newest of both tell.
+// toSum lists the organizations with finer periods that no coarser one holds yet.
+// Periods are only added after the newest, so to compare the newest of both levels is
+// enough.
 func (k *Keeper) toSum(ctx context.Context, s span, now time.Time) (orgs []string, err error) {
 	err = k.Store.View(ctx, berth.System(), func(tx store.Tx) error {
-		orgs, err = tx.UsageToSum(ctx, s.from, s.to, s.over(now))
+		orgs, err = tx.OrganizationsToSum(ctx, s.from, s.to, s.over(now))
 		return err
 	})
 	return orgs, err

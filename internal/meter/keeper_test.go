@@ -127,6 +127,7 @@ func TestARoundLooksOnlyAtWhoseUsageIsToBeSummedUp(t *testing.T) {
 	idle := keep(noon.Add(75 * time.Minute))
 	put(noon.Add(59*time.Minute), 7)
 	late := keep(noon.Add(80 * time.Minute))
+	// A few are for all tenants; one read and one write are for each that has something.
 	if idle > 5 || late != idle+2 || first != idle+2*tenants {
 		t.Errorf("%d transactions of the first round, %d where nothing is new, %d where one tenant has a new period", first, idle, late)
 	}

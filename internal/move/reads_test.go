@@ -132,7 +132,7 @@ func (r reader) records() {
 	for _, key := range []string{odd, "open", "none"} {
 		found[store.Request](r, "request "+key)(tx.Request(ctx, key))
 	}
-	using, err := tx.UsageToSum(ctx, berth.ByMinute, berth.ByHour, noon.Add(time.Hour))
+	using, err := tx.OrganizationsToSum(ctx, berth.ByMinute, berth.ByHour, noon.Add(time.Hour))
 	keep(r, "organizations whose usage is to be summed up", using, err)
 	marks, err := tx.Marks(ctx)
 	keep(r, "marks", marks, err)

@@ -16,11 +16,11 @@ type Audit interface {
 	// member too: what was denied is recorded as well.
 	AppendAudit(ctx context.Context, e *berth.AuditEntry) error
 	// ListAudit returns a page, newest first; Ascending for the reverse. A page of a
-	// list that is narrowed may be short, or empty, and not be the last: see Look.
+	// list that is narrowed may be short, or empty, and not be the last: see Reads.
 	ListAudit(ctx context.Context, f AuditFilter) (page []berth.AuditEntry, next string, err error)
 }
 
-// AuditFilter narrows a list. Zero fields do not.
+// AuditFilter narrows a list. Zero fields do not, and neither does Reads.
 type AuditFilter struct {
 	OrganizationID string // whose chain; "" for the installation's
 	Everything     bool   // all chains, for who sees everything; OrganizationID is ignored. Order is that of writing
@@ -29,19 +29,29 @@ type AuditFilter struct {
 	Outcome        berth.AuditOutcome
 	From, To       time.Time // [From, To)
 	Ascending      bool
-	Look           int // at so many entries at most for one page, if only some are wanted; 0: AuditLook
+	Reads          int // entries read for one page at most, if the list is narrowed; 0: AuditReads, but in the suite
 	Page
 }
 
-// AuditLook is at how many entries a page of the audit looks at most: a few
-// milliseconds' worth, however long a chain is.
-const AuditLook = 5000
+// AuditReads is how many entries are read for one page of a narrowed list at most: a
+// few milliseconds' worth, however long a chain is.
+const AuditReads = 5000
 
-// Looks returns at how many entries a page looks at most before it ends, full or
-// not; narrowed is false where all that is looked at is on the page.
-func (f AuditFilter) Looks() (most int, narrowed bool) {
+// MostReads returns how many entries are read for a page at most before it ends, full
+// or not; narrowed is false where all that are read are on the page.
+func (f AuditFilter) MostReads() (most int, narrowed bool) {
 	narrowed = f.ActorID != "" || f.Action != "" || f.Outcome != "" || !f.From.IsZero() || !f.To.IsZero()
-	return cmp.Or(f.Look, AuditLook), narrowed
+	return cmp.Or(f.Reads, AuditReads), narrowed
+}
+
+// Past reports whether nothing is wanted of what follows an entry of that time. Entries
+// are in the order in which they were written, but for the clocks of control planes.
+func (f AuditFilter) Past(at time.Time) bool {
+	const apart = 24 * time.Hour
+	if f.Ascending {
+		return !f.To.IsZero() && at.After(f.To.Add(apart))
+	}
+	return at.Before(f.From.Add(-apart))
 }
 
 // Sealed is one encrypted value, wherever it is stored.

@@ -18,9 +18,9 @@ type Usages interface {
 	// SumUsage sums finer periods up to coarser ones, by start: what is counted is
 	// added, means are weighted by how long each period is, or by its requests.
 	SumUsage(ctx context.Context, s UsageSum) ([]berth.Usage, error)
-	// UsageToSum returns the organizations, sorted, whose newest finer period of
+	// OrganizationsToSum returns the organizations, sorted, whose newest finer period of
 	// those that begin before a time ends otherwise than their newest coarser one.
-	UsageToSum(ctx context.Context, finer, coarser berth.Resolution, before time.Time) ([]string, error)
+	OrganizationsToSum(ctx context.Context, finer, coarser berth.Resolution, before time.Time) ([]string, error)
 	// DropUsage drops the periods that begin in [from, to), to be made anew.
 	DropUsage(ctx context.Context, organizationID string, resolution berth.Resolution, from, to time.Time) error
 	// ForgetUsage drops at most that many periods that begin before a time,

@@ -65,28 +65,29 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 	if f.Everything {
 		whose, f.OrganizationID = "$2::uuid IS NULL", ""
 	}
-	look, narrowed := f.Looks()
+	most, narrowed := f.MostReads()
 	if !narrowed {
-		look = w.Size + 1
+		most = w.Size + 1
 	}
 	// The inner LIMIT has the planner go along the index, however rare it believes
 	// what is wanted to be.
 	entries, next, err := page[berth.AuditEntry]{w, bySeq(row.AuditEntryColumns), `SELECT ` + auditColumns + `, ` + place + ` FROM (
-			SELECT * FROM berth.audit_log WHERE ` + whose + ` AND ` + place + ` ` + way.After + ` $1` + order + ` LIMIT $8) looked
+			SELECT * FROM berth.audit_log WHERE ` + whose + ` AND ` + place + ` ` + way.After + ` $1` + order + ` LIMIT $8) whole
 		WHERE ($3 = '' OR actor_id = $3)
 		AND ($4 = '' OR action = $4 OR right($4, 1) = '.' AND starts_with(action, $4))
 		AND ($5 = '' OR outcome = $5) AND ($6::timestamptz IS NULL OR at >= $6) AND ($7::timestamptz IS NULL OR at < $7)` + order + ` LIMIT $9`,
-		[]any{start, uuidOrNull(f.OrganizationID), f.ActorID, f.Action, string(f.Outcome), stamp(f.From), stamp(f.To), look}}.read(ctx, t)
+		[]any{start, uuidOrNull(f.OrganizationID), f.ActorID, f.Action, string(f.Outcome), stamp(f.From), stamp(f.To), most}}.read(ctx, t)
 	if err != nil || next != "" || !narrowed {
 		return entries, next, err
 	}
-	var stop int64 // the first that was not looked at: what is read is a snapshot
-	more, err := t.one(ctx, []any{&stop}, `SELECT `+place+` FROM berth.audit_log WHERE `+whose+`
-		AND `+place+` `+way.After+` $1`+order+` LIMIT 1 OFFSET $3`, start, uuidOrNull(f.OrganizationID), look)
+	var stop int64 // the first that was not read: it is one snapshot
+	var at time.Time
+	more, err := t.one(ctx, []any{&stop, row.Time(&at)}, `SELECT `+place+`, at FROM berth.audit_log WHERE `+whose+`
+		AND `+place+` `+way.After+` $1`+order+` LIMIT 1 OFFSET $3`, start, uuidOrNull(f.OrganizationID), most)
 	if err != nil {
 		return nil, "", fault(ctx, err, "list audit")
 	}
-	if more {
+	if more && !f.Past(at) {
 		next = way.From(w, stop)
 	}
 	return entries, next, nil

@@ -120,13 +120,13 @@ func checkPlans(t *testing.T, r *postgres.Recorder) {
 			use := statements[query][kind]
 			if n := len(use.Args); strings.Contains(query, "FROM berth.audit_log") && strings.Contains(query, "LIMIT $9") {
 				use.Args = slices.Clone(use.Args) // the suite looks at a few, or asks for all of a chain at once; this is the most that anybody else gets
-				use.Args[n-2] = store.AuditLook
+				use.Args[n-2] = store.AuditReads
 				if fmt.Sprint(use.Args[n-1]) == fmt.Sprint(math.MaxInt32) {
 					use.Args[n-1] = row.LargestPage + 1
 				}
 			} else if strings.Contains(query, "FROM berth.audit_log") && strings.Contains(query, "OFFSET $3") {
 				use.Args = slices.Clone(use.Args)
-				use.Args[n-1] = store.AuditLook
+				use.Args[n-1] = store.AuditReads
 			}
 			p, text, err := explain(ctx, c, query, use)
 			if err != nil {

@@ -119,8 +119,8 @@ func (t *tx) ListUsage(ctx context.Context, q store.UsageQuery) ([]berth.Usage, 
 	return list, fault(ctx, err, "list usage")
 }
 
-// UsageToSum implements store.Usages.
-func (t *tx) UsageToSum(ctx context.Context, finer, coarser berth.Resolution, before time.Time) ([]string, error) {
+// OrganizationsToSum implements store.Usages.
+func (t *tx) OrganizationsToSum(ctx context.Context, finer, coarser berth.Resolution, before time.Time) ([]string, error) {
 	mine, org := narrowed(t.Scope(), "organization_id", "$1")
 	// From the tenants, who are few: of the periods, each would be looked at.
 	list, err := t.texts(ctx, `SELECT o.organization_id FROM (SELECT DISTINCT organization_id FROM public.tenant_containers

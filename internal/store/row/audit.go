@@ -6,9 +6,9 @@ import "math"
 type Way struct {
 	List   string // its name in cursors: one leads on the way it came
 	Order  string // of the places, in SQL
-	After  string // how a place compares with the one after which it is looked
-	Before string // and with the one before which the look ends
-	End    int64  // which no place is behind
+	After  string // how the places of a page compare with the cursor's
+	Before string // and with the first place that is not read
+	End    int64  // a place behind every entry, where nothing bounds a page
 	back   int64  // from a place to the one before it
 
 	Start func(Window) (int64, error) // the place after which a page is looked for
@@ -17,9 +17,9 @@ type Way struct {
 // AuditWay is from the first entry on, or from the newest one back.
 func AuditWay(ascending bool) Way {
 	if ascending {
-		return Way{"audit from the first", "", ">", "<", math.MaxInt64, -1, Window.After}
+		return Way{List: "audit from the first", After: ">", Before: "<", End: math.MaxInt64, back: -1, Start: Window.After}
 	}
-	return Way{"audit", " DESC", "<", ">", 0, 1, Window.Before}
+	return Way{List: "audit", Order: " DESC", After: "<", Before: ">", End: 0, back: 1, Start: Window.Before}
 }
 
 // From is the cursor of the page that goes on with a place.

@@ -57,9 +57,10 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 		whose = "?2 IS NOT NULL"
 	}
 	stop, bounded := way.End, false
-	if look, narrowed := f.Looks(); narrowed {
-		bounded, err = t.one(ctx, []any{&stop}, `SELECT seq FROM audit_log WHERE `+whose+`
-			AND seq `+way.After+` ?1 ORDER BY seq`+way.Order+` LIMIT 1 OFFSET ?3`, start, f.OrganizationID, look)
+	var at time.Time
+	if most, narrowed := f.MostReads(); narrowed {
+		bounded, err = t.one(ctx, []any{&stop, row.Time(&at)}, `SELECT seq, occurred_at FROM audit_log WHERE `+whose+`
+			AND seq `+way.After+` ?1 ORDER BY seq`+way.Order+` LIMIT 1 OFFSET ?3`, start, f.OrganizationID, most)
 		if err != nil {
 			return nil, "", fault(ctx, err, "list audit")
 		}
@@ -70,7 +71,7 @@ func (t *tx) ListAudit(ctx context.Context, f store.AuditFilter) ([]berth.AuditE
 		AND (?5 = '' OR outcome = ?5) AND (?6 IS NULL OR occurred_at >= ?6) AND (?7 IS NULL OR occurred_at < ?7)
 		AND seq ` + way.After + ` ?1 AND seq ` + way.Before + ` ?8 ORDER BY seq` + way.Order + ` LIMIT ?9`,
 		[]any{start, f.OrganizationID, f.ActorID, f.Action, string(f.Outcome), stamp(f.From), stamp(f.To), stop}}.read(ctx, t)
-	if err == nil && next == "" && bounded {
+	if err == nil && next == "" && bounded && !f.Past(at) {
 		next = way.From(w, stop)
 	}
 	return entries, next, err

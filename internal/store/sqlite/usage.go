@@ -69,8 +69,8 @@ func (t *tx) ListUsage(ctx context.Context, q store.UsageQuery) ([]berth.Usage, 
 	return list, fault(ctx, err, "list usage")
 }
 
-// UsageToSum implements store.Usages.
-func (t *tx) UsageToSum(ctx context.Context, finer, coarser berth.Resolution, before time.Time) ([]string, error) {
+// OrganizationsToSum implements store.Usages.
+func (t *tx) OrganizationsToSum(ctx context.Context, finer, coarser berth.Resolution, before time.Time) ([]string, error) {
 	mine, org := narrowed(t.Scope(), "id", "?1")
 	list := []string{}
 	err := t.many(ctx, func(rows *sql.Rows) error {

@@ -135,10 +135,11 @@ var auditTests = []test{
 		}
 	}},
 	{"the audit is narrowed by who, what, how it ended and when", testAuditFilter},
-	{"a page of the audit that is narrowed ends where so many entries were looked at", testAuditLook},
+	{"a page of the audit that is narrowed ends where so many entries were read", testAuditReads},
+	{"a list of the audit by time ends where nothing of that time can follow", testAuditEnd},
 }
 
-func testAuditLook(f fixture) {
+func testAuditReads(f fixture) {
 	var entries []berth.AuditEntry
 	for n := range 14 {
 		entries = append(entries, entry(n, org(1+n%2)))
@@ -154,40 +155,65 @@ func testAuditLook(f fixture) {
 		pages  int
 		want   []string
 	}{
-		"rare":             {store.AuditFilter{ActorID: "rare", Look: 2}, 4, rare},
-		"nobody":           {store.AuditFilter{ActorID: "nobody", Look: 2}, 4, none},
-		"none of a kind":   {store.AuditFilter{Action: "nothing.", Look: 3}, 3, none},
-		"the future":       {store.AuditFilter{From: noon.Add(time.Hour), Look: 6}, 2, none},
-		"all, just so":     {store.AuditFilter{To: noon, Look: 7}, 1, none},
-		"one a page":       {store.AuditFilter{ActorID: "rare", Look: 6, Page: store.Page{Limit: 1}}, 2, rare},
+		"rare":             {store.AuditFilter{ActorID: "rare", Reads: 2}, 4, rare},
+		"nobody":           {store.AuditFilter{ActorID: "nobody", Reads: 2}, 4, none},
+		"none of a kind":   {store.AuditFilter{Action: "nothing.", Reads: 3}, 3, none},
+		"the future":       {store.AuditFilter{From: noon.Add(time.Hour), Reads: 6}, 2, none},
+		"all, just so":     {store.AuditFilter{To: noon, Reads: 7}, 1, none},
+		"one a page":       {store.AuditFilter{ActorID: "rare", Reads: 6, Page: store.Page{Limit: 1}}, 2, rare},
 		"of few":           {store.AuditFilter{ActorID: "rare"}, 1, rare},
-		"not narrowed":     {store.AuditFilter{Look: 2}, 1, every},
-		"denied, all seen": {store.AuditFilter{Outcome: berth.AuditDenied, Look: 100}, 1, none},
+		"not narrowed":     {store.AuditFilter{Reads: 2}, 1, every},
+		"denied, all seen": {store.AuditFilter{Outcome: berth.AuditDenied, Reads: 100}, 1, none},
 	} {
 		for _, ascending := range []bool{true, false} {
 			for _, everything := range []bool{false, true} {
 				asked := c.filter
 				asked.OrganizationID, asked.Ascending, asked.Everything = org(1), ascending, everything
-				pages := c.pages
 				if everything {
-					if asked.Look *= 2; name == "not narrowed" {
+					if asked.Reads *= 2; name == "not narrowed" {
 						continue
 					}
 				}
-				got := f.pagesOfAudit(asked, &pages)
+				got, pages := f.pagesOfAudit(asked)
 				if !ascending {
 					slices.Reverse(got)
 				}
-				if f.same(got, c.want); pages != 0 {
-					f.Errorf("%s, ascending %t, everything %t: %d pages too few", name, ascending, everything, pages)
+				if f.same(got, c.want); pages != c.pages {
+					f.Errorf("%s, ascending %t, everything %t: %d pages, want %d", name, ascending, everything, pages, c.pages)
 				}
 			}
 		}
 	}
 }
 
-// pagesOfAudit walks to the end, counts the pages off, and returns the ids.
-func (f fixture) pagesOfAudit(filter store.AuditFilter, pages *int) (ids []string) {
+// Entries are in the order in which they were written: what is wanted of a time does
+// not lie far behind one of another.
+func testAuditEnd(f fixture) {
+	for n := range 14 {
+		f.audit(entry(n, org(1)))
+	}
+	for name, c := range map[string]struct {
+		filter store.AuditFilter
+		pages  int
+	}{
+		"back to long after the last":        {store.AuditFilter{From: noon.Add(48 * time.Hour)}, 1},
+		"back to a little after the last":    {store.AuditFilter{From: noon.Add(time.Hour)}, 7},
+		"on to long before the first":        {store.AuditFilter{To: noon.Add(-48 * time.Hour), Ascending: true}, 1},
+		"on to a little before the first":    {store.AuditFilter{To: noon.Add(-time.Hour), Ascending: true}, 7},
+		"on from long after the last":        {store.AuditFilter{From: noon.Add(48 * time.Hour), Ascending: true}, 7},
+		"back from long before the first on": {store.AuditFilter{To: noon.Add(-48 * time.Hour)}, 7},
+	} {
+		for _, everything := range []bool{false, true} {
+			c.filter.OrganizationID, c.filter.Reads, c.filter.Everything = org(1), 2, everything
+			if ids, pages := f.pagesOfAudit(c.filter); pages != c.pages || len(ids) > 0 {
+				f.Errorf("%s, everything %t: %d pages, want %d; %v", name, everything, pages, c.pages, ids)
+			}
+		}
+	}
+}
+
+// pagesOfAudit walks to the end. It returns the ids, and of how many pages.
+func (f fixture) pagesOfAudit(filter store.AuditFilter) (ids []string, pages int) {
 	f.Helper()
 	ids = []string{}
 	for {
@@ -200,8 +226,8 @@ func (f fixture) pagesOfAudit(filter store.AuditFilter, pages *int) (ids []strin
 		for _, e := range page {
 			ids = append(ids, e.ID)
 		}
-		if *pages--; next == "" {
-			return ids
+		if pages++; next == "" {
+			return ids, pages
 		}
 		filter.Cursor = next
 	}

@@ -97,7 +97,7 @@ var tenantReads = []access{
 		return whole(tx.SumUsage(ctx, store.UsageSum{OrganizationID: org(1), From: berth.ByMinute, To: berth.ByHour, Begin: hour, End: hour.Add(time.Hour)}))
 	}, func(berth.Usage) bool { return true }), ""},
 	{"organizations whose usage is to be summed up", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]string, string, error) {
-		return whole(tx.UsageToSum(ctx, berth.ByMinute, berth.ByHour, hour.Add(time.Hour)))
+		return whole(tx.OrganizationsToSum(ctx, berth.ByMinute, berth.ByHour, hour.Add(time.Hour)))
 	}, func(o string) bool { return o == org(1) }), ""},
 	{"marks", whoSees, lists(func(ctx context.Context, tx store.Tx) ([]berth.Mark, string, error) {
 		return whole(tx.Marks(ctx))

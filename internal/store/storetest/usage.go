@@ -45,7 +45,7 @@ func (f fixture) usage(actor berth.Actor, n int, r berth.Resolution, from, to ti
 func (f fixture) toSum(before time.Time) (list []string) {
 	f.Helper()
 	f.view(operator, func(ctx context.Context, tx store.Tx) (err error) {
-		list, err = tx.UsageToSum(ctx, berth.ByMinute, berth.ByHour, before)
+		list, err = tx.OrganizationsToSum(ctx, berth.ByMinute, berth.ByHour, before)
 		return err
 	})
 	return list
