@@ -87,8 +87,10 @@ func redact(n *yaml.Node, name string) {
 			if item.Kind == yaml.AliasNode {
 				word = item.Alias
 			}
-			if word.Kind == yaml.ScalarNode && c.secret(word.Value) {
-				hide(word)
+			if word.Kind == yaml.ScalarNode {
+				if is, _ := c.secret(word.Value); is {
+					hide(word)
+				}
 			}
 			redact(item, "")
 		}
@@ -122,46 +124,75 @@ func isSecret(name, value string) bool {
 	if parts := partsOf(name); len(parts) > 0 && parts[len(parts)-1] == "AUTH" && pair().MatchString(value) {
 		return hasLiteral(value)
 	}
-	return namesSecret(name) && !describes(name, value) && hasLiteral(value)
+	return (name == "REDISCLI_AUTH" || namesSecret(name)) && !describes(name, value) && hasLiteral(value)
 }
 
 // command goes through the arguments of a command, as a list or as text has them.
 type command struct {
-	flag, mysql bool
-	short       string // the option of the program that takes a secret
+	flag  bool   // the next argument is a secret
+	mysql bool   // a client of MySQL's is called
+	short string // the option of the program called that takes a secret
 }
 
-// secret reports whether the next argument is what an option before it hands over
-// as a secret.
-func (c *command) secret(arg string) bool {
-	is := c.flag || c.mysql && len(arg) > 2 && strings.HasPrefix(arg, "-p") && hasLiteral(arg[2:])
-	if of := program().FindStringSubmatch(arg); of != nil {
+// secret reports whether the next argument hands a secret over: it follows an option
+// that takes one, or is attached to it.
+func (c *command) secret(arg string) (is, attached bool) {
+	is = c.flag
+	value, ends := c.cut(arg)
+	attached = isLiteral(value)
+	called := strings.Trim(arg, "\"'`($;&|") // as a command within one is
+	if of := program().FindStringSubmatch(called); of != nil {
 		for i, short := range []string{"-a", "-p", "-u"} {
 			if of[i+1] != "" {
 				c.short = short
 			}
 		}
 	}
-	c.mysql = c.mysql || client().MatchString(arg)
-	c.flag = secretFlag().MatchString(arg) || c.short != "" && arg == c.short
-	return is
+	c.mysql = c.mysql || client().MatchString(called)
+	c.flag = ends || secretFlag().MatchString(arg)
+	return is || attached, attached
+}
+
+// cut returns what is attached to the option of the program called that takes a secret,
+// or that the option ends the argument. curl takes others before it in one argument.
+func (c *command) cut(arg string) (value string, ends bool) {
+	short := c.short
+	if c.mysql {
+		short = "-p"
+	}
+	if short == "" || len(arg) < 2 || arg[0] != '-' || arg[1] == '-' {
+		return "", false
+	}
+	at := strings.IndexByte(arg, short[1])
+	if at != 1 && (at < 0 || short != "-u") {
+		return "", false
+	}
+	value = arg[at+1:]
+	return value, value == "" && !c.mysql // which asks for it then
 }
 
 // handsOver reports whether a command that is written as text has a secret for an
-// argument. Of it nothing is shown then, so that a path, another option and a name
-// without a password make no difference.
+// argument. If it has, the whole text is hidden; so what is harmless after an option
+// counts as no secret: a path, another option, a number, a user's name without a
+// password.
 func handsOver(text string) bool {
 	var c command
 	before := ""
 	for _, word := range strings.Fields(text) {
 		harmless := strings.HasPrefix(word, "/") || strings.HasPrefix(word, "-") || boolean().MatchString(word) || amount().MatchString(word) ||
 			strings.HasSuffix(before, "user") && !strings.Contains(word, ":")
-		if c.secret(word) && !harmless && strings.Trim(plainReference().ReplaceAllString(word, ""), `$:;|&()"'`) != "" {
+		if is, attached := c.secret(word); attached || is && !harmless && isLiteral(word) {
 			return true
 		}
 		before = word
 	}
 	return false
+}
+
+// isLiteral reports whether an argument brings a value of its own, and not only
+// references to variables, the shell's among them.
+func isLiteral(arg string) bool {
+	return strings.Trim(plainReference().ReplaceAllString(arg, ""), `$:;|&()"'`) != ""
 }
 
 // describes reports whether a value says something of a secret: whether there is

@@ -25,7 +25,9 @@ func TestLiteralsThatLookSecretAreNotShownToThoseWhoUseABlueprint(t *testing.T) 
 		"command: nats-server --user app --pass canary", "command: app --pwd canary", "command: [sh, -c, \"app --auth canary\"]", "command: [app, --pass, *base]\n    x-base: &base canary",
 		"healthcheck: {test: [CMD, redis-cli, -a, canary, ping]}", "healthcheck: {test: redis-cli -a canary ping}", "healthcheck: {test: [CMD-SHELL, \"/usr/bin/curl -fsu admin:x -u admin:canary http://localhost\"]}",
 		"healthcheck: {test: [CMD, curl, -u, \"admin:canary\", http://localhost]}", "healthcheck: {test: curl --user admin:canary http://localhost}", "command: mongosh -u root -p canary", "command: [sshpass, -p, canary, ssh]",
-		"environment: {NEO4J_AUTH: neo4j/canary, BASIC_AUTH: \"admin:canary\"}", "labels: {users: \"admin:$$apr1$$x$$canary\"}", "labels: [\"users=admin:$$2y$$05$$canary\"]",
+		"command: sshpass -pcanary ssh x", "command: [sshpass, -pcanary, ssh]", "command: mongosh -u root -pcanary", "command: curl -uadmin:canary http://localhost", "command: [curl, -fsuadmin:canary, http://localhost]",
+		"command: curl -fsu admin:canary http://localhost", "command: [curl, -fsu, \"admin:canary\", http://localhost]", "healthcheck: {test: [CMD-SHELL, \"sh -c 'redis-cli -a canary ping'\"]}", "healthcheck: {test: [CMD-SHELL, \"test $(redis-cli -a canary ping) = PONG\"]}",
+		"environment: {REDISCLI_AUTH: canary}", "environment: {NEO4J_AUTH: neo4j/canary, BASIC_AUTH: \"admin:canary\"}", "labels: {users: \"admin:$$apr1$$x$$canary\"}", "labels: [\"users=admin:$$2y$$05$$canary\"]",
 		"environment: {CONN: \"Server=db;User Id=sa;Pwd=canary;\"}", "environment: {URL: \"https://example.com/?a=b&sig=canary\"}", "environment: {URL: \"https://example.com/?key=canary\"}", "environment: {APP_PEPPER: canary}",
 		"# canary in a comment", "environment: {A: b} # canary", "working_dir: /app # canary",
 		"environment:\n      DB_PASSWORD: |\n        canary\n        canary",
@@ -47,6 +49,7 @@ func TestWhatOnlyDescribesASecretIsShown(t *testing.T) {
 		"environment: {OPENID_AUTHORIZATION_ENDPOINT: https://id.example.com/authorize, BYPASS: x, COMPASS: north, KEYBOARD: de, PWD: /app}",
 		"labels: [\"shop.limit.maxRequestBodyBytes=50000000\"]", "command: [sh, -c, \"pwd && ls -p x\"]", "command: [app, --token-ttl=3600]",
 		"command: app --user app --password-file /run/secrets/db --auth true --token-ttl 15m --pass --x", "healthcheck: {test: [CMD-SHELL, \"redis-cli -a $$REDIS_PASS ping\"]}", "healthcheck: {test: \"redis-cli -a \\\"$${REDIS_PASSWORD}\\\" ping\"}",
+		"healthcheck: {test: \"mongosh -p$$PASS --eval ping\"}", "command: [curl, -fsS, http://localhost]", "healthcheck: {test: curl -fsSo /dev/null http://localhost}", "command: mysqladmin -p ping",
 		"healthcheck: {test: \"curl -f -u $${USER}:$${PASS} http://localhost:3000/\"}", "environment: {SMTP_AUTH: login, AUTH: none, OAUTH: https://id.example.com/auth, X_AUTH: /run/auth}", "healthcheck: {test: [CMD-SHELL, \"pg_isready -U app -p 5432 -h db\"]}",
 	} {
 		if got := string(blueprint.Redact([]byte(inWeb(c)))); strings.Contains(got, "hidden") {
