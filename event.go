@@ -6,7 +6,7 @@ import "time"
 const (
 	EventDrift            = "drift"             // found changed by other means, and repaired
 	EventForeign          = "foreign"           // an object that stands in the way and is not ours
-	EventEngine           = "engine"            // something the engine made necessary
+	EventEngine           = "engine"            // it moved to another subnet, or can't be seen though the engine answers
 	EventPort             = "port"              // the external port is someone else's
 	EventDeploymentFailed = "deployment_failed" // and was taken back where it could be
 	EventUnhealthy        = "unhealthy"         // it was well, and is not

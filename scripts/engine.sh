@@ -61,8 +61,8 @@ start() {
 	fi
 	say "starting dockerd by hand (log: $log_file)"
 	as_root mkdir -p "$run_dir"
-	# The Engine runs itself once or twice for each container's network. That takes
-	# a third less of the processor where Go collects no garbage before it has begun.
+	# dockerd starts itself anew for each container's network, and a third of what
+	# that took was garbage collection before its first work.
 	as_root sh -c "GOGC=400 setsid dockerd --group $(id -gn) >'$log_file' 2>&1 </dev/null & echo \$! >'$pid_file'"
 }
 

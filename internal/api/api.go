@@ -184,7 +184,7 @@ const mostParameters = 100
 // plain text.
 func (s *server) route(w http.ResponseWriter, r *http.Request) {
 	if strings.Count(r.URL.RawQuery, "&") >= mostParameters {
-		writeProblem(w, malformed("Query has too many parameters").WithHint("give at most %d", mostParameters))
+		writeProblem(w, malformed("Query has %d parameters", strings.Count(r.URL.RawQuery, "&")+1).WithHint("give at most %d", mostParameters))
 		return
 	}
 	h, pattern := s.mux.Handler(r)

@@ -309,7 +309,7 @@ func TestATimeOfAYearThatCannotBeWrittenIsRefused(t *testing.T) {
 	w.want(w.ask("POST", "/api/tokens", `{"name":"x","expiresAt":"9999-12-31T23:59:59Z"}`), 201, "a token of the last year")
 }
 
-// Each was in the answer as often as twice, up to 1 MB of it.
+// What was refused stood in the answer, some of it twice: up to 1 MB.
 func TestWhatIsRefusedComesBackShortened(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -38,8 +38,8 @@ func TestNobodyKnownHoldsAConnectionForLong(t *testing.T) {
 			}
 			go func() { _ = srv.Serve(b) }()
 			t.Cleanup(func() { srv.Close() })
-			// A client's kernel would take tens of megabytes for it otherwise, and
-			// what it takes is taken.
+			// Without it the kernel takes tens of megabytes for a client that reads
+			// nothing, and Berth would see its answers as taken.
 			small := net.Dialer{Control: func(_, _ string, c syscall.RawConn) (err error) {
 				_ = c.Control(func(fd uintptr) {
 					err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096)

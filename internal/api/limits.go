@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -36,20 +35,25 @@ const mostAskers = 10_000
 // limits counts the requests of each actor.
 type limits struct {
 	Limits
-	byID *lru.Map[string, asker]
+	askers *lru.Map[askerKey, asker]
 }
 
 type asker struct{ requests, changes *rate.Limiter } // nil: no limit
 
-func newLimits(l Limits) *limits {
-	return &limits{Limits: l, byID: lru.New[string, asker](mostAskers)}
+type askerKey struct {
+	id       string
+	operator bool
 }
 
-// of keeps an operator's apart: who is no operator any more has not their limits.
+func newLimits(l Limits) *limits {
+	return &limits{Limits: l, askers: lru.New[askerKey, asker](mostAskers)}
+}
+
+// of are an actor's limits. An operator's are kept apart, so that they go with the role.
 func (l *limits) of(actor berth.Actor) asker {
-	operator := actor.Role == berth.RoleOperator
-	return l.byID.Use(fmt.Sprint(actor.ID, " ", operator), func() asker {
-		if operator {
+	key := askerKey{actor.ID, actor.Role == berth.RoleOperator}
+	return l.askers.Use(key, func() asker {
+		if key.operator {
 			return asker{l.OperatorRequests.limiter(), l.OperatorChanges.limiter()}
 		}
 		return asker{l.Requests.limiter(), l.Changes.limiter()}

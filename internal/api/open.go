@@ -59,13 +59,13 @@ func (s *server) openRoutes() {
 		}
 		return &body[ownHealth]{out}, nil
 	})
-	// Whoever has no token may ask for these, so each is made once.
-	s.mux.HandleFunc("GET /openapi.json", s.made("application/openapi+json", s.describe))
-	s.mux.HandleFunc("GET /docs", s.made("text/html; charset=utf-8", s.docs))
+	// Whoever has no token may ask for these, so each is rendered once.
+	s.mux.HandleFunc("GET /openapi.json", s.renderedOnce("application/openapi+json", s.describe))
+	s.mux.HandleFunc("GET /docs", s.renderedOnce("text/html; charset=utf-8", s.docs))
 }
 
-// made answers with what is made when somebody first asks.
-func (s *server) made(contentType string, render func() ([]byte, error)) http.HandlerFunc {
+// renderedOnce answers with what is rendered when somebody first asks; an error stays.
+func (s *server) renderedOnce(contentType string, render func() ([]byte, error)) http.HandlerFunc {
 	once := sync.OnceValues(render)
 	return func(w http.ResponseWriter, r *http.Request) {
 		data, err := once()

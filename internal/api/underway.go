@@ -15,11 +15,12 @@ import (
 )
 
 // UnderWay bounds how many requests are under way at the same time: each holds a
-// connection, however long its answer takes. Those that stream are among all of
-// them, and have a bound of their own besides.
+// connection, however long its answer takes. Those that stream or verify are among all
+// of them, and have bounds of their own besides.
 type UnderWay struct {
-	Requests Share
-	Streams  Share // logs, the audit as lines, backups
+	Requests      Share
+	Streams       Share // logs, the audit as lines, backups
+	Verifications Share // of a whole chain of the audit
 }
 
 // Share is a bound, and what of it one may have. 0: the default.
@@ -31,7 +32,10 @@ type Share struct {
 
 // DefaultUnderWay is what a Berth takes that has a few thousand descriptors.
 func DefaultUnderWay() UnderWay {
-	return UnderWay{Requests: Share{Actor: 100, Organization: 200, All: 2000}, Streams: Share{Actor: 20, Organization: 50, All: 400}}
+	return UnderWay{
+		Requests: Share{Actor: 100, Organization: 200, All: 2000}, Streams: Share{Actor: 20, Organization: 50, All: 400},
+		Verifications: Share{Actor: 1, Organization: 1, All: 4},
+	}
 }
 
 // streams are the routes whose answers go on for as long as their readers like.
@@ -50,7 +54,7 @@ func newUnderWay(u UnderWay) *underWay {
 	d := DefaultUnderWay()
 	return &underWay{
 		newTallied("requests", u.Requests, d.Requests), newTallied("streams", u.Streams, d.Streams),
-		newTallied("verifications", Share{Actor: 1, Organization: 1, All: 4}, Share{}),
+		newTallied("verifications", u.Verifications, d.Verifications),
 	}
 }
 

@@ -60,7 +60,7 @@ func happened(kind string) string {
 	case berth.EventPort:
 		return "its port is taken"
 	case berth.EventEngine:
-		return "the engine made something necessary"
+		return "the engine can't show it, or had it moved to another subnet"
 	}
 	return kind
 }

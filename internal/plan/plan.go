@@ -360,7 +360,7 @@ func Asked(s Situation) []berth.Instance {
 }
 
 // Lacks reports whether anything that should be is not there, or not as it should be;
-// what is there besides does not count.
+// what is there besides does not count. A stack that was not built yet lacks all.
 func Lacks(s Situation) bool {
 	stack, _ := deferWaiting(s.Stack, s.Seen)
 	return s.Stack.Services == nil || newTransition(stack, s).missing() != ""

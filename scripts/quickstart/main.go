@@ -1,4 +1,4 @@
-// Quickstart writes a go.mod for `go build -modfile` in which the inits of a few
+// Quickstart writes a go.mod for `go build -modfile` in which the inits of two
 // dependencies do not run in every command: jsonschema, with which compose-go checks
 // blueprints, compiles the schemas of all drafts before main, which was half of what
 // `berth ls` computed; reference, with which image names are read, compiles ten regular
@@ -29,7 +29,7 @@ type dependency struct {
 	added   string // a file of ours beside it
 }
 
-// edit replaces a text everywhere. It stands there so many times.
+// edit replaces a text that stands in the file exactly so many times.
 type edit struct {
 	from, to string
 	times    int

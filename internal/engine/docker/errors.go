@@ -68,7 +68,8 @@ func answered(err error) bool {
 }
 
 // decided reports whether err says what became of a call: the Engine answered, or the
-// fence kept it back. The client calls an answer that broke off a failed connection too.
+// fence kept it back. The client reports an answer that breaks off as a failed
+// connection, so that is undecided.
 func decided(err error) bool {
 	var ours *berth.Error
 	return errors.As(err, &ours) || answered(err) || errdefs.IsNotFound(err) || errdefs.IsConflict(err) || errdefs.IsUnavailable(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +36,7 @@ func (e *Engine) networkBody(s berth.Stack) client.NetworkCreateOptions {
 // seen that there is none.
 func (e *Engine) makeNetwork(ctx context.Context, s berth.Stack) (id string, err error) {
 	at := step{"create network", s.OrganizationID}
-	deadline := later(time.Now().Add(e.ReadTimeout), e.cutOff.at(s).Add(e.ChangeTimeout))
+	deadline := slices.MaxFunc([]time.Time{time.Now().Add(e.ReadTimeout), e.cutOff.last(s).Add(e.ChangeTimeout)}, time.Time.Compare)
 	for {
 		err = e.do(ctx, at, e.ChangeTimeout, func(ctx context.Context) error {
 			got, err := e.api.NetworkCreate(ctx, s.Network, e.networkBody(s))
@@ -91,18 +92,11 @@ func (c *cutOffs) add(s berth.Stack, old time.Duration) {
 	c.times[asked{s.Network, s.Subnet}] = time.Now()
 }
 
-// at is when a call for the stack's network was last cut off; zero if none is known to.
-func (c *cutOffs) at(s berth.Stack) time.Time {
+// last is when a call for the stack's network was last cut off; zero if none is known to.
+func (c *cutOffs) last(s berth.Stack) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.times[asked{s.Network, s.Subnet}]
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 // whoHas looks for the network that stands in the way of the stack's. id is
