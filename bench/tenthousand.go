@@ -18,16 +18,16 @@ import (
 
 // Bounds at 10,000 tenants.
 const (
-	mostManyCore  = 25   // percent of one core
-	mostManyMB    = 250  // resident
-	mostManyTx    = 250  // ms of a writer transaction
-	mostManyLS    = 30   // ms of berth ls --limit 100, at the median
-	mostManyRatio = 1.2  // cost per tenant, of the largest size to the smallest
-	mostTaken     = 2    // s until the first order after a start is taken
-	mostCarried   = 5    // s until it is carried out
-	mostLooked    = 60   // s until all tenants were looked at
-	sumsEvery     = 300. // s between rounds of sums, which the time measured need not hold one of
-	hourlyEvery   = 3600.
+	mostManyCore  = 25    // percent of one core
+	mostManyMB    = 250   // resident
+	mostManyTx    = 250   // ms of a writer transaction
+	mostManyLS    = 30    // ms of berth ls --limit 100, at the median
+	mostManyRatio = 1.2   // cost per tenant, of the largest size to the smallest
+	mostTaken     = 2     // s until the first order after a start is taken
+	mostCarried   = 5     // s until it is carried out
+	mostLooked    = 60    // s until all tenants were looked at
+	sumsEvery     = 300.  // s between rounds of sums, which the time measured need not hold one of
+	hourlyEvery   = 3600. // s between those in which an hour is summed up
 )
 
 // manyFigures are what one size cost.

@@ -107,9 +107,9 @@ func (s span) of(t time.Time) time.Time { return t.UTC().Truncate(s.length) }
 func (s span) over(now time.Time) time.Time { return s.of(now.Add(-settling)) }
 
 // sumUp makes the coarser periods of one tenant that are over. The two newest
-// are made anew, as long as the finer ones are there from the
-// beginning; else what came since is added: what was used while Berth was away
-// is stored late, as a period that began long ago.
+// are made anew, as long as the finer ones are there from the beginning; else what
+// came since is added: what was used while Berth was away is stored late, as a period
+// that began long ago.
 func (k *Keeper) sumUp(ctx context.Context, org string, s span, now time.Time) error {
 	over := s.over(now)
 	var done, sums []berth.Usage

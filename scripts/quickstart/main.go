@@ -2,9 +2,9 @@
 // dependencies do not run in every command: jsonschema, with which compose-go checks
 // blueprints, compiles the schemas of all drafts before main, which was half of what
 // `berth ls` computed; reference, with which image names are read, compiles ten regular
-// expressions, which was an eighth of what was left. Their copies, made here and committed nowhere,
-// do so when they first need them; nothing else of them changes. A plain `go build`
-// works as well, and its commands start slower.
+// expressions, which was an eighth of what was left. Their copies, made here and
+// committed nowhere, do so when they first need them; nothing else of them changes. A
+// plain `go build` works as well, and its commands start slower.
 //
 //	quickstart DIRECTORY
 package main
