@@ -2,6 +2,7 @@ package docker
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/unite-hub/berth"
 )
@@ -55,6 +56,18 @@ func namesOf(organizationID string, c berth.Instance) []string {
 		berth.ContainerName(organizationID), replicaName(organizationID, c.Service, c.Replica),
 		stagedName(organizationID, c.Generation, c.Service, c.Replica),
 	}
+}
+
+// composedName is what Compose 2 calls the container that it makes of a service of the
+// tenant's rendered file. Compose 1 calls it as we do.
+func composedName(organizationID string, spec berth.InstanceSpec) string {
+	return berth.ContainerName(organizationID) + "-" + spec.Service.Name + "-" + strconv.Itoa(spec.Replica)
+}
+
+// composed reports whether a name is one that Compose 2 gives and the labels are those
+// of the tenant's rendered file.
+func composed(name string, labels map[string]string, organizationID string) bool {
+	return strings.HasPrefix(name, berth.ContainerName(organizationID)+"-") && labels[berth.LabelTenantID] == organizationID
 }
 
 func replicaName(organizationID, service string, replica int) string {

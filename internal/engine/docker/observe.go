@@ -154,7 +154,9 @@ func (e *Engine) look(ctx context.Context, organizationID string, v view) (holdi
 		return holding{}, err
 	}
 	// The name filter finds every name that contains the text.
-	lists[0].keep(func(name string) bool { return nameFits(name, organizationID) })
+	lists[0].keep(func(name string, labels map[string]string) bool {
+		return nameFits(name, organizationID) || composed(name, labels, organizationID)
+	})
 	for _, f := range lists[1:] {
 		lists[0].add(f)
 	}
@@ -199,10 +201,10 @@ func (e *Engine) search(ctx context.Context, s step, f client.Filters) (out foun
 	return out, g.Wait()
 }
 
-func (f *found) keep(fits func(name string) bool) {
-	f.containers = slices.DeleteFunc(f.containers, func(c container.Summary) bool { return !fits(nameOf(c)) })
-	f.networks = slices.DeleteFunc(f.networks, func(n network.Summary) bool { return !fits(n.Name) })
-	f.volumes = slices.DeleteFunc(f.volumes, func(v volume.Volume) bool { return !fits(v.Name) })
+func (f *found) keep(fits func(name string, labels map[string]string) bool) {
+	f.containers = slices.DeleteFunc(f.containers, func(c container.Summary) bool { return !fits(nameOf(c), c.Labels) })
+	f.networks = slices.DeleteFunc(f.networks, func(n network.Summary) bool { return !fits(n.Name, n.Labels) })
+	f.volumes = slices.DeleteFunc(f.volumes, func(v volume.Volume) bool { return !fits(v.Name, v.Labels) })
 }
 
 // add merges other into f; what both have stays once.

@@ -75,6 +75,7 @@ func (f *Fake) check(stack berth.Stack, specs []instance) error {
 			return berth.Errorf(berth.CodeEngineRefused, "Service %s would run as root", spec.Service.Name).WithHint("name another user")
 		}
 		wanted[[2]string{kindContainer, spec.Name}] = true
+		wanted[[2]string{kindContainer, composedName(stack.OrganizationID, spec.InstanceSpec)}] = true
 	}
 	for _, v := range stack.Volumes {
 		wanted[[2]string{kindVolume, v.Name}] = true

@@ -56,6 +56,12 @@ func namesOf(organizationID string, c berth.Instance) []string {
 	}
 }
 
+// composedName is what Compose 2 calls the container that it makes of a service of the
+// tenant's rendered file. Compose 1 calls it as we do.
+func composedName(organizationID string, spec berth.InstanceSpec) string {
+	return berth.ContainerName(organizationID) + "-" + spec.Service.Name + "-" + strconv.Itoa(spec.Replica)
+}
+
 func replicaName(organizationID, service string, replica int) string {
 	return berth.ContainerName(organizationID) + "_" + service + "_" + strconv.Itoa(replica)
 }

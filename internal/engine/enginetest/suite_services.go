@@ -137,6 +137,23 @@ func adopts(t *testing.T, h Harness) {
 	}
 	x.runs(x.apply(x.stack))
 
+	// Compose 2 joins the parts of a name by hyphens: nothing of ours starts beside it.
+	second := x.withService("worker", func(*berth.Service) {})
+	made := berth.ContainerName(x.org) + "-worker-1"
+	h.Manual.Add(t, kindContainer, made, labels)
+	if err := x.fails(berth.CodeForeignObject, second); !strings.Contains(err.Error(), made) {
+		t.Errorf("it does not name %s: %v", made, err)
+	}
+	if len(x.observe().Instances) > 1 {
+		t.Error("a worker was made beside the one that compose made")
+	}
+	if err := engine.Adopt(x.ctx, order); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(x.apply(second).Instances); got != 2 {
+		t.Errorf("%d instances after it was taken back", got)
+	}
+
 	h.Manual.Remove(t, kindContainer, name)
 	h.Manual.Remove(t, kindVolume, order.Volumes[0])
 	h.Manual.Add(t, kindVolume, order.Volumes[0], nil)
