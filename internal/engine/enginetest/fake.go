@@ -1,7 +1,6 @@
 package enginetest
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"net/netip"
@@ -269,14 +268,9 @@ func (f *Fake) ObserveInstances(ctx context.Context, organizationID string) (o b
 // List looks at everything.
 func (f *Fake) List(ctx context.Context) (inv berth.Inventory, err error) {
 	err = f.step(ctx, Step{Op: "list", Read: true}, func() error {
-		orgs := map[string]bool{}
-		f.each(func(_ string, o fakeObject) {
-			if org, ok := o.labels[berth.LabelTenantID]; ok {
-				orgs[org] = true
-			}
-		})
-		for _, org := range slices.Sorted(maps.Keys(orgs)) {
-			o := f.observed(org)
+		tenants := f.byTenant()
+		for _, org := range slices.Sorted(maps.Keys(tenants)) {
+			o := f.describe(org, tenants[org])
 			for i := range o.Instances {
 				c := &o.Instances[i]
 				c.CPU, c.MemoryMB = 0, 0
@@ -290,29 +284,6 @@ func (f *Fake) List(ctx context.Context) (inv berth.Inventory, err error) {
 		return nil
 	})
 	return inv, err
-}
-
-// each calls fn with every object, by kind and name. The lock is held.
-func (f *Fake) each(fn func(kind string, o fakeObject)) {
-	for _, c := range f.sortedContainers() {
-		fn(kindContainer, c.fakeObject)
-	}
-	for _, n := range f.sortedNetworks() {
-		fn(kindNetwork, n.fakeObject)
-	}
-	for _, name := range slices.Sorted(maps.Keys(f.volumes)) {
-		fn(kindVolume, f.volumes[name].fakeObject)
-	}
-}
-
-func (f *Fake) sortedContainers() []*fakeContainer {
-	return slices.SortedFunc(maps.Values(f.containers), func(a, b *fakeContainer) int { return cmp.Compare(a.name, b.name) })
-}
-
-func (f *Fake) sortedNetworks() []*fakeNetwork {
-	return slices.SortedFunc(maps.Values(f.networks), func(a, b *fakeNetwork) int {
-		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.id, b.id))
-	})
 }
 
 // seal stands for the real engine's: it says what it covers.
@@ -342,17 +313,14 @@ func (f *Fake) ours(kind string, o fakeObject) bool {
 	return fits(o.name) || slices.Contains(names, o.name) && slices.ContainsFunc(names, fits)
 }
 
-// concerns reports whether an object has a name or the label of a tenant.
-func concerns(o fakeObject, org string) bool {
-	rest, ok := strings.CutPrefix(o.name, berth.ContainerName(org))
-	return ok && (rest == "" || rest[0] == '_') || o.labels[berth.LabelTenantID] == org
-}
-
 // observed is what there is of one tenant. The lock is held.
-func (f *Fake) observed(org string) berth.Observed {
+func (f *Fake) observed(org string) berth.Observed { return f.describe(org, f.objectsOf(org)) }
+
+// describe puts what concerns a tenant in Berth's words. The lock is held.
+func (f *Fake) describe(org string, have objects) berth.Observed {
 	o := berth.Observed{OrganizationID: org}
-	f.each(func(kind string, x fakeObject) {
-		if concerns(x, org) && !f.ours(kind, x) {
+	have.each(func(kind string, x fakeObject) {
+		if !f.ours(kind, x) {
 			one := berth.Foreign{Kind: kind, ID: x.id, Name: x.name, OrganizationID: org, Reason: "its seal does not fit"}
 			if i := x.labels[berth.LabelInstallation]; i != f.installation && x.labels[berth.LabelSeal] != "" {
 				one.Installation = i
@@ -360,18 +328,18 @@ func (f *Fake) observed(org string) berth.Observed {
 			o.Foreign = append(o.Foreign, one)
 		}
 	})
-	for _, n := range f.sortedNetworks() {
-		if !o.Network && concerns(n.fakeObject, org) && f.ours(kindNetwork, n.fakeObject) {
+	for _, n := range have.networks {
+		if !o.Network && f.ours(kindNetwork, n.fakeObject) {
 			o.Network, o.Subnet = true, n.subnet
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(f.volumes)) {
-		if v := f.volumes[name]; concerns(v.fakeObject, org) && f.ours(kindVolume, v.fakeObject) {
-			o.Volumes = append(o.Volumes, name)
+	for _, v := range have.volumes {
+		if f.ours(kindVolume, v.fakeObject) {
+			o.Volumes = append(o.Volumes, v.name)
 		}
 	}
-	for _, c := range f.sortedContainers() {
-		if concerns(c.fakeObject, org) && f.ours(kindContainer, c.fakeObject) {
+	for _, c := range have.containers {
+		if f.ours(kindContainer, c.fakeObject) {
 			o.Instances = append(o.Instances, f.seen(c))
 		}
 	}
@@ -405,10 +373,8 @@ func (f *Fake) addressOf(c *fakeContainer) netip.AddrPort {
 func (f FakeManual) State(org string) (out []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, c := range f.sortedContainers() {
-		if concerns(c.fakeObject, org) {
-			out = append(out, c.name+" "+string(c.state)+" "+c.service.Image[7:9])
-		}
+	for _, c := range f.objectsOf(org).containers {
+		out = append(out, c.name+" "+string(c.state)+" "+c.service.Image[7:9])
 	}
 	return out
 }

@@ -21,8 +21,8 @@ func (f *Fake) Adopt(ctx context.Context, a berth.Adoption) error {
 				return refused("volume " + x.Name + " is not the recorded one")
 			}
 		}
-		for _, c := range f.sortedContainers() {
-			if !concerns(c.fakeObject, org) || f.ours(kindContainer, c.fakeObject) {
+		for _, c := range f.objectsOf(org).containers {
+			if f.ours(kindContainer, c.fakeObject) {
 				continue
 			}
 			if c.labels[berth.LabelTenantID] != org || c.labels["com.docker.compose.project"] != a.Project {

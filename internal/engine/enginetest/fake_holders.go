@@ -33,7 +33,7 @@ func (f *Fake) guard(ctx context.Context, stack berth.Stack, specs []instance, t
 				needed[m.Volume] = needed[m.Volume] || !m.ReadOnly && !shared
 			}
 		}
-		for _, c := range f.sortedContainers() {
+		for _, c := range f.all().containers {
 			if kept[c.id] || !isUp(c) {
 				continue
 			}

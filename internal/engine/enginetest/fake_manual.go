@@ -70,7 +70,7 @@ func (f FakeManual) TryRemove(kind, name string) (was bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var found []fakeObject
-	f.each(func(k string, o fakeObject) {
+	f.all().each(func(k string, o fakeObject) {
 		if k == kind && o.name == name {
 			found = append(found, o)
 		}
@@ -124,7 +124,7 @@ func (f FakeManual) Add(t testing.TB, kind, name string, labels map[string]strin
 func (f FakeManual) Labels(_ testing.TB, kind, name string) (labels map[string]string, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.each(func(k string, o fakeObject) {
+	f.all().each(func(k string, o fakeObject) {
 		if k == kind && o.name == name {
 			labels, ok = maps.Clone(o.labels), true
 		}
@@ -188,7 +188,7 @@ func (f *Fake) answer(c *fakeContainer, u *url.URL) (string, bool) {
 		return c.service.Environment[i].Value, true
 	case "/lookup":
 		var addrs []string
-		for _, other := range f.sortedContainers() {
+		for _, other := range f.all().containers {
 			if other.network == c.network && other.named && other.service.Name == u.Query().Get("name") && other.state == berth.InstanceRunning {
 				addrs = append(addrs, other.address.String())
 			}
@@ -250,11 +250,11 @@ func (f *Fake) Dump() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var b strings.Builder
-	for _, c := range f.sortedContainers() {
+	for _, c := range f.all().containers {
 		fmt.Fprintf(&b, "container %s %s image=%s hash=%s cpu=%v memory=%d connected=%t\n", c.name, c.state, c.service.Image,
 			c.labels[berth.LabelSpecHash], c.limits.CPU, c.limits.MemoryMB, f.networks[c.network] != nil)
 	}
-	for _, n := range f.sortedNetworks() {
+	for _, n := range f.all().networks {
 		fmt.Fprintf(&b, "network %s %s\n", n.name, n.subnet)
 	}
 	for _, name := range slices.Sorted(maps.Keys(f.volumes)) {
