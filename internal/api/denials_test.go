@@ -153,9 +153,9 @@ func TestAFloodInSomeChainsLeavesAProbeOfAnotherItsTrace(t *testing.T) {
 		return d.entries[chain] - before
 	}
 	for what, flood := range map[string]func(d *denier, minute int){
-		"its own":      func(d *denier, _ int) { try(d, "own", 1000) },
-		"two":          func(d *denier, _ int) { try(d, "own", 500); try(d, "other", 500) },
-		"many by turn": func(d *denier, minute int) { try(d, fmt.Sprint("flooded ", minute%40), 1000) },
+		"its own":      func(d *denier, _ int) { try(d, "own", 200) },
+		"two":          func(d *denier, _ int) { try(d, "own", 100); try(d, "other", 100) },
+		"many by turn": func(d *denier, minute int) { try(d, fmt.Sprint("flooded ", minute%40), 200) },
 	} {
 		for _, minutes := range []int{1, 60, 600} {
 			d := newDenier(t)
