@@ -1,11 +1,14 @@
 package blueprint
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/compose-spec/compose-go/v2/types"
 
 	"github.com/unite-hub/berth"
 )
@@ -44,8 +47,15 @@ func (p *parser) port(a *App) int {
 	path := "services." + a.Main
 	n := p.find(path)
 	ports := map[int]bool{}
+	items := p.portItems(n.get("ports"), path)
 	for i, port := range s.Ports {
 		at := fmt.Sprintf("%s.ports[%d]", path, i)
+		if i < len(items) {
+			at = fmt.Sprintf("%s.ports[%d]", path, items[i])
+		}
+		if p.gone(at) {
+			continue
+		}
 		switch {
 		case port.Published != "":
 			p.add(n.get("ports"), at, Forbidden, "two tenants can't both have port "+port.Published+" of the host", fmt.Sprintf("write \"${EXTERNAL_PORT}:%d\" or \"%d\": each tenant gets a port of its own", port.Target, port.Target))
@@ -83,6 +93,26 @@ func (p *parser) port(a *App) int {
 		p.invalid(n, path, "give a port from 1 to 65535", "service %s can't listen at port %d", a.Main, list[0])
 	}
 	return list[0]
+}
+
+// portItems are, for each port that compose-go made of a list, the item that it is of.
+// A range is refused as what it is, once.
+func (p *parser) portItems(list *node, path string) (items []int) {
+	if list == nil {
+		return nil
+	}
+	for i, item := range list.items {
+		made, _ := types.ParsePortConfig(item.text()) // what is no text stands for one
+		if len(made) > 1 {
+			at := fmt.Sprintf("%s.ports[%d]", path, i)
+			p.add(item, at, NotSupported, fmt.Sprintf("is a range of %d ports, and the edge publishes one", len(made)), "name the port that takes requests, such as \"3000\"")
+			p.lose(at)
+		}
+		for range max(1, len(made)) {
+			items = append(items, i)
+		}
+	}
+	return items
 }
 
 // once finds the services that run to their end once per release.
@@ -209,19 +239,36 @@ func (p *parser) identity(a *App) {
 			if e.Value == nil || len(*e.Value) == 1 && (*e.Value)[0].Name == e.Name {
 				continue
 			}
+			n, path := p.find("services."+s.Name+".environment"), "services."+s.Name+".environment."+e.Name
 			switch e.Name {
 			case "PORT":
-				if s.Name != a.Main || e.Value.String() == strconv.Itoa(a.Port) {
-					continue
+				if s.Name == a.Main && e.Value.String() != strconv.Itoa(a.Port) && !p.guessed {
+					p.add(n, path, Forbidden, fmt.Sprintf("requests come to port %d, and a program that listens where PORT says would never get them", a.Port), "leave it out: Berth sets PORT")
 				}
 			case "TENANT_ID", "TENANT_NAME", "TENANT_SLUG", "TENANT_URL":
-			default:
-				continue
+				p.add(n, path, Forbidden, "a tenant whose identity could be another's would serve another one's data", "leave it out: Berth sets "+e.Name)
 			}
-			n := p.find("services." + s.Name + ".environment")
-			p.add(n, "services."+s.Name+".environment."+e.Name, Forbidden, "a tenant whose identity could be another's would serve another one's data", "leave it out: Berth sets "+e.Name)
 		}
 	}
+}
+
+// asking is where the file asks for more than a tenant has: x-berth.limits, or where it
+// has none, what the service states that asks for most.
+func (p *parser) asking(a *App, forMemory bool) string {
+	if p.root.get(extensionKey).get("limits") != nil {
+		return "x-berth.limits"
+	}
+	most := slices.MaxFunc(a.Services, func(x, y Service) int {
+		if forMemory {
+			return cmp.Compare(x.MemoryMB, y.MemoryMB)
+		}
+		return cmp.Compare(x.CPU, y.CPU)
+	})
+	path := "services." + most.Name
+	if forMemory {
+		return path + "." + stating(p.find(path), "mem_limit", "deploy.resources.limits.memory")
+	}
+	return path + "." + stating(p.find(path), "cpus", "deploy.resources.limits.cpus")
 }
 
 // sum refuses limits that a tenant with the default ones can't have.
@@ -232,9 +279,9 @@ func (p *parser) sum(a *App) {
 	}
 	n := p.root.get("services")
 	if cpu > a.Limits.CPU+0.001 || memory > a.Limits.MemoryMB {
-		p.invalid(n, "x-berth.limits", "raise x-berth.limits, or ask for less", "the services ask for %.2f cores and %d MB, the tenant has %.2f and %d", cpu, memory, a.Limits.CPU, a.Limits.MemoryMB)
+		p.invalid(n, p.asking(a, memory > a.Limits.MemoryMB), "raise x-berth.limits, or ask for less", "the services ask for %.2f cores and %d MB, the tenant has %.2f and %d", cpu, memory, a.Limits.CPU, a.Limits.MemoryMB)
 	}
-	if containers > maxContainers {
+	if containers > maxContainers && len(a.Services) <= maxServices {
 		p.invalid(n, "services", "use fewer replicas", "a tenant would have %d containers, more than %d", containers, maxContainers)
 	}
 	if len(p.list) == 0 {

@@ -34,11 +34,11 @@ func (p *parser) load() bool {
 	}
 	config, _ = p.root.plain().(map[string]any)
 	var still error
-	if p.project, still = project(config); still == nil && len(p.list) > before {
+	if p.project, still = project(config); still == nil && trial.took {
 		return true
 	}
 	switch {
-	case len(p.list) == before:
+	case len(p.list) == before && !trial.took:
 		p.invalid(nil, "", "see the Compose Specification", "is not a compose file: %s", err)
 	case trial.left < 0:
 		p.invalid(nil, "", "mend these, and validate it again", "the file has more that the Compose Specification does not allow than is shown")
@@ -67,6 +67,7 @@ func project(config map[string]any) (*types.Project, error) {
 type trials struct {
 	*parser
 	left int
+	took bool // something was taken out
 }
 
 // around makes a file that has one value and nothing else.
@@ -147,16 +148,20 @@ func (t *trials) try(n *node, outer around) error {
 // refuse reports what compose-go says of n, which it knows as asked: at the
 // path that it names, if that is inside.
 func (t *trials) refuse(n *node, path, asked string, err error) {
+	t.took = true
 	said, rule := complaint(err)
 	if rest, ok := strings.CutPrefix(said, asked+"."); ok {
 		path += n.written(rest)
+	}
+	if strings.HasSuffix(rule, "must be set") && t.goneInside(path) {
+		return // it was, until that was refused
 	}
 	t.invalid(n, path, "see the Compose Specification", "%s", rule)
 }
 
 var (
 	preambles  = pattern.Of(`^(?:validating blueprint\.yml: |decoding failed due to the following error\(s\):\s*)+`)
-	saidPath   = pattern.Of(`^'?((?:services|networks|volumes|name)(?:\.[A-Za-z0-9_-]+|\[[A-Za-z0-9_-]+\])*)'?:? +`)
+	saidPath   = pattern.Of(`^'?((?:services|networks|volumes|name)(?:\.[A-Za-z0-9_-]+|\[[A-Za-z0-9_-]+\])*|secrets(?:\.[A-Za-z0-9_-]+)+)'?:? +`)
 	saidInside = pattern.Of(`\[([A-Za-z0-9_-]+)\]`)
 	spaces     = pattern.Of(`\s+`)
 )

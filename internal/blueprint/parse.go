@@ -228,6 +228,8 @@ func (p *parser) app(a *App) {
 	}
 	if len(names) == 0 || len(names) > maxServices {
 		p.invalid(p.root.get("services"), "services", "split the product, or leave some out", "there are %d services; 1 to %d are supported", len(names), maxServices)
+	}
+	if len(names) == 0 {
 		return
 	}
 	a.Main = p.main(names)

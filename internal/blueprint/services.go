@@ -59,7 +59,7 @@ func (s serviceParser) wrong(key, hint, rule string, args ...any) {
 func (s serviceParser) image() string {
 	image := s.from.Image
 	if image == "" {
-		if s.at("build") == nil {
+		if !s.gone(s.path + ".build") {
 			s.wrong("image", "name the image that the service runs, such as shop:v1", "is missing")
 		}
 		return "missing:latest"
@@ -297,10 +297,12 @@ func (s serviceParser) resources() (cpu float64, memoryMB int, pids int64) {
 	}
 	s.contradictions()
 	if !(cpu == 0 || cpu >= berth.MinCPU && cpu <= berth.MaxCPU) { // false for NaN too
-		s.wrong("deploy.resources.limits.cpus", "give cores such as 0.5", "%v is not from %v to %v", cpu, berth.MinCPU, berth.MaxCPU)
+		s.wrong(stating(s.node, "cpus", "deploy.resources.limits.cpus"), "give cores such as 0.5", "%v is not from %v to %v", cpu, berth.MinCPU, berth.MaxCPU)
+		cpu = 0 // what the services ask for together says nothing more
 	}
 	if memory != 0 && (memory < leastMemoryMB*berth.BytesPerMB || memory > berth.MaxMemoryMB*berth.BytesPerMB) {
-		s.wrong("deploy.resources.limits.memory", "give a size such as 256M", "%d bytes are not from %d MB to %d MB", memory, leastMemoryMB, berth.MaxMemoryMB)
+		s.wrong(stating(s.node, "mem_limit", "deploy.resources.limits.memory"), "give a size such as 256M", "%d bytes are not from %d MB to %d MB", memory, leastMemoryMB, berth.MaxMemoryMB)
+		memory = 0
 	}
 	if math.IsNaN(reservedCPU) || cpu > 0 && reservedCPU > cpu || memory > 0 && reserved > memory {
 		s.wrong("deploy.resources.reservations", "reserve no more than the limit", "more is reserved than the limit allows")
@@ -312,6 +314,14 @@ func (s serviceParser) resources() (cpu float64, memoryMB int, pids int64) {
 		s.wrong("pids_limit", "give a number from 1 to 4096", "%d is not from 1 to 4096", pids)
 	}
 	return math.Round(cpu*100) / 100, int(memory / berth.BytesPerMB), pids
+}
+
+// stating is the one of two attributes for the same thing that a service has.
+func stating(service *node, short, long string) string {
+	if service.get(short) != nil {
+		return short
+	}
+	return long
 }
 
 // contradictions refuses an attribute that is there twice, with two values, and

@@ -32,6 +32,12 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 	}
 	for i, v := range s.from.Volumes {
 		key := fmt.Sprintf("volumes[%d]", i)
+		if drive := driveOf(s.at("volumes").items[i].text()); drive != "" {
+			if !s.gone("volumes." + drive) { // where it is declared, that is told already
+				s.invalid(s.node, s.path+"."+key, "name the volume with 2 letters or more", "%s is a drive of Windows to compose, not a volume", drive+":")
+			}
+			continue
+		}
 		switch v.Type {
 		case types.VolumeTypeVolume:
 			if s.namedVolume(key, v, s.at("volumes").items[i]) && take(key, v.Target) {
@@ -79,6 +85,15 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 	slices.SortFunc(list, func(a, b berth.Tmpfs) int { return strings.Compare(a.Target, b.Target) })
 	slices.SortFunc(mounts, func(a, b VolumeMount) int { return strings.Compare(a.Target, b.Target) })
 	return mounts, list
+}
+
+// driveOf is the one letter that a text such as v:/data begins with: compose takes that
+// for a drive, whatever was meant.
+func driveOf(text string) string {
+	if len(text) > 2 && text[1] == ':' && (text[2] == '/' || text[2] == '\\') && (text[0]|0x20 >= 'a' && text[0]|0x20 <= 'z') {
+		return text[:1]
+	}
+	return ""
 }
 
 func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig, n *node) bool {

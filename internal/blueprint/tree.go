@@ -227,6 +227,9 @@ func (b *treeBuilder) fields(n *node, y *yaml.Node, depth int) error {
 		if err != nil {
 			return err
 		}
+		if child.isMap || child.isList { // it is where its key is, not behind the comments after it
+			child.line = key.Line
+		}
 		if key.Tag == "!!merge" {
 			merged = append(merged, child)
 			continue

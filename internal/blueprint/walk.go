@@ -67,6 +67,16 @@ func (f *findings) gone(path string) bool {
 	return false
 }
 
+// goneInside reports whether something below a path was taken out.
+func (f *findings) goneInside(path string) bool {
+	for lost := range f.lost {
+		if strings.HasPrefix(lost, path+".") || strings.HasPrefix(lost, path+"[") {
+			return true
+		}
+	}
+	return false
+}
+
 // anyGone reports whether one of the attributes was taken out of any service.
 func (f *findings) anyGone(attributes ...string) bool {
 	for path := range f.lost {
@@ -133,6 +143,7 @@ func (w *walk) visit(n *node, pattern, path string) {
 			w.addNew(&node{line: f.line}, at, row.Kind, row.Note, row.Way) // and stays: it never changed anything
 		case row.Kind != "":
 			w.add(&node{line: f.line}, at, row.Kind, row.Note, row.Way)
+			w.lose(at)
 			continue
 		case row.inner && f.node.isMap:
 			w.visit(f.node, row.Path, at)
