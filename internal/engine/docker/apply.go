@@ -76,7 +76,6 @@ func (a *application) check(context.Context) error {
 	wanted := map[[2]string]bool{{kindNetwork, a.stack.Network}: true}
 	for _, spec := range a.specs {
 		wanted[[2]string{kindContainer, spec.Name}] = true
-		wanted[[2]string{kindContainer, composedName(a.stack.OrganizationID, spec.InstanceSpec)}] = true
 		if len(spec.Service.Secrets) > 0 {
 			wanted[[2]string{kindVolume, secretsVolume(a.stack, spec)}] = true
 			wanted[[2]string{kindContainer, bearerName(a.stack, spec)}] = true
@@ -86,7 +85,7 @@ func (a *application) check(context.Context) error {
 		wanted[[2]string{kindVolume, v.Name}] = true
 	}
 	for _, f := range a.have.foreign {
-		if wanted[[2]string{f.Kind, f.Name}] {
+		if wanted[[2]string{f.Kind, f.Name}] || slices.Contains(a.have.composed, f.ID) {
 			return foreignError(f).WithOp(op.op, op.tenant)
 		}
 	}

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/moby/moby/api/types/container"
@@ -58,9 +59,12 @@ func (a *application) guard(ctx context.Context) error {
 		}
 		for _, m := range c.Mounts {
 			if m.Type == mount.TypeVolume && m.RW && needed["volume"][m.Name] {
+				way := fmt.Sprintf("stop and remove that container (docker rm -f %s), or give it the name back that it had", nameOf(c))
+				if composed(c.Labels, s.tenant) {
+					way = "compose runs it: stop it there, or take the tenant back with berth adopt"
+				}
 				return berth.Errorf(berth.CodeForeignObject, "Volume %s is held by container %s, which runs and may write to it", m.Name, nameOf(c)).
-					WithHint("nothing else is started on the volume: stop and remove that container (docker rm -f %s), or give it the name back that it had", nameOf(c)).
-					WithOp(s.op, s.tenant)
+					WithHint("nothing else is started on the volume: %s", way).WithOp(s.op, s.tenant)
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/unite-hub/berth"
 )
@@ -58,16 +57,12 @@ func namesOf(organizationID string, c berth.Instance) []string {
 	}
 }
 
-// composedName is what Compose 2 calls the container that it makes of a service of the
-// tenant's rendered file. Compose 1 calls it as we do.
-func composedName(organizationID string, spec berth.InstanceSpec) string {
-	return berth.ContainerName(organizationID) + "-" + spec.Service.Name + "-" + strconv.Itoa(spec.Replica)
-}
-
-// composed reports whether a name is one that Compose 2 gives and the labels are those
-// of the tenant's rendered file.
-func composed(name string, labels map[string]string, organizationID string) bool {
-	return strings.HasPrefix(name, berth.ContainerName(organizationID)+"-") && labels[berth.LabelTenantID] == organizationID
+// composed reports whether a container carries what Compose gives to those of a
+// tenant's rendered file, which has no seal in it: they stand in the way of ours under
+// whichever name.
+func composed(labels map[string]string, organizationID string) bool {
+	return labels[berth.LabelTenantID] == organizationID && labels[berth.LabelSeal] == "" &&
+		labels["com.docker.compose.project"] == berth.ContainerName(organizationID)
 }
 
 func replicaName(organizationID, service string, replica int) string {

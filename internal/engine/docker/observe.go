@@ -26,6 +26,7 @@ type holding struct {
 	networks   []network.Summary   // ours, sorted by id
 	volumes    []volume.Volume     // ours, sorted by name
 	foreign    []berth.Foreign     // sorted by kind and name
+	composed   []string            // ids of those that Compose runs of the rendered file
 
 	// What delivers secrets as files, ours too. Nobody else needs to know of it.
 	bearers []container.Summary
@@ -154,9 +155,7 @@ func (e *Engine) look(ctx context.Context, organizationID string, v view) (holdi
 		return holding{}, err
 	}
 	// The name filter finds every name that contains the text.
-	lists[0].keep(func(name string, labels map[string]string) bool {
-		return nameFits(name, organizationID) || composed(name, labels, organizationID)
-	})
+	lists[0].keep(organizationID)
 	for _, f := range lists[1:] {
 		lists[0].add(f)
 	}
@@ -201,10 +200,13 @@ func (e *Engine) search(ctx context.Context, s step, f client.Filters) (out foun
 	return out, g.Wait()
 }
 
-func (f *found) keep(fits func(name string, labels map[string]string) bool) {
-	f.containers = slices.DeleteFunc(f.containers, func(c container.Summary) bool { return !fits(nameOf(c), c.Labels) })
-	f.networks = slices.DeleteFunc(f.networks, func(n network.Summary) bool { return !fits(n.Name, n.Labels) })
-	f.volumes = slices.DeleteFunc(f.volumes, func(v volume.Volume) bool { return !fits(v.Name, v.Labels) })
+// keep drops what has none of the tenant's names and is not its by Compose.
+func (f *found) keep(organizationID string) {
+	f.containers = slices.DeleteFunc(f.containers, func(c container.Summary) bool {
+		return !nameFits(nameOf(c), organizationID) && !composed(c.Labels, organizationID)
+	})
+	f.networks = slices.DeleteFunc(f.networks, func(n network.Summary) bool { return !nameFits(n.Name, organizationID) })
+	f.volumes = slices.DeleteFunc(f.volumes, func(v volume.Volume) bool { return !nameFits(v.Name, organizationID) })
 }
 
 // add merges other into f; what both have stays once.
@@ -243,6 +245,9 @@ func (e *Engine) sort(all found) holding {
 	for _, c := range all.containers {
 		switch {
 		case !ours(kindContainer, c.ID, nameOf(c), c.Labels):
+			if composed(c.Labels, c.Labels[berth.LabelTenantID]) && c.Labels["com.docker.compose.oneoff"] != "True" { // what docker compose run made stands beside
+				h.composed = append(h.composed, c.ID)
+			}
 		case isSecrets(nameOf(c), c.Labels):
 			h.bearers = append(h.bearers, c)
 		default:

@@ -96,7 +96,7 @@ func (e *Engine) absent(ctx context.Context, r berth.Removal) error {
 			WithHint("Berth tries again by itself").WithOp(s.op, s.tenant)
 	}
 	for _, f := range h.foreign {
-		if f.Kind != kindVolume || slices.Contains(r.Volumes, f.Name) {
+		if nameFits(f.Name, r.OrganizationID) && (f.Kind != kindVolume || slices.Contains(r.Volumes, f.Name)) {
 			return foreignError(f).WithOp(s.op, s.tenant)
 		}
 	}

@@ -75,14 +75,13 @@ func (f *Fake) check(stack berth.Stack, specs []instance) error {
 			return berth.Errorf(berth.CodeEngineRefused, "Service %s would run as root", spec.Service.Name).WithHint("name another user")
 		}
 		wanted[[2]string{kindContainer, spec.Name}] = true
-		wanted[[2]string{kindContainer, composedName(stack.OrganizationID, spec.InstanceSpec)}] = true
 	}
 	for _, v := range stack.Volumes {
 		wanted[[2]string{kindVolume, v.Name}] = true
 	}
 	for _, x := range f.observed(stack.OrganizationID).Foreign {
-		if wanted[[2]string{x.Kind, x.Name}] {
-			return berth.Errorf(berth.CodeForeignObject, "There is a %s named %s that Berth did not make", x.Kind, x.Name).WithHint("remove it yourself")
+		if c := f.containers[x.ID]; wanted[[2]string{x.Kind, x.Name}] || c != nil && composed(c.labels, stack.OrganizationID) {
+			return berth.Errorf(berth.CodeForeignObject, "There is a %s named %s that Berth did not make", x.Kind, x.Name).WithHint("take it back with berth adopt, or remove it yourself")
 		}
 	}
 	for _, v := range stack.Volumes {

@@ -56,10 +56,10 @@ func namesOf(organizationID string, c berth.Instance) []string {
 	}
 }
 
-// composedName is what Compose 2 calls the container that it makes of a service of the
-// tenant's rendered file. Compose 1 calls it as we do.
-func composedName(organizationID string, spec berth.InstanceSpec) string {
-	return berth.ContainerName(organizationID) + "-" + spec.Service.Name + "-" + strconv.Itoa(spec.Replica)
+// composed reports what the real engine's does.
+func composed(labels map[string]string, organizationID string) bool {
+	return labels[berth.LabelTenantID] == organizationID && labels[berth.LabelSeal] == "" &&
+		labels["com.docker.compose.project"] == berth.ContainerName(organizationID) && labels["com.docker.compose.oneoff"] != "True"
 }
 
 func replicaName(organizationID, service string, replica int) string {

@@ -58,11 +58,11 @@ func (f *Fake) all() objects { return f.objects(func(fakeObject) bool { return t
 
 // objectsOf returns what concerns a tenant. The lock is held.
 func (f *Fake) objectsOf(org string) objects {
-	return f.objects(func(o fakeObject) bool { return namedFor(o) == org || o.labels[berth.LabelTenantID] == org })
+	return f.objects(func(o fakeObject) bool { return namedFor(o.name) == org || o.labels[berth.LabelTenantID] == org })
 }
 
 // byTenant returns what concerns each tenant that an object is labelled with, in one
-// walk: a list of two hundred tenants is not to look at everything two hundred times.
+// walk: a list of two hundred tenants must not look at everything two hundred times.
 // The lock is held.
 func (f *Fake) byTenant() map[string]objects {
 	tenants := map[string]objects{}
@@ -86,7 +86,7 @@ func (f *Fake) byTenant() map[string]objects {
 
 // share adds an object to those of each tenant that it concerns, of those known.
 func share(tenants map[string]objects, o fakeObject, add func(*objects)) {
-	for _, org := range slices.Compact([]string{o.labels[berth.LabelTenantID], namedFor(o)}) {
+	for _, org := range slices.Compact([]string{o.labels[berth.LabelTenantID], namedFor(o.name)}) {
 		if have, known := tenants[org]; known {
 			add(&have)
 			tenants[org] = have
@@ -94,10 +94,10 @@ func share(tenants map[string]objects, o fakeObject, add func(*objects)) {
 	}
 }
 
-// namedFor is the tenant whose name an object has, "" if it has none's.
-func namedFor(o fakeObject) string {
-	rest, _ := strings.CutPrefix(o.name, berth.ContainerName(""))
-	if rest == o.name {
+// namedFor is the tenant that an object's name is one of, "" if it is nobody's.
+func namedFor(name string) string {
+	rest, ok := strings.CutPrefix(name, berth.ContainerName(""))
+	if !ok {
 		return ""
 	}
 	org, _, _ := strings.Cut(rest, "_")

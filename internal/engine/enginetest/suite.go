@@ -46,6 +46,7 @@ func Run(t *testing.T, h Harness) {
 		"a service's name leads to one generation":                oneGenerationNamed,
 		"replicas and stopped remains move too":                   besideReplicas,
 		"what compose made is taken back, and nothing else":       adopts,
+		"nothing is started beside what compose runs":             besideCompose,
 
 		"what manual change on a living container is mended": changedByHand,
 		"a volume is another's while that one writes to it":  volumeHeld,

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -137,23 +138,6 @@ func adopts(t *testing.T, h Harness) {
 	}
 	x.runs(x.apply(x.stack))
 
-	// Compose 2 joins the parts of a name by hyphens: nothing of ours starts beside it.
-	second := x.withService("worker", func(*berth.Service) {})
-	made := berth.ContainerName(x.org) + "-worker-1"
-	h.Manual.Add(t, kindContainer, made, labels)
-	if err := x.fails(berth.CodeForeignObject, second); !strings.Contains(err.Error(), made) {
-		t.Errorf("it does not name %s: %v", made, err)
-	}
-	if len(x.observe().Instances) > 1 {
-		t.Error("a worker was made beside the one that compose made")
-	}
-	if err := engine.Adopt(x.ctx, order); err != nil {
-		t.Fatal(err)
-	}
-	if got := len(x.apply(second).Instances); got != 2 {
-		t.Errorf("%d instances after it was taken back", got)
-	}
-
 	h.Manual.Remove(t, kindContainer, name)
 	h.Manual.Remove(t, kindVolume, order.Volumes[0])
 	h.Manual.Add(t, kindVolume, order.Volumes[0], nil)
@@ -161,5 +145,48 @@ func adopts(t *testing.T, h Harness) {
 	wantCode(t, engine.Adopt(x.ctx, order), berth.CodeForeignObject)
 	if _, there := h.Manual.Labels(t, kindContainer, name); !there {
 		t.Error("refused for its volume and removed all the same")
+	}
+}
+
+// besideCompose is what happens beside containers that Compose runs of the rendered file
+// under names that are not ours: Compose 2 joins the parts of a name by hyphens.
+func besideCompose(t *testing.T, h Harness) {
+	engine, ok := h.Engine.(reconcile.Adopter)
+	if !ok {
+		t.Fatal("the engine can't adopt")
+	}
+	x := h.tenant(t)
+	x.apply(x.stack)
+	second := x.withService("worker", func(*berth.Service) {})
+	add := func(name string, labels map[string]string) {
+		labels[berth.LabelTenantID] = x.org
+		h.Manual.Add(t, kindContainer, berth.ContainerName(x.org)+name, labels)
+	}
+	for _, made := range []string{"-worker-1", "-worker-2", "-renamed-1"} {
+		add(made, map[string]string{"com.docker.compose.project": x.stack.Project, "com.docker.compose.oneoff": "False"})
+		err := x.fails(berth.CodeForeignObject, second)
+		var said *berth.Error
+		if !errors.As(err, &said) || !strings.Contains(said.Message, berth.ContainerName(x.org)+made) || !strings.Contains(said.Hint, "berth adopt") {
+			t.Errorf("%s: it does not name it and the way: %v", made, err)
+		}
+		if len(x.observe().Instances) > 1 {
+			t.Errorf("a worker was made beside %s", made)
+		}
+		h.Manual.Remove(t, kindContainer, berth.ContainerName(x.org)+made)
+	}
+	add("-worker-1", map[string]string{"com.docker.compose.project": x.stack.Project})
+	if err := engine.Adopt(x.ctx, berth.Adoption{OrganizationID: x.org, Project: x.stack.Project, Volumes: []string{x.stack.Volumes[0].Name}}); err != nil {
+		t.Fatal(err)
+	}
+	add("-debug", map[string]string{})
+	add("-watch", map[string]string{"com.docker.compose.project": "metrics"})
+	add("-worker-run-ab12", map[string]string{"com.docker.compose.project": x.stack.Project, "com.docker.compose.oneoff": "True"})
+	if got := len(x.apply(second).Instances); got != 2 {
+		t.Errorf("%d instances after it was taken back, beside what is none of the stack's", got)
+	}
+	// A removal ends beside what has none of our names and holds nothing that is to go.
+	add("-worker-1", map[string]string{"com.docker.compose.project": x.stack.Project})
+	if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: []string{x.stack.Volumes[0].Name}}); err != nil {
+		t.Error(err)
 	}
 }
