@@ -49,11 +49,12 @@ func (p *parser) port(a *App) int {
 	ports := map[int]bool{}
 	items := p.portItems(n.get("ports"), path)
 	for i, port := range s.Ports {
-		at := fmt.Sprintf("%s.ports[%d]", path, i)
-		if i < len(items) {
-			at = fmt.Sprintf("%s.ports[%d]", path, items[i])
+		at, known := items[portKey(port)]
+		if !known {
+			at = fmt.Sprintf("%s.ports[%d]", path, i)
 		}
 		if p.gone(at) {
+			p.noPort = true
 			continue
 		}
 		switch {
@@ -82,7 +83,8 @@ func (p *parser) port(a *App) int {
 		return p.x.port
 	}
 	list := slices.Sorted(maps.Keys(ports))
-	if len(list) != 1 && (p.guessed || p.anyGone("ports", "expose")) {
+	p.noPort = p.noPort || len(list) != 1
+	if len(list) != 1 && (p.guessed || len(list) == 0 && p.anyGone("ports", "expose")) {
 		return 1
 	}
 	if len(list) != 1 {
@@ -95,24 +97,33 @@ func (p *parser) port(a *App) int {
 	return list[0]
 }
 
-// portItems are, for each port that compose-go made of a list, the item that it is of.
-// A range is refused as what it is, once.
-func (p *parser) portItems(list *node, path string) (items []int) {
+// portItems are the paths of the items that the ports of a list come from: compose-go
+// makes several of a range, and one of several that say the same. A range is refused as
+// what it is, once.
+func (p *parser) portItems(list *node, path string) map[string]string {
+	items := map[string]string{}
 	if list == nil {
-		return nil
+		return items
 	}
 	for i, item := range list.items {
-		made, _ := types.ParsePortConfig(item.text()) // what is no text stands for one
+		at := fmt.Sprintf("%s.ports[%d]", path, i)
+		made, _ := types.ParsePortConfig(item.text()) // of a map none, which compose-go reads by itself
 		if len(made) > 1 {
-			at := fmt.Sprintf("%s.ports[%d]", path, i)
 			p.add(item, at, NotSupported, fmt.Sprintf("is a range of %d ports, and the edge publishes one", len(made)), "name the port that takes requests, such as \"3000\"")
 			p.lose(at)
 		}
-		for range max(1, len(made)) {
-			items = append(items, i)
+		for _, port := range made {
+			if _, there := items[portKey(port)]; !there {
+				items[portKey(port)] = at
+			}
 		}
 	}
 	return items
+}
+
+// portKey is what compose-go tells ports apart by.
+func portKey(port types.ServicePortConfig) string {
+	return fmt.Sprint(port.HostIP, " ", port.Published, " ", port.Target, " ", cmp.Or(port.Protocol, "tcp"))
 }
 
 // once finds the services that run to their end once per release.
@@ -242,7 +253,7 @@ func (p *parser) identity(a *App) {
 			n, path := p.find("services."+s.Name+".environment"), "services."+s.Name+".environment."+e.Name
 			switch e.Name {
 			case "PORT":
-				if s.Name == a.Main && e.Value.String() != strconv.Itoa(a.Port) && !p.guessed {
+				if s.Name == a.Main && e.Value.String() != strconv.Itoa(a.Port) && !p.guessed && !p.noPort {
 					p.add(n, path, Forbidden, fmt.Sprintf("requests come to port %d, and a program that listens where PORT says would never get them", a.Port), "leave it out: Berth sets PORT")
 				}
 			case "TENANT_ID", "TENANT_NAME", "TENANT_SLUG", "TENANT_URL":
@@ -264,11 +275,11 @@ func (p *parser) asking(a *App, forMemory bool) string {
 		}
 		return cmp.Compare(x.CPU, y.CPU)
 	})
-	path := "services." + most.Name
+	from := p.project.Services[most.Name]
 	if forMemory {
-		return path + "." + stating(p.find(path), "mem_limit", "deploy.resources.limits.memory")
+		return "services." + most.Name + "." + memoryKey(from)
 	}
-	return path + "." + stating(p.find(path), "cpus", "deploy.resources.limits.cpus")
+	return "services." + most.Name + "." + cpuKey(from)
 }
 
 // sum refuses limits that a tenant with the default ones can't have.
@@ -281,7 +292,8 @@ func (p *parser) sum(a *App) {
 	if cpu > a.Limits.CPU+0.001 || memory > a.Limits.MemoryMB {
 		p.invalid(n, p.asking(a, memory > a.Limits.MemoryMB), "raise x-berth.limits, or ask for less", "the services ask for %.2f cores and %d MB, the tenant has %.2f and %d", cpu, memory, a.Limits.CPU, a.Limits.MemoryMB)
 	}
-	if containers > maxContainers && len(a.Services) <= maxServices {
+	// What follows from too many services is not told again.
+	if containers-max(0, len(a.Services)-maxServices) > maxContainers {
 		p.invalid(n, "services", "use fewer replicas", "a tenant would have %d containers, more than %d", containers, maxContainers)
 	}
 	if len(p.list) == 0 {

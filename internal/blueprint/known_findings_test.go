@@ -117,12 +117,99 @@ x-berth:
     image: web:1
     user: "1:1"
     ports: ["3000"]
-    volumes: ["v:/x:z", "f:/a", 'c:\data:/b']
+    volumes: ["v:/x:z", "f:/a", "g:data"]
 volumes:
   v: {}
 `, `6 services.web.volumes[1]: invalid: f: is a drive of Windows to compose, not a volume (name the volume with 2 letters or more)
-6 services.web.volumes[2]: invalid: c: is a drive of Windows to compose, not a volume (name the volume with 2 letters or more)
+6 services.web.volumes[2]: invalid: g: is a drive of Windows to compose, not a volume (name the volume with 2 letters or more)
 8 volumes.v: invalid: "v" is not a name for a volume (use 2 letters or more)
+`},
+		"paths of the host, on Windows": {
+			`services:
+  web:
+    image: web:1
+    user: "1:1"
+    ports: ["3000"]
+    volumes: ["C:/Users/me/app:/app", 'c:\data:/b']
+`, `6 services.web.volumes[0]: forbidden: mounts "C:/Users/me/app" of the host, which all tenants would share (use a named volume, or put the file into the image)
+6 services.web.volumes[1]: forbidden: mounts "c:\\data" of the host, which all tenants would share (use a named volume, or put the file into the image)
+`},
+		"what stands twice, and what stands behind it": {
+			`services:
+  web:
+    image: web:1
+    user: "1:1"
+    ports: [3000, "3000/tcp", "5000-5001", "6000:6000"]
+    volumes: ["data:/a", "v:/x:z", "/etc:/b"]
+volumes: {data: {}}
+`, `2 x-berth.port: invalid: it is not clear where service web listens (name it in x-berth.port)
+5 services.web.ports[2]: not supported yet: is a range of 2 ports, and the edge publishes one (name the port that takes requests, such as "3000")
+5 services.web.ports[3]: forbidden: two tenants can't both have port 6000 of the host (write "${EXTERNAL_PORT}:6000" or "6000": each tenant gets a port of its own)
+6 services.web.volumes[1]: invalid: v: is a drive of Windows to compose, not a volume (name the volume with 2 letters or more)
+6 services.web.volumes[2]: forbidden: mounts "/etc" of the host, which all tenants would share (use a named volume, or put the file into the image)
+`},
+		"a service that says nothing, beside one that says what is wrong": {
+			`services:
+  web:
+  worker:
+    image: worker:1
+    user: "1:1"
+    ports: ["3000"]
+    restart: sometimes
+`, `2 services.web: invalid: is not a map (write it as a map of attributes)
+7 services.worker.restart: invalid: "sometimes" is not a restart policy (use unless-stopped, or "no" for a service that runs once per release)
+`},
+		"a port of the host's loopback does not say which service takes requests": {
+			`services:
+  web:
+    image: web:1
+    user: "1:1"
+    ports: [{target: 3000, host_ip: 127.0.0.1}]
+  db:
+    image: db:1
+    user: "1:1"
+    ports: [{target: 5432, host_ip: 127.0.0.1}]
+`, `1 x-berth.service: invalid: it is not clear which service takes requests (name it in x-berth.service)
+5 services.web.ports[0].host_ip: not supported yet: the edge publishes one port, where --tenant-listen says (leave it out)
+9 services.db.ports[0].host_ip: not supported yet: the edge publishes one port, where --tenant-listen says (leave it out)
+`},
+		"a port that is not known is not told": {
+			`services:
+  web:
+    image: web:1
+    user: "1:1"
+    environment: {PORT: "3000"}
+`, `2 x-berth.port: invalid: it is not clear where service web listens (name it in x-berth.port)
+`},
+		"a secret whose name is refused says nothing all the same": {
+			`services:
+  web:
+    image: web:1
+    user: "1:1"
+    ports: ["3000"]
+secrets:
+  key: {name: k}
+`, `7 secrets.key: invalid: one of file|environment must be set (see the Compose Specification)
+7 secrets.key.name: not supported yet: a secret is each tenant's own (leave it out)
+`},
+		"what a service extends may have its image": {
+			`services:
+  web:
+    extends: {service: base, file: other.yml}
+    ports: ["3000"]
+`, `3 services.web.extends: forbidden: a blueprint is one file, and each service stands for itself (write the attributes out, or use a YAML anchor)
+`},
+		"of two limits the one in force": {
+			`services:
+  web:
+    image: web:1
+    user: "1:1"
+    ports: ["3000"]
+    cpus: 0.5
+    deploy: {resources: {limits: {cpus: "64", pids: 5000}}}
+`, `6 services.web.cpus: invalid: cpus and deploy.resources.limits.cpus differ (leave one of the two out)
+7 services.web.deploy.resources.limits.cpus: invalid: 64 is not from 0.01 to 4 (give cores such as 0.5)
+7 services.web.deploy.resources.limits.pids: invalid: 5000 is not from 1 to 4096 (give a number from 1 to 4096)
 `},
 		"a port is no identity": {
 			`services:
@@ -142,7 +229,8 @@ volumes:
 	}
 }
 
-// More services than there may be do not hide what else is wrong with them.
+// More services than there may be do not hide what else is wrong with them, and how
+// they depend on each other is not asked: thousands in a row would take minutes.
 func TestTooManyServicesHideNothing(t *testing.T) {
 	var source strings.Builder
 	source.WriteString("services:\n")
@@ -153,5 +241,14 @@ func TestTooManyServicesHideNothing(t *testing.T) {
 	list := show(findings)
 	if !strings.HasPrefix(list, "1 services: invalid: there are 12 services; 1 to 10 are supported") || strings.Count(list, "is not a restart policy") != 12 || len(findings) != 13 {
 		t.Errorf("got\n%s", list)
+	}
+
+	source.Reset()
+	source.WriteString("services:\n")
+	for n := range 4000 {
+		fmt.Fprintf(&source, "  s%d: {image: \"a:1\", user: \"1:1\", depends_on: [s%d]}\n", n, n+1)
+	}
+	if _, findings = blueprint.Parse([]byte(source.String() + "  s4000: {image: \"a:1\", user: \"1:1\"}\nx-berth: {service: s0, port: 3000}\n")); len(findings) == 0 {
+		t.Error("4001 services")
 	}
 }

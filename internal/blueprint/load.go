@@ -67,7 +67,7 @@ func project(config map[string]any) (*types.Project, error) {
 type trials struct {
 	*parser
 	left int
-	took bool // something was taken out
+	took bool // what compose-go refuses was found, and told
 }
 
 // around makes a file that has one value and nothing else.
@@ -101,6 +101,7 @@ func (t *trials) take(n *node, row, path string, outer around) bool {
 	if row == "services.*" && !n.isMap {
 		t.invalid(n, path, "write it as a map of attributes", "is not a map")
 		t.lose(path)
+		t.took = true
 		return false
 	}
 	err := t.try(n, outer)
@@ -153,7 +154,7 @@ func (t *trials) refuse(n *node, path, asked string, err error) {
 	if rest, ok := strings.CutPrefix(said, asked+"."); ok {
 		path += n.written(rest)
 	}
-	if strings.HasSuffix(rule, "must be set") && t.goneInside(path) {
+	if strings.HasSuffix(rule, "must be set") && slices.ContainsFunc([]string{"environment", "file", "external", "content"}, func(key string) bool { return t.lost[join(path, key)] }) {
 		return // it was, until that was refused
 	}
 	t.invalid(n, path, "see the Compose Specification", "%s", rule)

@@ -68,6 +68,7 @@ type parser struct {
 
 	stated  map[string]bool // services whose name for the container is Berth's
 	guessed bool            // the main service is any one: a finding says why
+	noPort  bool            // where it listens is not known, or not for certain: a finding says why
 }
 
 // names refuses what services, volumes and networks can't be called. They are
@@ -238,7 +239,9 @@ func (p *parser) app(a *App) {
 		a.Services = append(a.Services, p.service(name, name == a.Main, once[name], sources))
 	}
 	a.Port = p.port(a)
-	p.sortByDependency(a)
+	if len(names) <= maxServices { // the time that it takes grows with their third power
+		p.sortByDependency(a)
+	}
 	p.engineCheck(a)
 	p.mounts(a)
 	a.Variables = p.variables(a)

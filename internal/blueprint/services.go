@@ -56,10 +56,15 @@ func (s serviceParser) wrong(key, hint, rule string, args ...any) {
 	s.invalid(n, s.path+"."+key, hint, rule, args...)
 }
 
+// anyGoneHere reports whether one of the attributes was taken out of this service.
+func (s serviceParser) anyGoneHere(keys ...string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return s.gone(s.path + "." + key) })
+}
+
 func (s serviceParser) image() string {
 	image := s.from.Image
 	if image == "" {
-		if !s.gone(s.path + ".build") {
+		if !s.anyGoneHere("build", "extends", "provider") { // each says where the image comes from
 			s.wrong("image", "name the image that the service runs, such as shop:v1", "is missing")
 		}
 		return "missing:latest"
@@ -129,6 +134,7 @@ func (s serviceParser) user() string {
 		return errors.Is(err, strconv.ErrRange) || n > math.MaxInt32
 	}
 	switch {
+	case user == "" && s.anyGoneHere("extends"): // what it extends may name one
 	case user == "":
 		s.add(s.node, s.path+".user", Forbidden, "no user is named, so the image decides, and most run as root", hint)
 	case name == "root" || zero(name) || group == "root" || zero(group):
@@ -280,89 +286,6 @@ func (s serviceParser) shm() int {
 		s.wrong("shm_size", "give a size such as 128m", "%d MB is more than %d MB", mb, maxScratchMB)
 	}
 	return mb
-}
-
-// resources is what the service asks for, 0 where it states nothing.
-func (s serviceParser) resources() (cpu float64, memoryMB int, pids int64) {
-	cpu, memory, pids := float64(s.from.CPUS), int64(s.from.MemLimit), s.from.PidsLimit
-	var reservedCPU float64
-	reserved := int64(s.from.MemReservation)
-	if d := s.from.Deploy; d != nil {
-		if l := d.Resources.Limits; l != nil {
-			cpu, memory, pids = max(cpu, float64(l.NanoCPUs)), max(memory, int64(l.MemoryBytes)), max(pids, l.Pids)
-		}
-		if r := d.Resources.Reservations; r != nil {
-			reservedCPU, reserved = float64(r.NanoCPUs), max(reserved, int64(r.MemoryBytes))
-		}
-	}
-	s.contradictions()
-	if !(cpu == 0 || cpu >= berth.MinCPU && cpu <= berth.MaxCPU) { // false for NaN too
-		s.wrong(stating(s.node, "cpus", "deploy.resources.limits.cpus"), "give cores such as 0.5", "%v is not from %v to %v", cpu, berth.MinCPU, berth.MaxCPU)
-		cpu = 0 // what the services ask for together says nothing more
-	}
-	if memory != 0 && (memory < leastMemoryMB*berth.BytesPerMB || memory > berth.MaxMemoryMB*berth.BytesPerMB) {
-		s.wrong(stating(s.node, "mem_limit", "deploy.resources.limits.memory"), "give a size such as 256M", "%d bytes are not from %d MB to %d MB", memory, leastMemoryMB, berth.MaxMemoryMB)
-		memory = 0
-	}
-	if math.IsNaN(reservedCPU) || cpu > 0 && reservedCPU > cpu || memory > 0 && reserved > memory {
-		s.wrong("deploy.resources.reservations", "reserve no more than the limit", "more is reserved than the limit allows")
-	}
-	if pids == 0 {
-		pids = defaultPids
-	}
-	if pids < 1 || pids > 4096 {
-		s.wrong("pids_limit", "give a number from 1 to 4096", "%d is not from 1 to 4096", pids)
-	}
-	return math.Round(cpu*100) / 100, int(memory / berth.BytesPerMB), pids
-}
-
-// stating is the one of two attributes for the same thing that a service has.
-func stating(service *node, short, long string) string {
-	if service.get(short) != nil {
-		return short
-	}
-	return long
-}
-
-// contradictions refuses an attribute that is there twice, with two values, and
-// one that takes a limit away.
-func (s serviceParser) contradictions() {
-	var limits, reservations types.Resource
-	limited := false
-	if d := s.from.Deploy; d != nil {
-		limits, reservations = or(d.Resources.Limits), or(d.Resources.Reservations)
-		limited = d.Resources.Limits != nil
-	}
-	for _, c := range []struct {
-		key, deploy     string
-		value, deployed float64
-	}{
-		{"cpus", "limits.cpus", float64(s.from.CPUS), float64(limits.NanoCPUs)},
-		{"mem_limit", "limits.memory", float64(s.from.MemLimit), float64(limits.MemoryBytes)},
-		{"pids_limit", "limits.pids", float64(s.from.PidsLimit), float64(limits.Pids)},
-		{"mem_reservation", "reservations.memory", float64(s.from.MemReservation), float64(reservations.MemoryBytes)},
-	} {
-		deploy := "deploy.resources." + c.deploy
-		here, there := s.node.at(c.key) != nil, s.node.at(deploy) != nil
-		for key, none := range map[string]bool{
-			c.key:  here && (c.value == 0 || c.value < 0 && limited), // below 0 and alone it is out of bounds
-			deploy: there && c.deployed <= 0,
-		} {
-			if none && c.key != "mem_reservation" {
-				s.addNew(s.node, s.path+"."+key, NotSupported, "takes the limit away, and every service has one", "state one, or leave it out")
-			}
-		}
-		if here && there && c.value != c.deployed {
-			s.addNew(s.node, s.path+"."+c.key, Invalid, c.key+" and "+deploy+" differ", "leave one of the two out")
-		}
-	}
-}
-
-func or(r *types.Resource) types.Resource {
-	if r == nil {
-		return types.Resource{}
-	}
-	return *r
 }
 
 func (s serviceParser) replicas(once bool) int {

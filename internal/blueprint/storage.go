@@ -11,6 +11,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/unite-hub/berth"
+	"github.com/unite-hub/berth/internal/pattern"
 )
 
 // storage is what the service may write.
@@ -32,8 +33,8 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 	}
 	for i, v := range s.from.Volumes {
 		key := fmt.Sprintf("volumes[%d]", i)
-		if drive := driveOf(s.at("volumes").items[i].text()); drive != "" {
-			if !s.gone("volumes." + drive) { // where it is declared, that is told already
+		if drive := driveOf(v); drive != "" {
+			if !s.gone("volumes." + drive) { // one that is declared was refused there
 				s.invalid(s.node, s.path+"."+key, "name the volume with 2 letters or more", "%s is a drive of Windows to compose, not a volume", drive+":")
 			}
 			continue
@@ -87,11 +88,18 @@ func (s serviceParser) storage() ([]VolumeMount, []berth.Tmpfs) {
 	return mounts, list
 }
 
-// driveOf is the one letter that a text such as v:/data begins with: compose takes that
-// for a drive, whatever was meant.
-func driveOf(text string) string {
-	if len(text) > 2 && text[1] == ':' && (text[2] == '/' || text[2] == '\\') && (text[0]|0x20 >= 'a' && text[0]|0x20 <= 'z') {
-		return text[:1]
+var drive = pattern.Of(`^([A-Za-z]):[^:\\]+(:[A-Za-z,]*)?$`)
+
+// driveOf is the name of a volume of one letter, such as v in v:/data:ro: compose takes
+// it for a drive of Windows, and what follows for a path on it. "" where a path of the
+// host is meant, as in C:/data:/data.
+func driveOf(v types.ServiceVolumeConfig) string {
+	text := v.Target
+	if v.Source != "" {
+		text = v.Source + ":" + v.Target
+	}
+	if m := drive().FindStringSubmatch(text); m != nil {
+		return m[1]
 	}
 	return ""
 }
@@ -210,7 +218,11 @@ func (p *parser) mounts(a *App) {
 	for _, s := range a.Services {
 		for _, m := range s.Mounts {
 			if s.Replicas > 1 && !a.shared(m.Volume) && !m.ReadOnly {
-				p.invalid(p.find("services."+s.Name), "services."+s.Name+".deploy.replicas", "use one, or say x-berth.volumes."+m.Volume+".shared: true if the program can share it",
+				key := "deploy.replicas"
+				if p.find("services."+s.Name).get("scale") != nil {
+					key = "scale"
+				}
+				p.invalid(p.find("services."+s.Name), "services."+s.Name+"."+key, "use one, or say x-berth.volumes."+m.Volume+".shared: true if the program can share it",
 					"%d replicas would hold volume %s at once", s.Replicas, m.Volume)
 			}
 			holders[m.Volume] = append(holders[m.Volume], s.Name)

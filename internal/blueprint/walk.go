@@ -67,21 +67,13 @@ func (f *findings) gone(path string) bool {
 	return false
 }
 
-// goneInside reports whether something below a path was taken out.
-func (f *findings) goneInside(path string) bool {
-	for lost := range f.lost {
-		if strings.HasPrefix(lost, path+".") || strings.HasPrefix(lost, path+"[") {
-			return true
-		}
-	}
-	return false
-}
-
-// anyGone reports whether one of the attributes was taken out of any service.
+// anyGone reports whether one of the attributes, or a whole item of one, was taken out
+// of any service.
 func (f *findings) anyGone(attributes ...string) bool {
 	for path := range f.lost {
 		keys := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })
-		if keys[0] == "services" && (len(keys) < 3 || slices.Contains(attributes, keys[2])) {
+		whole := len(keys) <= 3 || len(keys) == 4 && strings.HasSuffix(keys[3], "]")
+		if keys[0] == "services" && whole && (len(keys) < 3 || slices.Contains(attributes, keys[2])) {
 			return true
 		}
 	}
