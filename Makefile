@@ -38,7 +38,7 @@ longest := ./test/e2e ./internal/reconcile ./internal/api ./internal/engine/dock
 race := -race -vet=off -ldflags=-w -gcflags='$(unwatched)'
 
 .PHONY: test
-test: export GORACE := atexit_sleep_ms=100
+test test-long: export GORACE := atexit_sleep_ms=100 $(GORACE)
 test: lint build images postgres ## every test, on real components; starts what it needs
 	shared=$$(mktemp -d); trap 'rm -rf "$$shared"' EXIT; export BERTH_TESTBED=$$shared; \
 	$(tool) gotestsum --format pkgname -- $(race) -p 3 -timeout 45m $(longest) ./...
