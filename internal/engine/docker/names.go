@@ -58,11 +58,12 @@ func namesOf(organizationID string, c berth.Instance) []string {
 }
 
 // composed reports whether a container carries what Compose gives to those of a
-// tenant's rendered file, which has no seal in it: they stand in the way of ours under
-// whichever name.
+// tenant's rendered file, which has no seal in it. They stand in the way of ours
+// whatever is joined to the tenant's name: Compose 2 does that by hyphens. What
+// docker compose run makes for once stands beside.
 func composed(labels map[string]string, organizationID string) bool {
 	return labels[berth.LabelTenantID] == organizationID && labels[berth.LabelSeal] == "" &&
-		labels["com.docker.compose.project"] == berth.ContainerName(organizationID)
+		labels["com.docker.compose.project"] == berth.ContainerName(organizationID) && labels["com.docker.compose.oneoff"] != "True"
 }
 
 func replicaName(organizationID, service string, replica int) string {

@@ -188,7 +188,7 @@ func (e *Engine) removeNetwork(ctx context.Context, tenant string, n network.Sum
 			WithHint("if this lasts, the Engine has miscounted: restart it (with its live-restore the containers go on meanwhile), and Berth removes the network by itself").WithOp(s.op, s.tenant)
 	}
 	return berth.Errorf(berth.CodeForeignObject, "Network %s is still used by %s: %w", n.Name, strings.Join(names, ", "), errdefsOnly{err}).
-		WithHint("disconnect it: docker network disconnect -f %s %s", n.Name, names[0]).WithOp(s.op, s.tenant)
+		WithHint("stop there what compose runs of the tenant; disconnect anything else: docker network disconnect -f %s %s", n.Name, names[0]).WithOp(s.op, s.tenant)
 }
 
 // subnetOf returns the IPv4 subnet of a network, the zero value if it has none.

@@ -26,7 +26,7 @@ type holding struct {
 	networks   []network.Summary   // ours, sorted by id
 	volumes    []volume.Volume     // ours, sorted by name
 	foreign    []berth.Foreign     // sorted by kind and name
-	composed   []string            // ids of those that Compose runs of the rendered file
+	composed   []container.Summary // those of the foreign ones that Compose made of a rendered file
 
 	// What delivers secrets as files, ours too. Nobody else needs to know of it.
 	bearers []container.Summary
@@ -245,8 +245,8 @@ func (e *Engine) sort(all found) holding {
 	for _, c := range all.containers {
 		switch {
 		case !ours(kindContainer, c.ID, nameOf(c), c.Labels):
-			if composed(c.Labels, c.Labels[berth.LabelTenantID]) && c.Labels["com.docker.compose.oneoff"] != "True" { // what docker compose run made stands beside
-				h.composed = append(h.composed, c.ID)
+			if composed(c.Labels, c.Labels[berth.LabelTenantID]) {
+				h.composed = append(h.composed, c)
 			}
 		case isSecrets(nameOf(c), c.Labels):
 			h.bearers = append(h.bearers, c)

@@ -58,7 +58,7 @@ func (f *Fake) Apply(ctx context.Context, stack berth.Stack) (berth.Observed, er
 	err = f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error {
 		o = f.observed(org)
 		// Like the real engine, it does not look for copied labels here.
-		o.Foreign = slices.DeleteFunc(o.Foreign, func(x berth.Foreign) bool { return !strings.HasPrefix(x.Name, berth.ContainerName(org)) })
+		o.Foreign = slices.DeleteFunc(o.Foreign, func(x berth.Foreign) bool { return namedFor(x.Name) != org && !composed(f.containers[x.ID], org) })
 		return nil
 	})
 	if len(o.Foreign) == 0 {
@@ -80,7 +80,9 @@ func (f *Fake) check(stack berth.Stack, specs []instance) error {
 		wanted[[2]string{kindVolume, v.Name}] = true
 	}
 	for _, x := range f.observed(stack.OrganizationID).Foreign {
-		if c := f.containers[x.ID]; wanted[[2]string{x.Kind, x.Name}] || c != nil && composed(c.labels, stack.OrganizationID) {
+		c := f.containers[x.ID]
+		runs := stack.Run && composed(c, stack.OrganizationID) && slices.ContainsFunc(stack.Services, func(s berth.Service) bool { return s.Name == c.labels["com.docker.compose.service"] })
+		if wanted[[2]string{x.Kind, x.Name}] || runs {
 			return berth.Errorf(berth.CodeForeignObject, "There is a %s named %s that Berth did not make", x.Kind, x.Name).WithHint("take it back with berth adopt, or remove it yourself")
 		}
 	}

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/unite-hub/berth"
 )
@@ -56,10 +57,12 @@ func namesOf(organizationID string, c berth.Instance) []string {
 	}
 }
 
-// composed reports what the real engine's does.
-func composed(labels map[string]string, organizationID string) bool {
-	return labels[berth.LabelTenantID] == organizationID && labels[berth.LabelSeal] == "" &&
-		labels["com.docker.compose.project"] == berth.ContainerName(organizationID) && labels["com.docker.compose.oneoff"] != "True"
+// composed reports, as the real engine's does, whether Compose runs a container of the
+// tenant's rendered file, or is about to.
+func composed(c *fakeContainer, organizationID string) bool {
+	return c != nil && c.state != berth.InstanceExited && c.labels[berth.LabelTenantID] == organizationID && c.labels[berth.LabelSeal] == "" &&
+		strings.Contains(c.name, berth.ContainerName(organizationID)) &&
+		c.labels["com.docker.compose.project"] == berth.ContainerName(organizationID) && c.labels["com.docker.compose.oneoff"] != "True"
 }
 
 func replicaName(organizationID, service string, replica int) string {

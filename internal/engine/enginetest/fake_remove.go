@@ -53,7 +53,7 @@ func (f *Fake) Remove(ctx context.Context, r berth.Removal) error {
 	}
 	return f.step(ctx, Step{Op: "observe", Tenant: org, Read: true}, func() error {
 		for _, x := range f.observed(org).Foreign {
-			inWay := namedFor(x.Name) == org && (x.Kind != kindVolume || slices.Contains(r.Volumes, x.Name))
+			inWay := (namedFor(x.Name) == org || composed(f.containers[x.ID], org)) && (x.Kind != kindVolume || slices.Contains(r.Volumes, x.Name))
 			if inWay {
 				return berth.Errorf(berth.CodeForeignObject, "There is a %s named %s that Berth did not make", x.Kind, x.Name).WithHint("remove it yourself")
 			}

@@ -157,13 +157,16 @@ func besideCompose(t *testing.T, h Harness) {
 	}
 	x := h.tenant(t)
 	x.apply(x.stack)
+	idle := x.stack
+	idle.Run = false
 	second := x.withService("worker", func(*berth.Service) {})
 	add := func(name string, labels map[string]string) {
 		labels[berth.LabelTenantID] = x.org
 		h.Manual.Add(t, kindContainer, berth.ContainerName(x.org)+name, labels)
 	}
-	for _, made := range []string{"-worker-1", "-worker-2", "-renamed-1"} {
-		add(made, map[string]string{"com.docker.compose.project": x.stack.Project, "com.docker.compose.oneoff": "False"})
+	worker := map[string]string{"com.docker.compose.project": x.stack.Project, "com.docker.compose.service": "worker"}
+	for _, made := range []string{"-worker-1", "-worker-2"} {
+		add(made, worker)
 		err := x.fails(berth.CodeForeignObject, second)
 		var said *berth.Error
 		if !errors.As(err, &said) || !strings.Contains(said.Message, berth.ContainerName(x.org)+made) || !strings.Contains(said.Hint, "berth adopt") {
@@ -172,21 +175,25 @@ func besideCompose(t *testing.T, h Harness) {
 		if len(x.observe().Instances) > 1 {
 			t.Errorf("a worker was made beside %s", made)
 		}
+		x.apply(idle) // a stop starts nothing
 		h.Manual.Remove(t, kindContainer, berth.ContainerName(x.org)+made)
 	}
-	add("-worker-1", map[string]string{"com.docker.compose.project": x.stack.Project})
+	add("-worker-1", worker)
 	if err := engine.Adopt(x.ctx, berth.Adoption{OrganizationID: x.org, Project: x.stack.Project, Volumes: []string{x.stack.Volumes[0].Name}}); err != nil {
 		t.Fatal(err)
 	}
 	add("-debug", map[string]string{})
 	add("-watch", map[string]string{"com.docker.compose.project": "metrics"})
-	add("-worker-run-ab12", map[string]string{"com.docker.compose.project": x.stack.Project, "com.docker.compose.oneoff": "True"})
+	add("-worker-run-ab12", map[string]string{"com.docker.compose.project": x.stack.Project, "com.docker.compose.service": "worker", "com.docker.compose.oneoff": "True"})
+	add("-renamed-1", map[string]string{"com.docker.compose.project": x.stack.Project, "com.docker.compose.service": "renamed"})
 	if got := len(x.apply(second).Instances); got != 2 {
 		t.Errorf("%d instances after it was taken back, beside what is none of the stack's", got)
 	}
-	// A removal ends beside what has none of our names and holds nothing that is to go.
-	add("-worker-1", map[string]string{"com.docker.compose.project": x.stack.Project})
-	if err := h.Engine.Remove(x.ctx, berth.Removal{OrganizationID: x.org, Volumes: []string{x.stack.Volumes[0].Name}}); err != nil {
+	// A removal ends beside what is nobody's, not beside what Compose runs.
+	removal := berth.Removal{OrganizationID: x.org, Volumes: []string{x.stack.Volumes[0].Name}}
+	wantCode(t, h.Engine.Remove(x.ctx, removal), berth.CodeForeignObject)
+	h.Manual.Remove(t, kindContainer, berth.ContainerName(x.org)+"-renamed-1")
+	if err := h.Engine.Remove(x.ctx, removal); err != nil {
 		t.Error(err)
 	}
 }
