@@ -48,10 +48,10 @@ func (p *parser) port(a *App) int {
 	n := p.find(path)
 	ports := map[int]bool{}
 	items := p.portItems(n.get("ports"), path)
-	for i, port := range s.Ports {
+	for _, port := range s.Ports {
 		at, known := items[portKey(port)]
 		if !known {
-			at = fmt.Sprintf("%s.ports[%d]", path, i)
+			at = path + ".ports"
 		}
 		if p.gone(at) {
 			p.noPort = true
@@ -80,6 +80,7 @@ func (p *parser) port(a *App) int {
 				p.invalid(n.get("ports"), path+".ports", "publish x-berth.port only", "port %d is not the one that takes requests", port)
 			}
 		}
+		p.noPort = false
 		return p.x.port
 	}
 	list := slices.Sorted(maps.Keys(ports))
@@ -107,7 +108,10 @@ func (p *parser) portItems(list *node, path string) map[string]string {
 	}
 	for i, item := range list.items {
 		at := fmt.Sprintf("%s.ports[%d]", path, i)
-		made, _ := types.ParsePortConfig(item.text()) // of a map none, which compose-go reads by itself
+		made, _ := types.ParsePortConfig(item.text())
+		if target, err := strconv.ParseUint(item.get("target").text(), 10, 32); item.isMap && err == nil {
+			made = []types.ServicePortConfig{{HostIP: item.get("host_ip").text(), Published: item.get("published").text(), Target: uint32(target), Protocol: item.get("protocol").text()}}
+		}
 		if len(made) > 1 {
 			p.add(item, at, NotSupported, fmt.Sprintf("is a range of %d ports, and the edge publishes one", len(made)), "name the port that takes requests, such as \"3000\"")
 			p.lose(at)
@@ -155,6 +159,9 @@ func (p *parser) sortByDependency(a *App) {
 	}
 	if byName[a.Main].Once && !p.guessed {
 		p.invalid(p.find("services."+a.Main), "services."+a.Main, "let another service take requests", "a service that runs once can't take requests")
+	}
+	if len(a.Services) > maxServices { // the time that the rest takes grows with their third power
+		return
 	}
 	needed := beforeOnce(a.Services, byName)
 	for i := range a.Services {

@@ -211,6 +211,32 @@ secrets:
 7 services.web.deploy.resources.limits.cpus: invalid: 64 is not from 0.01 to 4 (give cores such as 0.5)
 7 services.web.deploy.resources.limits.pids: invalid: 5000 is not from 1 to 4096 (give a number from 1 to 4096)
 `},
+		"an item of a list in long form": {
+			`services:
+  web:
+    image: web:1
+    user: "1:1"
+    ports: ["3000-3001", {target: 5000, published: "5000"}]
+    volumes: [{type: volume, source: "tenant_${TENANT_ID}_data", target: /data}]
+    cpus: -1
+    deploy: {replicas: 1}
+volumes: {data: {}}
+`, `5 services.web.ports[0]: not supported yet: is a range of 2 ports, and the edge publishes one (name the port that takes requests, such as "3000")
+5 services.web.ports[1]: forbidden: two tenants can't both have port 5000 of the host (write "${EXTERNAL_PORT}:5000" or "5000": each tenant gets a port of its own)
+6 services.web.volumes[0].source: invalid: refers to a variable where none is put in (variables are put into command, entrypoint, environment, labels and healthcheck.test; write a literal here)
+7 services.web.cpus: invalid: -1 is not from 0.01 to 4 (give cores such as 0.5)
+`},
+		"the port that takes requests is known, whatever is published": {
+			`services:
+  web:
+    image: web:1
+    user: "1:1"
+    ports: ["5000-5001"]
+    environment: {PORT: "9999"}
+x-berth: {port: 3000}
+`, `5 services.web.ports[0]: not supported yet: is a range of 2 ports, and the edge publishes one (name the port that takes requests, such as "3000")
+6 services.web.environment.PORT: forbidden: requests come to port 3000, and a program that listens where PORT says would never get them (leave it out: Berth sets PORT)
+`},
 		"a port is no identity": {
 			`services:
   web:
@@ -235,11 +261,11 @@ func TestTooManyServicesHideNothing(t *testing.T) {
 	var source strings.Builder
 	source.WriteString("services:\n")
 	for n := range 12 {
-		fmt.Fprintf(&source, "  s%d:\n    image: shop:1\n    user: \"1:1\"\n    restart: sometimes\n", n)
+		fmt.Fprintf(&source, "  s%d:\n    image: shop:1\n    user: \"1:1\"\n    restart: sometimes\n    depends_on: [nobody]\n", n)
 	}
 	_, findings := blueprint.Parse([]byte(source.String() + "x-berth: {service: s0, port: 3000}\n"))
 	list := show(findings)
-	if !strings.HasPrefix(list, "1 services: invalid: there are 12 services; 1 to 10 are supported") || strings.Count(list, "is not a restart policy") != 12 || len(findings) != 13 {
+	if !strings.HasPrefix(list, "1 services: invalid: there are 12 services; 1 to 10 are supported") || strings.Count(list, "is not a restart policy") != 12 || strings.Count(list, "there is no service") != 12 || len(findings) != 25 {
 		t.Errorf("got\n%s", list)
 	}
 

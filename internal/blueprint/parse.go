@@ -239,9 +239,7 @@ func (p *parser) app(a *App) {
 		a.Services = append(a.Services, p.service(name, name == a.Main, once[name], sources))
 	}
 	a.Port = p.port(a)
-	if len(names) <= maxServices { // the time that it takes grows with their third power
-		p.sortByDependency(a)
-	}
+	p.sortByDependency(a)
 	p.engineCheck(a)
 	p.mounts(a)
 	a.Variables = p.variables(a)

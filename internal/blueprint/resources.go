@@ -55,14 +55,16 @@ func (s serviceParser) resources() (cpu float64, memoryMB int, pids int64) {
 // cpuKey and memoryKey are the attributes that a service's limits come from: the larger
 // of two.
 func cpuKey(from types.ServiceConfig) string {
-	if d := from.Deploy; d != nil && float64(or(d.Resources.Limits).NanoCPUs) > float64(from.CPUS) || from.CPUS == 0 {
+	d := from.Deploy // a limit that is no number is larger than none
+	if from.CPUS == 0 || d != nil && d.Resources.Limits != nil && !(d.Resources.Limits.NanoCPUs.Value() <= from.CPUS) {
 		return "deploy.resources.limits.cpus"
 	}
 	return "cpus"
 }
 
 func memoryKey(from types.ServiceConfig) string {
-	if d := from.Deploy; d != nil && or(d.Resources.Limits).MemoryBytes > from.MemLimit || from.MemLimit == 0 {
+	d := from.Deploy
+	if from.MemLimit == 0 || d != nil && d.Resources.Limits != nil && d.Resources.Limits.MemoryBytes > from.MemLimit {
 		return "deploy.resources.limits.memory"
 	}
 	return "mem_limit"

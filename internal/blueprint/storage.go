@@ -95,8 +95,11 @@ var drive = pattern.Of(`^([A-Za-z]):[^:\\]+(:[A-Za-z,]*)?$`)
 // host is meant, as in C:/data:/data.
 func driveOf(v types.ServiceVolumeConfig) string {
 	text := v.Target
-	if v.Source != "" {
+	switch {
+	case strings.Contains(v.Source, ":"):
 		text = v.Source + ":" + v.Target
+	case v.Source != "":
+		return "" // a name, and what is mounted where is told apart
 	}
 	if m := drive().FindStringSubmatch(text); m != nil {
 		return m[1]
@@ -114,6 +117,8 @@ func (s serviceParser) namedVolume(key string, v types.ServiceVolumeConfig, n *n
 		s.addNew(n, s.path+"."+key+".tmpfs", Invalid, "is of a mount of type tmpfs, and this one is of type volume", leaveOut)
 	}
 	switch {
+	case s.gone(s.path + "." + key + ".source"):
+		return false
 	case v.Source == "":
 		s.invalid(n, s.path+"."+key, "write NAME:/path and declare NAME under volumes", "an anonymous volume would be lost with its container")
 		return false

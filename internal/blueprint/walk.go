@@ -67,12 +67,12 @@ func (f *findings) gone(path string) bool {
 	return false
 }
 
-// anyGone reports whether one of the attributes, or a whole item of one, was taken out
-// of any service.
+// anyGone reports whether one of the attributes, or an item of one or what the item is
+// of, was taken out of any service.
 func (f *findings) anyGone(attributes ...string) bool {
 	for path := range f.lost {
 		keys := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })
-		whole := len(keys) <= 3 || len(keys) == 4 && strings.HasSuffix(keys[3], "]")
+		whole := len(keys) <= 3 || strings.HasSuffix(keys[3], "]") && (len(keys) == 4 || keys[4] == "source")
 		if keys[0] == "services" && whole && (len(keys) < 3 || slices.Contains(attributes, keys[2])) {
 			return true
 		}
