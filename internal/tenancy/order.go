@@ -1,7 +1,6 @@
 package tenancy
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -48,11 +47,8 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 	}
 	err = try.inTx(ctx, actor, func(tx store.Tx) error {
 		var err error
-		if r, err = s.earlier(ctx, tx, actor, call); err != nil || r.Earlier {
+		if r, err = s.repeated(ctx, tx, actor, call, what.Action); err != nil || r.Earlier {
 			repeated = true
-			if err == nil { // to repeat an answer takes what the order took
-				err = authorise(ctx, tx, actor, what.Action, r.Tenant.OrganizationID)
-			}
 			return err
 		}
 		t, err := find(ctx, tx, actor, what.Action, ref)
@@ -67,8 +63,13 @@ func (s *Service) order(ctx context.Context, actor berth.Actor, call Call, ref s
 		}
 		if busy && joins(o, open) {
 			r, repeated = s.receipt(t, open), true
-			return cmp.Or(sameVolumes(tx, what, t, open), what.Record(ctx, tx, actor, s.orderChange(&before, r, false)),
-				s.requests.Claim(ctx, tx, call.Request, open.ID)) // to be answered so when it is gone
+			if err := sameVolumes(tx, what, t, open); err != nil {
+				return err
+			}
+			if err := what.Record(ctx, tx, actor, s.orderChange(&before, r, false)); err != nil {
+				return err
+			}
+			return s.requests.Claim(ctx, tx, call.Request, open.ID) // to be answered so when it is gone
 		}
 		t, down := now.of(t, busy)
 		if err := refused(o, t, busy); err != nil {
@@ -231,6 +232,15 @@ func (s *Service) earlier(ctx context.Context, tx store.Tx, actor berth.Actor, c
 	}
 	r, err := s.revisit(ctx, tx, first.DeploymentID)
 	r.Earlier, r.Answer = true, first.Answer
+	return r, err
+}
+
+// repeated is earlier for an order: to repeat its answer takes what the order took.
+func (s *Service) repeated(ctx context.Context, tx store.Tx, actor berth.Actor, call Call, what action.Action) (Receipt, error) {
+	r, err := s.earlier(ctx, tx, actor, call)
+	if err == nil && r.Earlier {
+		err = authorise(ctx, tx, actor, what, r.Tenant.OrganizationID)
+	}
 	return r, err
 }
 
