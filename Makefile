@@ -25,20 +25,19 @@ demo: ## the main job on real containers: provision, call, scale, deploy, roll b
 	@scripts/demo.sh
 
 # The order in which the longest packages begin; go test takes packages in the order of
-# its arguments, each once, and three run side by side. What one waits for, another one
-# works; but of those that work the Engine, few stand beside each other: the more
-# containers it has at once, the more it takes for each.
+# its arguments, each once, and three run side by side: what one waits for, another one
+# works. Few of those that wait for the Engine stand beside each other.
 longest := ./test/e2e ./internal/reconcile ./internal/api ./internal/engine/docker ./internal/edge \
 	./test/rls ./test/kill ./internal/store/... ./internal/cli ./test/planes ./internal/health \
 	./test/storm ./internal/blueprint ./test/saas
 # lint has just run vet over the tests too; debuggers' tables, which -w leaves out,
 # take most of the time that linking takes.
-# At its end a raced process waits for races that other goroutines may still report, a
-# second if nothing is said: hundreds of commands and control planes end in these tests.
 race := -race -vet=off -ldflags=-w -gcflags='$(unwatched)'
 
-.PHONY: test
+# At its end a raced process waits for races that other goroutines may still report, a
+# second if nothing is said: hundreds of commands and control planes end in these tests.
 test test-long: export GORACE := atexit_sleep_ms=100 $(GORACE)
+.PHONY: test
 test: lint build images postgres ## every test, on real components; starts what it needs
 	shared=$$(mktemp -d); trap 'rm -rf "$$shared"' EXIT; export BERTH_TESTBED=$$shared; \
 	$(tool) gotestsum --format pkgname -- $(race) -p 3 -timeout 45m $(longest) ./...
