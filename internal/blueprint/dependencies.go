@@ -249,23 +249,27 @@ func (p *parser) sort(services []Service) []Service {
 	return out
 }
 
-// identity refuses values for what tells a tenant who it is, other than those
-// that Berth sets.
+// identity refuses values for what tells a tenant who it is and where it listens, other
+// than those that Berth sets.
 func (p *parser) identity(a *App) {
 	for _, s := range a.Services {
 		for _, e := range s.Environment {
 			if e.Value == nil || len(*e.Value) == 1 && (*e.Value)[0].Name == e.Name {
 				continue
 			}
-			n, path := p.find("services."+s.Name+".environment"), "services."+s.Name+".environment."+e.Name
+			rule := "a tenant whose identity could be another's would serve another one's data"
 			switch e.Name {
 			case "PORT":
-				if s.Name == a.Main && e.Value.String() != strconv.Itoa(a.Port) && !p.guessed && !p.noPort {
-					p.add(n, path, Forbidden, fmt.Sprintf("requests come to port %d, and a program that listens where PORT says would never get them", a.Port), "leave it out: Berth sets PORT")
+				if s.Name != a.Main || p.guessed || p.noPort || e.Value.String() == strconv.Itoa(a.Port) {
+					continue
 				}
+				rule = fmt.Sprintf("requests come to port %d, and a program that listens where PORT says would never get them", a.Port)
 			case "TENANT_ID", "TENANT_NAME", "TENANT_SLUG", "TENANT_URL":
-				p.add(n, path, Forbidden, "a tenant whose identity could be another's would serve another one's data", "leave it out: Berth sets "+e.Name)
+			default:
+				continue
 			}
+			path := "services." + s.Name + ".environment"
+			p.add(p.find(path), path+"."+e.Name, Forbidden, rule, "leave it out: Berth sets "+e.Name)
 		}
 	}
 }

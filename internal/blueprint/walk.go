@@ -67,8 +67,8 @@ func (f *findings) gone(path string) bool {
 	return false
 }
 
-// anyGone reports whether one of the attributes, or an item of one or what the item is
-// of, was taken out of any service.
+// anyGone reports whether one of the attributes was taken out of any service, whole or
+// an item of it; a mount without its source counts as gone.
 func (f *findings) anyGone(attributes ...string) bool {
 	for path := range f.lost {
 		keys := strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })
