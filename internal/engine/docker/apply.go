@@ -85,8 +85,9 @@ func (a *application) check(context.Context) error {
 		wanted[[2]string{kindVolume, v.Name}] = true
 	}
 	for _, f := range a.have.foreign {
-		runs := slices.ContainsFunc(a.have.composed, func(c container.Summary) bool { return c.ID == f.ID && a.stack.Run && a.runsOf(c) })
-		if wanted[[2]string{f.Kind, f.Name}] || runs {
+		service, runs := a.have.runByCompose(f, a.stack.OrganizationID)
+		beside := runs && a.stack.Run && slices.ContainsFunc(a.stack.Services, func(s berth.Service) bool { return s.Name == service })
+		if wanted[[2]string{f.Kind, f.Name}] || beside {
 			return foreignError(f).WithOp(op.op, op.tenant)
 		}
 	}
@@ -98,17 +99,6 @@ func (a *application) check(context.Context) error {
 	}
 	a.chooseNetwork()
 	return nil
-}
-
-// runsOf reports whether Compose runs a service of the stack in a container, or is
-// about to. What has ended is in nobody's way.
-func (a *application) runsOf(c container.Summary) bool {
-	return composed(c.Labels, a.stack.OrganizationID) && !hasEnded(c) &&
-		slices.ContainsFunc(a.stack.Services, func(s berth.Service) bool { return s.Name == c.Labels["com.docker.compose.service"] })
-}
-
-func hasEnded(c container.Summary) bool {
-	return c.State == container.StateExited || c.State == container.StateDead || c.State == container.StateRemoving
 }
 
 func missing(volume string) *berth.Error {

@@ -293,6 +293,17 @@ func unnamed(c container.Summary) (list []berth.Foreign) {
 	return list
 }
 
+// runByCompose is the service of a tenant that Compose runs in a container of none of
+// ours, or is about to. What has ended is in nobody's way.
+func (h holding) runByCompose(f berth.Foreign, organizationID string) (service string, runs bool) {
+	i := slices.IndexFunc(h.composed, func(c container.Summary) bool { return c.ID == f.ID })
+	if i < 0 || !composed(h.composed[i].Labels, organizationID) {
+		return "", false
+	}
+	ended := []container.ContainerState{container.StateExited, container.StateDead, container.StateRemoving}
+	return h.composed[i].Labels["com.docker.compose.service"], !slices.Contains(ended, h.composed[i].State)
+}
+
 // observed puts h in Berth's words. What a list does not tell is left out.
 func (h holding) observed(organizationID string, f *facts) berth.Observed {
 	o := berth.Observed{OrganizationID: organizationID, Foreign: h.foreign}

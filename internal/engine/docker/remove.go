@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/volume"
 	"github.com/moby/moby/client"
 
@@ -97,9 +96,7 @@ func (e *Engine) absent(ctx context.Context, r berth.Removal) error {
 			WithHint("Berth tries again by itself").WithOp(s.op, s.tenant)
 	}
 	for _, f := range h.foreign {
-		runs := slices.ContainsFunc(h.composed, func(c container.Summary) bool {
-			return c.ID == f.ID && composed(c.Labels, r.OrganizationID) && !hasEnded(c)
-		})
+		_, runs := h.runByCompose(f, r.OrganizationID)
 		if (runs || nameFits(f.Name, r.OrganizationID)) && (f.Kind != kindVolume || slices.Contains(r.Volumes, f.Name)) {
 			return foreignError(f).WithOp(s.op, s.tenant)
 		}
